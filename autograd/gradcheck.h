@@ -1,0 +1,34 @@
+#pragma once
+
+#include <functional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "autograd/tape.h"
+
+namespace tessera::autograd {
+
+struct GradcheckOptions {
+  double step = 1e-5;       // of the central difference, times max(1, |x|)
+  double tolerance = 1e-6;  // on |analytic − numeric| / max(scale of the gradient, 1e-3)
+  int64_t max_elements = 0; // elements tried per input, evenly spread; 0: all
+  uint64_t seed = 0;        // of the random direction that turns a tensor result into a number
+};
+
+struct GradcheckResult {
+  bool passed = true;
+  double worst = 0;      // the largest relative error met
+  std::string message;   // where it was met: input, element, analytic and numeric value
+};
+
+/// Compares the gradients of a function of one's own with central differences in f64.
+///
+/// `function` gets one Var per input and returns a Var of any shape, whose inner product with a fixed random tensor is
+/// differentiated. Inputs must be contiguous f64 tensors (DTypeError). The function must be deterministic.
+/// `parameters` that the function uses are checked as well. Throws nothing on a mismatch: see the result.
+[[nodiscard]] GradcheckResult gradcheck(const std::function<Var(const std::vector<Var>&)>& function,
+                                        const std::vector<Tensor>& inputs, std::span<Parameter* const> parameters = {},
+                                        const GradcheckOptions& options = {});
+
+}  // namespace tessera::autograd

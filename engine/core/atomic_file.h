@@ -1,0 +1,34 @@
+#pragma once
+
+#include <cstddef>
+#include <filesystem>
+#include <span>
+#include <string_view>
+
+namespace tessera {
+
+/// A file that appears whole or not at all: written under a temporary name beside its own, synced, then renamed by
+/// commit(). Without commit the temporary is removed and whatever stood there before is intact. Throws IoError with the
+/// path and the system's reason (a full disk, say).
+class AtomicFile {
+ public:
+  explicit AtomicFile(std::filesystem::path path);
+  ~AtomicFile();
+  AtomicFile(const AtomicFile&) = delete;
+  AtomicFile& operator=(const AtomicFile&) = delete;
+
+  void write(std::span<const std::byte> bytes);
+  void write(std::string_view text) { write(std::as_bytes(std::span(text.data(), text.size()))); }
+  /// Syncs the data, renames, and syncs the folder.
+  void commit();
+
+ private:
+  std::filesystem::path path_, temporary_;
+  int descriptor_ = -1;
+};
+
+void write_file_atomically(const std::filesystem::path& path, std::string_view text);
+/// The whole file. Throws IoError.
+[[nodiscard]] std::string read_file(const std::filesystem::path& path);
+
+}  // namespace tessera

@@ -1,0 +1,52 @@
+#pragma once
+
+#include "engine/ops/kernel.h"
+#include "engine/tensor/tensor.h"
+
+namespace tessera {
+
+/// Fused attention of ragged segments: o = softmax(scale · q kᵀ + bias) v for each segment and head.
+/// q [rows_q, H, d], k and v [rows_kv, H, d], any row and head strides with contiguous d (slices of a fused qkv); o
+/// [rows_q, H, d] likewise. Segment b's queries see segment b's keys only. causal: query i of a segment sees keys ≤ i
+/// (equal segments). bias (optional, f32 or f64) [H, max_q, max_k]. lse [H, rows_q] f32 (f64): the log-sum-exp of a query's scores.
+/// q, k, v, o share one dtype: f32, bf16 (f32 scores and softmax, probabilities rounded to bf16 for the product), f64.
+/// Any d ≥ 1. A query whose segment has no keys gives zeros and lse = −inf.
+struct AttentionArgs {
+  View q, k, v, bias;
+  Segments segments_q, segments_kv;
+  bool causal;
+  double scale;
+  View o, lse;
+};
+/// dq, dk, dv are overwritten, dbias (+)= (absent when not wanted). Probabilities are recomputed from lse.
+struct AttentionGradArgs {
+  View q, k, v, bias, o, lse, d_o;
+  Segments segments_q, segments_kv;
+  bool causal;
+  double scale;
+  View dq, dk, dv, dbias;
+  GradMode bias_mode;
+};
+
+struct AttentionKernels {
+  Kernel<AttentionArgs> forward;
+  Kernel<AttentionGradArgs> backward;
+};
+
+struct AttentionOptions {
+  SegmentTable segments_q, segments_kv;
+  bool causal = false;
+  double scale = 1.0;
+  Tensor bias;
+};
+struct AttentionResult {
+  Tensor o;    // [rows_q, H, d] contiguous
+  Tensor lse;  // [H, rows_q]
+};
+[[nodiscard]] AttentionResult attention(const Tensor& q, const Tensor& k, const Tensor& v,
+                                        const AttentionOptions& options);
+void attention_grad(const Tensor& q, const Tensor& k, const Tensor& v, const AttentionOptions& options,
+                    const AttentionResult& result, const Tensor& d_o, const Tensor& dq, const Tensor& dk,
+                    const Tensor& dv, const GradOut& dbias);
+
+}  // namespace tessera

@@ -1,0 +1,32 @@
+#include "engine/ops/copy.h"
+
+#include "engine/ops/check.h"
+#include "engine/ops/kernels.h"
+
+namespace tessera {
+
+void copy_into(const Tensor& x, const Tensor& y, GradMode mode) {
+  Context& c = check::device("copy", {{"x", x}, {"y", y}});
+  check::shape("copy", {"y", y}, x.shape(), "the shape of x");
+  if (!is_floating(y.dtype()) && y.dtype() != x.dtype()) {
+    check::dtype("copy", {"x", x}, {y.dtype()});
+  }
+  c.kernels().copy.copy(c, {x, y, mode});
+}
+
+Tensor cast(const Tensor& x, DType dtype) {
+  Tensor y = Tensor::empty(x.shape(), dtype, x.device());
+  copy_into(x, y);
+  return y;
+}
+
+Tensor contiguous(const Tensor& x) { return x.is_contiguous() ? x : clone(x); }
+
+Tensor clone(const Tensor& x) { return cast(x, x.dtype()); }
+
+void fill(const Tensor& y, double value) {
+  Context& c = check::device("fill", {{"y", y}});
+  c.kernels().copy.fill(c, {y, value});
+}
+
+}  // namespace tessera

@@ -1,0 +1,34 @@
+#pragma once
+
+#include "engine/ops/kernel.h"
+#include "engine/tensor/tensor.h"
+
+namespace tessera {
+
+/// y = x converted to y's dtype (to nearest, ties to even). Any strides, rank ≤ 6, equal shapes. mode accumulate: y += x.
+/// dtypes: any floating pair; integers to the same type or to a floating one.
+struct CopyArgs {
+  View x, y;
+  GradMode mode;
+};
+/// y = value in every element. Any strides.
+struct FillArgs {
+  View y;
+  double value;
+};
+
+struct CopyKernels {
+  Kernel<CopyArgs> copy;
+  Kernel<FillArgs> fill;
+};
+
+/// A contiguous copy in `dtype`.
+[[nodiscard]] Tensor cast(const Tensor& x, DType dtype);
+/// x itself when contiguous, else a contiguous copy.
+[[nodiscard]] Tensor contiguous(const Tensor& x);
+[[nodiscard]] Tensor clone(const Tensor& x);
+/// Copies into existing memory, converting. Throws ShapeError when shapes differ.
+void copy_into(const Tensor& x, const Tensor& y, GradMode mode = GradMode::overwrite);
+void fill(const Tensor& y, double value);
+
+}  // namespace tessera

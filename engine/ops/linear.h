@@ -1,0 +1,98 @@
+#pragma once
+
+#include <vector>
+
+#include "engine/ops/kernel.h"
+#include "engine/tensor/tensor.h"
+
+namespace tessera {
+
+/// Activations that a product can carry in its epilogue.
+enum class Act : uint8_t { none, gelu_erf, quick_gelu };
+
+/// Which reduction a pack serves: forward reduces over K, grad_input over N.
+enum class Side : uint8_t { forward, grad_input };
+
+// Precision of the family: x's dtype is the compute dtype. Under f32 everything is f32, under f64 everything f64. Under
+// bf16, w is the f32 master (rounded to bf16 as it is packed), products accumulate in f32, bias, residual and row_scale
+// are f32, `pre` is bf16, and y is bf16 or f32. All 2D operands are row-major with contiguous columns; rows may be strided.
+
+/// y [M,N] = residual + row_scale[segment of row] · act(x Wᵀ + b). x [M,K], w [N,K], bias [N], residual [M,N] (y's dtype or
+/// f32), row_scale [segments], pre [M,N] receives x Wᵀ + b. `pack` are bytes made by PackArgs for Side::forward, or
+/// absent: then w is packed on the way. y may be residual (in place). M, N or K may be 0 (K = 0: the product is zero).
+struct LinearArgs {
+  View x, w, pack, bias, residual, row_scale;
+  Segments segments;
+  Act act;
+  View pre, y;
+};
+/// out [M,N] = cast(row_scale · dy), and col_sum [N] (+)= Σ rows of row_scale · dy in f32. Either result may be absent.
+struct PrepareArgs {
+  View dy, row_scale;
+  Segments segments;
+  View out, col_sum;
+  GradMode sum_mode;
+};
+/// dx [M,K] (+)= (dy W) · act'(pre); col_sum [K] (+)= the column sums of what was added, taken in f32 before rounding.
+/// dy [M,N] in the compute dtype, pre [M,K] (absent for Act::none), dx compute dtype or f32.
+struct LinearDxArgs {
+  View dy, w, pack, pre;
+  Act act;
+  View dx, col_sum;
+  GradMode mode, sum_mode;
+};
+/// dw [N,K] (+)= dyᵀ x; dw is f32 (f64 under f64).
+struct LinearDwArgs {
+  View dy, x, dw;
+  GradMode mode;
+};
+/// Packs w [N,K] for both sides; an absent destination is skipped. `compute` is the dtype of x.
+struct PackArgs {
+  View w;
+  DType compute;
+  View forward, grad_input;  // u8
+};
+
+struct LinearKernels {
+  Kernel<LinearArgs> forward;
+  Kernel<PrepareArgs> prepare_dy;
+  Kernel<LinearDxArgs> grad_input;
+  Kernel<LinearDwArgs> grad_weight;
+  Kernel<PackArgs> pack;
+  /// Bytes of a kept pack; 0 where keeping one does not pay (f32: two packs would double a model's memory; f64).
+  size_t (*pack_bytes)(int64_t n, int64_t k, DType compute, Side side);
+};
+
+/// Packed weights, kept beside a parameter and remade when `version` falls behind the parameter's.
+struct Packed {
+  Tensor forward, grad_input;  // u8 bytes, absent where the table keeps none
+  DType compute = DType::f32;
+  uint64_t version = 0;
+  const void* table = nullptr;  // the kernel table that made them
+};
+
+/// Optional parts of a forward product; see LinearArgs.
+struct LinearOptions {
+  Act act = Act::none;
+  Tensor bias, residual, row_scale;
+  SegmentTable segments;  // of row_scale
+  DType out_dtype = DType::f32;
+  Tensor pack;
+  bool save_pre = false;
+};
+struct LinearResult {
+  Tensor y, pre;
+};
+/// See LinearArgs. Throws ShapeError or DTypeError naming the operand.
+[[nodiscard]] LinearResult linear(const Tensor& x, const Tensor& w, const LinearOptions& options);
+
+/// See PrepareArgs. Returns `out` in `compute`; dy itself when nothing has to change. col_sum may be absent.
+[[nodiscard]] Tensor prepare_dy(const Tensor& dy, const Tensor& row_scale, const SegmentTable& segments, DType compute,
+                                const GradOut& col_sum);
+void linear_grad_input(const Tensor& dy, const Tensor& w, const Tensor& pack, const Tensor& pre, Act act,
+                       const GradOut& dx, const GradOut& col_sum);
+void linear_grad_weight(const Tensor& dy, const Tensor& x, const GradOut& dw);
+/// Makes or refreshes the packs of w for products in `compute`, when `version` or the kernel table changed.
+void refresh_packs(const Tensor& w, DType compute, uint64_t version, Packed& packed);
+
+}  // namespace tessera

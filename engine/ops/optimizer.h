@@ -1,0 +1,73 @@
+#pragma once
+
+#include <span>
+#include <vector>
+
+#include "engine/ops/kernel.h"
+#include "engine/tensor/tensor.h"
+
+namespace tessera {
+
+/// A run of parameters with one setting, in elements of the arena. Frozen runs are left alone.
+struct ParameterSegment {
+  int64_t offset = 0;
+  int64_t count = 0;
+  float lr_scale = 1.0f;
+  float weight_decay = 0.0f;
+  bool frozen = false;
+};
+
+/// What changes from step to step; in device memory, so that a captured step can be replayed.
+struct StepState {
+  double lr = 0;
+  double beta1 = 0.9, beta2 = 0.98, eps = 1e-8;
+  double bias_correction1 = 1, bias_correction2 = 1;  // 1 − βᵢᵗ
+  double gradient_scale = 1;                          // the clip coefficient
+};
+
+/// Decoupled AdamW (Loshchilov and Hutter) in PyTorch's order: w −= lr·wd·w; m, v updated with g·gradient_scale;
+/// w −= lr · (m / c₁) / (√(v / c₂) + eps), lr and wd from the segment. Arenas are flat, contiguous, f32 (or all f64).
+struct AdamWArgs {
+  View value, grad, m, v;
+  std::span<const ParameterSegment> segments;
+  const StepState* state;
+};
+/// momentum SGD with coupled decay, PyTorch's: g += wd·w; u = μ u + g; w −= lr·u.
+struct SgdArgs {
+  View value, grad, momentum;
+  std::span<const ParameterSegment> segments;
+  const StepState* state;
+  double mu;
+};
+/// LARS (You et al.) as MAE's probe uses it: for segments with decay or scale by trust ratio: g += wd·w;
+/// g ·= trust·‖w‖/‖g‖ when both norms are positive; u = μ u + g; w −= lr·u. `adapt[i]` false: plain SGD without decay.
+struct LarsArgs {
+  View value, grad, momentum;
+  std::span<const ParameterSegment> segments;
+  std::span<const uint8_t> adapt;
+  const StepState* state;
+  double mu, trust;
+};
+/// out [] f64: √Σ g² over the segments that are not frozen, summed in f64 in a fixed tree.
+struct Norm2Args {
+  View x;
+  std::span<const ParameterSegment> segments;
+  View out;
+};
+
+struct OptimizerKernels {
+  Kernel<AdamWArgs> adamw;
+  Kernel<SgdArgs> sgd;
+  Kernel<LarsArgs> lars;
+  Kernel<Norm2Args> norm2;
+};
+
+void adamw(const Tensor& value, const Tensor& grad, const Tensor& m, const Tensor& v,
+           std::span<const ParameterSegment> segments, const StepState& state);
+void sgd(const Tensor& value, const Tensor& grad, const Tensor& momentum, std::span<const ParameterSegment> segments,
+         const StepState& state, double mu);
+void lars(const Tensor& value, const Tensor& grad, const Tensor& momentum, std::span<const ParameterSegment> segments,
+          std::span<const uint8_t> adapt, const StepState& state, double mu, double trust);
+[[nodiscard]] double norm2(const Tensor& x, std::span<const ParameterSegment> segments);
+
+}  // namespace tessera

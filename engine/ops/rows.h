@@ -1,0 +1,59 @@
+#pragma once
+
+#include "engine/ops/kernel.h"
+#include "engine/tensor/tensor.h"
+
+namespace tessera {
+
+/// y[r] = (index[r] ≥ 0 ? x[index[r]] : fill) + (table ? table[table_index[r]] : 0), rows of D elements. index and
+/// table_index i32 [R] (index absent: r itself); x [S, D], fill [1, D], table [T, D]. One op for embeddings, CLS and mask
+/// tokens, positions, un-shuffling and the choice of rows. Equal floating dtypes; y may differ among f32 and bf16.
+struct GatherRowsArgs {
+  View x, index, fill, table, table_index, y;
+};
+/// dx[index[r]] (+)= dy[r], added in ascending r for each row, so results do not depend on threads. `order` is a stable
+/// permutation of [0, R) that sorts index, i32 [R]. overwrite zeroes the rows that nothing names. dx f32 or f64 or bf16; repeated
+/// rows are summed in f32. index < 0 is left out.
+struct ScatterAddRowsArgs {
+  View dy, index, order, dx;
+  GradMode mode;
+};
+
+struct RowKernels {
+  Kernel<GatherRowsArgs> gather;
+  Kernel<ScatterAddRowsArgs> scatter_add;
+};
+
+/// Rows to take, with what the backward needs. Validated on construction against `source_rows`.
+class RowIndex {
+ public:
+  RowIndex() = default;
+  /// Entries in [−1, source_rows); −1 means the fill row. Throws ShapeError otherwise.
+  RowIndex(std::span<const int32_t> index, int64_t source_rows);
+  explicit operator bool() const { return static_cast<bool>(index_); }
+  [[nodiscard]] const Tensor& index() const { return index_; }
+  /// The stable sorting permutation.
+  [[nodiscard]] const Tensor& order() const { return order_; }
+  [[nodiscard]] int64_t rows() const { return index_ ? index_.numel() : 0; }
+  [[nodiscard]] int64_t source_rows() const { return source_rows_; }
+  [[nodiscard]] bool has_fill() const { return has_fill_; }
+  /// Index 0 for the rows that take the fill row and −1 elsewhere: scatter with it sums the fill row's gradient.
+  [[nodiscard]] RowIndex fill_rows() const;
+
+ private:
+  Tensor index_, order_;
+  int64_t source_rows_ = 0;
+  bool has_fill_ = false;
+};
+
+struct GatherOptions {
+  Tensor fill;                 // [1, D], needed where the index has −1
+  Tensor table;                // [T, D]
+  RowIndex table_index;        // as many rows as the result
+  DType out_dtype = DType::f32;
+};
+/// See GatherRowsArgs. An absent `index` takes the rows of x in order.
+[[nodiscard]] Tensor gather_rows(const Tensor& x, const RowIndex& index, const GatherOptions& options);
+void scatter_add_rows(const Tensor& dy, const RowIndex& index, const GradOut& dx);
+
+}  // namespace tessera

@@ -1,0 +1,82 @@
+#pragma once
+
+#include <memory>
+#include <string_view>
+
+#include "engine/core/device.h"
+#include "engine/memory/allocator.h"
+#include "engine/runtime/thread_pool.h"
+
+namespace tessera {
+
+struct KernelTable;
+class HostPool;
+
+/// Everything that a device needs to compute: memory, threads, kernels. One per device, made on first use, and the only
+/// holder of such state. One thread computes on a context at a time.
+class Context {
+ public:
+  explicit Context(Device device);
+  ~Context();
+  Context(const Context&) = delete;
+  Context& operator=(const Context&) = delete;
+
+  [[nodiscard]] Device device() const { return device_; }
+  [[nodiscard]] Allocator& allocator();
+  /// The host pool behind allocator(), for limits and holders.
+  [[nodiscard]] HostPool& host_pool();
+  [[nodiscard]] ThreadPool& threads() { return *threads_; }
+  [[nodiscard]] const KernelTable& kernels() const { return *kernels_; }
+
+  /// Splits [0, count) into fixed blocks of `grain` and calls body(begin, end, thread) for each. The blocks depend on
+  /// count and grain alone, so results do not depend on the number of threads.
+  template <class Body>
+  void parallel_for(int64_t count, int64_t grain, Body&& body) {
+    if (count <= 0) return;
+    const int64_t blocks = (count + grain - 1) / grain;
+    auto task = [&](int64_t block, int thread) {
+      const int64_t begin = block * grain;
+      body(begin, begin + grain < count ? begin + grain : count, thread);
+    };
+    if (blocks == 1) {
+      task(0, 0);
+    } else {
+      threads_->run(blocks, task);
+    }
+  }
+
+  /// For tests and benchmarks: another table (the reference, another instruction set) or number of threads.
+  void set_kernels(const KernelTable& table) { kernels_ = &table; }
+  void set_threads(int threads);
+
+ private:
+  Device device_;
+  std::unique_ptr<HostPool> pool_;
+  std::unique_ptr<ThreadPool> threads_;
+  const KernelTable* kernels_;
+};
+
+/// The context of a device, one of the two ambient things of the engine (the other is the thread's current tape).
+/// Throws DeviceError in one sentence when the device cannot be had.
+[[nodiscard]] Context& context(Device device);
+[[nodiscard]] inline Context& cpu_context() { return context(Device::cpu()); }
+
+/// Scratch memory of a kernel, from the context's pool.
+class Scratch {
+ public:
+  Scratch(Context& context, size_t bytes);
+  ~Scratch();
+  Scratch(const Scratch&) = delete;
+  Scratch& operator=(const Scratch&) = delete;
+  template <class T>
+  [[nodiscard]] T* as() const {
+    return static_cast<T*>(block_);
+  }
+
+ private:
+  Allocator& allocator_;
+  void* block_;
+  size_t bytes_;
+};
+
+}  // namespace tessera

@@ -1,0 +1,244 @@
+#include "engine/tensor/tensor.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "engine/core/error.h"
+#include "engine/ops/copy.h"
+#include "engine/runtime/context.h"
+
+namespace tessera {
+namespace {
+
+Shape contiguous_strides(const Shape& shape) {
+  Shape strides = shape;
+  int64_t step = 1;
+  for (int d = shape.rank() - 1; d >= 0; --d) {
+    strides[d] = step;
+    step *= std::max<int64_t>(shape[d], 1);
+  }
+  return strides;
+}
+
+int normalized(int dim, int rank, const char* op) {
+  const int d = dim < 0 ? dim + rank : dim;
+  if (d < 0 || d >= rank) throw ShapeError(fmt::format("{}: dimension {} of a tensor of rank {}", op, dim, rank));
+  return d;
+}
+
+double load_element(const void* p, DType dtype) {
+  switch (dtype) {
+    case DType::f32: return static_cast<double>(*static_cast<const float*>(p));
+    case DType::bf16: return static_cast<double>(static_cast<float>(*static_cast<const bfloat16*>(p)));
+    case DType::f64: return *static_cast<const double*>(p);
+    case DType::i32: return *static_cast<const int32_t*>(p);
+    case DType::i64: return static_cast<double>(*static_cast<const int64_t*>(p));
+    case DType::u8: return *static_cast<const uint8_t*>(p);
+  }
+  return 0;
+}
+
+}  // namespace
+
+Tensor::Tensor(std::shared_ptr<Storage> storage, const Shape& shape, DType dtype, int64_t offset)
+    : storage_(std::move(storage)),
+      shape_(shape),
+      strides_(contiguous_strides(shape)),
+      offset_(offset),
+      dtype_(dtype) {
+  for (const int64_t e : shape.extents()) {
+    if (e < 0) throw ShapeError(fmt::format("tensor: negative extent in {}", to_string(shape)));
+  }
+}
+
+Tensor Tensor::empty(const Shape& shape, DType dtype, Device device) {
+  for (const int64_t e : shape.extents()) {
+    if (e < 0) throw ShapeError(fmt::format("tensor: negative extent in {}", to_string(shape)));
+  }
+  const size_t bytes = static_cast<size_t>(shape.numel()) * size_of(dtype);
+  return {std::make_shared<Storage>(device, context(device).allocator(), bytes), shape, dtype};
+}
+
+Tensor Tensor::zeros(const Shape& shape, DType dtype, Device device) {
+  Tensor t = empty(shape, dtype, device);
+  std::memset(t.pointer(), 0, t.bytes());
+  return t;
+}
+
+Tensor Tensor::full(const Shape& shape, double value, DType dtype) {
+  Tensor t = empty(shape, dtype);
+  fill(t, value);
+  return t;
+}
+
+template <class T>
+Tensor Tensor::from(std::span<const T> values, const Shape& shape) {
+  if (static_cast<int64_t>(values.size()) != shape.numel()) {
+    throw ShapeError(fmt::format("tensor: {} values for shape {}", values.size(), to_string(shape)));
+  }
+  Tensor t = empty(shape, kDTypeOf<T>);
+  if (!values.empty()) std::memcpy(t.pointer(), values.data(), values.size_bytes());
+  return t;
+}
+
+template <class T>
+std::span<T> Tensor::data() const {
+  if (!storage_) throw ShapeError("tensor: data() of an absent tensor");
+  if (dtype_ != kDTypeOf<T>) {
+    throw DTypeError(fmt::format("tensor: data() as {} of {}", name_of(kDTypeOf<T>), describe(*this)));
+  }
+  if (!is_contiguous()) throw ShapeError(fmt::format("tensor: data() of {}, which is not contiguous", describe(*this)));
+  return {static_cast<T*>(pointer()), static_cast<size_t>(numel())};
+}
+
+#define TESSERA_INSTANTIATE(T)                                              \
+  template Tensor Tensor::from<T>(std::span<const T> values, const Shape&); \
+  template std::span<T> Tensor::data<T>() const;
+TESSERA_INSTANTIATE(float)
+TESSERA_INSTANTIATE(bfloat16)
+TESSERA_INSTANTIATE(double)
+TESSERA_INSTANTIATE(int32_t)
+TESSERA_INSTANTIATE(int64_t)
+TESSERA_INSTANTIATE(uint8_t)
+#undef TESSERA_INSTANTIATE
+
+bool Tensor::is_contiguous() const {
+  int64_t step = 1;
+  for (int d = rank() - 1; d >= 0; --d) {
+    if (shape_[d] != 1 && strides_[d] != step) return numel() == 0;
+    step *= shape_[d];
+  }
+  return true;
+}
+
+double Tensor::item() const {
+  if (!storage_ || numel() != 1) throw ShapeError(fmt::format("tensor: item() of {}", describe(*this)));
+  return load_element(pointer(), dtype_);
+}
+
+void* Tensor::pointer() const {
+  if (!storage_) return nullptr;
+  return static_cast<std::byte*>(storage_->pointer()) + offset_ * static_cast<int64_t>(size_of(dtype_));
+}
+
+View Tensor::view() const {
+  View v;
+  v.pointer = pointer();
+  v.dtype = dtype_;
+  v.rank = rank();
+  for (int d = 0; d < v.rank; ++d) {
+    v.shape[static_cast<size_t>(d)] = shape_[d];
+    v.strides[static_cast<size_t>(d)] = strides_[d];
+  }
+  return v;
+}
+
+Tensor Tensor::reshape(const Shape& shape) const {
+  if (!is_contiguous()) throw ShapeError(fmt::format("reshape: {} is not contiguous", describe(*this)));
+  Shape target = shape;
+  int64_t known = 1;
+  int unknown = -1;
+  for (int d = 0; d < target.rank(); ++d) {
+    if (target[d] == -1 && unknown < 0) {
+      unknown = d;
+    } else {
+      known *= target[d];
+    }
+  }
+  if (unknown >= 0) target[unknown] = known > 0 ? numel() / known : 0;
+  if (target.numel() != numel()) {
+    throw ShapeError(fmt::format("reshape: {} to {}", to_string(shape_), to_string(shape)));
+  }
+  Tensor t(storage_, target, dtype_, offset_);
+  return t;
+}
+
+Tensor Tensor::slice(int dim, int64_t begin, int64_t count) const {
+  const int d = normalized(dim, rank(), "slice");
+  if (begin < 0 || count < 0 || begin + count > shape_[d]) {
+    throw ShapeError(
+        fmt::format("slice: [{}, {}) of dimension {} of {}", begin, begin + count, d, to_string(shape_)));
+  }
+  Tensor t = *this;
+  t.shape_[d] = count;
+  t.offset_ += begin * strides_[d];
+  return t;
+}
+
+Tensor Tensor::transpose(int a, int b) const {
+  const int i = normalized(a, rank(), "transpose");
+  const int j = normalized(b, rank(), "transpose");
+  Tensor t = *this;
+  std::swap(t.shape_[i], t.shape_[j]);
+  std::swap(t.strides_[i], t.strides_[j]);
+  return t;
+}
+
+Tensor Tensor::permute(std::initializer_list<int> order) const {
+  if (static_cast<int>(order.size()) != rank()) {
+    throw ShapeError(fmt::format("permute: {} dimensions for {}", order.size(), to_string(shape_)));
+  }
+  Tensor t = *this;
+  unsigned seen = 0;
+  int d = 0;
+  for (const int o : order) {
+    const int from = normalized(o, rank(), "permute");
+    seen |= 1u << from;
+    t.shape_[d] = shape_[from];
+    t.strides_[d] = strides_[from];
+    ++d;
+  }
+  if (seen != (1u << rank()) - 1) throw ShapeError("permute: a dimension is named twice");
+  return t;
+}
+
+SegmentTable::SegmentTable(std::span<const int64_t> lengths) {
+  auto offsets = std::make_shared<std::vector<int64_t>>(1, 0);
+  offsets->reserve(lengths.size() + 1);
+  for (const int64_t n : lengths) {
+    if (n < 0) throw ShapeError("segments: negative length");
+    offsets->push_back(offsets->back() + n);
+    max_len_ = std::max(max_len_, n);
+  }
+  offsets_ = std::move(offsets);
+}
+
+SegmentTable SegmentTable::uniform(int64_t count, int64_t length) {
+  return SegmentTable(std::vector<int64_t>(static_cast<size_t>(count), length));
+}
+
+std::string describe(const Tensor& tensor) {
+  if (!tensor) return "(absent)";
+  return fmt::format("{} {}", name_of(tensor.dtype()), to_string(tensor.shape()));
+}
+
+namespace {
+
+void print_into(std::string& out, const Tensor& t, const std::byte* p, int dim, int per_dim) {
+  if (dim == t.rank()) {
+    out += fmt::format("{:.5g}", load_element(p, t.dtype()));
+    return;
+  }
+  out += '[';
+  const int64_t shown = std::min<int64_t>(t.size(dim), per_dim);
+  for (int64_t i = 0; i < shown; ++i) {
+    if (i > 0) out += dim + 1 == t.rank() ? ", " : ",\n ";
+    print_into(out, t, p + i * t.stride(dim) * static_cast<int64_t>(size_of(t.dtype())), dim + 1, per_dim);
+  }
+  if (shown < t.size(dim)) out += ", …";
+  out += ']';
+}
+
+}  // namespace
+
+std::string print(const Tensor& tensor, int per_dim) {
+  std::string out = describe(tensor);
+  if (!tensor) return out;
+  out += ' ';
+  print_into(out, tensor, static_cast<const std::byte*>(tensor.pointer()), 0, per_dim);
+  return out;
+}
+
+}  // namespace tessera

@@ -1,0 +1,42 @@
+#include "nn/init.h"
+
+#include <cmath>
+
+#include "engine/core/philox.h"
+#include "engine/ops/copy.h"
+
+namespace tessera::nn {
+namespace {
+
+template <class T>
+void fill_random(std::span<T> values, Init init, const Philox& random) {
+  for (size_t i = 0; i < values.size(); ++i) {
+    const double x = init.kind == Init::Kind::normal
+                         ? random.normal(0, 0, i)
+                         : 2.0 * (static_cast<double>(random.bits(0, 0, i)) + 0.5) * 0x1p-32 - 1.0;
+    values[i] = static_cast<T>(init.value * x);
+  }
+}
+
+}  // namespace
+
+Init xavier_uniform(int64_t fan_in, int64_t fan_out) {
+  return uniform(std::sqrt(6.0 / static_cast<double>(fan_in + fan_out)));
+}
+
+Init fan_in_uniform(int64_t fan_in) { return uniform(1.0 / std::sqrt(static_cast<double>(fan_in))); }
+
+void initialise(const Tensor& tensor, Init init, uint64_t seed, std::string_view name) {
+  if (init.kind == Init::Kind::constant) {
+    fill(tensor, init.value);
+    return;
+  }
+  const Philox random(seed, name);
+  if (tensor.dtype() == DType::f64) {
+    fill_random(tensor.data<double>(), init, random);
+  } else {
+    fill_random(tensor.data<float>(), init, random);
+  }
+}
+
+}  // namespace tessera::nn

@@ -1,0 +1,122 @@
+#include "nn/io/checkpoint.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <charconv>
+
+#include "engine/core/error.h"
+#include "engine/ops/copy.h"
+
+namespace tessera::nn {
+namespace {
+
+Tensor part_of(const Tensor& arena, const Entry& entry) {
+  return arena.slice(0, entry.offset, entry.count()).reshape(entry.shape);
+}
+
+void list_some(std::string& text, const char* what, const std::vector<std::string>& names) {
+  if (names.empty()) return;
+  const size_t shown = std::min<size_t>(names.size(), 3);
+  text += fmt::format("{}{} {}: {}{}", text.empty() ? "" : "; ", names.size(), what,
+                      fmt::join(names.begin(), names.begin() + static_cast<ptrdiff_t>(shown), ", "),
+                      shown < names.size() ? ", …" : "");
+}
+
+constexpr const char* kSteps = "optimizer_steps";
+
+}  // namespace
+
+void save_weights(const std::filesystem::path& path, const ParameterStore& store, const Tensor& values,
+                  const Metadata& metadata) {
+  std::vector<NamedTensor> tensors;
+  for (const Entry& entry : store.entries()) tensors.push_back({entry.name, part_of(values, entry)});
+  for (const Buffer& buffer : store.buffers()) {
+    if (buffer.persistent) tensors.push_back({buffer.name, buffer.tensor});
+  }
+  write_safetensors(path, tensors, metadata);
+}
+
+void save_weights(const std::filesystem::path& path, const ParameterStore& store, const Metadata& metadata) {
+  save_weights(path, store, store.values(), metadata);
+}
+
+std::string LoadReport::summary() const {
+  std::string text;
+  list_some(text, "missing", missing);
+  list_some(text, "unexpected", unexpected);
+  list_some(text, "of another shape", mismatched);
+  return text.empty() ? "everything matched" : text;
+}
+
+LoadReport load_matching(const SafetensorsFile& file, ParameterStore& store) {
+  LoadReport report;
+  const auto differs = [&](const std::string& name, const Shape& shape) {
+    const Shape& found = file.tensors().at(name).shape;
+    if (found == shape) return false;
+    report.mismatched.push_back(fmt::format("{} {} (expected {})", name, to_string(found), to_string(shape)));
+    return true;
+  };
+  for (const Entry& entry : store.entries()) {
+    if (!file.contains(entry.name)) {
+      report.missing.push_back(entry.name);
+    } else if (!differs(entry.name, entry.shape)) {
+      copy_into(file.load(entry.name), entry.value());
+      entry.parameter->mark_written();
+    }
+  }
+  for (const auto& [name, info] : file.tensors()) {
+    if (store.find(name) != nullptr) continue;
+    const auto buffer = std::ranges::find(store.buffers(), name, &Buffer::name);
+    if (buffer == store.buffers().end()) {
+      report.unexpected.push_back(name);
+    } else {
+      differs(name, buffer->tensor.shape());
+    }
+  }
+  return report;
+}
+
+void load_weights(const SafetensorsFile& file, ParameterStore& store) {
+  const LoadReport report = load_matching(file, store);
+  if (!report.complete()) {
+    throw IoError(fmt::format("{}: not a checkpoint of this model: {}", file.path().string(), report.summary()));
+  }
+}
+
+void save_training_state(const std::filesystem::path& path, const ParameterStore& store, const AdamW& optimizer,
+                         Metadata metadata) {
+  std::vector<NamedTensor> tensors;
+  for (const Entry& entry : store.entries()) {
+    tensors.push_back({"m." + entry.name, part_of(optimizer.first_moments(), entry)});
+    tensors.push_back({"v." + entry.name, part_of(optimizer.second_moments(), entry)});
+  }
+  metadata[kSteps] = std::to_string(optimizer.steps());
+  write_safetensors(path, tensors, metadata);
+}
+
+Metadata load_training_state(const SafetensorsFile& file, const ParameterStore& store, AdamW& optimizer) {
+  const auto steps = file.metadata().find(kSteps);
+  int64_t count = -1;
+  if (steps != file.metadata().end()) {
+    const std::string& text = steps->second;
+    std::from_chars(text.data(), text.data() + text.size(), count);
+  }
+  if (count < 0) throw IoError(fmt::format("{}: no training state: {} is absent", file.path().string(), kSteps));
+  for (const Entry& entry : store.entries()) {
+    for (const auto& [prefix, arena] : {std::pair{"m.", &optimizer.first_moments()},
+                                        std::pair{"v.", &optimizer.second_moments()}}) {
+      const Tensor found = file.load(prefix + entry.name);
+      if (found.shape() != entry.shape) {
+        throw IoError(fmt::format("{}: {}{} has shape {}, expected {}", file.path().string(), prefix, entry.name,
+                                  to_string(found.shape()), to_string(entry.shape)));
+      }
+      copy_into(found, part_of(*arena, entry));
+    }
+  }
+  optimizer.set_steps(count);
+  return file.metadata();
+}
+
+}  // namespace tessera::nn

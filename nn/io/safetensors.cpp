@@ -1,0 +1,208 @@
+#include "nn/io/safetensors.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <bit>
+#include <cerrno>
+#include <cstring>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <set>
+
+#include "engine/core/atomic_file.h"
+#include "engine/core/error.h"
+
+namespace tessera::nn {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+static_assert(std::endian::native == std::endian::little, "the format is little-endian");
+constexpr size_t kMaxHeader = 100'000'000;  // the format's own limit
+
+constexpr std::pair<DType, const char*> kTypeNames[] = {{DType::f32, "F32"}, {DType::bf16, "BF16"}, {DType::f64, "F64"},
+                                                        {DType::i32, "I32"}, {DType::i64, "I64"},   {DType::u8, "U8"}};
+
+std::optional<DType> dtype_of(const std::string& name) {
+  for (const auto& [dtype, text] : kTypeNames) {
+    if (name == text) return dtype;
+  }
+  return std::nullopt;
+}
+
+const char* text_of(DType dtype) {
+  return std::ranges::find(kTypeNames, dtype, &std::pair<DType, const char*>::first)->second;
+}
+
+[[noreturn]] void malformed(const std::filesystem::path& path, const std::string& what) {
+  throw IoError(fmt::format("{}: not a valid safetensors file: {}", path.string(), what));
+}
+
+/// Parses the header; repeated names, which JSON libraries drop in silence, are refused.
+Json parse_header(const std::filesystem::path& path, std::string_view text) {
+  std::set<std::string> names;
+  std::string repeated;
+  const auto callback = [&](int depth, Json::parse_event_t event, Json& parsed) {
+    if (event == Json::parse_event_t::key && depth == 1 && !names.insert(parsed.get<std::string>()).second) {
+      repeated = parsed.get<std::string>();
+    }
+    if (depth > 8) throw std::length_error("nested too deep");
+    return true;
+  };
+  Json header;
+  try {
+    header = Json::parse(text, callback);
+  } catch (const std::exception&) {
+    malformed(path, "its header is not JSON");
+  }
+  if (!repeated.empty()) malformed(path, fmt::format("tensor {} is there twice", repeated));
+  if (!header.is_object()) malformed(path, "its header is not an object");
+  return header;
+}
+
+SafetensorsFile::Info parse_info(const std::filesystem::path& path, const std::string& name, const Json& entry,
+                                 size_t data_bytes) {
+  const auto bad = [&](const char* what) { malformed(path, fmt::format("tensor {}: {}", name, what)); };
+  if (!entry.is_object() || !entry.contains("dtype") || !entry.contains("shape") || !entry.contains("data_offsets")) {
+    bad("expected dtype, shape and data_offsets");
+  }
+  const Json& type = entry["dtype"];
+  const Json& shape = entry["shape"];
+  const Json& offsets = entry["data_offsets"];
+  if (!type.is_string() || !shape.is_array() || !offsets.is_array() || offsets.size() != 2) {
+    bad("expected a string, an array and two offsets");
+  }
+  SafetensorsFile::Info info;
+  const auto dtype = dtype_of(type.get<std::string>());
+  if (!dtype) bad("its dtype is none of F32, BF16, F64, I32, I64, U8");
+  info.dtype = *dtype;
+  if (shape.size() > static_cast<size_t>(kMaxRank)) bad("its rank is above 6");
+  size_t count = 1;
+  for (const Json& extent : shape) {
+    if (!extent.is_number_unsigned()) bad("an extent is not a number of 0 or more");
+    const auto e = extent.get<uint64_t>();
+    if (e > (uint64_t{1} << 48) || __builtin_mul_overflow(count, e, &count)) bad("its shape is too large");
+    info.shape.push_back(static_cast<int64_t>(e));
+  }
+  for (const Json& offset : offsets) {
+    if (!offset.is_number_unsigned()) bad("an offset is not a number of 0 or more");
+  }
+  info.begin = offsets[0].get<size_t>();
+  info.end = offsets[1].get<size_t>();
+  size_t bytes = 0;
+  if (__builtin_mul_overflow(count, size_of(info.dtype), &bytes)) bad("its shape is too large");
+  if (info.begin > info.end || info.end > data_bytes) bad("its data lie outside the file (cut short?)");
+  if (info.end - info.begin != bytes) bad("its data do not have the size of its shape");
+  return info;
+}
+
+/// The format wants the tensors to cover the data without holes and overlaps.
+void check_coverage(const std::filesystem::path& path, const std::map<std::string, SafetensorsFile::Info>& tensors,
+                    size_t data_bytes) {
+  std::vector<std::pair<size_t, size_t>> ranges;
+  for (const auto& [name, info] : tensors) ranges.emplace_back(info.begin, info.end);
+  std::ranges::sort(ranges);
+  size_t at = 0;
+  for (const auto& [begin, end] : ranges) {
+    if (begin != at) malformed(path, "its tensors overlap or leave holes");
+    at = end;
+  }
+  if (at != data_bytes) malformed(path, fmt::format("{} bytes of data, expected {}", data_bytes, at));
+}
+
+}  // namespace
+
+struct SafetensorsFile::Mapping {
+  const std::byte* data = nullptr;
+  size_t bytes = 0;
+  explicit Mapping(const std::filesystem::path& path) {
+    const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+    if (descriptor < 0) throw IoError(fmt::format("{}: cannot open: {}", path.string(), std::strerror(errno)));
+    struct stat status {};
+    if (::fstat(descriptor, &status) != 0 || !S_ISREG(status.st_mode)) {
+      ::close(descriptor);
+      throw IoError(fmt::format("{}: not a regular file", path.string()));
+    }
+    bytes = static_cast<size_t>(status.st_size);
+    void* map = bytes > 0 ? ::mmap(nullptr, bytes, PROT_READ, MAP_PRIVATE, descriptor, 0) : nullptr;
+    ::close(descriptor);
+    if (map == MAP_FAILED) throw IoError(fmt::format("{}: cannot map: {}", path.string(), std::strerror(errno)));
+    data = static_cast<const std::byte*>(map);
+  }
+  ~Mapping() {
+    if (data != nullptr) ::munmap(const_cast<std::byte*>(data), bytes);
+  }
+  Mapping(const Mapping&) = delete;
+  Mapping& operator=(const Mapping&) = delete;
+};
+
+SafetensorsFile::SafetensorsFile(const std::filesystem::path& path)
+    : path_(path), mapping_(std::make_shared<const Mapping>(path)) {
+  if (mapping_->bytes < 8) malformed(path, fmt::format("{} bytes", mapping_->bytes));
+  uint64_t header_bytes = 0;
+  std::memcpy(&header_bytes, mapping_->data, 8);
+  if (header_bytes > kMaxHeader || header_bytes > mapping_->bytes - 8) {
+    malformed(path, fmt::format("a header of {} bytes in a file of {}", header_bytes, mapping_->bytes));
+  }
+  data_offset_ = 8 + static_cast<size_t>(header_bytes);
+  const size_t data_bytes = mapping_->bytes - data_offset_;
+  const Json header =
+      parse_header(path, {reinterpret_cast<const char*>(mapping_->data) + 8, static_cast<size_t>(header_bytes)});
+  for (const auto& [name, entry] : header.items()) {
+    if (name != "__metadata__") {
+      tensors_.emplace(name, parse_info(path, name, entry, data_bytes));
+      continue;
+    }
+    if (!entry.is_object()) malformed(path, "its metadata are not an object");
+    for (const auto& [key, value] : entry.items()) {
+      if (!value.is_string()) malformed(path, fmt::format("metadata {}: expected a string", key));
+      metadata_.emplace(key, value.get<std::string>());
+    }
+  }
+  check_coverage(path, tensors_, data_bytes);
+}
+
+Tensor SafetensorsFile::load(const std::string& name) const {
+  const auto it = tensors_.find(name);
+  if (it == tensors_.end()) throw IoError(fmt::format("{}: no tensor {}", path_.string(), name));
+  const Info& info = it->second;
+  Tensor tensor = Tensor::empty(info.shape, info.dtype);
+  if (info.end > info.begin) {
+    std::memcpy(tensor.pointer(), mapping_->data + data_offset_ + info.begin, info.end - info.begin);
+  }
+  return tensor;
+}
+
+void write_safetensors(const std::filesystem::path& path, std::span<const NamedTensor> tensors,
+                       const std::map<std::string, std::string>& metadata) {
+  Json header = Json::object();
+  if (!metadata.empty()) header["__metadata__"] = metadata;
+  size_t offset = 0;
+  for (const NamedTensor& t : tensors) {
+    if (!t.tensor.is_contiguous()) throw ShapeError(fmt::format("safetensors: {} is not contiguous", t.name));
+    Json shape = Json::array();
+    for (const int64_t e : t.tensor.shape().extents()) shape.push_back(static_cast<uint64_t>(e));
+    header[t.name] = {{"dtype", text_of(t.tensor.dtype())},
+                      {"shape", std::move(shape)},
+                      {"data_offsets", {offset, offset + t.tensor.bytes()}}};
+    offset += t.tensor.bytes();
+  }
+  std::string text = header.dump(-1, ' ', false, Json::error_handler_t::replace);
+  text.resize((text.size() + 8 + 63) / 64 * 64 - 8, ' ');
+  const uint64_t header_bytes = text.size();
+
+  AtomicFile file(path);
+  file.write(std::as_bytes(std::span(&header_bytes, 1)));
+  file.write(text);
+  for (const NamedTensor& t : tensors) {
+    file.write(std::span(static_cast<const std::byte*>(t.tensor.pointer()), t.tensor.bytes()));
+  }
+  file.commit();
+}
+
+}  // namespace tessera::nn

@@ -1,0 +1,54 @@
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "engine/tensor/tensor.h"
+
+namespace tessera::nn {
+
+/// A tensor with the name it has in a file.
+struct NamedTensor {
+  std::string name;
+  Tensor tensor;
+};
+
+/// Reads a safetensors file. Everything in the header is checked before it is believed: a hostile or torn file gives one
+/// IoError with the path and what is wrong, never a crash or an unbounded allocation.
+class SafetensorsFile {
+ public:
+  struct Info {
+    DType dtype = DType::f32;
+    Shape shape;
+    size_t begin = 0;  // bytes from the start of the data
+    size_t end = 0;
+  };
+
+  /// Maps the file and checks its header. Throws IoError.
+  explicit SafetensorsFile(const std::filesystem::path& path);
+
+  [[nodiscard]] const std::filesystem::path& path() const { return path_; }
+  [[nodiscard]] const std::map<std::string, Info>& tensors() const { return tensors_; }
+  [[nodiscard]] const std::map<std::string, std::string>& metadata() const { return metadata_; }
+  [[nodiscard]] bool contains(const std::string& name) const { return tensors_.contains(name); }
+  /// A copy in memory of its own. Throws IoError naming the file when absent.
+  [[nodiscard]] Tensor load(const std::string& name) const;
+
+ private:
+  struct Mapping;
+  std::filesystem::path path_;
+  std::shared_ptr<const Mapping> mapping_;
+  size_t data_offset_ = 0;
+  std::map<std::string, Info> tensors_;
+  std::map<std::string, std::string> metadata_;
+};
+
+/// Writes contiguous tensors in the order given, atomically: temporary name, sync, rename. Data begin on 64 bytes.
+void write_safetensors(const std::filesystem::path& path, std::span<const NamedTensor> tensors,
+                       const std::map<std::string, std::string>& metadata = {});
+
+}  // namespace tessera::nn

@@ -1,0 +1,70 @@
+#include "nn/optim/adamw.h"
+
+#include <cmath>
+
+#include "engine/memory/allocator.h"
+#include "engine/ops/copy.h"
+#include "engine/ops/pointwise.h"
+
+namespace tessera::nn {
+
+GroupRule slip_decay(double weight_decay) {
+  return [weight_decay](const Entry& entry) {
+    const auto contains = [&](const char* word) { return entry.name.find(word) != std::string::npos; };
+    const bool exempt = entry.shape.rank() < 2 || contains("bias") || contains("ln") || contains("bn");
+    return Group{1.0, exempt ? 0.0 : weight_decay, false};
+  };
+}
+
+std::vector<ParameterSegment> segments_of(const ParameterStore& store, const GroupRule& rule) {
+  std::vector<ParameterSegment> segments;
+  for (const Entry& entry : store.entries()) {
+    const Group group = rule(entry);
+    const ParameterSegment next{entry.offset, entry.count(), static_cast<float>(group.lr_scale),
+                                static_cast<float>(group.weight_decay), group.frozen || entry.parameter->frozen};
+    if (!segments.empty()) {
+      ParameterSegment& last = segments.back();
+      if (last.offset + last.count == next.offset && last.lr_scale == next.lr_scale &&
+          last.weight_decay == next.weight_decay && last.frozen == next.frozen) {
+        last.count += next.count;
+        continue;
+      }
+    }
+    segments.push_back(next);
+  }
+  return segments;
+}
+
+AdamW::AdamW(ParameterStore& store, const AdamWOptions& options, const GroupRule& rule)
+    : store_(store), options_(options), segments_(segments_of(store, rule)) {
+  const MemoryTag tag("optimiser moments");
+  m_ = Tensor::zeros(store.values().shape(), store.dtype());
+  v_ = Tensor::zeros(store.values().shape(), store.dtype());
+}
+
+double AdamW::grad_norm() const { return norm2(store_.grads(), segments_); }
+
+void AdamW::step(double lr, double gradient_scale) {
+  ++steps_;
+  StepState state;
+  state.lr = lr;
+  state.beta1 = options_.beta1;
+  state.beta2 = options_.beta2;
+  state.eps = options_.eps;
+  state.bias_correction1 = 1.0 - std::pow(options_.beta1, static_cast<double>(steps_));
+  state.bias_correction2 = 1.0 - std::pow(options_.beta2, static_cast<double>(steps_));
+  state.gradient_scale = gradient_scale;
+  adamw(store_.values(), store_.grads(), m_, v_, segments_, state);
+  store_.mark_written();
+}
+
+double clip_coefficient(double norm, double max_norm) {
+  return max_norm > 0 ? std::fmin(1.0, max_norm / (norm + 1e-6)) : 1.0;
+}
+
+Ema::Ema(const ParameterStore& store, double decay)
+    : store_(store), decay_(decay), values_(clone(store.values())) {}
+
+void Ema::update() { axpby(1.0 - decay_, store_.values(), decay_, values_); }
+
+}  // namespace tessera::nn

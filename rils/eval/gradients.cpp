@@ -1,0 +1,66 @@
+#include "rils/eval/gradients.h"
+
+#include <fmt/format.h>
+
+#include "engine/core/error.h"
+#include "engine/ops/copy.h"
+#include "nn/io/checkpoint.h"
+
+namespace tessera::rils {
+namespace {
+
+Tensor load_checked(const nn::SafetensorsFile& file, const std::string& name, DType dtype, const Shape& expected) {
+  Tensor tensor = file.load(name);
+  const auto& shape = tensor.shape();
+  bool fits = tensor.dtype() == dtype && shape.rank() == expected.rank();
+  for (int d = 0; fits && d < shape.rank(); ++d) fits = expected[d] == -1 || expected[d] == shape[d];
+  if (!fits) {
+    throw IoError(fmt::format("{}: {} is {}, expected {} {} (-1: any)", file.path().string(), name, describe(tensor),
+                              name_of(dtype), to_string(expected)));
+  }
+  return tensor;
+}
+
+MicroBatch load_batch(const std::filesystem::path& path, const Model& model) {
+  const nn::SafetensorsFile file(path);
+  const ModelConfig& c = model.config();
+  MicroBatch batch;
+  batch.images = load_checked(file, "images", DType::f32, {-1, 3, c.vision.image_size, c.vision.image_size});
+  const int64_t samples = batch.images.size(0);
+  batch.tokens = load_checked(file, "tokens", DType::i32, {samples, c.text.context_length});
+  if (model.decoder() != nullptr) {
+    batch.noise = load_checked(file, "noise", DType::f32, {samples, model.vision().patches()});
+  }
+  if (samples == 0) throw IoError(fmt::format("{}: no samples", path.string()));
+  return batch;
+}
+
+Tensor scalar(double value) { return Tensor::full({}, value); }
+
+}  // namespace
+
+StepResult write_gradients(const ModelConfig& config, const LossConfig& loss, const GradientFiles& files,
+                           nn::Precision precision) {
+  Model model(config, 0, precision.param);
+  load_weights(nn::SafetensorsFile(files.checkpoint), model.store());
+  const MicroBatch batch = load_batch(files.batch, model);
+  if (batch.images.size(0) % loss.shards != 0) {
+    throw ConfigError(fmt::format("{}: {} samples, expected a multiple of loss.shards = {}", files.batch.string(),
+                                  batch.images.size(0), loss.shards));
+  }
+  StepOptions options;
+  options.pass.precision = precision;
+  const StepResult result = compute_gradients(model, loss, std::span(&batch, 1), options);
+
+  std::vector<nn::NamedTensor> out = {{"loss", scalar(result.loss)},
+                                      {"clip_loss", scalar(result.clip_loss)},
+                                      {"recon_loss", scalar(result.recon_loss)},
+                                      {"clip_acc", scalar(100.0 * result.clip_accuracy)}};
+  for (const nn::Entry& entry : model.store().entries()) {
+    out.push_back({"grad." + entry.name, entry.grad().dtype() == DType::f32 ? entry.grad() : cast(entry.grad(), DType::f32)});
+  }
+  nn::write_safetensors(files.out, out);
+  return result;
+}
+
+}  // namespace tessera::rils

@@ -1,0 +1,49 @@
+#pragma once
+
+#include <memory>
+#include <optional>
+
+#include "nn/parameter_store.h"
+#include "rils/config/config.h"
+#include "rils/model/text.h"
+#include "rils/model/vision.h"
+
+namespace tessera::rils {
+
+/// The two towers, the projections into language space and, for objective "rils", the decoder, with the official
+/// parameter names. A model owns only the parameters that its objective uses.
+class Model {
+ public:
+  /// Registers, allocates (f32, or f64 for checks) and draws the initial values.
+  Model(const ModelConfig& config, uint64_t seed, DType dtype = DType::f32);
+
+  [[nodiscard]] const ModelConfig& config() const { return config_; }
+  [[nodiscard]] ParameterStore& store() { return *store_; }
+  [[nodiscard]] const ParameterStore& store() const { return *store_; }
+  [[nodiscard]] const VisionTower& vision() const { return *vision_; }
+  [[nodiscard]] const TextTower& text() const { return *text_; }
+  [[nodiscard]] const Decoder* decoder() const { return decoder_ ? &*decoder_ : nullptr; }
+
+  /// Features [R, D] in language space: x · image_projection, [R, E].
+  [[nodiscard]] Var project(const Var& features) const;
+  /// Image embeddings [B, E] before normalisation: the projected mean of the patch features.
+  [[nodiscard]] Var encode_image(const Tensor& images, const PassOptions& options) const;
+  /// Text embeddings [B, E] before normalisation.
+  [[nodiscard]] Var encode_text(const Tensor& tokens, const PassOptions& options) const;
+  /// exp(logit_scale), one element.
+  [[nodiscard]] Var logit_scale() const;
+  /// Clamps logit_scale to [0, ln maximum], as after each step of the published recipe's code base.
+  void clamp_logit_scale(double maximum);
+
+ private:
+  ModelConfig config_;
+  std::unique_ptr<ParameterStore> store_;
+  std::optional<VisionTower> vision_;
+  std::optional<Decoder> decoder_;
+  std::optional<TextTower> text_;
+  Parameter* image_projection_ = nullptr;
+  Parameter* text_projection_ = nullptr;
+  Parameter* logit_scale_ = nullptr;
+};
+
+}  // namespace tessera::rils

@@ -1,0 +1,79 @@
+#pragma once
+
+#include <span>
+#include <vector>
+
+#include "nn/layers/transformer.h"
+#include "rils/config/config.h"
+#include "rils/model/masking.h"
+
+namespace tessera::rils {
+
+using nn::Parameter;
+using nn::ParameterStore;
+using nn::Precision;
+using autograd::Var;
+
+/// How a pass is computed.
+struct PassOptions {
+  Precision precision;
+  bool checkpointing = false;  // keep only the inputs of blocks, run them again in the backward
+};
+
+/// The image encoder: patch embedding, frozen positions, CLS token, blocks, final norm. One set of weights serves the
+/// full and the masked pass. Parameters `visual.*`.
+class VisionTower {
+ public:
+  VisionTower(ParameterStore& store, const VisionConfig& config, DType dtype);
+
+  [[nodiscard]] int64_t patches() const { return grid_ * grid_; }
+  [[nodiscard]] int64_t width() const { return width_; }
+
+  /// Patch tokens [B·P, D] of images [B, 3, H, W], bias included, before positions: shared by both passes.
+  [[nodiscard]] Var patch_tokens(const Tensor& images, const PassOptions& options) const;
+  /// Every token: [B·(P+1), D] after the final norm, CLS first in each sample.
+  [[nodiscard]] Var encode(const Var& tokens, int64_t samples, const PassOptions& options) const;
+  /// CLS and the visible tokens of the chosen samples, [G·(K+1), D] after the final norm.
+  [[nodiscard]] Var encode_visible(const Var& tokens, const Masks& masks, std::span<const int64_t> samples,
+                                   const PassOptions& options) const;
+  /// Mean over the patch rows of encode()'s result: [B, D].
+  [[nodiscard]] Var pool(const Var& encoded, int64_t samples) const;
+
+ private:
+  [[nodiscard]] Var run(const Var& tokens, std::span<const int32_t> rows, std::span<const int32_t> positions,
+                        const SegmentTable& segments, const PassOptions& options) const;
+
+  int64_t grid_, width_, patch_;
+  Parameter* patch_weight_;
+  Parameter* patch_bias_;
+  Parameter* cls_token_;
+  Tensor positions_;  // [1 + P, D]
+  std::vector<nn::TransformerBlock> blocks_;
+  nn::LayerNorm norm_;
+};
+
+/// The masked decoder: visible features in, a feature for each hidden patch out. Parameters `visual.decoder_*` and
+/// `visual.mask_token`.
+class Decoder {
+ public:
+  Decoder(ParameterStore& store, const VisionConfig& vision, const DecoderConfig& config, DType dtype);
+
+  /// Predictions [G·hidden, D] for the hidden patches of the chosen samples, raster order within a sample. The last
+  /// block and what follows are computed for those rows alone.
+  [[nodiscard]] Var operator()(const Var& visible, const Masks& masks, std::span<const int64_t> samples,
+                               const PassOptions& options) const;
+
+ private:
+  int64_t patches_;
+  nn::Linear embed_, pred_;
+  Parameter* mask_token_;
+  Tensor positions_;
+  std::vector<nn::TransformerBlock> blocks_;
+  nn::LayerNorm norm_;
+};
+
+/// Rows of the hidden patches of the chosen samples in a tensor with 1 + P rows a sample, the samples being numbered
+/// as in `samples` (or 0, 1, … when `dense`).
+[[nodiscard]] std::vector<int32_t> hidden_rows(const Masks& masks, std::span<const int64_t> samples, bool dense);
+
+}  // namespace tessera::rils

@@ -1,0 +1,123 @@
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "engine/ops/copy.h"
+#include "nn/optim/adamw.h"
+#include "nn/optim/schedule.h"
+#include "tests/support/golden.h"
+
+namespace tessera::nn {
+namespace {
+
+using test::golden_path;
+
+TEST(Schedule, ReproducesThePublishedArithmetic) {
+  // 20 M samples in batches of 4096: 4,882 steps an epoch, 25 epochs.
+  const CosineSchedule schedule{5e-4, 1e-6, 1e-5, 4882, 122050};
+  EXPECT_DOUBLE_EQ(schedule(0), 1e-6);
+  EXPECT_DOUBLE_EQ(schedule(4881), 5e-4);
+  EXPECT_DOUBLE_EQ(schedule(4882), 5e-4);
+  EXPECT_NEAR(schedule(61025), 2.710238e-4, 5e-11);
+  EXPECT_NEAR(schedule(122049), 1.0000000088e-5, 1e-14);
+  EXPECT_DOUBLE_EQ(schedule(122050), 1e-5);
+}
+
+TEST(Schedule, WithoutWarmUpStartsAtTheBase) {
+  const CosineSchedule schedule{1e-3, 0.0, 0.0, 0, 10};
+  EXPECT_DOUBLE_EQ(schedule(0), 1e-3);
+  EXPECT_NEAR(schedule(5), 5e-4, 1e-12);
+}
+
+TEST(Clip, LeavesSmallGradientsAndScalesLargeOnes) {
+  EXPECT_DOUBLE_EQ(clip_coefficient(0.5, 1.0), 1.0);
+  EXPECT_NEAR(clip_coefficient(4.0, 1.0), 0.25, 1e-6);
+  EXPECT_DOUBLE_EQ(clip_coefficient(4.0, 0.0), 1.0);
+}
+
+TEST(DecayRule, FollowsNamesAndRanks) {
+  const GroupRule rule = slip_decay(0.5);
+  const auto decay = [&](const char* name, const Shape& shape) {
+    Entry entry;
+    entry.name = name;
+    entry.shape = shape;
+    return rule(entry).weight_decay;
+  };
+  EXPECT_EQ(decay("visual.cls_token", {1, 1, 8}), 0.5);
+  EXPECT_EQ(decay("positional_embedding", {4, 8}), 0.5);
+  EXPECT_EQ(decay("visual.blocks.0.attn.qkv.weight", {24, 8}), 0.5);
+  EXPECT_EQ(decay("visual.blocks.0.attn.q_bias", {8}), 0.0);
+  EXPECT_EQ(decay("visual.norm.weight", {8}), 0.0);
+  EXPECT_EQ(decay("ln_final.weight", {8}), 0.0);
+  EXPECT_EQ(decay("logit_scale", {}), 0.0);
+}
+
+/// Runs the golden's AdamW steps on a store of the given type.
+void run_adamw_golden(DType dtype, double tolerance) {
+  const SafetensorsFile golden(golden_path("rils/optimizer.safetensors"));
+  ParameterStore store;
+  const Tensor weight = golden.load("initial.weight");
+  const Tensor bias = golden.load("initial.bias");
+  store.add("weight", weight.shape(), zeros());
+  store.add("bias", bias.shape(), zeros());
+  store.allocate(dtype);
+  copy_into(weight, store.find("weight")->value());
+  copy_into(bias, store.find("bias")->value());
+  AdamW optimizer(store, {0.9, 0.98, 1e-8, 0.2}, slip_decay(0.2));
+  const Tensor lr = golden.load("lr");
+  for (int64_t step = 0; step < lr.numel(); ++step) {
+    for (const char* name : {"weight", "bias"}) {
+      const auto suffix = std::string(name) + "." + std::to_string(step);
+      copy_into(golden.load("grad." + suffix), store.find(name)->grad());
+    }
+    optimizer.step(lr.data<double>()[static_cast<size_t>(step)]);
+    for (const char* name : {"weight", "bias"}) {
+      const Tensor expected = golden.load("value." + std::string(name) + "." + std::to_string(step));
+      EXPECT_LE(test::absolute_error(store.find(name)->value(), expected), tolerance) << name << " step " << step;
+    }
+  }
+}
+
+TEST(AdamW, AgreesWithPyTorchInF64) { run_adamw_golden(DType::f64, 1e-7); }
+TEST(AdamW, AgreesWithPyTorchInF32) { run_adamw_golden(DType::f32, 1e-6); }
+
+TEST(AdamW, LearningRateZeroChangesNoBit) {
+  ParameterStore store;
+  store.add("weight", {37, 5}, normal(0.1));
+  store.allocate(DType::f32);
+  store.initialise(1);
+  const Tensor before = clone(store.values());
+  fill(store.grads(), 0.3);
+  AdamW optimizer(store, {}, slip_decay(0.2));
+  for (int i = 0; i < 3; ++i) optimizer.step(0.0);
+  EXPECT_EQ(test::absolute_error(store.values(), before), 0.0);
+}
+
+TEST(AdamW, FusedPartsLeaveTheGapAlone) {
+  ParameterStore store;
+  store.add_fused("qkv_bias", {12}, {{"q_bias", {4}, 0, ones()}, {"v_bias", {4}, 8, ones()}});
+  store.allocate(DType::f32);
+  store.initialise(0);
+  fill(store.grads(), 1.0);
+  AdamW optimizer(store, {}, slip_decay(0.0));
+  EXPECT_NEAR(optimizer.grad_norm(), std::sqrt(8.0), 1e-9);
+  optimizer.step(0.5);
+  const auto values = store.values().data<float>();
+  EXPECT_LT(values[0], 1.0f);
+  EXPECT_LT(values[8], 1.0f);
+  for (size_t i = 4; i < 8; ++i) EXPECT_EQ(values[i], 0.0f);
+}
+
+TEST(Ema, AveragesTowardsTheValues) {
+  ParameterStore store;
+  store.add("w", {3}, ones());
+  store.allocate(DType::f32);
+  store.initialise(0);
+  Ema ema(store, 0.75);
+  fill(store.values(), 5.0);
+  ema.update();
+  EXPECT_FLOAT_EQ(ema.values().data<float>()[0], 2.0f);
+}
+
+}  // namespace
+}  // namespace tessera::nn

@@ -1,0 +1,143 @@
+#include "nn/parameter_store.h"
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <array>
+#include <cmath>
+#include <filesystem>
+
+#include "engine/core/error.h"
+#include "engine/ops/copy.h"
+#include "nn/io/checkpoint.h"
+#include "tests/support/golden.h"
+
+namespace tessera::nn {
+namespace {
+
+std::filesystem::path temporary(const char* name) {
+  return std::filesystem::path(testing::TempDir()) / (std::to_string(::getpid()) + name);
+}
+
+void build(ParameterStore& store) {
+  store.add("a.weight", {5, 3}, normal(0.02));
+  store.add_fused("qkv_bias", {6}, {{"q_bias", {2}, 0, uniform(1.0)}, {"v_bias", {2}, 4, uniform(1.0)}});
+  store.add("scale", {}, constant(2.5));
+  store.add_buffer("table", Tensor::full({1, 2}, 7.0));
+  store.allocate(DType::f32);
+}
+
+TEST(ParameterStore, ValuesDependOnSeedAndNameAlone) {
+  ParameterStore one, other, reordered;
+  build(one);
+  build(other);
+  reordered.add("scale", {}, constant(2.5));
+  reordered.add("a.weight", {5, 3}, normal(0.02));
+  reordered.allocate(DType::f32);
+  one.initialise(3);
+  other.initialise(4);
+  reordered.initialise(3);
+  EXPECT_EQ(test::absolute_error(one.find("a.weight")->value(), reordered.find("a.weight")->value()), 0.0);
+  EXPECT_NE(test::absolute_error(one.find("a.weight")->value(), other.find("a.weight")->value()), 0.0);
+  EXPECT_EQ(one.find("scale")->value().item(), 2.5);
+  EXPECT_EQ(one.parameter_count(), 15 + 4 + 1);
+}
+
+TEST(ParameterStore, NamesAreTakenOnce) {
+  ParameterStore store;
+  store.add("w", {1}, zeros());
+  EXPECT_THROW(store.add("w", {1}, zeros()), Error);
+}
+
+TEST(ParameterStore, InitialValuesHaveTheAskedMoments) {
+  ParameterStore store;
+  store.add("n", {400, 500}, normal(0.02));
+  store.add("u", {400, 500}, xavier_uniform(100, 50));
+  store.allocate(DType::f64);
+  store.initialise(0);
+  const auto moments = [&](const char* name) {
+    double sum = 0, square = 0, largest = 0;
+    const Tensor value = store.find(name)->value();
+    for (const double x : value.data<double>()) {
+      sum += x;
+      square += x * x;
+      largest = std::fmax(largest, std::abs(x));
+    }
+    const auto n = static_cast<double>(value.numel());
+    return std::array{sum / n, std::sqrt(square / n), largest};
+  };
+  const auto n = moments("n");
+  EXPECT_NEAR(n[0], 0.0, 4 * 0.02 / std::sqrt(200000.0));
+  EXPECT_NEAR(n[1], 0.02, 1e-4);
+  const auto u = moments("u");
+  EXPECT_NEAR(u[1], 0.2 / std::sqrt(3.0), 1e-3);
+  EXPECT_LT(u[2], 0.2);
+  EXPECT_GT(u[2], 0.1999);
+}
+
+TEST(Checkpoint, RoundTripRestoresEveryValue) {
+  const auto path = temporary("weights.safetensors");
+  ParameterStore store, other;
+  build(store);
+  build(other);
+  store.initialise(1);
+  other.initialise(2);
+  save_weights(path, store, {{"step", "7"}});
+  const SafetensorsFile file(path);
+  EXPECT_EQ(file.metadata().at("step"), "7");
+  EXPECT_TRUE(file.contains("table"));
+  EXPECT_TRUE(file.contains("v_bias"));
+  EXPECT_FALSE(file.contains("qkv_bias"));
+  load_weights(file, other);
+  EXPECT_EQ(test::absolute_error(store.values(), other.values()), 0.0);
+  std::filesystem::remove(path);
+}
+
+TEST(Checkpoint, OtherModelsAreRefusedByName) {
+  const auto path = temporary("other.safetensors");
+  ParameterStore store, larger;
+  build(store);
+  store.initialise(1);
+  save_weights(path, store, {});
+  larger.add("a.weight", {6, 3}, zeros());
+  larger.add("b", {1}, zeros());
+  larger.allocate(DType::f32);
+  const SafetensorsFile file(path);
+  try {
+    load_weights(file, larger);
+    FAIL();
+  } catch (const IoError& e) {
+    const std::string text = e.what();
+    EXPECT_NE(text.find("missing: b"), std::string::npos) << text;
+    EXPECT_NE(text.find("a.weight [5,3] (expected [6,3])"), std::string::npos) << text;
+    EXPECT_NE(text.find("unexpected: "), std::string::npos) << text;
+  }
+  std::filesystem::remove(path);
+}
+
+TEST(TrainingState, RestoresMomentsAndSteps) {
+  const auto path = temporary("state.safetensors");
+  ParameterStore store;
+  build(store);
+  store.initialise(1);
+  AdamW optimizer(store, {}, slip_decay(0.1));
+  fill(store.grads(), 0.25);
+  optimizer.step(1e-3);
+  optimizer.step(1e-3);
+  save_training_state(path, store, optimizer, {{"epoch", "3"}});
+  AdamW restored(store, {}, slip_decay(0.1));
+  const Metadata metadata = load_training_state(SafetensorsFile(path), store, restored);
+  EXPECT_EQ(metadata.at("epoch"), "3");
+  EXPECT_EQ(restored.steps(), 2);
+  for (const Entry& entry : store.entries()) {
+    const auto part = [&](const Tensor& arena) { return arena.slice(0, entry.offset, entry.count()); };
+    EXPECT_EQ(test::absolute_error(part(restored.first_moments()), part(optimizer.first_moments())), 0.0);
+    EXPECT_EQ(test::absolute_error(part(restored.second_moments()), part(optimizer.second_moments())), 0.0);
+  }
+  save_weights(path, store, {});
+  EXPECT_THROW((void)load_training_state(SafetensorsFile(path), store, restored), IoError);
+  std::filesystem::remove(path);
+}
+
+}  // namespace
+}  // namespace tessera::nn

@@ -1,0 +1,121 @@
+#include "nn/io/safetensors.h"
+
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <unistd.h>
+
+#include <cstring>
+
+#include "engine/core/atomic_file.h"
+#include "engine/core/error.h"
+#include "engine/core/philox.h"
+
+namespace tessera::nn {
+namespace {
+
+class SafetensorsTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    folder_ = std::filesystem::path(testing::TempDir()) / ("safetensors_" + std::to_string(::getpid()));
+    std::filesystem::create_directories(folder_);
+  }
+  void TearDown() override { std::filesystem::remove_all(folder_); }
+
+  [[nodiscard]] std::filesystem::path path(const char* name = "x.safetensors") const { return folder_ / name; }
+
+  void write_raw(const std::string& header, const std::string& data) const {
+    const uint64_t size = header.size();
+    std::string text(reinterpret_cast<const char*>(&size), 8);
+    write_file_atomically(path(), text + header + data);
+  }
+  void expect_error(const std::string& header, const std::string& data, const std::string& part) const {
+    write_raw(header, data);
+    try {
+      const SafetensorsFile file(path());
+      FAIL() << "accepted " << header;
+    } catch (const IoError& e) {
+      EXPECT_NE(std::string(e.what()).find(part), std::string::npos) << e.what();
+      EXPECT_NE(std::string(e.what()).find(path().string()), std::string::npos) << e.what();
+      EXPECT_EQ(std::string(e.what()).find('\n'), std::string::npos) << e.what();
+    }
+  }
+
+  std::filesystem::path folder_;
+};
+
+TEST_F(SafetensorsTest, RoundTripKeepsBitsShapesAndMetadata) {
+  const std::vector<NamedTensor> tensors = {
+      {"a", Tensor::from(std::vector<float>{1.5f, -0.0f, 3e-39f}, {3})},
+      {"scalar", Tensor::full({}, 2.25, DType::f64)},
+      {"empty", Tensor::empty({0, 7})},
+      {"half", Tensor::from(std::vector<bfloat16>{bfloat16(1.0f), bfloat16(-2.0f)}, {2, 1})},
+      {"ids", Tensor::from(std::vector<int32_t>{-1, 49407}, {1, 2})},
+      {"bytes", Tensor::from(std::vector<uint8_t>{0, 255}, {2})}};
+  write_safetensors(path(), tensors, {{"config", "a = \"ü\"\n"}});
+  const SafetensorsFile file(path());
+  EXPECT_EQ(file.tensors().size(), tensors.size());
+  EXPECT_EQ(file.metadata().at("config"), "a = \"ü\"\n");
+  for (const auto& t : tensors) {
+    const Tensor found = file.load(t.name);
+    ASSERT_EQ(describe(found), describe(t.tensor)) << t.name;
+    EXPECT_EQ(std::memcmp(found.pointer(), t.tensor.pointer(), t.tensor.bytes()), 0) << t.name;
+  }
+  EXPECT_THROW((void)file.load("absent"), IoError);
+}
+
+TEST_F(SafetensorsTest, HostileHeadersGiveOneClearError) {
+  expect_error("", "", "not JSON");
+  expect_error("[]", "", "not an object");
+  expect_error(R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}})", "1234", "cut short");
+  expect_error(R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,4]}})", "1234", "size of its shape");
+  expect_error(R"({"a":{"dtype":"F99","shape":[1],"data_offsets":[0,4]}})", "1234", "dtype");
+  expect_error(R"({"a":{"dtype":"F32","shape":[-1],"data_offsets":[0,4]}})", "1234", "extent");
+  expect_error(R"({"a":{"dtype":"F32","shape":[4294967296,4294967296],"data_offsets":[0,4]}})", "1234", "too large");
+  expect_error(R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[4,0]}})", "12345678", "outside");
+  expect_error(R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"b":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}})",
+               "1234", "overlap");
+  expect_error(R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}})", "12345678", "holes");
+  expect_error(R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}})", "12345678", "bytes of data");
+  expect_error(R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}})",
+               "1234", "twice");
+  expect_error(R"({"__metadata__":{"x":1}})", "", "expected a string");
+  expect_error(R"({"a":1})", "", "expected dtype");
+  expect_error(R"({"a":{"dtype":"U8","shape":[1,1,1,1,1,1,1],"data_offsets":[0,1]}})", "1", "rank");
+  expect_error(std::string(200000, '['), "", "not JSON");
+}
+
+TEST_F(SafetensorsTest, EveryCutIsAnError) {
+  write_safetensors(path(), std::vector<NamedTensor>{{"a", Tensor::full({5}, 1.0)}}, {});
+  const std::string whole = read_file(path());
+  for (size_t cut = 0; cut < whole.size(); ++cut) {
+    write_file_atomically(path("cut"), whole.substr(0, cut));
+    EXPECT_THROW(SafetensorsFile file(path("cut")), IoError) << cut;
+  }
+}
+
+TEST_F(SafetensorsTest, FlippedBytesNeverCrash) {
+  write_safetensors(path(), std::vector<NamedTensor>{{"a", Tensor::full({2, 3}, 1.0)}, {"b", Tensor::full({1}, 2.0)}},
+                    {{"k", "v"}});
+  const std::string whole = read_file(path());
+  const Philox random(7, "flip");
+  for (uint64_t trial = 0; trial < 2000; ++trial) {
+    std::string text = whole;
+    text[random.below(text.size(), trial, 0, 0)] = static_cast<char>(random.bits(trial, 0, 1));
+    write_file_atomically(path("flip"), text);
+    try {
+      const SafetensorsFile file(path("flip"));
+      for (const auto& [name, info] : file.tensors()) EXPECT_LE(file.load(name).bytes(), whole.size());
+    } catch (const IoError&) {
+    }
+  }
+}
+
+TEST_F(SafetensorsTest, MissingFilesAndFoldersAreErrors) {
+  EXPECT_THROW(SafetensorsFile file(path("absent")), IoError);
+  EXPECT_THROW(SafetensorsFile file(folder_), IoError);
+  EXPECT_THROW(write_safetensors(folder_ / "none" / "x", std::vector<NamedTensor>{}, {}), IoError);
+}
+
+}  // namespace
+}  // namespace tessera::nn

@@ -1,0 +1,70 @@
+#!/usr/bin/env bash
+# Installs what is missing, builds, and runs every test; the last line is "N passed, N failed".
+#   bash tests/run.sh          everything: release, installed example, sanitizers, format and lint
+#   bash tests/run.sh quick    the release build's tests alone
+set -uo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+mode=${1:-all}
+. apps/setup.sh
+# shellcheck disable=SC2086
+tessera_install $tessera_build_packages libgtest-dev libbenchmark-dev || exit 1
+[ "$mode" = quick ] || tessera_install clang-format-14 clang-tidy-14 || exit 1
+export LC_ALL=C.UTF-8
+passed=0
+failed=0
+log=$(mktemp -d)
+trap 'rm -rf "$log"' EXIT
+
+# check NAME COMMAND…: one step that either passes or fails.
+check() {
+  local name=$1 start=$SECONDS
+  shift
+  if "$@" >"$log/out" 2>&1; then
+    passed=$((passed + 1))
+    echo "  ok    $name ($((SECONDS - start)) s)"
+  else
+    failed=$((failed + 1))
+    echo "  FAIL  $name ($((SECONDS - start)) s)"
+    tail -n 60 "$log/out" | sed 's/^/        /'
+  fi
+}
+
+build() {
+  echo "building $1"
+  check "configure $1" cmake --preset "$1"
+  check "build $1" cmake --build --preset "$1"
+}
+
+# suite PRESET [FILTER…]: each gtest binary of the preset, its tests counted one by one.
+suite() {
+  local preset=$1 binary name ok bad
+  shift
+  for binary in build/"$preset"/bin/test_*; do
+    name=$(basename "$binary")
+    if [ $# -gt 0 ] && ! printf '%s\n' "$@" | grep -qx "$name"; then continue; fi
+    local start=$SECONDS
+    "$binary" --gtest_brief=1 >"$log/out" 2>&1
+    local status=$?
+    ok=$(sed -nE 's/^\[  PASSED  \] ([0-9]+) tests?.*/\1/p' "$log/out" | tail -n 1)
+    bad=$(sed -nE 's/^ *([0-9]+) FAILED TESTS?.*/\1/p' "$log/out" | tail -n 1)
+    [ $status = 0 ] || [ "${bad:-0}" -gt 0 ] || bad=1   # a crash counts
+    passed=$((passed + ${ok:-0}))
+    failed=$((failed + ${bad:-0}))
+    echo "  $preset/$name: ${ok:-0} passed, ${bad:-0} failed ($((SECONDS - start)) s)"
+    [ $status = 0 ] || tail -n 80 "$log/out" | sed 's/^/        /'
+  done
+}
+
+build release
+suite release
+if [ "$mode" = all ]; then
+  check "installed example" bash tests/install/check.sh build/release
+  check "clang-format" bash tests/lint/format.sh
+  check "clang-tidy" bash tests/lint/tidy.sh build/release
+  build asan
+  suite asan
+  build tsan
+  suite tsan test_engine test_rils_data test_rils_train
+fi
+echo "$passed passed, $failed failed"
+[ "$failed" = 0 ] && [ "$passed" -gt 0 ]

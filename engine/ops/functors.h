@@ -1,7 +1,7 @@
 #pragma once
 
 // The scalar formulas, each written once and compiled for double, for SIMD vectors and for a device. V is the value
-// type; exp, normal_cdf, sigmoid, min, max, fma and select are found by argument-dependent lookup beside V, and
+// type; exp, normal_cdf, sigmoid, abs, min, max, fma and select are found by argument-dependent lookup beside V, and
 // V(constant) makes a value. A host file includes this inside the region of its instruction set with V = VecF or VecD
 // (the last lines of engine/cpu/simd/math.h do so); nothing here may be instantiated for a type that two instruction
 // sets share.
@@ -44,8 +44,8 @@ struct GeluErf {
   }
 };
 
-/// x σ(1.702 x), slope σ (1 + 1.702 x (1 − σ)). The bounds, where σ or 1 − σ has vanished in f32, keep an infinite x
-/// from making inf · 0.
+/// x σ(1.702 x). With t = 1.702 x the slope is σ(t) + t σ(t) σ(−t), taken from the smaller of σ(t) and σ(−t), so that
+/// nothing cancels. The bounds, where the smaller has vanished in every type, keep an infinite x from making inf · 0.
 struct QuickGelu {
   template <class V>
   TESSERA_HD static V value(V x) {
@@ -55,13 +55,14 @@ struct QuickGelu {
   template <class V>
   TESSERA_HD static V slope(V x) {
     const V t = V(1.702) * min(V(kBound), max(V(-kBound), x));
-    const V s = sigmoid(t);
-    return s * fma(t, V(1.0) - s, V(1.0));
+    const V small = sigmoid(-abs(t));
+    const V large = V(1.0) - small;
+    return fma(t, small * large, select(t < V(0.0), small, large));
   }
   static constexpr double kBound = 420.0;
 };
 
-/// max(x, 0); NaN stays. The slope at 0 is 0.
+/// max(x, 0); NaN stays. The slope at 0 is 0, at NaN 1.
 struct Relu {
   template <class V>
   TESSERA_HD static V value(V x) {
@@ -69,7 +70,7 @@ struct Relu {
   }
   template <class V>
   TESSERA_HD static V slope(V x) {
-    return select(V(0.0) < x, V(1.0), V(0.0));
+    return select(x <= V(0.0), V(0.0), V(1.0));
   }
 };
 

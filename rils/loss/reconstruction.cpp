@@ -27,7 +27,7 @@ ReconstructionWeights reconstruction_weights(std::span<const uint8_t> gate, int6
     for (int64_t i = 0; i < size; ++i) {
       if (rows[static_cast<size_t>(i)] == 0) continue;
       result.samples.push_back(shard * size + i);
-      result.per_sample.push_back(static_cast<float>(weight));
+      result.per_sample.push_back(weight);
     }
   }
   return result;

@@ -12,7 +12,7 @@ struct ReconstructionWeights {
   /// The images that pass the gate, ascending.
   std::vector<int64_t> samples;
   /// Weight of every patch row of these images: λ / (shards · (selected patches of its shard + 1e-6)).
-  std::vector<float> per_sample;
+  std::vector<double> per_sample;
 };
 
 /// From the gate of N images (1: passes), `hidden` masked patches each, and the loss's options; `factor` scales λ (a

@@ -28,7 +28,7 @@ Gather gather_of(const LossConfig& loss) {
 /// The images of one micro-batch that pass the gate, by their place in it, with the weight of each of their patches.
 struct Selection {
   std::vector<int64_t> samples;
-  std::vector<float> weights;
+  std::vector<double> weights;
 };
 
 Selection select(const ReconstructionWeights& all, int64_t first, int64_t count) {
@@ -81,15 +81,15 @@ Var reconstruct(const Model& model, const LossConfig& loss, const ImagePass& pas
   const Var student = autograd::l2_normalize(model.project(predicted));
   const Tensor teacher = teacher_features(model, pass, masks, chosen);
 
-  std::vector<float> weights;
-  for (const float w : chosen.weights) weights.insert(weights.end(), static_cast<size_t>(masks.hidden()), w);
+  std::vector<double> weights;
+  for (const double w : chosen.weights) weights.insert(weights.end(), static_cast<size_t>(masks.hidden()), w);
   const Tensor weight = Tensor::from(weights, {static_cast<int64_t>(weights.size())});
   // Operands of the patch-sentence product are rounded once to the compute type; its sums stay wide.
   const DType compute = options.precision.compute;
   return autograd::patch_sentence(autograd::cast(student, compute),
                                   teacher.dtype() == compute ? teacher : cast(teacher, compute),
                                   autograd::cast(gather_of(loss) == Gather::constant ? sentences.detach() : sentences, compute),
-                                  compute == DType::f64 ? cast(weight, DType::f64) : weight,
+                                  compute == DType::f64 ? weight : cast(weight, DType::f32),
                                   {loss.student_temperature, loss.teacher_temperature});
 }
 

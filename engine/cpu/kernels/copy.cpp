@@ -128,7 +128,11 @@ void fill_as(Context& context, const FillArgs& a) {
   const StridedOperand operands[] = {{a.y, false, true}};
   for_each_run(context, operands, [&](void* const* p, int64_t n) {
     auto* y = static_cast<T*>(p[0]);
-    for (int64_t i = 0; i < n; ++i) y[i] = value;
+    if (a.value == 0 && !__builtin_signbit(a.value)) {
+      __builtin_memset(p[0], 0, static_cast<size_t>(n) * sizeof(T));
+    } else {
+      for (int64_t i = 0; i < n; ++i) y[i] = value;
+    }
   });
 }
 

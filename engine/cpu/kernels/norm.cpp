@@ -16,15 +16,14 @@ TESSERA_INLINE typename V::Element row_variance(const typename V::Element* x, in
   using E = typename V::Element;
   V acc[4] = {V(0.0), V(0.0), V(0.0), V(0.0)};
   sweep4<V>(n, acc, [&](V& s, int64_t i, auto count) TESSERA_INLINE_BODY { s += load<V>(x + i, count); });
-  const auto inverse = E(1) / static_cast<E>(n);
-  mean = total(acc) * inverse;
+  mean = total(acc) / static_cast<E>(n);  // divided, so that a constant row has variance 0
   const V m(mean);
   for (V& s : acc) s = V(0.0);
   sweep4<V>(n, acc, [&](V& s, int64_t i, auto count) TESSERA_INLINE_BODY {
     const V d = keep(load<V>(x + i, count) - m, count);
     s = fma(d, d, s);
   });
-  return total(acc) * inverse;
+  return total(acc) / static_cast<E>(n);
 }
 
 template <class Y>

@@ -1,0 +1,65 @@
+#!/bin/sh
+# fetch_assets FOLDER: the Debian packages that `prepare default` composes its scenes from, unpacked under FOLDER
+# without root (FOLDER/usr/share is then --assets). What is there already is not fetched again.
+# Source this file for the function, or run it: fetch_assets.sh FOLDER.
+
+fetch_assets_say() { echo "fetch_assets: $*" >&2; }
+
+# fetch_assets_package NAME FOLDER WITNESS [TAR-PATTERN]: WITNESS is a file that the package brings, relative to FOLDER.
+fetch_assets_package() {
+  if [ -e "$2/$3" ]; then return 0; fi
+  if [ -e "/$3" ] && [ -z "${FETCH_ASSETS_ALL:-}" ]; then
+    # Installed on this machine: a link instead of a download.
+    mkdir -p "$2/$(dirname "$3")" && ln -s "/$3" "$2/$3" && return 0
+  fi
+  fetch_dir="$2/.fetch.$1"
+  rm -rf "$fetch_dir" && mkdir -p "$fetch_dir" || return 1
+  if ! (cd "$fetch_dir" && apt-get -qq download "$1" >log 2>&1); then
+    fetch_assets_say "apt-get download $1 failed: $(tail -n 1 "$fetch_dir/log")"
+    fetch_assets_say "install it instead (apt-get install $1), or run apt-get update first"
+    rm -rf "$fetch_dir"
+    return 1
+  fi
+  if [ -n "${4:-}" ]; then
+    dpkg-deb --fsys-tarfile "$fetch_dir"/*.deb | tar -x -C "$fetch_dir" "$4"
+  else
+    mkdir "$fetch_dir/root" && dpkg-deb -x "$fetch_dir"/*.deb "$fetch_dir/root"
+  fi || { fetch_assets_say "cannot unpack $1"; rm -rf "$fetch_dir"; return 1; }
+  rm -f "$fetch_dir"/*.deb "$fetch_dir/log"
+  if [ -d "$fetch_dir/root" ]; then cp -a "$fetch_dir/root/." "$2/"; else cp -a "$fetch_dir/." "$2/"; fi
+  rm -rf "$fetch_dir"
+  if [ ! -e "$2/$3" ]; then
+    fetch_assets_say "package $1 has no /$3"
+    return 1
+  fi
+}
+
+fetch_assets() {
+  if [ $# -ne 1 ] || [ -z "$1" ]; then
+    fetch_assets_say "usage: fetch_assets FOLDER"
+    return 2
+  fi
+  mkdir -p "$1" || return 1
+  if ! command -v apt-get >/dev/null || ! command -v dpkg-deb >/dev/null; then
+    fetch_assets_say "no apt-get and dpkg-deb here: the default data set needs Debian packages"
+    return 1
+  fi
+  fetch_assets_package openclipart-svg "$1" usr/share/openclipart/svg &&
+    fetch_assets_package fonts-noto-color-emoji "$1" usr/share/fonts/truetype/noto/NotoColorEmoji.ttf &&
+    fetch_assets_package unicode-data "$1" usr/share/unicode/emoji/emoji-test.txt &&
+    fetch_assets_package unicode-cldr-core "$1" usr/share/unicode/cldr/common/annotations/en.xml \
+      ./usr/share/unicode/cldr/common/annotations/en.xml &&
+    fetch_assets_package dataset-fashion-mnist "$1" usr/share/datasets/fashion-mnist/train-images-idx3-ubyte.gz ||
+    return 1
+  if ! command -v rsvg-convert >/dev/null; then
+    fetch_assets_package librsvg2-bin "$1" usr/bin/rsvg-convert || return 1
+    if ! "$1/usr/bin/rsvg-convert" --version >/dev/null 2>&1; then
+      fetch_assets_say "rsvg-convert does not run unpacked; install it: apt-get install librsvg2-bin"
+      return 1
+    fi
+  fi
+}
+
+case "$0" in
+  *fetch_assets.sh) fetch_assets "$@" ;;
+esac

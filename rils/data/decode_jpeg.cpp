@@ -1,0 +1,132 @@
+#include <cstddef>
+#include <cstdio>
+// jpeglib.h needs size_t and FILE declared before it.
+#include <jpeglib.h>
+
+#include <jerror.h>
+
+#include <csetjmp>
+#include <cstdint>
+#include <string>
+
+#include "rils/data/decode.h"
+
+namespace tessera::rils::detail {
+namespace {
+
+constexpr int kMaxScans = 200;  // a progressive file may ask for thousands of passes over the whole image
+
+struct JpegErrors {
+  jpeg_error_mgr base;
+  std::jmp_buf jump;
+  char message[JMSG_LENGTH_MAX];
+};
+
+[[noreturn]] void give_up(j_common_ptr info) {
+  auto* errors = reinterpret_cast<JpegErrors*>(info->err);
+  errors->base.format_message(info, errors->message);
+  std::longjmp(errors->jump, 1);
+}
+
+/// The library goes on after damaged data and fills in grey. Such an image is refused; harmless warnings pass.
+void on_message(j_common_ptr info, int level) {
+  if (level >= 0) return;
+  switch (info->err->msg_code) {
+    case JWRN_HIT_MARKER:
+    case JWRN_JPEG_EOF:
+    case JWRN_HUFF_BAD_CODE:
+    case JWRN_ARITH_BAD_CODE:
+    case JWRN_MUST_RESYNC:
+    case JWRN_BOGUS_PROGRESSION:
+      give_up(info);
+    default:
+      break;
+  }
+}
+
+void on_progress(j_common_ptr info) {
+  auto* decompress = reinterpret_cast<j_decompress_ptr>(info);
+  if (decompress->input_scan_number > kMaxScans) {
+    decompress->err->msg_code = JERR_BAD_PROGRESSION;
+    give_up(info);
+  }
+}
+
+/// What the decoder's frame owns. Everything that a longjmp passes over is trivial; this object outlives the jump.
+struct JpegReader {
+  jpeg_decompress_struct info{};
+  JpegErrors errors{};
+  jpeg_progress_mgr progress{};
+
+  JpegReader() {
+    info.err = jpeg_std_error(&errors.base);
+    errors.base.error_exit = give_up;
+    errors.base.emit_message = on_message;
+    errors.base.output_message = [](j_common_ptr) {};
+    progress.progress_monitor = on_progress;
+  }
+  ~JpegReader() { jpeg_destroy_decompress(&info); }
+  JpegReader(const JpegReader&) = delete;
+  JpegReader& operator=(const JpegReader&) = delete;
+
+  /// False when the library gave up; errors.message says why.
+  bool read_header(std::span<const std::byte> bytes) {
+    if (setjmp(errors.jump) != 0) return false;
+    jpeg_create_decompress(&info);
+    info.progress = &progress;
+    jpeg_mem_src(&info, reinterpret_cast<const unsigned char*>(bytes.data()), static_cast<unsigned long>(bytes.size()));
+    jpeg_read_header(&info, TRUE);
+    return true;
+  }
+
+  /// Decodes into rows of `stride` bytes. The settings are libjpeg's defaults, stated because equality with Pillow
+  /// depends on them.
+  bool read_pixels(uint8_t* pixels, size_t stride, bool cmyk) {
+    if (setjmp(errors.jump) != 0) return false;
+    info.out_color_space = cmyk ? JCS_CMYK : JCS_RGB;
+    info.dct_method = JDCT_ISLOW;
+    info.do_fancy_upsampling = TRUE;
+    jpeg_start_decompress(&info);
+    while (info.output_scanline < info.output_height) {
+      JSAMPROW row = pixels + stride * info.output_scanline;
+      jpeg_read_scanlines(&info, &row, 1);
+    }
+    jpeg_finish_decompress(&info);
+    return true;
+  }
+};
+
+uint8_t multiply_255(uint32_t a, uint32_t b) {
+  const uint32_t t = a * b + 128;
+  return static_cast<uint8_t>(((t >> 8) + t) >> 8);
+}
+
+/// CMYK as Adobe writes it (inverted): every channel is light that passes, so colour times black is RGB. Pillow rounds
+/// in two steps, which is what is done here.
+Image rgb_of_inverted_cmyk(const Image& cmyk) {
+  Image rgb(cmyk.width, cmyk.height);
+  const size_t count = rgb.pixels.size() / 3;
+  for (size_t i = 0; i < count; ++i) {
+    const uint8_t* in = cmyk.pixels.data() + 4 * i;
+    for (size_t c = 0; c < 3; ++c) {
+      const int light = in[3] - multiply_255(255u - in[c], in[3]);
+      rgb.pixels[3 * i + c] = static_cast<uint8_t>(light < 0 ? 0 : light);
+    }
+  }
+  return rgb;
+}
+
+}  // namespace
+
+Image decode_jpeg(std::span<const std::byte> bytes, int64_t max_pixels) {
+  JpegReader reader;
+  const auto fail = [&] { throw SampleError(skip::kBrokenImage, std::string("JPEG: ") + reader.errors.message); };
+  if (!reader.read_header(bytes)) fail();
+  check_extent(reader.info.image_width, reader.info.image_height, max_pixels);
+  const bool cmyk = reader.info.num_components == 4;
+  Image image(static_cast<int>(reader.info.image_width), static_cast<int>(reader.info.image_height), cmyk ? 4 : 3);
+  if (!reader.read_pixels(image.pixels.data(), image.row_bytes(), cmyk)) fail();
+  return cmyk ? rgb_of_inverted_cmyk(image) : image;
+}
+
+}  // namespace tessera::rils::detail

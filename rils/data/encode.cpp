@@ -1,0 +1,148 @@
+#include "rils/data/encode.h"
+
+#include <fmt/format.h>
+#include <zlib.h>
+
+#include <cstdio>
+// jpeglib.h needs size_t and FILE declared before it.
+#include <jpeglib.h>
+
+#include <array>
+#include <csetjmp>
+#include <cstdlib>
+#include <cstring>
+#include <span>
+#include <string_view>
+
+namespace tessera::rils {
+namespace {
+
+void check_image(const Image& image, std::string_view what, bool alpha_allowed) {
+  const bool channels = image.channels == 1 || image.channels == 3 || (alpha_allowed && image.channels == 4);
+  if (image.width < 1 || image.height < 1 || !channels)
+    throw ShapeError(fmt::format("{}: cannot write an image of {}x{} with {} channels", what, image.width, image.height,
+                                 image.channels));
+}
+
+void append_big_endian(std::vector<std::byte>& out, uint32_t value) {
+  for (int shift = 24; shift >= 0; shift -= 8) out.push_back(static_cast<std::byte>(value >> shift & 0xff));
+}
+
+void append_chunk(std::vector<std::byte>& out, std::string_view kind, std::span<const std::byte> body) {
+  append_big_endian(out, static_cast<uint32_t>(body.size()));
+  const size_t begin = out.size();
+  for (const char c : kind) out.push_back(static_cast<std::byte>(c));
+  out.insert(out.end(), body.begin(), body.end());
+  append_big_endian(out, static_cast<uint32_t>(crc32(0, reinterpret_cast<const Bytef*>(out.data() + begin),
+                                                     static_cast<uInt>(out.size() - begin))));
+}
+
+/// The filters None, Sub and Up; each row takes the one whose signed differences are smallest in sum.
+std::vector<uint8_t> filtered_rows(const Image& image) {
+  const size_t n = image.row_bytes(), step = static_cast<size_t>(image.channels);
+  std::vector<uint8_t> out;
+  out.reserve((n + 1) * static_cast<size_t>(image.height));
+  std::array<std::vector<uint8_t>, 3> tries;
+  const std::vector<uint8_t> zeros(n);
+  for (int y = 0; y < image.height; ++y) {
+    const uint8_t* row = image.row(y);
+    const uint8_t* above = y > 0 ? image.row(y - 1) : zeros.data();
+    size_t best = 0;
+    int64_t best_sum = -1;
+    for (size_t filter = 0; filter < tries.size(); ++filter) {
+      tries[filter].resize(n);
+      int64_t sum = 0;
+      for (size_t i = 0; i < n; ++i) {
+        const int predicted = filter == 0 ? 0 : filter == 1 ? (i >= step ? row[i - step] : 0) : above[i];
+        tries[filter][i] = static_cast<uint8_t>(row[i] - predicted);
+        sum += std::abs(static_cast<int8_t>(tries[filter][i]));
+      }
+      if (best_sum < 0 || sum < best_sum) best = filter, best_sum = sum;
+    }
+    out.push_back(static_cast<uint8_t>(best));
+    out.insert(out.end(), tries[best].begin(), tries[best].end());
+  }
+  return out;
+}
+
+struct JpegErrors {
+  jpeg_error_mgr base;
+  std::jmp_buf jump;
+  char message[JMSG_LENGTH_MAX];
+};
+
+struct JpegWriter {
+  jpeg_compress_struct info{};
+  JpegErrors errors{};
+  unsigned char* buffer = nullptr;
+  unsigned long size = 0;
+
+  JpegWriter() {
+    info.err = jpeg_std_error(&errors.base);
+    errors.base.error_exit = [](j_common_ptr common) {
+      auto* e = reinterpret_cast<JpegErrors*>(common->err);
+      e->base.format_message(common, e->message);
+      std::longjmp(e->jump, 1);
+    };
+  }
+  ~JpegWriter() {
+    jpeg_destroy_compress(&info);
+    std::free(buffer);
+  }
+  JpegWriter(const JpegWriter&) = delete;
+  JpegWriter& operator=(const JpegWriter&) = delete;
+
+  bool write(const Image& image, int quality) {
+    if (setjmp(errors.jump) != 0) return false;
+    jpeg_create_compress(&info);
+    jpeg_mem_dest(&info, &buffer, &size);
+    info.image_width = static_cast<JDIMENSION>(image.width);
+    info.image_height = static_cast<JDIMENSION>(image.height);
+    info.input_components = image.channels;
+    info.in_color_space = image.channels == 1 ? JCS_GRAYSCALE : JCS_RGB;
+    jpeg_set_defaults(&info);
+    jpeg_set_quality(&info, quality, TRUE);
+    jpeg_start_compress(&info, TRUE);
+    while (info.next_scanline < info.image_height) {
+      auto* row = const_cast<JSAMPROW>(image.row(static_cast<int>(info.next_scanline)));
+      jpeg_write_scanlines(&info, &row, 1);
+    }
+    jpeg_finish_compress(&info);
+    return true;
+  }
+};
+
+}  // namespace
+
+std::vector<std::byte> encode_png(const Image& image) {
+  check_image(image, "encode_png", true);
+  const std::vector<uint8_t> raw = filtered_rows(image);
+  uLongf packed_size = compressBound(static_cast<uLong>(raw.size()));
+  std::vector<std::byte> packed(packed_size);
+  if (compress2(reinterpret_cast<Bytef*>(packed.data()), &packed_size, raw.data(), static_cast<uLong>(raw.size()), 6) !=
+      Z_OK)
+    throw OutOfMemoryError("encode_png: zlib has no memory");
+  packed.resize(packed_size);
+
+  std::vector<std::byte> out;
+  for (const char c : std::string_view("\x89PNG\r\n\x1a\n")) out.push_back(static_cast<std::byte>(c));
+  std::vector<std::byte> header;
+  append_big_endian(header, static_cast<uint32_t>(image.width));
+  append_big_endian(header, static_cast<uint32_t>(image.height));
+  const int colour = image.channels == 1 ? 0 : image.channels == 3 ? 2 : 6;
+  for (const int value : {8, colour, 0, 0, 0}) header.push_back(static_cast<std::byte>(value));
+  append_chunk(out, "IHDR", header);
+  append_chunk(out, "IDAT", packed);
+  append_chunk(out, "IEND", {});
+  return out;
+}
+
+std::vector<std::byte> encode_jpeg(const Image& image, int quality) {
+  check_image(image, "encode_jpeg", false);
+  JpegWriter writer;
+  if (!writer.write(image, quality)) throw IoError(fmt::format("encode_jpeg: {}", writer.errors.message));
+  const auto* bytes = reinterpret_cast<const std::byte*>(writer.buffer);
+  return {bytes, bytes + writer.size};
+}
+
+}  // namespace tessera::rils

@@ -1,0 +1,62 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "engine/core/error.h"
+
+namespace tessera::rils {
+
+/// An 8-bit picture, rows from the top, interleaved: pixel (x, y) is at (y·width + x)·channels. Three channels (red,
+/// green, blue) unless a function says otherwise.
+struct Image {
+  int width = 0;
+  int height = 0;
+  int channels = 3;
+  std::vector<uint8_t> pixels;
+
+  Image() = default;
+  Image(int w, int h, int c = 3)
+      : width(w),
+        height(h),
+        channels(c),
+        pixels(static_cast<size_t>(w) * static_cast<size_t>(h) * static_cast<size_t>(c)) {}
+
+  [[nodiscard]] size_t row_bytes() const { return static_cast<size_t>(width) * static_cast<size_t>(channels); }
+  [[nodiscard]] uint8_t* row(int y) { return pixels.data() + row_bytes() * static_cast<size_t>(y); }
+  [[nodiscard]] const uint8_t* row(int y) const { return pixels.data() + row_bytes() * static_cast<size_t>(y); }
+};
+
+/// A sample that cannot be used. It is skipped and counted under `reason`, a short fixed phrase ("broken image"); the
+/// message says what is wrong with this one.
+class SampleError : public IoError {
+ public:
+  SampleError(std::string reason, const std::string& detail) : IoError(detail), reason_(std::move(reason)) {}
+  [[nodiscard]] const std::string& reason() const { return reason_; }
+
+ private:
+  std::string reason_;
+};
+
+/// The reasons that the data code gives.
+namespace skip {
+inline constexpr const char* kNoImage = "no image";
+inline constexpr const char* kNoCaption = "no caption";
+inline constexpr const char* kEmptyCaption = "empty caption";
+inline constexpr const char* kNoLabel = "no label";
+inline constexpr const char* kBadLabel = "bad label";
+inline constexpr const char* kBadMetadata = "bad metadata";
+inline constexpr const char* kBadRow = "bad row";
+inline constexpr const char* kMissingFile = "missing file";
+inline constexpr const char* kUnreadable = "unreadable file";
+inline constexpr const char* kCutShard = "shard cut short";
+inline constexpr const char* kCorruptShard = "corrupt shard";
+inline constexpr const char* kBrokenImage = "broken image";
+inline constexpr const char* kUnknownFormat = "unknown image format";
+inline constexpr const char* kTooManyPixels = "too many pixels";
+}  // namespace skip
+
+}  // namespace tessera::rils

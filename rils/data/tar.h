@@ -1,0 +1,77 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "engine/core/atomic_file.h"
+#include "rils/data/byte_source.h"
+
+namespace tessera::rils {
+
+/// A regular file in a tar archive.
+struct TarMember {
+  std::string name;
+  uint64_t offset = 0;  // of its data in the archive
+  uint64_t size = 0;
+};
+
+/// An archive ends inside of a member or of a header.
+class TarCutError : public IoError {
+ public:
+  using IoError::IoError;
+};
+
+/// Walks the headers of a tar archive (v7, ustar, GNU with long names, PAX with path and size) without reading the
+/// data. Links, folders and devices are passed over.
+class TarReader {
+ public:
+  explicit TarReader(const ByteSource& source) : source_(source) {}
+
+  /// The next regular file, or nothing at the end. Throws TarCutError when the archive ends in the middle of something
+  /// and IoError for a header that is none; after that the reader must not be used again.
+  [[nodiscard]] std::optional<TarMember> next();
+  /// The name of the member that was being read when an error was thrown, as far as known.
+  [[nodiscard]] const std::string& current_name() const { return current_name_; }
+  /// Where the header that is or was being read begins.
+  [[nodiscard]] uint64_t position() const { return position_; }
+  /// Whether the archive's end marker was seen. Without it, members may be missing that no one can know of.
+  [[nodiscard]] bool terminated() const { return terminated_; }
+
+ private:
+  struct Header;
+  [[nodiscard]] std::optional<Header> read_header();
+  [[nodiscard]] std::string read_extension(uint64_t size);
+  void apply_pax(std::string_view records);
+  void skip_data(uint64_t size);
+
+  const ByteSource& source_;
+  uint64_t position_ = 0;
+  std::string current_name_;
+  std::optional<std::string> long_name_;  // of the next member
+  std::optional<uint64_t> long_size_;
+  bool terminated_ = false;
+};
+
+/// Writes an archive that appears whole or not at all. The same members give the same bytes: no times, no owners.
+class TarWriter {
+ public:
+  explicit TarWriter(const std::filesystem::path& path) : file_(path) {}
+  /// Names longer than a header holds get a PAX record.
+  void add(std::string_view name, std::span<const std::byte> data);
+  void add(std::string_view name, std::string_view data) {
+    add(name, std::as_bytes(std::span(data.data(), data.size())));
+  }
+  /// Writes the end marker and renames into place. Nothing can be added after it.
+  void commit();
+
+ private:
+  void write_member(std::string_view name, char type, std::span<const std::byte> data);
+  AtomicFile file_;
+};
+
+}  // namespace tessera::rils

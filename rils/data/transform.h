@@ -1,0 +1,93 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <utility>
+
+#include "engine/core/philox.h"
+#include "rils/data/image.h"
+#include "rils/data/resample.h"
+
+namespace tessera::rils {
+
+inline constexpr std::array<float, 3> kImagenetMean = {0.485f, 0.456f, 0.406f};
+inline constexpr std::array<float, 3> kImagenetStd = {0.229f, 0.224f, 0.225f};
+
+/// The random numbers of one augmentation: a counter, not a state, so that they do not depend on who computes them or
+/// when.
+class AugmentStream {
+ public:
+  AugmentStream(const Philox& philox, uint64_t epoch, uint64_t sample, uint64_t first_element = 0)
+      : philox_(&philox), epoch_(epoch), sample_(sample), element_(first_element) {}
+  /// The next number, uniform in [0, 1).
+  float uniform() { return philox_->uniform(epoch_, sample_, element_++); }
+  float uniform(float low, float high) { return low + (high - low) * uniform(); }
+  void skip(uint64_t numbers) { element_ += numbers; }
+
+ private:
+  const Philox* philox_;
+  uint64_t epoch_, sample_, element_;
+};
+
+/// Size (height, width) after torchvision's Resize(size): the shorter side becomes `size`, the longer one is cut to an
+/// int.
+[[nodiscard]] std::pair<int, int> shorter_side_size(int height, int width, int size);
+
+/// Where torchvision's CenterCrop(size) takes its window of an image: the box lies partly outside where the image is
+/// smaller than the crop (such pixels are black). Halves round to even, as Python's round does.
+[[nodiscard]] Box center_crop_box(int height, int width, int size);
+
+/// One try of RandomResizedCrop: share of the area, logarithm of the aspect ratio (width / height), and place (0 is top
+/// or left, just below 1 is bottom or right).
+struct CropTry {
+  double area = 1.0;
+  double log_ratio = 0.0;
+  double top = 0.0;
+  double left = 0.0;
+};
+
+/// torchvision's RandomResizedCrop.get_params: the first of ten tries whose box fits, otherwise a centre crop of the
+/// nearest permitted ratio. `next_try` is called once for each try.
+[[nodiscard]] Box random_resized_crop_box(int height, int width, std::pair<float, float> ratio,
+                                          const std::function<CropTry()>& next_try);
+
+/// Mirrors left and right in place.
+void flip_horizontally(Image& image);
+
+/// out[c][y][x] = (pixel / 255 − mean[c]) / std[c] in float, as torchvision's ToTensor and Normalize compute it. `out`
+/// holds 3·height·width values.
+void normalize(const Image& image, const std::array<float, 3>& mean, const std::array<float, 3>& std,
+               std::span<float> out);
+
+/// Random crop, optional flip, normalisation: [3, size, size]. The defaults are those of image-text training in SLIP.
+struct TrainTransform {
+  int size = 224;
+  std::pair<float, float> scale = {0.5f, 1.0f};
+  std::pair<float, float> ratio = {3.0f / 4.0f, 4.0f / 3.0f};
+  float flip_probability = 0.0f;
+  Interpolation interpolation = Interpolation::bilinear;
+  std::array<float, 3> mean = kImagenetMean;
+  std::array<float, 3> std = kImagenetStd;
+
+  /// The crop that the stream's numbers choose.
+  [[nodiscard]] Box draw_box(int height, int width, AugmentStream& random) const;
+  /// Draws 41 numbers whatever they are used for, so that what follows does not depend on the image.
+  void operator()(const Image& image, AugmentStream random, std::span<float> out) const;
+};
+
+/// Resize (shorter side), centre crop, normalisation: [3, size, size]; the same for every call.
+struct EvalTransform {
+  int resize = 224;
+  int size = 224;
+  Interpolation interpolation = Interpolation::bilinear;
+  std::array<float, 3> mean = kImagenetMean;
+  std::array<float, 3> std = kImagenetStd;
+
+  /// The picture before normalisation.
+  [[nodiscard]] Image crop(const Image& image) const;
+  void operator()(const Image& image, std::span<float> out) const;
+};
+
+}  // namespace tessera::rils

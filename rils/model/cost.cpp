@@ -1,0 +1,89 @@
+#include "rils/model/cost.h"
+
+#include "rils/model/masking.h"
+
+namespace tessera::rils {
+namespace {
+
+int64_t norm_parameters(int64_t width) { return 2 * width; }
+
+/// A block: two norms, qkv with `qkv_bias` entries, proj, fc1, fc2.
+int64_t block_parameters(int64_t width, int64_t qkv_bias) {
+  return 2 * norm_parameters(width) + 3 * width * width + qkv_bias + width * width + width + 8 * width * width +
+         5 * width;
+}
+
+int64_t grid(const VisionConfig& v) { return v.image_size / v.patch_size; }
+int64_t patch_inputs(const VisionConfig& v) { return 3 * v.patch_size * v.patch_size; }
+
+/// Products of `rows` rows of a block, of which `queries` are carried past the keys and values.
+double block_macs(double width, double rows, double queries) {
+  return 2 * width * width * rows + (width * width + 9 * width * width) * queries + 2 * width * rows * queries;
+}
+
+bool has_decoder(const ModelConfig& model) { return model.objective == "rils"; }
+
+}  // namespace
+
+ParameterCounts parameter_counts(const ModelConfig& m) {
+  ParameterCounts c;
+  const int64_t d = m.vision.width;
+  c.encoder = d + d * patch_inputs(m.vision) + d + m.vision.layers * block_parameters(d, 2 * d) + norm_parameters(d);
+  if (has_decoder(m)) {
+    const int64_t w = m.decoder.width;
+    c.decoder = w + (d * w + w) + m.decoder.layers * block_parameters(w, 2 * w) + norm_parameters(w) + (w * d + d);
+  }
+  const int64_t t = m.text.width;
+  c.text = m.text.vocab_size * t + m.text.context_length * t + m.text.layers * block_parameters(t, 3 * t) +
+           norm_parameters(t) + t * m.embed_dim;
+  c.image_projection = d * m.embed_dim;
+  return c;
+}
+
+ForwardCost forward_cost(const ModelConfig& m, const LossConfig& loss, double caption_tokens, int64_t batch) {
+  ForwardCost c;
+  const auto d = static_cast<double>(m.vision.width);
+  const auto e = static_cast<double>(m.embed_dim);
+  const auto patches = static_cast<double>(grid(m.vision) * grid(m.vision));
+  const auto layers = static_cast<double>(m.vision.layers);
+  c.full_pass = patches * d * static_cast<double>(patch_inputs(m.vision)) +
+                layers * block_macs(d, patches + 1, patches + 1);
+  const auto t = static_cast<double>(m.text.width);
+  c.text = static_cast<double>(m.text.layers - 1) * block_macs(t, caption_tokens, caption_tokens) +
+           block_macs(t, caption_tokens, 1);
+  c.projections = d * e + t * e + 2.0 * e * static_cast<double>(batch);
+  if (!has_decoder(m)) return c;
+  const auto kept = static_cast<double>(kept_patches(static_cast<int64_t>(patches), loss.mask_ratio));
+  const double hidden = patches - kept;
+  const auto w = static_cast<double>(m.decoder.width);
+  c.masked_pass = layers * block_macs(d, kept + 1, kept + 1);
+  c.decoder = (kept + 1) * d * w + static_cast<double>(m.decoder.layers - 1) * block_macs(w, patches + 1, patches + 1) +
+              block_macs(w, patches + 1, hidden) + hidden * w * d;
+  c.patch_sentence = 2 * hidden * (d * e + e * static_cast<double>(batch));
+  return c;
+}
+
+double training_bytes(const ModelConfig& m, const LossConfig& loss, double caption_tokens, int64_t micro_batch,
+                      bool bf16, bool checkpointing) {
+  constexpr double kF32 = 4;
+  const double compute = bf16 ? 2 : 4;
+  const double parameters = 4 * kF32 * static_cast<double>(parameter_counts(m).total());
+  // Kept per row and block: the stream before each half (f32), norms, qkv, attention output, hidden twice.
+  const auto per_row = [&](double width) { return width * (2 * kF32 + compute * (2 + 3 + 1 + 8)); };
+  const auto tower = [&](double rows, double layers, double width) {
+    return rows * (checkpointing ? layers * width * kF32 + per_row(width) : layers * per_row(width));
+  };
+  const auto patches = static_cast<double>(grid(m.vision) * grid(m.vision));
+  const auto d = static_cast<double>(m.vision.width);
+  double activations = tower(patches + 1, static_cast<double>(m.vision.layers), d) +
+                       tower(caption_tokens, static_cast<double>(m.text.layers), static_cast<double>(m.text.width)) +
+                       patches * static_cast<double>(patch_inputs(m.vision)) * compute;
+  if (has_decoder(m)) {
+    const auto kept = static_cast<double>(kept_patches(static_cast<int64_t>(patches), loss.mask_ratio));
+    activations += tower(kept + 1, static_cast<double>(m.vision.layers), d) +
+                   tower(patches + 1, static_cast<double>(m.decoder.layers), static_cast<double>(m.decoder.width));
+  }
+  return parameters + activations * static_cast<double>(micro_batch);
+}
+
+}  // namespace tessera::rils

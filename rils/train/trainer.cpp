@@ -1,0 +1,89 @@
+#include "rils/train/trainer.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "engine/core/error.h"
+#include "engine/core/philox.h"
+#include "engine/ops/copy.h"
+
+namespace tessera::rils {
+
+Tensor mask_noise(uint64_t seed, int64_t step, int64_t first_row, int64_t rows, int64_t patches) {
+  Tensor noise = Tensor::empty({rows, patches});
+  const Philox random(seed, "mask");
+  float* out = noise.data<float>().data();
+  for (int64_t b = 0; b < rows; ++b) {
+    for (int64_t p = 0; p < patches; ++p) {
+      *out++ = random.uniform(static_cast<uint64_t>(step), static_cast<uint64_t>(first_row + b),
+                              static_cast<uint64_t>(p));
+    }
+  }
+  return noise;
+}
+
+Trainer::Trainer(const Config& config, int64_t total_steps)
+    : loss_(config.loss), optim_(config.optim), model_(config.model, static_cast<uint64_t>(config.run.seed)) {
+  pass_.precision = nn::parse_precision(config.run.precision);
+  pass_.checkpointing = config.run.grad_checkpointing;
+  schedule_ = {optim_.lr, optim_.lr_start, optim_.lr_end, std::min<int64_t>(optim_.warmup, total_steps), total_steps};
+  optimizer_ = std::make_unique<nn::AdamW>(model_.store(),
+                                           nn::AdamWOptions{optim_.beta1, optim_.beta2, optim_.eps, optim_.wd},
+                                           nn::slip_decay(optim_.wd));
+  if (optim_.ema > 0) ema_.emplace(model_.store(), optim_.ema);
+}
+
+StepFigures Trainer::step(std::span<const MicroBatch> batches) {
+  StepOptions options;
+  options.pass = pass_;
+  if (loss_.reconstruction_warmup_steps > 0) {
+    options.reconstruction_factor =
+        std::min(1.0, static_cast<double>(steps()) / static_cast<double>(loss_.reconstruction_warmup_steps));
+  }
+  StepFigures figures;
+  figures.lr = schedule_(steps());
+  figures.losses = compute_gradients(model_, loss_, batches, options);
+  figures.grad_norm = optimizer_->grad_norm();
+  if (!std::isfinite(figures.losses.loss) || !std::isfinite(figures.grad_norm)) {
+    throw Error(fmt::format("step {}: the loss is {} and the gradient norm {}; lower the learning rate, or set "
+                            "TESSERA_CHECK_FINITE=1 to see where it starts",
+                            steps() + 1, figures.losses.loss, figures.grad_norm));
+  }
+  optimizer_->step(figures.lr, nn::clip_coefficient(figures.grad_norm, optim_.grad_clip_norm));
+  if (figures.lr != 0.0) model_.clamp_logit_scale(loss_.logit_scale_max);
+  if (ema_) ema_->update();
+  return figures;
+}
+
+StepResult Trainer::evaluate(std::span<const MicroBatch> batches) {
+  StepOptions options;
+  options.pass = pass_;
+  return compute_losses(model_, loss_, batches, options);
+}
+
+void Trainer::save(const Files& files, const nn::Metadata& weights_metadata, const nn::Metadata& state_metadata) {
+  save_training_state(files.state, model_.store(), *optimizer_, state_metadata);
+  if (ema_) save_weights(files.ema, model_.store(), ema_->values(), weights_metadata);
+  save_weights(files.weights, model_.store(), weights_metadata);
+}
+
+nn::Metadata Trainer::load(const Files& files) {
+  load_weights(nn::SafetensorsFile(files.weights), model_.store());
+  if (ema_) {
+    // The averages are read through the store, whose values they replace for a moment.
+    const Tensor weights = clone(model_.store().values());
+    load_weights(nn::SafetensorsFile(files.ema), model_.store());
+    copy_into(model_.store().values(), ema_->values());
+    copy_into(weights, model_.store().values());
+    model_.store().mark_written();
+  }
+  return load_training_state(nn::SafetensorsFile(files.state), model_.store(), *optimizer_);
+}
+
+void Trainer::swap_ema() {
+  if (ema_) model_.store().swap_values(ema_->values());
+}
+
+}  // namespace tessera::rils

@@ -1,0 +1,68 @@
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <span>
+
+#include "nn/io/checkpoint.h"
+#include "nn/optim/adamw.h"
+#include "nn/optim/schedule.h"
+#include "rils/config/config.h"
+#include "rils/train/step.h"
+
+namespace tessera::rils {
+
+/// Uniform numbers f32 [rows, patches] that decide the masks of rows first … of a step's global batch: the same for any
+/// split into micro-batches and when recomputed.
+[[nodiscard]] Tensor mask_noise(uint64_t seed, int64_t step, int64_t first_row, int64_t rows, int64_t patches);
+
+struct StepFigures {
+  StepResult losses;
+  double lr = 0;
+  double grad_norm = 0;  // before clipping
+};
+
+/// A model with its optimiser, schedule and averages: what a step changes, and what a checkpoint must hold. Knows no
+/// files but its own and no data.
+class Trainer {
+ public:
+  Trainer(const Config& config, int64_t total_steps);
+
+  [[nodiscard]] Model& model() { return model_; }
+  [[nodiscard]] const PassOptions& pass() const { return pass_; }
+  /// Steps made.
+  [[nodiscard]] int64_t steps() const { return optimizer_->steps(); }
+  [[nodiscard]] int64_t total_steps() const { return schedule_.total; }
+  /// The learning rate that a step (0-based) uses.
+  [[nodiscard]] double lr(int64_t step) const { return schedule_(step); }
+
+  /// One optimiser step on a global batch given in parts. Throws Error when the loss is not finite, before any weight
+  /// is changed.
+  StepFigures step(std::span<const MicroBatch> batches);
+  /// The losses of the next step's batch, without a step.
+  [[nodiscard]] StepResult evaluate(std::span<const MicroBatch> batches);
+
+  struct Files {
+    std::filesystem::path weights, state, ema;  // ema: empty when there is none
+  };
+  [[nodiscard]] bool has_ema() const { return ema_.has_value(); }
+  /// Weights last: a checkpoint counts once they are there.
+  void save(const Files& files, const nn::Metadata& weights_metadata, const nn::Metadata& state_metadata);
+  /// Restores weights, moments, averages and step count; returns the state's metadata.
+  nn::Metadata load(const Files& files);
+
+  /// Exchanges the model's weights and their averages (again to go back). Does nothing without EMA.
+  void swap_ema();
+
+ private:
+  LossConfig loss_;
+  OptimConfig optim_;
+  Model model_;
+  PassOptions pass_;
+  nn::CosineSchedule schedule_;
+  std::unique_ptr<nn::AdamW> optimizer_;
+  std::optional<nn::Ema> ema_;
+};
+
+}  // namespace tessera::rils

@@ -1,0 +1,171 @@
+#include "rils/data/decode.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstring>
+#include <string>
+#include <vector>
+
+#include "rils/data/encode.h"
+#include "tests/rils/data/golden_file.h"
+
+namespace tessera::rils {
+namespace {
+
+using test::GoldenFile;
+
+std::string reason_of(std::span<const std::byte> bytes, int64_t max_pixels = kDefaultMaxImagePixels) {
+  try {
+    (void)decode_image(bytes, max_pixels);
+  } catch (const SampleError& error) {
+    EXPECT_EQ(std::string(error.what()).find('\n'), std::string::npos);
+    return error.reason();
+  }
+  return "decoded";
+}
+
+std::vector<std::string> encoded_cases(const GoldenFile& golden) {
+  std::vector<std::string> cases;
+  for (const auto& name : golden.names())
+    if (name.ends_with(".bytes")) cases.push_back(name.substr(0, name.size() - 6));
+  return cases;
+}
+
+/// JPEG, PNG and WebP of every kind have Pillow's pixels.
+TEST(Decode, PixelsEqualPillow) {
+  const GoldenFile golden("decode");
+  const auto cases = encoded_cases(golden);
+  ASSERT_EQ(cases.size(), 27u);
+  for (const auto& name : cases) {
+    SCOPED_TRACE(name);
+    const Image found = decode_image(golden.bytes(name + ".bytes"));
+    const Image expected = golden.image(name + ".pixels");
+    ASSERT_EQ(found.width, expected.width);
+    ASSERT_EQ(found.height, expected.height);
+    EXPECT_TRUE(found.pixels == expected.pixels);
+  }
+}
+
+TEST(Decode, PngKeepsItsAlphaWhenAsked) {
+  const GoldenFile golden("decode");
+  for (const std::string name : {"png_rgba", "png_palette_transparent"}) {
+    SCOPED_TRACE(name);
+    const Image found = decode_png_rgba(golden.bytes(name + ".bytes"));
+    EXPECT_EQ(found.channels, 4);
+    EXPECT_TRUE(found.pixels == golden.image(name + ".rgba").pixels);
+  }
+}
+
+/// An image cut anywhere gives a reason, never a picture with invented pixels and never a crash. The last bytes of a
+/// JPEG or a PNG (end markers) do not carry pixels, so a cut there is a cut all the same.
+TEST(Decode, ImageCutAnywhereIsBroken) {
+  const GoldenFile golden("decode");
+  for (const auto& name : encoded_cases(golden)) {
+    SCOPED_TRACE(name);
+    const auto whole = golden.bytes(name + ".bytes");
+    for (size_t length = 0; length < whole.size(); length += length < 200 || whole.size() - length < 40 ? 1 : 13) {
+      const std::vector<std::byte> cut(whole.begin(), whole.begin() + static_cast<std::ptrdiff_t>(length));
+      const std::string reason = reason_of(cut);
+      if (name.starts_with("webp") && reason == "decoded") {
+        // RIFF pads to even sizes; a missing pad byte loses nothing.
+        EXPECT_GE(length + 1, whole.size());
+        continue;
+      }
+      EXPECT_TRUE(reason == skip::kBrokenImage || (length < 12 && reason == skip::kUnknownFormat)) << length << reason;
+    }
+  }
+}
+
+/// Flipped bytes either decode (a JPEG has no check sum) or give a reason.
+TEST(Decode, DamagedImagesNeverCrash) {
+  const GoldenFile golden("decode");
+  uint32_t state = 12345;
+  const auto next = [&state] { return state = state * 1664525u + 1013904223u; };
+  int refused = 0;
+  for (const auto& name : encoded_cases(golden)) {
+    for (int trial = 0; trial < 60; ++trial) {
+      auto bytes = golden.bytes(name + ".bytes");
+      for (int flips = 0; flips < 1 + trial % 4; ++flips)
+        bytes[(next() >> 4) % bytes.size()] ^= static_cast<std::byte>(1 + (next() >> 9) % 255);
+      refused += reason_of(bytes, 1 << 20) != "decoded" ? 1 : 0;
+    }
+  }
+  EXPECT_GT(refused, 500);
+}
+
+/// Any flipped bit of a PNG's header, palette or pixels is noticed.
+TEST(Decode, PngCheckSumsAreVerified) {
+  const GoldenFile golden("decode");
+  const auto whole = golden.bytes("png_rgb.bytes");
+  for (size_t i = 8; i < whole.size(); i += 7) {
+    auto bytes = whole;
+    bytes[i] ^= std::byte{0x10};
+    EXPECT_EQ(reason_of(bytes), skip::kBrokenImage) << i;
+  }
+}
+
+/// The extent in the header is judged before memory is taken: a file of a few hundred bytes that claims 30000×30000.
+TEST(Decode, BombsAreRefusedByTheirHeader) {
+  const GoldenFile golden("decode");
+  for (const std::string name : {"jpeg_420", "png_rgb", "webp_lossy", "webp_lossless"}) {
+    SCOPED_TRACE(name);
+    const auto bytes = golden.bytes(name + ".bytes");
+    EXPECT_EQ(reason_of(bytes, 37 * 29), "decoded");
+    EXPECT_EQ(reason_of(bytes, 37 * 29 - 1), skip::kTooManyPixels);
+  }
+  auto jpeg = golden.bytes("jpeg_420.bytes");
+  for (size_t i = 0; i + 9 < jpeg.size(); ++i)
+    if (jpeg[i] == std::byte{0xff} && jpeg[i + 1] == std::byte{0xc0})
+      for (const size_t k : {5, 6, 7, 8}) jpeg[i + k] = std::byte{0xf0};
+  EXPECT_EQ(reason_of(jpeg), skip::kTooManyPixels);
+}
+
+/// A PNG whose data inflate to far more than its pixels: what is beyond the pixels is not inflated.
+TEST(Decode, PngInflatesNoMoreThanItsPixels) {
+  Image large(4000, 4000);
+  const auto bomb = encode_png(large);
+  const auto small = encode_png(Image(3, 2));
+  // The header of the small image, the data of the large one.
+  std::vector<std::byte> mixed(small.begin(), small.begin() + 33);
+  mixed.insert(mixed.end(), bomb.begin() + 33, bomb.end());
+  const Image found = decode_image(mixed);
+  EXPECT_EQ(found.width, 3);
+  EXPECT_EQ(found.pixels, std::vector<uint8_t>(18, 0));
+}
+
+TEST(Decode, OtherFormatsAreNamed) {
+  const std::string gif = "GIF89a followed by more bytes";
+  EXPECT_EQ(reason_of(std::as_bytes(std::span(gif.data(), gif.size()))), skip::kUnknownFormat);
+  EXPECT_EQ(reason_of({}), skip::kBrokenImage);
+}
+
+TEST(Encode, PngComesBackExactly) {
+  const GoldenFile golden("decode");
+  const Image rgb = golden.image("png_rgb.pixels");
+  EXPECT_EQ(decode_image(encode_png(rgb)).pixels, rgb.pixels);
+  const Image rgba = golden.image("png_rgba.rgba");
+  EXPECT_EQ(decode_png_rgba(encode_png(rgba)).pixels, rgba.pixels);
+  Image grey(5, 3, 1);
+  for (size_t i = 0; i < grey.pixels.size(); ++i) grey.pixels[i] = static_cast<uint8_t>(17 * i);
+  const Image back = decode_image(encode_png(grey));
+  for (size_t i = 0; i < grey.pixels.size(); ++i) EXPECT_EQ(back.pixels[3 * i + 1], grey.pixels[i]);
+}
+
+TEST(Encode, JpegIsCloseAndNearerWithMoreQuality) {
+  Image image(64, 48);
+  for (int y = 0; y < 48; ++y)
+    for (int x = 0; x < 192; ++x) image.row(y)[x] = static_cast<uint8_t>(x + 2 * y);
+  const auto error = [&](int quality) {
+    const Image back = decode_image(encode_jpeg(image, quality));
+    int64_t sum = 0;
+    for (size_t i = 0; i < back.pixels.size(); ++i) sum += std::abs(back.pixels[i] - image.pixels[i]);
+    return static_cast<double>(sum) / static_cast<double>(back.pixels.size());
+  };
+  EXPECT_LT(error(95), 2.0);
+  EXPECT_LT(error(95), error(20));
+  EXPECT_THROW((void)encode_jpeg(Image(4, 4, 4)), ShapeError);
+}
+
+}  // namespace
+}  // namespace tessera::rils

@@ -1,0 +1,148 @@
+// The whole method against the f64 oracle: losses and every parameter's gradient, in each precision, divided into
+// micro-batches and not, with and without checkpointing.
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "engine/ops/copy.h"
+#include "rils/config/config.h"
+#include "rils/train/step.h"
+#include "tests/support/golden.h"
+
+namespace tessera::rils {
+namespace {
+
+using test::golden_path;
+using test::relative_error;
+
+constexpr const char* kCases[] = {"basic",      "with_gradient", "two_shards",     "three_shards_with_gradient",
+                                  "none_pass",  "clip",          "equal_captions", "clip_with_gradient",
+                                  "equal_noise"};
+
+struct Golden {
+  explicit Golden(const std::string& name)
+      : config(load_config(golden_path("rils/case_" + name + ".toml"))),
+        file(golden_path("rils/case_" + name + ".safetensors")) {}
+
+  [[nodiscard]] Model model(DType dtype) const {
+    Model m(config.model, 0, dtype);
+    for (const nn::Entry& entry : m.store().entries()) copy_into(file.load("param." + entry.name), entry.value());
+    m.store().mark_written();
+    return m;
+  }
+  [[nodiscard]] int64_t samples() const { return file.tensors().at("images").shape[0]; }
+  [[nodiscard]] std::vector<MicroBatch> batches(int64_t parts) const {
+    const int64_t rows = samples() / parts;
+    const auto part = [&](const char* name, int64_t i) { return clone(file.load(name).slice(0, i * rows, rows)); };
+    std::vector<MicroBatch> result;
+    for (int64_t i = 0; i < parts; ++i) result.push_back({part("images", i), part("tokens", i), part("noise", i)});
+    return result;
+  }
+  [[nodiscard]] double scalar(const char* name) const { return file.load(name).item(); }
+
+  Config config;
+  nn::SafetensorsFile file;
+};
+
+struct Bounds {
+  double loss, gradient;
+};
+
+/// Runs one case and compares losses (absolute) and gradients (of each tensor's largest element).
+void compare(const Golden& golden, nn::Precision precision, int64_t parts, bool checkpointing, Bounds bounds) {
+  Model model = golden.model(precision.param);
+  const auto batches = golden.batches(parts);
+  StepOptions options;
+  options.pass = {precision, checkpointing};
+  const StepResult result = compute_gradients(model, golden.config.loss, batches, options);
+  EXPECT_NEAR(result.loss, golden.scalar("loss"), bounds.loss);
+  EXPECT_NEAR(result.clip_loss, golden.scalar("clip_loss"), bounds.loss);
+  EXPECT_NEAR(result.recon_loss, golden.scalar("recon_loss"), bounds.loss);
+  EXPECT_NEAR(100.0 * result.clip_accuracy, golden.scalar("clip_acc"), 1e-9);
+  size_t compared = 0;
+  for (const nn::Entry& entry : model.store().entries()) {
+    EXPECT_LE(relative_error(entry.grad(), golden.file.load("grad." + entry.name)), bounds.gradient) << entry.name;
+    ++compared;
+  }
+  size_t expected = 0;
+  for (const auto& [name, info] : golden.file.tensors()) expected += name.starts_with("grad.") ? 1 : 0;
+  EXPECT_EQ(compared, expected);
+  const StepResult losses = compute_losses(model, golden.config.loss, batches, options);
+  EXPECT_NEAR(losses.loss, result.loss, bounds.loss);
+}
+
+class Gradients : public testing::TestWithParam<const char*> {};
+
+TEST_P(Gradients, F64) { compare(Golden(GetParam()), nn::kFp64, 1, false, {1e-9, 2e-7}); }
+TEST_P(Gradients, F32) { compare(Golden(GetParam()), nn::kFp32, 1, false, {2e-6, 1e-5}); }
+TEST_P(Gradients, F32Checkpointed) { compare(Golden(GetParam()), nn::kFp32, 1, true, {2e-6, 1e-5}); }
+TEST_P(Gradients, F32InThreeParts) { compare(Golden(GetParam()), nn::kFp32, 3, false, {2e-6, 1e-5}); }
+
+TEST_P(Gradients, F64InPartsWithCheckpoints) {
+  const Golden golden(GetParam());
+  if (golden.samples() % 2 == 0) compare(golden, nn::kFp64, 2, true, {1e-9, 2e-7});
+  compare(golden, nn::kFp64, 3, true, {1e-9, 2e-7});
+}
+
+/// Rounding an operand to bf16 errs by 2⁻⁹ relative. A gradient passes through about six rounded products a block, on
+/// the way forward and back; errors add like a random walk over L blocks, √(12 L) · 2⁻⁹ ≈ 2 % for these sizes, and a
+/// tensor whose largest element is small against what cancelled in it may see a few times that: 10 %.
+TEST_P(Gradients, AmpBf16WithinItsBound) {
+  const Golden golden(GetParam());
+  Model model = golden.model(DType::f32);
+  const auto batches = golden.batches(1);
+  StepOptions options;
+  options.pass = {nn::kAmpBf16, false};
+  const StepResult result = compute_gradients(model, golden.config.loss, batches, options);
+  EXPECT_NEAR(result.loss, golden.scalar("loss"), 0.01 * golden.scalar("loss"));
+  double difference = 0;
+  double magnitude = 0;
+  for (const nn::Entry& entry : model.store().entries()) {
+    const Tensor expected = cast(golden.file.load("grad." + entry.name), DType::f64);
+    const Tensor found = cast(entry.grad(), DType::f64);
+    EXPECT_LE(relative_error(found, expected), 0.1) << entry.name;
+    for (size_t i = 0; i < expected.data<double>().size(); ++i) {
+      const double e = expected.data<double>()[i];
+      const double f = found.data<double>()[i];
+      difference += (f - e) * (f - e);
+      magnitude += e * e;
+    }
+  }
+  EXPECT_LE(std::sqrt(difference / magnitude), 0.04);
+}
+
+INSTANTIATE_TEST_SUITE_P(Cases, Gradients, testing::ValuesIn(kCases),
+                         [](const auto& info) { return std::string(info.param); });
+
+TEST(Objectives, WeightZeroGivesTheGradientsOfClip) {
+  const Golden golden("basic");
+  Config plain = golden.config;
+  plain.model.objective = "clip";
+  LossConfig loss = golden.config.loss;
+  loss.reconstruction_weight = 0;
+  Model rils = golden.model(DType::f32);
+  Model clip(plain.model, 0);
+  for (const nn::Entry& entry : clip.store().entries()) copy_into(golden.file.load("param." + entry.name), entry.value());
+  StepOptions options;
+  const auto batches = golden.batches(1);
+  const StepResult a = compute_gradients(rils, loss, batches, options);
+  const StepResult b = compute_gradients(clip, loss, batches, options);
+  EXPECT_EQ(a.clip_loss, b.clip_loss);
+  EXPECT_EQ(a.recon_loss, 0.0);
+  for (const nn::Entry& entry : clip.store().entries()) {
+    EXPECT_EQ(test::absolute_error(rils.store().find(entry.name)->grad(), entry.grad()), 0.0) << entry.name;
+  }
+}
+
+TEST(Objectives, InitialValuesAreSharedByName) {
+  Config config = Golden("basic").config;
+  Model rils(config.model, 5);
+  config.model.objective = "clip";
+  Model clip(config.model, 5);
+  for (const nn::Entry& entry : clip.store().entries()) {
+    EXPECT_EQ(test::absolute_error(rils.store().find(entry.name)->value(), entry.value()), 0.0) << entry.name;
+  }
+}
+
+}  // namespace
+}  // namespace tessera::rils

@@ -46,9 +46,7 @@ fetch_assets() {
   fi
   fetch_assets_package openclipart-svg "$1" usr/share/openclipart/svg &&
     fetch_assets_package fonts-noto-color-emoji "$1" usr/share/fonts/truetype/noto/NotoColorEmoji.ttf &&
-    fetch_assets_package unicode-data "$1" usr/share/unicode/emoji/emoji-test.txt &&
-    fetch_assets_package unicode-cldr-core "$1" usr/share/unicode/cldr/common/annotations/en.xml \
-      ./usr/share/unicode/cldr/common/annotations/en.xml &&
+    fetch_assets_package unicode-data "$1" usr/share/unicode/emoji/emoji-test.txt ./usr/share/unicode/emoji/emoji-test.txt &&
     fetch_assets_package dataset-fashion-mnist "$1" usr/share/datasets/fashion-mnist/train-images-idx3-ubyte.gz ||
     return 1
   if ! command -v rsvg-convert >/dev/null; then

@@ -1,7 +1,6 @@
 #include "engine/core/shape.h"
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include <algorithm>
 
@@ -30,6 +29,13 @@ bool operator==(const Shape& a, const Shape& b) {
   return std::ranges::equal(a.extents(), b.extents());
 }
 
-std::string to_string(const Shape& shape) { return fmt::format("[{}]", fmt::join(shape.extents(), ",")); }
+std::string to_string(const Shape& shape) {
+  std::string text = "[";
+  for (const int64_t e : shape.extents()) {
+    if (text.size() > 1) text += ',';
+    text += std::to_string(e);
+  }
+  return text + "]";
+}
 
 }  // namespace tessera

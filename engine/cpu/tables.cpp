@@ -23,8 +23,7 @@ std::vector<const KernelTable*> supported_tables() {
   std::vector<const KernelTable*> tables{&portable};
 #if defined(__x86_64__)
   // These ask the processor and the operating system, which must save the wide registers.
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c") &&
-      __builtin_cpu_supports("bmi2")) {
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2")) {
     static const KernelTable avx2 = TESSERA_KERNEL_TABLE(avx2);
     tables.push_back(&avx2);
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&

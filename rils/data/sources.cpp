@@ -16,7 +16,7 @@
 namespace tessera::rils {
 namespace {
 
-constexpr size_t kMaxWords = 10'000'000;
+constexpr size_t kMaxWords = 1'000'000;
 
 /// Index of the brace that closes the one at `open`, or nothing.
 std::optional<size_t> closing_brace(std::string_view word, size_t open) {

@@ -9,7 +9,7 @@ namespace tessera::rils {
 
 /// Brace expansion as in a shell: `a{00..12}b` (both ends included, padded with zeros to the width of a padded end,
 /// counting down when the first is larger), `a{x,y,z}b`, several in one word, nested. Without a brace the word itself.
-/// Throws ConfigError for a brace that does not close, or above ten million words.
+/// Throws ConfigError for a brace that does not close, or above a million words.
 [[nodiscard]] std::vector<std::string> expand_braces(std::string_view word);
 
 /// What a list of sources names: parts joined by `::`, each with braces, then globs (`*`, `?`, `[…]`) expanded. Matches

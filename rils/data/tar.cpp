@@ -144,9 +144,14 @@ void TarReader::apply_pax(std::string_view records) {
 }
 
 std::optional<TarMember> TarReader::next() {
+  current_name_.clear();
   for (;;) {
     const auto header = read_header();
-    if (!header) return std::nullopt;
+    if (!header) {
+      // A name of its own was announced, and its member does not follow.
+      if (long_name_ || long_size_) throw TarCutError(fmt::format("the archive is cut short at {}", position_));
+      return std::nullopt;
+    }
     switch (header->type) {
       case 'L': {
         std::string name = read_extension(header->size);

@@ -9,6 +9,7 @@
 #include <string_view>
 
 #include "engine/core/atomic_file.h"
+#include "engine/core/error.h"
 #include "rils/data/byte_source.h"
 
 namespace tessera::rils {
@@ -35,7 +36,7 @@ class TarReader {
   /// The next regular file, or nothing at the end. Throws TarCutError when the archive ends in the middle of something
   /// and IoError for a header that is none; after that the reader must not be used again.
   [[nodiscard]] std::optional<TarMember> next();
-  /// The name of the member that was being read when an error was thrown, as far as known.
+  /// The name of the member that was being read when an error was thrown; empty when that is not known.
   [[nodiscard]] const std::string& current_name() const { return current_name_; }
   /// Where the header that is or was being read begins.
   [[nodiscard]] uint64_t position() const { return position_; }

@@ -88,6 +88,10 @@ struct EvalTransform {
   /// The picture before normalisation.
   [[nodiscard]] Image crop(const Image& image) const;
   void operator()(const Image& image, std::span<float> out) const;
+  void operator()(const Image& image, AugmentStream, std::span<float> out) const { (*this)(image, out); }
 };
+
+/// What a loader does with a decoded image: fills [3, size, size]. Both transforms above are of this form.
+using ImageTransform = std::function<void(const Image& image, AugmentStream random, std::span<float> out)>;
 
 }  // namespace tessera::rils

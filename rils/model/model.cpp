@@ -32,10 +32,13 @@ Var Model::project(const Var& features) const {
   return autograd::matmul(features, autograd::use(*image_projection_));
 }
 
-Var Model::encode_image(const Tensor& images, const PassOptions& options) const {
+Var Model::encode_features(const Tensor& images, const PassOptions& options) const {
   const int64_t samples = images.size(0);
-  const Var encoded = vision_->encode(vision_->patch_tokens(images, options), samples, options);
-  return project(vision_->pool(encoded, samples));
+  return vision_->pool(vision_->encode(vision_->patch_tokens(images, options), samples, options), samples);
+}
+
+Var Model::encode_image(const Tensor& images, const PassOptions& options) const {
+  return project(encode_features(images, options));
 }
 
 Var Model::encode_text(const Tensor& tokens, const PassOptions& options) const {

@@ -26,7 +26,9 @@ class Model {
 
   /// Features [R, D] in language space: x · image_projection, [R, E].
   [[nodiscard]] Var project(const Var& features) const;
-  /// Image embeddings [B, E] before normalisation: the projected mean of the patch features.
+  /// Backbone features [B, D]: the mean of the patch features after the final norm, before the projection.
+  [[nodiscard]] Var encode_features(const Tensor& images, const PassOptions& options) const;
+  /// Image embeddings [B, E] before normalisation: the projected features.
   [[nodiscard]] Var encode_image(const Tensor& images, const PassOptions& options) const;
   /// Text embeddings [B, E] before normalisation.
   [[nodiscard]] Var encode_text(const Tensor& tokens, const PassOptions& options) const;

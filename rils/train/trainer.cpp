@@ -24,11 +24,11 @@ Tensor mask_noise(uint64_t seed, int64_t step, int64_t first_row, int64_t rows, 
   return noise;
 }
 
-Trainer::Trainer(const Config& config, int64_t total_steps)
+Trainer::Trainer(const Config& config, int64_t total_steps, int64_t steps_per_epoch)
     : loss_(config.loss), optim_(config.optim), model_(config.model, static_cast<uint64_t>(config.run.seed)) {
   pass_.precision = nn::parse_precision(config.run.precision);
   pass_.checkpointing = config.run.grad_checkpointing;
-  schedule_ = {optim_.lr, optim_.lr_start, optim_.lr_end, std::min<int64_t>(optim_.warmup, total_steps), total_steps};
+  schedule_ = {optim_.lr, optim_.lr_start, optim_.lr_end, std::min(warmup_steps(optim_, steps_per_epoch), total_steps), total_steps};
   optimizer_ = std::make_unique<nn::AdamW>(model_.store(),
                                            nn::AdamWOptions{optim_.beta1, optim_.beta2, optim_.eps, optim_.wd},
                                            nn::slip_decay(optim_.wd));

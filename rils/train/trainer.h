@@ -27,7 +27,8 @@ struct StepFigures {
 /// files but its own and no data.
 class Trainer {
  public:
-  Trainer(const Config& config, int64_t total_steps);
+  /// `steps_per_epoch` is the warm-up where the configuration asks for one epoch.
+  Trainer(const Config& config, int64_t total_steps, int64_t steps_per_epoch = 0);
 
   [[nodiscard]] Model& model() { return model_; }
   [[nodiscard]] const PassOptions& pass() const { return pass_; }

@@ -1,62 +1,45 @@
 #pragma once
 
-// The register tile of the matrix product. Include inside the region of isa_begin.h.
-#include "engine/cpu/simd/loops.h"
+// The register tile of the matrix product: kRows x kColumns sums that stay in registers over the whole sweep of k.
+// Include inside the region of isa_begin.h; includes no standard header.
+//
+//   a panel   k steps of kRows elements:      a[i * kRows + r]     made by pack_panels<kRows>
+//   b panel   k steps of kColumns elements:   b[i * kColumns + j]  made by pack_panels<kColumns>
+//
+// Every sum is taken over ascending i by one chain of fused multiply-adds (multiply, then add, on portable and in f64),
+// whatever the number of rows and columns asked for. An element's bits therefore depend on its own row, its own column
+// and the blocking of k alone, never on its place in a tile.
 
-namespace tessera::cpu::TESSERA_ISA {
+#include "engine/cpu/simd/simd.h"
 
-/// Rows × columns of a register tile: columns are two vectors, rows as many as leave registers for one step's operands.
-/// AVX-512 has 32 registers: 28 sums, two vectors of B, one broadcast. AVX2 and the portable build have 16.
-template <class V>
-struct TileShape {
-  static constexpr int kCols = 2 * V::kWidth;
-#if defined(TESSERA_ISA_AVX512)
-  static constexpr int kRows = 14;
-#elif defined(TESSERA_ISA_AVX2)
-  static constexpr int kRows = 6;
-#else
-  static constexpr int kRows = 4;
-#endif
+namespace tessera::cpu::TESSERA_ISA::gemm {
+
+/// Lines of memory to ask for while the tile is computed: two adjacent lines for each row of the tile, `stride` bytes
+/// from row to row. Null asks for none.
+struct Prefetch {
+  const void* first = nullptr;
+  int64_t stride = 0;
 };
 
-/// out [R][kCols] = Σ_k a[k][row] · b[k][col]. a advances by kRows elements a step, b by kCols; both are panels as panel.h
-/// makes them. Every sum runs over k in ascending order whatever R is, so a row's bits do not depend on its tile.
-template <class V, int R, class B>
-TESSERA_INLINE void tile_rows(int64_t depth, const typename V::Element* a, const B* b, typename V::Element* out) {
-  constexpr int kRows = TileShape<V>::kRows;
-  constexpr int kCols = TileShape<V>::kCols;
-  V left[R];
-  V right[R];
-#pragma GCC unroll 16
-  for (int r = 0; r < R; ++r) left[r] = right[r] = V(0.0);
-  for (int64_t k = 0; k < depth; ++k) {
-    __builtin_prefetch(b + 8 * kCols);
-    __builtin_prefetch(b + 8 * kCols + V::kWidth);
-    const V b0 = V::load(b);
-    const V b1 = V::load(b + V::kWidth);
-#pragma GCC unroll 16
-    for (int r = 0; r < R; ++r) {
-      const V x(a[r]);
-      left[r] = fma(x, b0, left[r]);
-      right[r] = fma(x, b1, right[r]);
-    }
-    a += kRows;
-    b += kCols;
-  }
-#pragma GCC unroll 16
-  for (int r = 0; r < R; ++r) {
-    left[r].store(out + r * kCols);
-    right[r].store(out + r * kCols + V::kWidth);
-  }
-}
+/// Extents of the register tile for elements E: kRows and kColumns.
+template <class E>
+struct Tile;
 
-/// tile_rows for a number of rows known at run time, 1 … kRows.
-template <class V, class B, int R = TileShape<V>::kRows>
-inline void tile(int rows, int64_t depth, const typename V::Element* a, const B* b, typename V::Element* out) {
-  if constexpr (R > 1) {
-    if (rows < R) return tile<V, B, R - 1>(rows, depth, a, b, out);
-  }
-  tile_rows<V, R, B>(depth, a, b, out);
-}
+/// c[r * stride + j] (+)= sum over i < k of a[i * kRows + r] * b[i * kColumns + j], r < rows, j < columns.
+/// 1 <= rows <= kRows, 1 <= columns <= kColumns. Where `add` is set the sum is added to what c holds. Whole registers
+/// are read and written: c needs room for kColumns columns, and b must be aligned to 64 bytes. k may be 0.
+void micro_tile(int64_t k, const float* a, const float* b, int rows, int columns, float* c, int64_t stride, bool add,
+                Prefetch prefetch = {});
+void micro_tile(int64_t k, const double* a, const double* b, int rows, int columns, double* c, int64_t stride, bool add,
+                Prefetch prefetch = {});
 
-}  // namespace tessera::cpu::TESSERA_ISA
+}  // namespace tessera::cpu::TESSERA_ISA::gemm
+
+#if defined(TESSERA_ISA_AVX512)
+#include "engine/cpu/gemm/tile_avx512.h"
+#elif defined(TESSERA_ISA_AVX2)
+#include "engine/cpu/gemm/tile_avx2.h"
+#else
+#include "engine/cpu/gemm/tile_portable.h"
+#endif
+#include "engine/cpu/gemm/tile_f64.h"

@@ -1,232 +1,329 @@
 #include "engine/ops/linear.h"
 
-#include "engine/cpu/simd/isa_begin.h"
-#include "engine/cpu/gemm/multiply.h"
-#include "engine/cpu/simd/math.h"
 #include "engine/cpu/tables.h"
+#include "engine/runtime/context.h"
+
+// The rest lies inside the region of the instruction set.
+#include "engine/cpu/simd/isa_begin.h"
+
+#include "engine/cpu/gemm/accumulate.h"
+#include "engine/cpu/gemm/product.h"
+#include "engine/cpu/simd/math.h"
 
 namespace tessera::cpu::TESSERA_ISA {
 namespace {
 
-constexpr int64_t kWholeDepth = int64_t{1} << 40;  // forward and input gradients sum over k in one pass
+using gemm::ceil_div;
+using gemm::Compute;
+using gemm::Operand;
+using gemm::Prefetch;
+using gemm::RightSide;
+using gemm::Tile;
+using gemm::TilePlace;
 
-template <class V>
-TESSERA_INLINE V activate(Act act, V x) {
-  switch (act) {
-    case Act::gelu_erf:
-      return functors::GeluErf::value(x);
-    case Act::quick_gelu:
-      return functors::QuickGelu::value(x);
-    default:
-      return x;
+/// Act::none.
+struct Identity {
+  template <class V>
+  static TESSERA_INLINE V value(V x) {
+    return x;
   }
-}
-template <class V>
-TESSERA_INLINE V activation_slope(Act act, V x) {
-  switch (act) {
-    case Act::gelu_erf:
-      return functors::GeluErf::slope(x);
-    case Act::quick_gelu:
-      return functors::QuickGelu::slope(x);
-    default:
-      return V(1.0);
+  template <class V>
+  static TESSERA_INLINE V slope(V) {
+    return V(1.0);
   }
-}
-
-/// Factors of the rows, spread out from one per segment; absent views give null.
-template <class E>
-class RowFactors {
- public:
-  RowFactors(Context& context, const View& scale, const Segments& segments)
-      : scratch_(context, scale ? static_cast<size_t>(segments.rows()) * sizeof(E) : 1), rows_(nullptr) {
-    if (!scale) return;
-    rows_ = scratch_.as<E>();
-    for (int64_t b = 0; b < segments.count; ++b) {
-      const E value = scale.dtype == DType::f64 ? static_cast<E>(scale.data<const double>()[b])
-                                                : static_cast<E>(scale.data<const float>()[b]);
-      for (int64_t r = segments.begin(b); r < segments.end(b); ++r) rows_[r] = value;
-    }
-  }
-  [[nodiscard]] TESSERA_INLINE E of(int64_t row) const { return rows_ == nullptr ? E(1) : rows_[row]; }
-
- private:
-  Scratch scratch_;
-  E* rows_;
 };
 
-/// A weight ready for products: the kept pack, or one made on the way. T is the compute type of x, V its vector.
-template <class V, class T>
-class RightFactor {
- public:
-  using E = typename V::Element;
-  using Kept = T;  // bf16 packs hold bf16: half the memory, widened as they are read
+/// A row-major matrix; null where absent.
+template <class T>
+struct Matrix {
+  T* data = nullptr;
+  int64_t stride = 0;
 
-  /// `lines` × `k` of the factor w.
-  RightFactor(Context& context, const View& pack, const Factor<E>& w, int64_t lines, int64_t k)
-      : scratch_(context, pack ? 1 : static_cast<size_t>(packed_elements<V>(lines, k)) * sizeof(Kept)) {
-    if (pack) {
-      data_ = static_cast<const Kept*>(pack.pointer);
-    } else {
-      pack_right<V>(context, w, lines, 0, k, scratch_.template as<Kept>());
-      data_ = scratch_.template as<Kept>();
-    }
+  explicit Matrix(const View& view) : data(view.data<T>()), stride(view ? view.stride(0) : 0) {}
+  [[nodiscard]] T* at(int64_t row, int64_t column) const { return data + row * stride + column; }
+  [[nodiscard]] Prefetch lines(int64_t row, int64_t column) const {
+    return {at(row, column), stride * static_cast<int64_t>(sizeof(T))};
   }
-  [[nodiscard]] const Kept* data() const { return data_; }
-
- private:
-  Scratch scratch_;
-  const Kept* data_;
 };
 
-/// w as the right factor of the forward product (lines are outputs) and of the input gradient (lines are inputs).
+/// The scale of each row, from those of the segments.
 template <class E>
-Factor<E> forward_factor(const View& w) {
-  return {w.data<const E>(), w.stride(0), 1};
+void expand_row_scale(const Segments& segments, const E* scale, E* out) {
+  for (int64_t s = 0; s < segments.count; ++s) {
+    for (int64_t r = segments.begin(s); r < segments.end(s); ++r) out[r] = scale[s];
+  }
 }
-template <class E>
-Factor<E> gradient_factor(const View& w) {
-  return {w.data<const E>(), 1, w.stride(0)};
+
+/// bf16 panels of the right side [n, k], [panel][k][kColumns], rounded from f32.
+void pack_bf16(Context& context, const Operand<float>& rows, int64_t n, int64_t k, bfloat16* out) {
+  constexpr int kColumns = Tile<float>::kColumns;
+  constexpr int64_t kSteps = 64;
+  const int64_t grain = max_of(1, kGrain / max_of(1, k * kColumns));
+  context.parallel_for(ceil_div(n, kColumns), grain, [&](int64_t begin, int64_t end, int) {
+    alignas(64) float buffer[kSteps * kColumns];
+    for (int64_t panel = begin; panel < end; ++panel) {
+      const int64_t columns = min_of(kColumns, n - panel * kColumns);
+      for (int64_t first = 0; first < k; first += kSteps) {
+        const int64_t steps = min_of(kSteps, k - first);
+        gemm::pack_panels<kColumns>(rows, panel * kColumns, columns, first, steps, buffer, kSteps * kColumns);
+        bfloat16* to = out + (panel * k + first) * kColumns;
+        sweep<VecF>(steps * kColumns, [&](int64_t i, auto count)
+                                          TESSERA_INLINE_BODY { store(load<VecF>(buffer + i, count), to + i, count); });
+      }
+    }
+  });
+}
+
+/// What w [N,K] is on the right of a product: its rows for x W^T, its columns for dy W.
+template <class T>
+Operand<T> weight_rows(const View& w, Side side) {
+  if (side == Side::forward) return {w.data<const T>(), w.stride(0), 1};
+  return {w.data<const T>(), 1, w.stride(0)};
+}
+
+size_t pack_bytes(int64_t n, int64_t k, DType compute, Side side) {
+  if (compute != DType::bf16) return 0;
+  const int64_t columns = side == Side::forward ? n : k;
+  const int64_t steps = side == Side::forward ? k : n;
+  return static_cast<size_t>(ceil_div(columns, Tile<float>::kColumns) * Tile<float>::kColumns * steps) *
+         sizeof(bfloat16);
+}
+
+void pack(Context& context, const PackArgs& a) {
+  if (a.compute != DType::bf16) return;
+  const int64_t n = a.w.size(0);
+  const int64_t k = a.w.size(1);
+  if (a.forward) pack_bf16(context, weight_rows<float>(a.w, Side::forward), n, k, a.forward.data<bfloat16>());
+  if (a.grad_input) pack_bf16(context, weight_rows<float>(a.w, Side::grad_input), k, n, a.grad_input.data<bfloat16>());
+}
+
+/// left [m, k] times w through an epilogue. In bf16 the products read bf16 panels, kept or made here.
+template <class T>
+void product_with_weight(Context& context, const View& left, const View& w, Side side, const View& kept,
+                         const gemm::Epilogue<Compute<T>>& epilogue) {
+  const int64_t m = left.size(0);
+  const int64_t k = left.size(1);
+  const int64_t n = w.size(side == Side::forward ? 0 : 1);
+  const Operand<T> a{left.data<const T>(), left.stride(0), 1};
+  if constexpr (sizeof(T) == sizeof(bfloat16)) {
+    const Scratch made(context, kept ? 0 : pack_bytes(w.size(0), w.size(1), DType::bf16, side));
+    if (!kept) pack_bf16(context, weight_rows<float>(w, side), n, k, made.template as<bfloat16>());
+    const auto* panels = kept ? kept.data<const bfloat16>() : made.template as<bfloat16>();
+    gemm::product(context, m, n, k, a, RightSide<T>{.rows = {}, .panels = panels}, epilogue);
+  } else {
+    gemm::product(context, m, n, k, a, RightSide<T>{.rows = weight_rows<T>(w, side)}, epilogue);
+  }
+}
+
+// --- forward ---------------------------------------------------------------------------------------------------------
+
+/// y = residual + row_scale · act(sum + bias), pre = sum + bias. T: type of pre, Y of y, R of the residual.
+template <class T, class Y, class R, class A>
+struct ForwardEpilogue {
+  using E = Compute<T>;
+  using V = typename VecOf<T>::Type;
+  const E* bias;
+  const E* row_scale;  // one per row
+  Matrix<const R> residual;
+  Matrix<T> pre;
+  Matrix<Y> y;
+
+  void store(const E* tile, const TilePlace& p) const {
+    for (int64_t i = 0; i < p.rows; ++i, tile += Tile<E>::kColumns) {
+      const int64_t row = p.row + i;
+      const V scale(row_scale != nullptr ? row_scale[row] : E(1));
+      sweep<V>(p.columns, [&](int64_t j, auto count) TESSERA_INLINE_BODY {
+        const int64_t column = p.column + j;
+        V x = load<V>(tile + j, count);
+        if (bias != nullptr) x += load<V>(bias + column, count);
+        if (pre.data != nullptr) cpu::TESSERA_ISA::store(x, pre.at(row, column), count);
+        x = A::value(x);
+        if (row_scale != nullptr) x = x * scale;
+        if (residual.data != nullptr) x += load<V>(residual.at(row, column), count);
+        cpu::TESSERA_ISA::store(x, y.at(row, column), count);
+      });
+    }
+  }
+  [[nodiscard]] Prefetch output(int64_t row, int64_t column) const { return y.lines(row, column); }
+};
+
+template <class T, class Y, class R, class A>
+void forward_with(Context& context, const LinearArgs& a) {
+  using E = Compute<T>;
+  const Scratch scales(context, a.row_scale ? static_cast<size_t>(a.y.size(0)) * sizeof(E) : 0);
+  if (a.row_scale) expand_row_scale(a.segments, a.row_scale.data<const E>(), scales.template as<E>());
+  const ForwardEpilogue<T, Y, R, A> epilogue{.bias = a.bias.data<const E>(),
+                                             .row_scale = a.row_scale ? scales.template as<E>() : nullptr,
+                                             .residual = Matrix<const R>(a.residual),
+                                             .pre = Matrix<T>(a.pre),
+                                             .y = Matrix<Y>(a.y)};
+  product_with_weight<T>(context, a.x, a.w, Side::forward, a.pack, gemm::epilogue_of<E>(epilogue));
 }
 
 template <class T, class Y, class R>
 void forward_as(Context& context, const LinearArgs& a) {
-  using V = typename VecOf<T>::Type;
-  using E = typename V::Element;
-  const int64_t m = a.x.size(0);
-  const int64_t k = a.x.size(1);
-  const int64_t n = a.w.size(0);
-  if (m == 0 || n == 0) return;
-  const RightFactor<V, T> right(context, a.pack, forward_factor<E>(a.w), n, k);
-  const RowFactors<E> factors(context, a.row_scale, a.segments);
-  const E* bias = a.bias.data<const E>();
-  const Factor<T> left{a.x.data<const T>(), a.x.stride(0), 1};
-  multiply_packed<V>(
-      context, left, right.data(), m, n, k, blocking_of<V>(m, k, kWholeDepth).row_block,
-      [&](int64_t, int64_t row, int64_t column, int columns, const E* sums) TESSERA_INLINE_BODY {
-        T* pre = a.pre ? a.pre.data<T>() + row * a.pre.stride(0) + column : nullptr;
-        const R* residual = a.residual ? a.residual.data<const R>() + row * a.residual.stride(0) + column : nullptr;
-        Y* y = a.y.data<Y>() + row * a.y.stride(0) + column;
-        const V factor(factors.of(row));
-        sweep<V>(columns, [&](int64_t i, auto count) TESSERA_INLINE_BODY {
-          V v = V::load(sums + i);
-          if (bias != nullptr) v += load<V>(bias + column + i, count);
-          if (pre != nullptr) store(v, pre + i, count);
-          v = activate(a.act, v);
-          if (a.row_scale) v *= factor;
-          if (residual != nullptr) v += load<V>(residual + i, count);
-          store(v, y + i, count);
-        });
-      });
+  switch (a.act) {
+    case Act::none:
+      return forward_with<T, Y, R, Identity>(context, a);
+    case Act::gelu_erf:
+      return forward_with<T, Y, R, functors::GeluErf>(context, a);
+    case Act::quick_gelu:
+      return forward_with<T, Y, R, functors::QuickGelu>(context, a);
+  }
 }
 
 void forward(Context& context, const LinearArgs& a) {
   if (a.x.dtype == DType::f64) return forward_as<double, double, double>(context, a);
   if (a.x.dtype == DType::f32) return forward_as<float, float, float>(context, a);
   if (a.y.dtype == DType::f32) return forward_as<bfloat16, float, float>(context, a);
-  if (a.residual && a.residual.dtype == DType::f32) return forward_as<bfloat16, bfloat16, float>(context, a);
-  forward_as<bfloat16, bfloat16, bfloat16>(context, a);
+  if (a.residual.dtype == DType::bf16) return forward_as<bfloat16, bfloat16, bfloat16>(context, a);
+  return forward_as<bfloat16, bfloat16, float>(context, a);
 }
 
-/// Blocks of rows whose column sums are added in a fixed tree.
-template <class V>
-void add_column_sums(Context& context, typename V::Element* partials, int64_t blocks, int64_t columns, const View& out,
-                     GradMode mode) {
-  using E = typename V::Element;
-  context.parallel_for(columns, kGrain, [&](int64_t begin, int64_t end, int) {
-    tree_sum_rows<V>(partials, blocks, columns, begin, end);
-    E* to = out.data<E>();
-    sweep<V>(end - begin, [&](int64_t i, auto count) TESSERA_INLINE_BODY {
-      const V total = blocks == 0 ? V(0.0) : load<V>(partials + begin + i, count);
-      put(total, to + begin + i, mode == GradMode::accumulate, count);
+// --- column sums -----------------------------------------------------------------------------------------------------
+
+/// sum [columns] (+)= the sum of `count` rows of partials, pairwise.
+template <class E>
+void finish_column_sums(Context& context, E* partials, int64_t count, int64_t columns, const View& sum, GradMode mode) {
+  using V = typename VecOf<E>::Type;
+  context.parallel_for(columns, max_of(64, kGrain / max_of(1, count)), [&](int64_t begin, int64_t end, int) {
+    tree_sum_rows<V>(partials, count, columns, begin, end);
+    E* to = sum.data<E>() + begin;
+    sweep<V>(end - begin, [&](int64_t c, auto lanes) TESSERA_INLINE_BODY {
+      put(count == 0 ? V(0.0) : load<V>(partials + begin + c, lanes), to + c, mode == GradMode::accumulate, lanes);
     });
   });
 }
 
-template <class D, class Out>
-void prepare_as(Context& context, const PrepareArgs& a) {
-  using V = typename VecOf<D>::Type;
-  using E = typename V::Element;
-  const int64_t m = a.dy.size(0);
-  const int64_t n = a.dy.size(1);
-  const RowFactors<E> factors(context, a.row_scale, a.segments);
-  const int64_t blocks = (m + kTreeRows - 1) / kTreeRows;
-  const Scratch partials(context, a.col_sum ? static_cast<size_t>(blocks * n) * sizeof(E) : 1);
-  context.parallel_for(m, kTreeRows, [&](int64_t begin, int64_t end, int) {
-    E* sums = partials.as<E>() + begin / kTreeRows * n;
-    if (a.col_sum) sweep<V>(n, [&](int64_t i, auto count) TESSERA_INLINE_BODY { store(V(0.0), sums + i, count); });
-    for (int64_t row = begin; row < end; ++row) {
-      const D* dy = a.dy.data<const D>() + row * a.dy.stride(0);
-      Out* out = a.out ? a.out.data<Out>() + row * a.out.stride(0) : nullptr;
-      const V factor(factors.of(row));
-      sweep<V>(n, [&](int64_t i, auto count) TESSERA_INLINE_BODY {
-        V v = load<V>(dy + i, count);
-        if (a.row_scale) v *= factor;
-        if (out != nullptr) store(v, out + i, count);
-        if (a.col_sum) store(load<V>(sums + i, count) + v, sums + i, count);
-      });
-    }
-  });
-  if (a.col_sum) add_column_sums<V>(context, partials.as<E>(), blocks, n, a.col_sum, a.sum_mode);
-}
+// --- gradient of the input -------------------------------------------------------------------------------------------
 
-void prepare_dy(Context& context, const PrepareArgs& a) {
-  const DType out = a.out ? a.out.dtype : a.dy.dtype;
-  if (a.dy.dtype == DType::f64) return prepare_as<double, double>(context, a);
-  if (a.dy.dtype == DType::f32) {
-    return out == DType::f32 ? prepare_as<float, float>(context, a) : prepare_as<float, bfloat16>(context, a);
-  }
-  return out == DType::f32 ? prepare_as<bfloat16, float>(context, a) : prepare_as<bfloat16, bfloat16>(context, a);
-}
-
-template <class T, class Out>
-void grad_input_as(Context& context, const LinearDxArgs& a) {
+/// dx (+)= sum · act'(pre), and the column sums of a tile as partials [tile][columns]. T: type of pre, D of dx.
+template <class T, class D, class A>
+struct GradInputEpilogue {
+  using E = Compute<T>;
   using V = typename VecOf<T>::Type;
-  using E = typename V::Element;
-  const int64_t m = a.dy.size(0);
-  const int64_t n = a.w.size(0);
-  const int64_t k = a.w.size(1);
-  const int64_t row_block = blocking_of<V>(m, n, kWholeDepth).row_block;
-  const int64_t blocks = (m + row_block - 1) / row_block;
-  const Scratch partials(context, a.col_sum ? static_cast<size_t>(blocks * k) * sizeof(E) : 1);
-  if (a.col_sum) {
-    for (int64_t i = 0; i < blocks * k; ++i) partials.as<E>()[i] = 0;
+  Matrix<const T> pre;
+  Matrix<D> dx;
+  bool accumulate;
+  E* partials;
+  int64_t columns;
+
+  void store(const E* tile, const TilePlace& p) const {
+    sweep<V>(p.columns, [&](int64_t j, auto count) TESSERA_INLINE_BODY {
+      const int64_t column = p.column + j;
+      V sum(0.0);
+      for (int64_t i = 0; i < p.rows; ++i) {
+        V g = load<V>(tile + i * Tile<E>::kColumns + j, count);
+        if (pre.data != nullptr) g = g * A::slope(load<V>(pre.at(p.row + i, column), count));
+        sum += g;
+        put(g, dx.at(p.row + i, column), accumulate, count);
+      }
+      if (partials != nullptr) {
+        cpu::TESSERA_ISA::store(sum, partials + p.row / Tile<E>::kRows * columns + column, count);
+      }
+    });
   }
-  if (m > 0 && k > 0) {
-    const RightFactor<V, T> right(context, a.pack, gradient_factor<E>(a.w), k, n);
-    const Factor<T> left{a.dy.data<const T>(), a.dy.stride(0), 1};
-    const bool accumulate = a.mode == GradMode::accumulate;
-    multiply_packed<V>(
-        context, left, right.data(), m, k, n, row_block,
-        [&](int64_t block, int64_t row, int64_t column, int columns, const E* sums) TESSERA_INLINE_BODY {
-          const T* pre = a.act == Act::none ? nullptr : a.pre.data<const T>() + row * a.pre.stride(0) + column;
-          Out* dx = a.dx.data<Out>() + row * a.dx.stride(0) + column;
-          E* sum = partials.as<E>() + block * k + column;
-          sweep<V>(columns, [&](int64_t i, auto count) TESSERA_INLINE_BODY {
-            V v = V::load(sums + i);
-            if (pre != nullptr) v *= activation_slope(a.act, load<V>(pre + i, count));
-            if (a.col_sum) store(load<V>(sum + i, count) + v, sum + i, count);
-            put(v, dx + i, accumulate, count);
-          });
-        });
+  [[nodiscard]] Prefetch output(int64_t row, int64_t column) const { return dx.lines(row, column); }
+};
+
+template <class T, class D, class A>
+void grad_input_with(Context& context, const LinearDxArgs& a) {
+  using E = Compute<T>;
+  const int64_t columns = a.dx.size(1);
+  const int64_t tiles = ceil_div(a.dx.size(0), Tile<E>::kRows);
+  const Scratch partials(context, a.col_sum ? static_cast<size_t>(tiles * columns) * sizeof(E) : 0);
+  const GradInputEpilogue<T, D, A> epilogue{.pre = Matrix<const T>(a.act == Act::none ? View{} : a.pre),
+                                            .dx = Matrix<D>(a.dx),
+                                            .accumulate = a.mode == GradMode::accumulate,
+                                            .partials = a.col_sum ? partials.template as<E>() : nullptr,
+                                            .columns = columns};
+  product_with_weight<T>(context, a.dy, a.w, Side::grad_input, a.pack, gemm::epilogue_of<E>(epilogue));
+  if (a.col_sum) finish_column_sums(context, partials.template as<E>(), tiles, columns, a.col_sum, a.sum_mode);
+}
+
+template <class T, class D>
+void grad_input_as(Context& context, const LinearDxArgs& a) {
+  switch (a.act) {
+    case Act::none:
+      return grad_input_with<T, D, Identity>(context, a);
+    case Act::gelu_erf:
+      return grad_input_with<T, D, functors::GeluErf>(context, a);
+    case Act::quick_gelu:
+      return grad_input_with<T, D, functors::QuickGelu>(context, a);
   }
-  if (a.col_sum) add_column_sums<V>(context, partials.as<E>(), blocks, k, a.col_sum, a.sum_mode);
 }
 
 void grad_input(Context& context, const LinearDxArgs& a) {
   if (a.dy.dtype == DType::f64) return grad_input_as<double, double>(context, a);
   if (a.dy.dtype == DType::f32) return grad_input_as<float, float>(context, a);
   if (a.dx.dtype == DType::f32) return grad_input_as<bfloat16, float>(context, a);
-  grad_input_as<bfloat16, bfloat16>(context, a);
+  return grad_input_as<bfloat16, bfloat16>(context, a);
+}
+
+// --- gradient of the output, and of the weight -----------------------------------------------------------------------
+
+/// Rows [first, last), `columns` columns: out = row_scale · dy, and the sums over the rows in ascending order.
+template <class T, class O>
+void prepare_block(const Matrix<const T>& dy, const Compute<T>* row_scale, const Matrix<O>& out, int64_t first,
+                   int64_t last, int64_t column, int64_t columns, Compute<T>* sums) {
+  using V = typename VecOf<T>::Type;
+  if (sums != nullptr) __builtin_memset(sums, 0, static_cast<size_t>(columns) * sizeof(Compute<T>));
+  for (int64_t r = first; r < last; ++r) {
+    const V scale(row_scale != nullptr ? row_scale[r] : Compute<T>(1));
+    const T* from = dy.at(r, column);
+    sweep<V>(columns, [&](int64_t j, auto count) TESSERA_INLINE_BODY {
+      V g = load<V>(from + j, count);
+      if (row_scale != nullptr) g = g * scale;
+      if (out.data != nullptr) store(g, out.at(r, column + j), count);
+      if (sums != nullptr) store(load<V>(sums + j, count) + g, sums + j, count);
+    });
+  }
+}
+
+template <class T, class O>
+void prepare_as(Context& context, const PrepareArgs& a) {
+  using E = Compute<T>;
+  constexpr int64_t kColumns = 1024;  // a task: their sums stay in the first cache
+  const int64_t rows = a.dy.size(0);
+  const int64_t columns = a.dy.size(1);
+  const int64_t blocks = ceil_div(rows, kTreeRows);
+  const int64_t column_blocks = ceil_div(columns, kColumns);
+  const Scratch scales(context, a.row_scale ? static_cast<size_t>(rows) * sizeof(E) : 0);
+  E* row_scale = a.row_scale ? scales.template as<E>() : nullptr;
+  if (a.row_scale) expand_row_scale(a.segments, a.row_scale.data<const E>(), row_scale);
+  const Scratch scratch(context, a.col_sum ? static_cast<size_t>(blocks * columns) * sizeof(E) : 0);
+  E* partials = a.col_sum ? scratch.template as<E>() : nullptr;
+  const Matrix<const T> dy(a.dy);
+  const Matrix<O> out(a.out);
+  const int64_t task = min_of(rows, kTreeRows) * min_of(columns, kColumns);
+  context.parallel_for(blocks * column_blocks, max_of(1, kGrain / max_of(1, task)),
+                       [&](int64_t begin, int64_t end, int) {
+                         for (int64_t t = begin; t < end; ++t) {
+                           const int64_t first = t / column_blocks * kTreeRows;
+                           const int64_t column = t % column_blocks * kColumns;
+                           E* sums = partials == nullptr ? nullptr : partials + t / column_blocks * columns + column;
+                           prepare_block(dy, row_scale, out, first, min_of(rows, first + kTreeRows), column,
+                                         min_of(kColumns, columns - column), sums);
+                         }
+                       });
+  if (a.col_sum) finish_column_sums(context, partials, blocks, columns, a.col_sum, a.sum_mode);
+}
+
+void prepare_dy(Context& context, const PrepareArgs& a) {
+  if (a.dy.dtype == DType::f64) return prepare_as<double, double>(context, a);
+  const bool to_bf16 = a.out.dtype == DType::bf16;
+  if (a.dy.dtype == DType::f32) {
+    return to_bf16 ? prepare_as<float, bfloat16>(context, a) : prepare_as<float, float>(context, a);
+  }
+  return to_bf16 ? prepare_as<bfloat16, bfloat16>(context, a) : prepare_as<bfloat16, float>(context, a);
 }
 
 template <class T>
 void grad_weight_as(Context& context, const LinearDwArgs& a) {
-  using V = typename VecOf<T>::Type;
-  using E = typename V::Element;
-  const Factor<T> left{a.dy.data<const T>(), 1, a.dy.stride(0)};
-  const Factor<T> right{a.x.data<const T>(), 1, a.x.stride(0)};
-  multiply_into<V>(context, left, right, a.dy.size(1), a.x.size(1), a.dy.size(0), a.dw.data<E>(), a.dw.stride(0), E(1),
-                   a.mode == GradMode::accumulate);
+  const Operand<T> dy{a.dy.data<const T>(), 1, a.dy.stride(0)};
+  const Operand<T> x{a.x.data<const T>(), 1, a.x.stride(0)};
+  gemm::accumulate_product(context, a.dw.size(0), a.dw.size(1), a.x.size(0), dy, x, a.dw.data<Compute<T>>(),
+                           a.dw.stride(0), a.mode == GradMode::accumulate);
 }
 
 void grad_weight(Context& context, const LinearDwArgs& a) {
@@ -237,26 +334,6 @@ void grad_weight(Context& context, const LinearDwArgs& a) {
       return grad_weight_as<bfloat16>(context, a);
     default:
       return grad_weight_as<double>(context, a);
-  }
-}
-
-/// Kept packs exist for bf16: f32 ones would double a model's memory, and packing on the way costs a few per cent.
-size_t pack_bytes(int64_t n, int64_t k, DType compute, Side side) {
-  if (compute != DType::bf16) return 0;
-  const int64_t elements = side == Side::forward ? packed_elements<VecF>(n, k) : packed_elements<VecF>(k, n);
-  return static_cast<size_t>(elements) * sizeof(bfloat16);
-}
-
-void pack(Context& context, const PackArgs& a) {
-  if (a.compute != DType::bf16) return;
-  const int64_t n = a.w.size(0);
-  const int64_t k = a.w.size(1);
-  if (a.forward) {
-    pack_right<VecF>(context, forward_factor<float>(a.w), n, 0, k, static_cast<bfloat16*>(a.forward.pointer));
-  }
-  if (a.grad_input) {
-    pack_right<VecF>(context, gradient_factor<float>(a.w), k, 0, n,
-                            static_cast<bfloat16*>(a.grad_input.pointer));
   }
 }
 

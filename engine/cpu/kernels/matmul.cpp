@@ -1,47 +1,101 @@
 #include "engine/ops/matmul.h"
 
-#include "engine/cpu/simd/isa_begin.h"
-#include "engine/cpu/gemm/multiply.h"
 #include "engine/cpu/tables.h"
+#include "engine/runtime/context.h"
+
+// The rest lies inside the region of the instruction set.
+#include "engine/cpu/simd/isa_begin.h"
+
+#include "engine/cpu/gemm/product.h"
 
 namespace tessera::cpu::TESSERA_ISA {
 namespace {
 
-/// The last two dimensions of batch `b` of an operand; lines are rows for the left factor, columns for the right.
-template <class T>
-Factor<T> factor(const View& v, int64_t b, int line_dim, int k_dim) {
-  const int64_t batch = v.rank == 3 ? b * v.stride(0) : 0;
-  return {v.data<const T>() + batch, v.stride(line_dim), v.stride(k_dim)};
-}
+using gemm::Compute;
+using gemm::Operand;
+using gemm::Prefetch;
+using gemm::RightSide;
+using gemm::Tile;
+using gemm::TilePlace;
 
-template <class T>
-void matmul_as(Context& context, const MatmulArgs& a) {
-  using V = typename VecOf<T>::Type;
-  using E = typename V::Element;
-  const int64_t batches = a.a.rank == 3 ? a.a.size(0) : 1;
-  const int64_t m = a.a.size(-2);
-  const int64_t k = a.a.size(-1);
-  const int64_t n = a.b.size(-1);
-  for (int64_t b = 0; b < batches; ++b) {
-    E* c = a.c.data<E>() + (a.c.rank == 3 ? b * a.c.stride(0) : 0);
-    const Factor<T> left = factor<T>(a.a, b, -2, -1);
-    const Factor<T> right = factor<T>(a.b, b, -1, -2);
-    const auto alpha = static_cast<E>(a.alpha);
-    const bool accumulate = a.mode == GradMode::accumulate;
-    if (a.c.stride(-1) == 1 || n == 1) {
-      multiply_into<V>(context, left, right, m, n, k, c, a.c.stride(-2), alpha, accumulate);
-    } else {
-      // Columns of c are not dense: compute into dense rows, then copy.
-      const Scratch dense(context, static_cast<size_t>(m * n) * sizeof(E));
-      multiply_into<V>(context, left, right, m, n, k, dense.as<E>(), n, alpha, false);
-      for (int64_t i = 0; i < m; ++i) {
-        for (int64_t j = 0; j < n; ++j) {
-          E& to = c[i * a.c.stride(-2) + j * a.c.stride(-1)];
-          to = (accumulate ? to : E(0)) + dense.as<E>()[i * n + j];
+/// c (+)= alpha · sum, any strides.
+template <class E>
+struct MatmulEpilogue {
+  using V = typename VecOf<E>::Type;
+  E* c;
+  int64_t row_stride, column_stride;
+  E alpha;
+  bool accumulate;
+
+  void store(const E* tile, const TilePlace& p) const {
+    E* row = c + p.row * row_stride + p.column * column_stride;
+    for (int i = 0; i < p.rows; ++i, tile += Tile<E>::kColumns, row += row_stride) {
+      if (column_stride == 1) {
+        sweep<V>(p.columns, [&](int64_t j, auto count) TESSERA_INLINE_BODY {
+          put(load<V>(tile + j, count) * V(alpha), row + j, accumulate, count);
+        });
+      } else {
+        for (int j = 0; j < p.columns; ++j) {
+          E& to = row[j * column_stride];
+          to = accumulate ? to + tile[j] * alpha : tile[j] * alpha;
         }
       }
     }
   }
+  [[nodiscard]] Prefetch output(int64_t row, int64_t column) const {
+    return {c + row * row_stride + column * column_stride, row_stride * static_cast<int64_t>(sizeof(E))};
+  }
+};
+
+/// A matrix of a batch: element (i, j) is data[i * rows + j * columns].
+template <class T>
+struct Strided {
+  T* data;
+  int64_t rows, columns, batch;
+
+  explicit Strided(const View& v)
+      : data(v.data<T>()), rows(v.stride(-2)), columns(v.stride(-1)), batch(v.rank == 3 ? v.stride(0) : 0) {}
+};
+
+template <class T>
+void matmul_as(Context& context, const MatmulArgs& args) {
+  using E = Compute<T>;
+  /// Multiply-adds of a product that is worth all threads.
+  constexpr int64_t kSharedWork = int64_t{1} << 24;
+  const Strided<const T> a(args.a);
+  const Strided<const T> b(args.b);
+  const Strided<E> c(args.c);
+  const int64_t count = args.c.rank == 3 ? args.c.size(0) : 1;
+  const int64_t m = args.c.size(-2);
+  const int64_t n = args.c.size(-1);
+  const int64_t k = args.a.size(-1);
+  if (count == 0) return;
+  // The result's adjacent elements should be columns of tiles: else compute its transpose, cᵀ = bᵀ aᵀ.
+  const bool swap = c.columns != 1 && c.rows == 1;
+  const auto with_product = [&](int64_t i, auto body) {
+    const Operand<T> left{a.data + i * a.batch, a.rows, a.columns};
+    const Operand<T> right{b.data + i * b.batch, b.columns, b.rows};
+    const MatmulEpilogue<E> epilogue{.c = c.data + i * c.batch,
+                                     .row_stride = swap ? c.columns : c.rows,
+                                     .column_stride = swap ? c.rows : c.columns,
+                                     .alpha = static_cast<E>(args.alpha),
+                                     .accumulate = args.mode == GradMode::accumulate};
+    body(gemm::Product<T, T>(swap ? n : m, swap ? m : n, k, swap ? right : left, {.rows = swap ? left : right},
+                             gemm::epilogue_of<E>(epilogue)));
+  };
+  const int64_t work = max_of(1, m * n * k);
+  if (count == 1 || work >= kSharedWork) {
+    for (int64_t i = 0; i < count; ++i) with_product(i, [&](auto product) { product.run(context); });
+    return;
+  }
+  int64_t each = 0;
+  with_product(0, [&](const auto& product) { each = product.workspace_elements(); });
+  const Scratch scratch(context, static_cast<size_t>(each * context.threads().threads()) * sizeof(E));
+  context.parallel_for(count, max_of(1, (kSharedWork / 8) / work), [&](int64_t begin, int64_t end, int thread) {
+    for (int64_t i = begin; i < end; ++i) {
+      with_product(i, [&](const auto& product) { product.run_alone(scratch.template as<E>() + thread * each); });
+    }
+  });
 }
 
 void matmul(Context& context, const MatmulArgs& a) {

@@ -28,7 +28,8 @@ TESSERA_INLINE VecF exp_in_range(VecF x) {
   return scale2(p, n);
 }
 
-/// eˣ within 1 ulp; +inf above 88.7228, gradual underflow to 0 below −87.3; exp(−inf) = 0, exp(NaN) = NaN.
+/// eˣ within 1.02 ulp (over all floats); +inf above 88.7228, gradual underflow to 0 below −87.3; exp(−inf) = 0,
+/// exp(NaN) = NaN.
 TESSERA_INLINE VecF exp(VecF x) { return exp_in_range(min(VecF(89.0f), max(VecF(-104.0f), x))); }
 TESSERA_INLINE VecD exp(VecD x) { return VecD(__builtin_exp(x.v)); }
 

@@ -7,19 +7,22 @@
 // VecF: kWidth floats (16, 8 or 8).  VecD: one double, for the f64 checks; same interface, so that a kernel is one
 // template over V with elements V::Element. Mask: the result of a comparison, one per lane.
 //
-//   V(x)                      every lane x                 V::iota()        0, 1, 2, …
-//   V::load(p), v.store(p)    kWidth elements, unaligned   V::load(p, n), v.store(p, n)   the first n only, 0 ≤ n ≤
-//   kWidth:
-//                             memory past them is neither read nor written; loaded lanes past them are 0
-//   + - * / += -= *=          fma(a, b, c) = a·b + c, fnma(a, b, c) = c − a·b: one rounding on avx2 and avx512, two on
-//   portable min(a, b), max(a, b)      b where either is NaN        sqrt(a), abs(a), round(a) (to nearest, ties to
-//   even) < <= > >= ==              give a V::Mask               select(mask, a, b): a where mask V::first(n) mask of
-//   the first n lanes    is_nan(a) sum(a), max_lane(a)       over lanes, halving: lane i with lane i + kWidth/2 and so
-//   on; the same order every time DoubleSum<V>              add_product(a, b), total(): a sum of products in double
-//   scale2(a, n)              a · 2ⁿ for whole n in [−252, 252], rounded once, denormals included (|a| within [½, 2])
+//   V(x), V::iota()           every lane x; 0, 1, 2, …
+//   V::load(p), v.store(p)    kWidth elements, unaligned
+//   V::load(p, n)             the first n (0 ≤ n ≤ kWidth), the other lanes 0; memory past them is not read
+//   v.store(p, n)             the first n; memory past them is not written
+//   + - * / += -= *=          lane by lane
+//   fma(a, b, c)              a·b + c, and fnma(a, b, c) = c − a·b: rounded once on avx2 and avx512, twice on portable
+//   min(a, b), max(a, b)      b where either is NaN
+//   sqrt, abs, round          round: to nearest, ties to even, for |a| < 2²²
+//   < <= > >= ==, is_nan(a)   give a V::Mask
+//   V::first(n)               mask of the first n lanes
+//   select(mask, a, b)        a where mask, else b
+//   sum(a), max_lane(a)       over lanes, halving: lane i with lane i + kWidth/2 and so on, the same order every time
+//   scale2(a, n)              a · 2ⁿ for |a| in [½, 2] and whole n in [−252, 252], rounded once, denormals included
+//   DoubleSum<V>              add_product(a, b), total(): a sum of products in double
 //
-// load and store take float* or bfloat16* for VecF (rounding to nearest, ties to even; NaN stays NaN), double* for
-// VecD.
+// Elements are float or bfloat16 for VecF (stores round to nearest, ties to even; NaN stays NaN), double for VecD.
 
 #define TESSERA_INLINE inline __attribute__((always_inline))
 
@@ -72,6 +75,8 @@ TESSERA_INLINE VecD min(VecD a, VecD b) { return VecD(a.v < b.v ? a.v : b.v); }
 TESSERA_INLINE VecD max(VecD a, VecD b) { return VecD(a.v > b.v ? a.v : b.v); }
 TESSERA_INLINE VecD sqrt(VecD a) { return VecD(__builtin_sqrt(a.v)); }
 TESSERA_INLINE VecD abs(VecD a) { return VecD(__builtin_fabs(a.v)); }
+TESSERA_INLINE VecD round(VecD a) { return VecD(__builtin_nearbyint(a.v)); }
+TESSERA_INLINE VecD scale2(VecD a, VecD n) { return VecD(__builtin_scalbn(a.v, static_cast<int>(n.v))); }
 TESSERA_INLINE VecD select(bool mask, VecD a, VecD b) { return mask ? a : b; }
 TESSERA_INLINE double sum(VecD a) { return a.v; }
 TESSERA_INLINE double max_lane(VecD a) { return a.v; }

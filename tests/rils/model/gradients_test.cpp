@@ -5,7 +5,7 @@
 #include <cmath>
 
 #include "engine/ops/copy.h"
-#include "rils/config/config.h"
+#include "rils/config/toml.h"
 #include "rils/train/step.h"
 #include "tests/support/golden.h"
 

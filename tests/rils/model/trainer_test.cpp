@@ -10,6 +10,7 @@
 #include "engine/core/error.h"
 #include "engine/ops/copy.h"
 #include "engine/runtime/context.h"
+#include "rils/config/toml.h"
 #include "tests/support/golden.h"
 
 namespace tessera::rils {

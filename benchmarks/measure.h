@@ -1,0 +1,38 @@
+#pragma once
+
+#include <functional>
+#include <string_view>
+#include <vector>
+
+namespace tessera::benchmarks {
+
+/// What seconds are counted. Processor time of this process leaves out what a shared machine gave to others, so it is
+/// the better figure for one thread; several threads need the wall clock.
+enum class Clock { wall, processor };
+[[nodiscard]] double now(Clock clock);
+
+/// Median and range of repeated measurements.
+struct Spread {
+  double median = 0;
+  double low = 0;
+  double high = 0;
+};
+[[nodiscard]] Spread spread_of(std::vector<double> values);
+
+/// Seconds per call of `body`, over as many calls as fill `least` seconds.
+[[nodiscard]] double seconds_per_call(const std::function<void()>& body, double least, Clock clock);
+
+/// GFLOP/s of one thread in a loop of independent multiply-adds in registers, measured now, for about a millisecond:
+/// what a product can reach at best at this moment, since the clock, and whoever shares the core, change. `isa` is the
+/// name of a kernel table: the loop uses its vectors.
+[[nodiscard]] double fma_peak(std::string_view isa);
+
+struct Rate {
+  Spread gflops;
+  Spread share;  // of fma_peak, measured before and after each repetition
+};
+/// Rate of `body`, which does `flops` operations, over several repetitions of `least` seconds.
+[[nodiscard]] Rate measure(const std::function<void()>& body, double flops, std::string_view isa, Clock clock,
+                           int repetitions = 9, double least = 0.02);
+
+}  // namespace tessera::benchmarks

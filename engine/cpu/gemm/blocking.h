@@ -1,0 +1,71 @@
+#pragma once
+
+// How a product is cut into blocks. Include inside the region of isa_begin.h.
+#include "engine/cpu/gemm/pack.h"
+#include "engine/cpu/gemm/tile.h"
+
+namespace tessera::cpu::TESSERA_ISA::gemm {
+
+constexpr int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+/// Extents of c [m,n] = a [m,k] b [n,k]^T in elements E, counted in tiles (panels of a), panels (of b) and blocks of k.
+/// They depend on m, n and k alone, and the blocks of k on k alone: an element's bits do not depend on how many rows or
+/// columns there are beside it.
+template <class E>
+struct Blocking {
+  static constexpr int64_t kRows = Tile<E>::kRows;
+  static constexpr int64_t kColumns = Tile<E>::kColumns;
+  static constexpr int64_t kTile = kRows * kColumns;
+  static constexpr auto kSize = static_cast<int64_t>(sizeof(E));
+
+  /// Most steps of k in a block. A longer block reads and writes partial sums less often; a panel of b (96 KiB) and a
+  /// block of packed a have to fit the second cache together.
+  static constexpr int64_t kMaxSteps = 768;
+  /// Packed a of a block of rows: most of a second cache of 1 MiB. The more rows, the less often b is read.
+  static constexpr int64_t kBlockBytes = int64_t{640} << 10;
+  /// Up to here there is one block of rows, and nothing of b is worth packing ahead of its only use.
+  static constexpr int64_t kFewRowsBytes = int64_t{1408} << 10;
+  /// Panels of b for which partial sums are kept at a time.
+  static constexpr int64_t kMaxGroup = 48;
+
+  int64_t m, n, k;
+  int64_t tiles = ceil_div(m, kRows);
+  int64_t panels = ceil_div(n, kColumns);
+  int64_t steps = steps_per_block(k);
+  int64_t k_blocks = k == 0 ? 1 : ceil_div(k, steps);
+  int64_t a_stride = panel_stride<kRows, E>(steps);  // from panel to panel of a block
+  bool few_rows = tiles * kRows * steps * kSize <= kFewRowsBytes;
+  int64_t row_blocks = blocks_of_rows();
+  int64_t block_tiles = ceil_div(tiles, row_blocks);
+  int64_t group = k_blocks == 1 ? panels : min_of(panels, kMaxGroup);
+
+  /// Equal blocks, rounded up to 16 steps.
+  static int64_t steps_per_block(int64_t k) {
+    const int64_t blocks = max_of(1, ceil_div(k, kMaxSteps));
+    return min_of(k, ceil_div(ceil_div(k, blocks), 16) * 16);
+  }
+  /// Tiles of a block that fill kBlockBytes.
+  [[nodiscard]] int64_t full_block() const { return max_of(1, kBlockBytes / (kRows * max_of(steps, 64) * kSize)); }
+  /// An even number, so that two threads have the same to do.
+  [[nodiscard]] int64_t blocks_of_rows() const {
+    if (few_rows) return 1;
+    const int64_t blocks = ceil_div(tiles, full_block());
+    return blocks + blocks % 2;
+  }
+  /// Blocks differ by one tile at most.
+  [[nodiscard]] int64_t first_tile(int64_t block) const { return tiles * block / row_blocks; }
+  [[nodiscard]] int64_t first_step(int64_t k_block) const { return k_block * steps; }
+  [[nodiscard]] int64_t steps_of(int64_t k_block) const { return min_of(steps, k - first_step(k_block)); }
+  [[nodiscard]] int rows_at(int64_t tile) const { return static_cast<int>(min_of(kRows, m - tile * kRows)); }
+  [[nodiscard]] int columns_at(int64_t panel) const { return static_cast<int>(min_of(kColumns, n - panel * kColumns)); }
+
+  // Elements of buffers, in whole lines.
+  [[nodiscard]] int64_t a_elements() const { return lines(block_tiles * a_stride); }
+  [[nodiscard]] int64_t b_elements() const { return lines(steps * kColumns); }
+  [[nodiscard]] int64_t sum_elements(int64_t panels_at_once) const {
+    return lines((k_blocks == 1 ? 1 : block_tiles * panels_at_once) * kTile);
+  }
+  static int64_t lines(int64_t elements) { return ceil_div(elements, 64) * 64; }
+};
+
+}  // namespace tessera::cpu::TESSERA_ISA::gemm

@@ -1,0 +1,98 @@
+#pragma once
+
+// The f32 tile by AVX-512: 14 rows x 32 columns.
+//
+// 14 x 2 accumulators, 2 registers of b and one broadcast element of a (renamed by the processor from row to row) take
+// 31 of the 32 registers. A step of k issues 28 multiply-adds for 16 loads, so that two FMA units with two load ports
+// are bound by the FMAs; with 28 independent chains their latency of 4 cycles never shows. A tile nearer a square would
+// load less, but 32 columns are two whole lines of b and of the result.
+namespace tessera::cpu::TESSERA_ISA::gemm {
+
+template <>
+struct Tile<float> {
+  static constexpr int kRows = 14;
+  static constexpr int kColumns = 32;
+};
+
+template <int rows, int vectors>
+struct TileSums {
+  __m512 v[rows][vectors];
+
+  TESSERA_INLINE void zero() {
+#pragma GCC unroll 14
+    for (int r = 0; r < rows; ++r) {
+#pragma GCC unroll 2
+      for (int j = 0; j < vectors; ++j) v[r][j] = _mm512_setzero_ps();
+    }
+  }
+  /// One step of k.
+  TESSERA_INLINE void step(const float* a, const float* b) {
+    __m512 columns[vectors];
+#pragma GCC unroll 2
+    for (int j = 0; j < vectors; ++j) columns[j] = _mm512_load_ps(b + 16 * j);
+#pragma GCC unroll 14
+    for (int r = 0; r < rows; ++r) {
+      const __m512 element = _mm512_set1_ps(a[r]);
+#pragma GCC unroll 2
+      for (int j = 0; j < vectors; ++j) v[r][j] = _mm512_fmadd_ps(element, columns[j], v[r][j]);
+    }
+  }
+  TESSERA_INLINE void store(float* c, int64_t stride, bool add) const {
+#pragma GCC unroll 14
+    for (int r = 0; r < rows; ++r) {
+#pragma GCC unroll 2
+      for (int j = 0; j < vectors; ++j) {
+        float* to = c + r * stride + 16 * j;
+        _mm512_storeu_ps(to, add ? _mm512_add_ps(_mm512_loadu_ps(to), v[r][j]) : v[r][j]);
+      }
+    }
+  }
+};
+
+template <int rows, int vectors>
+__attribute__((noinline)) void tile_kernel(int64_t k, const float* a, const float* b, float* c, int64_t stride,
+                                           bool add, Prefetch prefetch) {
+  constexpr int kA = Tile<float>::kRows;
+  constexpr int kB = Tile<float>::kColumns;
+  constexpr int kStepsAheadA = 32;  // panels of a come from the second cache, as those of b do
+  constexpr int kStepsAheadB = 8;
+  TileSums<rows, vectors> sums;
+  sums.zero();
+  int64_t i = 0;
+  if (prefetch.first != nullptr) {
+    // The lines of the result, one a step, so that they do not fill the queue of misses at once.
+    const char* line = static_cast<const char*>(prefetch.first);
+    const int64_t steps = min_of(k, 2 * rows);
+    for (; i < steps; ++i, a += kA, b += kB) {
+      __builtin_prefetch(line + (i % 2 == 0 ? 0 : 64), 1, 3);
+      if (i % 2 != 0) line += prefetch.stride;
+      sums.step(a, b);
+    }
+  }
+  for (; i + 4 <= k; i += 4, a += 4 * kA, b += 4 * kB) {
+#pragma GCC unroll 4
+    for (int u = 0; u < 4; ++u) {
+      __builtin_prefetch(a + kStepsAheadA * kA + 16 * u, 0, 3);
+      __builtin_prefetch(b + (kStepsAheadB + u) * kB, 0, 3);
+      __builtin_prefetch(b + (kStepsAheadB + u) * kB + 16, 0, 3);
+      sums.step(a + u * kA, b + u * kB);
+    }
+  }
+  for (; i < k; ++i, a += kA, b += kB) sums.step(a, b);
+  sums.store(c, stride, add);
+}
+
+using TileKernel = void (*)(int64_t, const float*, const float*, float*, int64_t, bool, Prefetch);
+template <int vectors>
+inline constexpr TileKernel kTileKernels[] = {
+    tile_kernel<1, vectors>,  tile_kernel<2, vectors>,  tile_kernel<3, vectors>,  tile_kernel<4, vectors>,
+    tile_kernel<5, vectors>,  tile_kernel<6, vectors>,  tile_kernel<7, vectors>,  tile_kernel<8, vectors>,
+    tile_kernel<9, vectors>,  tile_kernel<10, vectors>, tile_kernel<11, vectors>, tile_kernel<12, vectors>,
+    tile_kernel<13, vectors>, tile_kernel<14, vectors>};
+
+inline void micro_tile(int64_t k, const float* a, const float* b, int rows, int columns, float* c, int64_t stride,
+                       bool add, Prefetch prefetch) {
+  (columns > 16 ? kTileKernels<2> : kTileKernels<1>)[rows - 1](k, a, b, c, stride, add, prefetch);
+}
+
+}  // namespace tessera::cpu::TESSERA_ISA::gemm

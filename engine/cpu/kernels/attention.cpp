@@ -1,0 +1,422 @@
+#include "engine/ops/attention.h"
+
+#include "engine/cpu/tables.h"
+#include "engine/runtime/context.h"
+
+#include <type_traits>
+
+// The rest lies inside the region of the instruction set.
+#include "engine/cpu/simd/isa_begin.h"
+
+#include "engine/cpu/gemm/rows.h"
+#include "engine/cpu/simd/math.h"
+
+namespace tessera::cpu::TESSERA_ISA {
+namespace {
+
+using gemm::multiply_rows;
+using gemm::Operand;
+using gemm::pack_right;
+using gemm::round_up;
+using gemm::Tile;
+
+// A task is one head of one segment. Its keys and values are packed once; queries come in blocks whose scores stay in the
+// second-level cache. Beyond kKeyBlock keys, blocks of keys are merged by their running maximum and sum.
+constexpr int64_t kKeyBlock = 1024;
+
+template <class V>
+constexpr int64_t kQueryBlock = 8 * Tile<typename V::Element>::kRows;
+
+/// One head of q, k, v …: rows of d adjacent elements.
+template <class T>
+struct Head {
+  using Plain = std::remove_const_t<T>;
+  T* data;
+  int64_t row_stride;
+  [[nodiscard]] T* row(int64_t r) const { return data + r * row_stride; }
+  /// Rows as lines, summed over d; and d as lines, summed over rows.
+  [[nodiscard]] Operand<Plain> by_row() const { return {data, row_stride, 1}; }
+  [[nodiscard]] Operand<Plain> by_column() const { return {data, 1, row_stride}; }
+};
+
+template <class T>
+Head<T> head_of(const View& v, int64_t first_row, int64_t head) {
+  return {v.data<T>() + first_row * v.stride(0) + head * v.stride(1), v.stride(0)};
+}
+
+/// Sizes of one problem, rounded up to whole tiles, and the buffers of a thread within one scratch block.
+template <class V>
+struct Sizes {
+  using E = typename V::Element;
+  int64_t d, queries, keys, key_block;
+  Sizes(const View& q, const Segments& sq, const Segments& sk)
+      : d(q.size(2)),
+        queries(min_of(kQueryBlock<V>, round_up(max_of(1, sq.max_len), Tile<typename V::Element>::kRows))),
+        keys(round_up(max_of(1, sk.max_len), Tile<typename V::Element>::kColumns)),
+        key_block(min_of(keys, kKeyBlock)) {}
+  [[nodiscard]] int64_t columns() const { return round_up(d, Tile<typename V::Element>::kColumns); }
+  /// Left panels of a product over d, over keys, and (its rows being keys) over queries.
+  [[nodiscard]] int64_t panels() const {
+    return max_of(max_of(gemm::left_elements<E>(queries, d), gemm::left_elements<E>(queries, key_block)),
+                  gemm::left_elements<E>(key_block, queries));
+  }
+  [[nodiscard]] int64_t scores() const { return queries * key_block; }
+};
+
+/// What is visible of the keys [first, first + count) to a query of a causal segment.
+TESSERA_INLINE int64_t visible(bool causal, int64_t query, int64_t first, int64_t count) {
+  return causal ? max_of(0, min_of(count, query + 1 - first)) : count;
+}
+
+/// scores[i][j] = scale · q_i · k_j + bias for `rows` queries from `query` and `count` keys from `first`.
+template <class V, class T>
+void score_block(const Head<const T>& q, int64_t query, int64_t rows, const typename V::Element* packed_keys, int64_t first,
+                 int64_t count, int64_t d, double scale, const typename V::Element* bias, int64_t bias_stride,
+                 typename V::Element* panels, typename V::Element* scores, int64_t stride) {
+  using E = typename V::Element;
+  const V factor{static_cast<E>(scale)};
+  multiply_rows(q.by_row(), query, rows, count, d, packed_keys + first * d, panels,
+                   [&](int64_t row, int64_t column, int columns, const E* sums) TESSERA_INLINE_BODY {
+                     E* to = scores + (row - query) * stride + column;
+                     const E* b = bias == nullptr ? nullptr : bias + row * bias_stride + first + column;
+                     sweep<V>(columns, [&](int64_t i, auto n) TESSERA_INLINE_BODY {
+                       V s = factor * V::load(sums + i);
+                       if (b != nullptr) s += load<V>(b + i, n);
+                       store(s, to + i, n);
+                     });
+                   });
+}
+
+template <class V>
+TESSERA_INLINE typename V::Element row_max(const typename V::Element* x, int64_t n, typename V::Element least) {
+  V m(least);
+  sweep<V>(n, [&](int64_t i, auto count) TESSERA_INLINE_BODY {
+    V v = load<V>(x + i, count);
+    if constexpr (!__is_same(decltype(count), Full)) v = select(V::first(count), v, V(least));
+    m = max(m, v);
+  });
+  return max_lane(m);
+}
+
+/// x[i] = exp(x[i] − top) for i < n and 0 up to `all`; returns their sum.
+template <class V>
+TESSERA_INLINE typename V::Element row_exp(typename V::Element* x, int64_t n, int64_t all, typename V::Element top) {
+  using E = typename V::Element;
+  V acc[4] = {V(0.0), V(0.0), V(0.0), V(0.0)};
+  const V t(top);
+  sweep4<V>(n, acc, [&](V& s, int64_t i, auto count) TESSERA_INLINE_BODY {
+    const V p = keep(exp(load<V>(x + i, count) - t), count);
+    store(p, x + i, count);
+    s += p;
+  });
+  for (int64_t i = n; i < all; ++i) x[i] = E(0);
+  return total(acc);
+}
+
+/// State of the queries of a block while keys pass by.
+template <class V>
+struct Running {
+  using E = typename V::Element;
+  E* top;   // largest score so far
+  E* sum;   // Σ exp(score − top)
+  E* out;   // Σ exp(score − top) v, [rows][d]
+};
+
+/// Turns the scores of one key block into weights and rescales what came before.
+template <class V>
+void merge_block(typename V::Element* scores, int64_t stride, int64_t query, int64_t rows, int64_t first, int64_t count,
+                 int64_t d, bool causal, const Running<V>& state) {
+  using E = typename V::Element;
+  for (int64_t r = 0; r < rows; ++r) {
+    E* x = scores + r * stride;
+    const int64_t n = visible(causal, query + r, first, count);
+    const E top = row_max<V>(x, n, state.top[r]);
+    const E sum = row_exp<V>(x, n, count, top);
+    const E before = state.sum[r] > 0 ? static_cast<E>(__builtin_exp(static_cast<double>(state.top[r] - top))) : E(0);
+    state.sum[r] = state.sum[r] * before + sum;
+    state.top[r] = top;
+    if (first == 0) continue;
+    const V factor(before);
+    E* o = state.out + r * d;
+    sweep<V>(d, [&](int64_t i, auto n_lanes) TESSERA_INLINE_BODY {
+      store(factor * load<V>(o + i, n_lanes), o + i, n_lanes);
+    });
+  }
+}
+
+template <class T>
+void forward_head(const AttentionArgs& a, int64_t segment, int64_t head,
+                  const Sizes<typename VecOf<T>::Type>& size, typename VecOf<T>::Type::Element* buffer) {
+  using V = typename VecOf<T>::Type;
+  using E = typename V::Element;
+  const int64_t d = size.d;
+  const int64_t keys = a.segments_kv.end(segment) - a.segments_kv.begin(segment);
+  const int64_t queries = a.segments_q.end(segment) - a.segments_q.begin(segment);
+  const auto q = head_of<const T>(a.q, a.segments_q.begin(segment), head);
+  const auto k = head_of<const T>(a.k, a.segments_kv.begin(segment), head);
+  const auto v = head_of<const T>(a.v, a.segments_kv.begin(segment), head);
+  const auto o = head_of<T>(a.o, a.segments_q.begin(segment), head);
+  E* lse = a.lse.data<E>() + head * a.lse.stride(0) + a.segments_q.begin(segment);
+  const E* bias = a.bias ? a.bias.data<const E>() + head * a.bias.stride(0) : nullptr;
+  const int64_t bias_stride = a.bias ? a.bias.stride(1) : 0;
+
+  E* packed_keys = buffer;
+  E* packed_values = packed_keys + size.keys * d;
+  E* panels = packed_values + size.keys * size.columns();
+  E* scores = panels + size.panels();
+  E* out = scores + size.scores();
+  const Running<V> state{out + size.queries * d, out + size.queries * (d + 1), out};
+  pack_right(k.by_row(), keys, 0, d, packed_keys);
+  for (int64_t first = 0; first < keys; first += kKeyBlock) {
+    pack_right(v.by_column(), d, first, min_of(kKeyBlock, keys - first), packed_values + first * size.columns());
+  }
+  for (int64_t query = 0; query < queries; query += size.queries) {
+    const int64_t rows = min_of(size.queries, queries - query);
+    for (int64_t r = 0; r < rows; ++r) {
+      state.top[r] = static_cast<E>(-1e30);
+      state.sum[r] = 0;
+    }
+    for (int64_t i = 0; i < rows * d; ++i) out[i] = 0;
+    const int64_t seen = a.causal ? min_of(keys, query + rows) : keys;
+    for (int64_t first = 0; first < seen; first += kKeyBlock) {
+      const int64_t count = min_of(kKeyBlock, seen - first);
+      score_block<V>(q, query, rows, packed_keys, first, count, d, a.scale, bias, bias_stride, panels, scores,
+                     size.key_block);
+      merge_block<V>(scores, size.key_block, query, rows, first, count, d, a.causal, state);
+      // The packed values of a block have its full depth; a causal block may stop earlier, so panels are walked one by one.
+      const int64_t depth = min_of(kKeyBlock, keys - first);
+      const Operand<E> weights{scores, size.key_block, 1};
+      for (int64_t column = 0; column < d; column += Tile<typename V::Element>::kColumns) {
+        multiply_rows(weights, 0, rows, min_of(Tile<typename V::Element>::kColumns, d - column), count,
+                         packed_values + first * size.columns() + column * depth, panels,
+                         [&](int64_t row, int64_t, int columns, const E* sums) TESSERA_INLINE_BODY {
+                           E* to = out + row * d + column;
+                           sweep<V>(columns, [&](int64_t i, auto n) TESSERA_INLINE_BODY {
+                             store(load<V>(to + i, n) + V::load(sums + i), to + i, n);
+                           });
+                         });
+      }
+    }
+    for (int64_t r = 0; r < rows; ++r) {
+      const bool any = state.sum[r] > 0;
+      const V factor{any ? E(1) / state.sum[r] : E(0)};
+      lse[query + r] = any ? state.top[r] + static_cast<E>(__builtin_log(static_cast<double>(state.sum[r])))
+                           : -static_cast<E>(__builtin_inf());
+      T* to = o.row(query + r);
+      sweep<V>(d, [&](int64_t i, auto n) TESSERA_INLINE_BODY { store(factor * load<V>(out + r * d + i, n), to + i, n); });
+    }
+  }
+}
+
+template <class T>
+void forward_as(Context& context, const AttentionArgs& a) {
+  using V = typename VecOf<T>::Type;
+  using E = typename V::Element;
+  const Sizes<V> size(a.q, a.segments_q, a.segments_kv);
+  const int64_t elements = round_up(size.keys * (size.d + size.columns()) + size.panels() + size.scores() +
+                                        size.queries * (size.d + 2), 16);
+  const Scratch scratch(context, static_cast<size_t>(elements * context.threads().threads()) * sizeof(E));
+  const int64_t heads = a.q.size(1);
+  const int64_t work = size.queries * size.keys * max_of(1, size.d);
+  context.parallel_for(a.segments_q.count * heads, max_of(1, 32 * kGrain / work), [&](int64_t begin, int64_t end, int thread) {
+    for (int64_t task = begin; task < end; ++task) {
+      forward_head<T>(a, task / heads, task % heads, size, scratch.as<E>() + thread * elements);
+    }
+  });
+}
+
+void forward(Context& context, const AttentionArgs& a) {
+  switch (a.q.dtype) {
+    case DType::f32:
+      return forward_as<float>(context, a);
+    case DType::bf16:
+      return forward_as<bfloat16>(context, a);
+    default:
+      return forward_as<double>(context, a);
+  }
+}
+
+/// Buffers of one head's backward.
+template <class V>
+struct BackwardBuffers {
+  using E = typename V::Element;
+  E *keys, *keys_by_column, *values, *panels, *right, *weights, *slopes, *dq, *dk, *dv, *lift;
+  BackwardBuffers(E* at, const Sizes<V>& size) {
+    const auto take = [&](int64_t n) {
+      E* here = at;
+      at += round_up(n, 16);
+      return here;
+    };
+    keys = take(size.keys * size.d);
+    keys_by_column = take(size.keys * size.columns());
+    values = take(size.keys * size.d);
+    panels = take(size.panels());
+    right = take(size.queries * size.columns());
+    weights = take(size.scores());
+    slopes = take(size.scores());
+    dq = take(size.queries * size.d);
+    dk = take(size.keys * size.d);
+    dv = take(size.keys * size.d);
+    lift = take(size.queries);
+    used = at;
+  }
+  E* used;
+  [[nodiscard]] static int64_t elements(const Sizes<V>& size) {
+    return BackwardBuffers(nullptr, size).used - static_cast<E*>(nullptr);
+  }
+};
+
+/// weights = exp(score − lse), slopes = weights · (slopes − lift): dP becomes dS. Columns past the visible ones are zero.
+template <class V>
+void slope_block(typename V::Element* weights, typename V::Element* slopes, int64_t stride, int64_t query, int64_t rows,
+                 int64_t first, int64_t count, bool causal, const typename V::Element* lse,
+                 const typename V::Element* lift) {
+  using E = typename V::Element;
+  for (int64_t r = 0; r < rows; ++r) {
+    E* p = weights + r * stride;
+    E* s = slopes + r * stride;
+    const int64_t n = visible(causal, query + r, first, count);
+    const V top(lse[query + r]);
+    const V level(lift[r]);
+    sweep<V>(n, [&](int64_t i, auto lanes) TESSERA_INLINE_BODY {
+      const V w = exp(load<V>(p + i, lanes) - top);
+      store(w, p + i, lanes);
+      store(w * (load<V>(s + i, lanes) - level), s + i, lanes);
+    });
+    for (int64_t i = n; i < count; ++i) p[i] = s[i] = E(0);
+  }
+}
+
+/// to[row][·] += alpha · sums: the epilogue of every product that gathers a gradient in dense rows of d.
+template <class V>
+TESSERA_INLINE auto add_rows(typename V::Element* to, int64_t d, typename V::Element alpha) {
+  using E = typename V::Element;
+  return [=](int64_t row, int64_t column, int columns, const E* sums) TESSERA_INLINE_BODY {
+    E* at = to + row * d + column;
+    const V factor(alpha);
+    sweep<V>(columns, [&](int64_t i, auto n) TESSERA_INLINE_BODY {
+      store(fma(factor, V::load(sums + i), load<V>(at + i, n)), at + i, n);
+    });
+  };
+}
+
+template <class V, class T>
+void write_rows(const typename V::Element* from, int64_t rows, int64_t d, const Head<T>& to, int64_t first) {
+  for (int64_t r = 0; r < rows; ++r) {
+    T* out = to.row(first + r);
+    sweep<V>(d, [&](int64_t i, auto n) TESSERA_INLINE_BODY { store(load<V>(from + r * d + i, n), out + i, n); });
+  }
+}
+
+template <class T>
+void backward_head(const AttentionGradArgs& a, int64_t segment, int64_t head,
+                   const Sizes<typename VecOf<T>::Type>& size, typename VecOf<T>::Type::Element* buffer) {
+  using V = typename VecOf<T>::Type;
+  using E = typename V::Element;
+  const BackwardBuffers<V> b(buffer, size);
+  const int64_t d = size.d;
+  const int64_t q0 = a.segments_q.begin(segment);
+  const int64_t k0 = a.segments_kv.begin(segment);
+  const int64_t keys = a.segments_kv.end(segment) - k0;
+  const int64_t queries = a.segments_q.end(segment) - q0;
+  const auto q = head_of<const T>(a.q, q0, head);
+  const auto k = head_of<const T>(a.k, k0, head);
+  const auto v = head_of<const T>(a.v, k0, head);
+  const auto o = head_of<const T>(a.o, q0, head);
+  const auto d_o = head_of<const T>(a.d_o, q0, head);
+  const E* lse = a.lse.data<const E>() + head * a.lse.stride(0) + q0;
+  const E* bias = a.bias ? a.bias.data<const E>() + head * a.bias.stride(0) : nullptr;
+  const int64_t bias_stride = a.bias ? a.bias.stride(1) : 0;
+  const auto scale = static_cast<E>(a.scale);
+
+  pack_right(k.by_row(), keys, 0, d, b.keys);
+  pack_right(v.by_row(), keys, 0, d, b.values);
+  for (int64_t i = 0; i < keys * d; ++i) b.dk[i] = b.dv[i] = E(0);
+  for (int64_t query = 0; query < queries; query += size.queries) {
+    const int64_t rows = min_of(size.queries, queries - query);
+    for (int64_t i = 0; i < rows * d; ++i) b.dq[i] = E(0);
+    for (int64_t r = 0; r < rows; ++r) {
+      V acc[4] = {V(0.0), V(0.0), V(0.0), V(0.0)};
+      sweep4<V>(d, acc, [&](V& s, int64_t i, auto n) TESSERA_INLINE_BODY {
+        s = fma(load<V>(o.row(query + r) + i, n), load<V>(d_o.row(query + r) + i, n), s);
+      });
+      b.lift[r] = total(acc);
+    }
+    const int64_t seen = a.causal ? min_of(keys, query + rows) : keys;
+    for (int64_t first = 0; first < seen; first += kKeyBlock) {
+      const int64_t count = min_of(kKeyBlock, seen - first);
+      const int64_t stride = size.key_block;
+      score_block<V>(q, query, rows, b.keys, first, count, d, a.scale, bias, bias_stride, b.panels, b.weights, stride);
+      score_block<V>(d_o, query, rows, b.values, first, count, d, 1.0, nullptr, 0, b.panels, b.slopes, stride);
+      slope_block<V>(b.weights, b.slopes, stride, query, rows, first, count, a.causal, lse, b.lift);
+      if (a.dbias) {
+        for (int64_t r = 0; r < rows; ++r) {
+          E* to = a.dbias.data<E>() + head * a.dbias.stride(0) + (query + r) * a.dbias.stride(1) + first;
+          for (int64_t j = 0; j < count; ++j) to[j] += b.slopes[r * stride + j];
+        }
+      }
+      pack_right(k.by_column(), d, first, count, b.keys_by_column);
+      multiply_rows(Operand<E>{b.slopes, stride, 1}, 0, rows, d, count, b.keys_by_column, b.panels,
+                       add_rows<V>(b.dq, d, scale));
+      pack_right(q.by_column(), d, query, rows, b.right);
+      multiply_rows(Operand<E>{b.slopes, 1, stride}, 0, count, d, rows, b.right, b.panels,
+                       add_rows<V>(b.dk + first * d, d, scale));
+      pack_right(d_o.by_column(), d, query, rows, b.right);
+      multiply_rows(Operand<E>{b.weights, 1, stride}, 0, count, d, rows, b.right, b.panels,
+                       add_rows<V>(b.dv + first * d, d, E(1)));
+    }
+    write_rows<V>(b.dq, rows, d, head_of<T>(a.dq, q0, head), query);
+  }
+  write_rows<V>(b.dk, keys, d, head_of<T>(a.dk, k0, head), 0);
+  write_rows<V>(b.dv, keys, d, head_of<T>(a.dv, k0, head), 0);
+}
+
+template <class T>
+void backward_as(Context& context, const AttentionGradArgs& a) {
+  using V = typename VecOf<T>::Type;
+  using E = typename V::Element;
+  const Sizes<V> size(a.q, a.segments_q, a.segments_kv);
+  const int64_t elements = BackwardBuffers<V>::elements(size);
+  const Scratch scratch(context, static_cast<size_t>(elements * context.threads().threads()) * sizeof(E));
+  const int64_t heads = a.q.size(1);
+  if (a.dbias) {
+    // Segments share the bias: a task is a head then, and walks its segments in order.
+    if (a.bias_mode == GradMode::overwrite) {
+      for (int64_t i = 0; i < a.dbias.numel(); ++i) a.dbias.data<E>()[i] = E(0);
+    }
+    context.parallel_for(heads, 1, [&](int64_t begin, int64_t end, int thread) {
+      for (int64_t head = begin; head < end; ++head) {
+        for (int64_t s = 0; s < a.segments_q.count; ++s) {
+          backward_head<T>(a, s, head, size, scratch.as<E>() + thread * elements);
+        }
+      }
+    });
+    return;
+  }
+  const int64_t work = size.queries * size.keys * max_of(1, size.d);
+  context.parallel_for(a.segments_q.count * heads, max_of(1, 16 * kGrain / work), [&](int64_t begin, int64_t end, int thread) {
+    for (int64_t task = begin; task < end; ++task) {
+      backward_head<T>(a, task / heads, task % heads, size, scratch.as<E>() + thread * elements);
+    }
+  });
+}
+
+void backward(Context& context, const AttentionGradArgs& a) {
+  switch (a.q.dtype) {
+    case DType::f32:
+      return backward_as<float>(context, a);
+    case DType::bf16:
+      return backward_as<bfloat16>(context, a);
+    default:
+      return backward_as<double>(context, a);
+  }
+}
+
+}  // namespace
+
+extern const AttentionKernels kAttentionKernels;
+const AttentionKernels kAttentionKernels{.forward = forward, .backward = backward};
+
+}  // namespace tessera::cpu::TESSERA_ISA
+
+#include "engine/cpu/simd/isa_end.h"

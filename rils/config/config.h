@@ -1,0 +1,151 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+
+namespace tessera::rils {
+
+/// The image encoder. Defaults: ViT-B/16.
+struct VisionConfig {
+  int64_t image_size = 224;  // pixels, square
+  int64_t patch_size = 16;   // pixels, divides image_size
+  int64_t width = 768;
+  int64_t layers = 12;
+  int64_t heads = 12;  // divides width
+  bool operator==(const VisionConfig&) const = default;
+};
+
+/// The masked decoder of objective "rils".
+struct DecoderConfig {
+  int64_t width = 768;
+  int64_t layers = 1;
+  int64_t heads = 12;
+  bool operator==(const DecoderConfig&) const = default;
+};
+
+/// CLIP's text encoder.
+struct TextConfig {
+  int64_t context_length = 77;  // tokens, SOT and EOT included
+  int64_t vocab_size = 49408;   // EOT is its last id
+  int64_t width = 512;
+  int64_t layers = 12;
+  int64_t heads = 8;
+  bool operator==(const TextConfig&) const = default;
+};
+
+struct ModelConfig {
+  std::string objective = "rils";  // or "clip"
+  int64_t embed_dim = 512;         // of the joint space
+  VisionConfig vision;
+  DecoderConfig decoder;
+  TextConfig text;
+  bool operator==(const ModelConfig&) const = default;
+};
+
+/// The objective. The last two keys are departures of ours from the published method, off by default.
+struct LossConfig {
+  double mask_ratio = 0.75;           // fraction of patches hidden, in [0, 1)
+  double student_temperature = 0.1;   // of the predicted distribution
+  double teacher_temperature = 0.04;  // of the target distribution
+  double reconstruction_weight = 0.5;
+  std::string gather = "constant";  // keys and prototypes; or "with-gradient"
+  int64_t shards = 1;               // parts of the global batch with losses of their own
+  double logit_scale_max = 100;     // clamp of exp(logit_scale) after each step
+  /// Ours: the reconstruction weight grows linearly from 0 over so many steps; 0 = full weight from the first.
+  int64_t reconstruction_warmup_steps = 0;
+  /// What the reconstruction sum is divided by: "selected", the hidden patches of images that pass the gate, as
+  /// published; or "all" (ours), every hidden patch, so that the term's weight grows with the share that passes.
+  std::string reconstruction_normalizer = "selected";
+  bool operator==(const LossConfig&) const = default;
+};
+
+struct DataConfig {
+  std::string train_data;  // sources, joined by "::"
+  std::string val_data;
+  std::string dataset_type = "auto";  // webdataset, files, csv, idx, folder, synthetic
+  std::string csv_img_key = "filepath";
+  std::string csv_caption_key = "title";
+  std::string csv_separator;  // empty: detected
+  std::string image_root;     // of the paths in a table; empty: the table's folder
+  std::string image_key = "jpg;jpeg;png;webp";
+  std::string text_key = "txt";
+  std::string captions = "random";       // of several, one an epoch; or "all"
+  std::string vocabulary;                // file of a byte-level BPE
+  std::string truncation = "keep-eot";   // of long captions; or "cut"
+  int64_t max_image_pixels = 89478485;   // larger images are skipped
+  int64_t train_num_samples = 0;         // of an epoch; 0: all
+  int64_t val_num_samples = 0;           // 0: all
+  int64_t workers = 2;                   // threads that decode; 0: none of their own
+  int64_t cache_mib = 0;                 // decoded images kept in memory
+  std::string zeroshot_data;             // labelled images for zero-shot while training
+  std::string classnames;                // a line per class; empty: the data set's own
+  std::string templates;                 // a line per prompt, {c} for the class
+  bool operator==(const DataConfig&) const = default;
+};
+
+/// Defaults: the image-text branch of SLIP's recipe.
+struct AugmentConfig {
+  std::array<double, 2> crop_scale = {0.5, 1.0};                      // share of the area
+  std::array<double, 2> crop_ratio = {3.0 / 4.0, 4.0 / 3.0};          // width / height
+  double flip = 0.0;                                                  // probability
+  std::string image_interpolation = "bilinear";                       // or "bicubic"
+  std::array<double, 3> image_mean = {0.485, 0.456, 0.406};           // ImageNet's, of values in [0, 1]
+  std::array<double, 3> image_std = {0.229, 0.224, 0.225};
+  bool operator==(const AugmentConfig&) const = default;
+};
+
+/// AdamW, linear warm-up, cosine. The authors' recipe is not public; these are the values of the code base that theirs
+/// grew from.
+struct OptimConfig {
+  int64_t batch_size = 64;        // pairs per process and micro-batch
+  int64_t accum_freq = 1;         // micro-batches per step
+  int64_t global_batch_size = 0;  // 0: batch_size · accum_freq · processes; else accum_freq follows from it
+  int64_t epochs = 25;
+  double lr = 5e-4;  // peak
+  double lr_start = 1e-6;
+  double lr_end = 1e-5;
+  int64_t warmup = -1;  // steps; -1: one epoch
+  double beta1 = 0.9;
+  double beta2 = 0.98;
+  double eps = 1e-8;
+  double wd = 0.5;             // decoupled weight decay
+  double grad_clip_norm = 0;   // 0: none
+  double ema = 0;              // decay of averaged weights; 0: none
+  bool operator==(const OptimConfig&) const = default;
+};
+
+struct RunConfig {
+  std::string name;  // of the run's folder; empty: made from date, model and objective
+  std::string logs = "logs";
+  int64_t seed = 0;
+  std::string precision = "fp32";   // or "amp_bf16": f32 master weights, bf16 compute
+  std::string device = "auto";      // cpu, cuda, cuda:N
+  int64_t save_every_steps = 0;     // 0: at the ends of epochs only
+  int64_t save_frequency = 1;       // epochs
+  int64_t keep = 3;                 // newest checkpoints kept beside the best; 0: all
+  int64_t log_every_n_steps = 10;   // steps
+  int64_t val_frequency = 1;        // epochs; 0: never
+  int64_t zeroshot_frequency = 1;   // epochs; 0: never
+  bool grad_checkpointing = false;  // keep the inputs of blocks only, run them again in the backward
+  std::string report_to;            // "tensorboard"
+  bool operator==(const RunConfig&) const = default;
+};
+
+/// Everything that describes a run. The keys of the TOML file are the members' names; schema.h says the rest about them.
+struct Config {
+  ModelConfig model;
+  LossConfig loss;
+  DataConfig data;
+  AugmentConfig augment;
+  OptimConfig optim;
+  RunConfig run;
+  bool operator==(const Config&) const = default;
+};
+
+/// Steps of the linear warm-up: `warmup`, or an epoch where it is -1.
+[[nodiscard]] inline int64_t warmup_steps(const OptimConfig& optim, int64_t steps_per_epoch) {
+  return optim.warmup < 0 ? steps_per_epoch : optim.warmup;
+}
+
+}  // namespace tessera::rils

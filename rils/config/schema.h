@@ -1,0 +1,101 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <limits>
+#include <span>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "rils/config/config.h"
+
+namespace tessera::rils {
+
+/// Where a key's value lies in a Config.
+using Field = std::variant<bool*, int64_t*, double*, std::string*, std::span<double>>;
+
+/// Permitted numbers; an open end is not itself permitted.
+struct Range {
+  double min = -std::numeric_limits<double>::infinity();
+  double max = std::numeric_limits<double>::infinity();
+  bool min_open = false, max_open = false;
+  [[nodiscard]] bool contains(double value) const;
+  /// "at least 1", "above 0", "in [0, 1)"; empty when everything is permitted.
+  [[nodiscard]] std::string describe() const;
+};
+
+/// One word of a closed list, and other spellings of it.
+struct Choice {
+  std::string_view name;
+  std::vector<std::string_view> aliases = {};
+};
+
+/// How a key is offered on the command line: under its own heading, at the end of the help, or by --set alone.
+enum class Level : uint8_t { common, rare, set_only };
+
+/// Whether a run may be resumed with another value.
+enum class OnResume : uint8_t { may_change, must_agree };
+
+/// Everything there is to know about one key. Reading, options, help, checks and comparison all work from this.
+struct Key {
+  std::string_view path;  // "model.vision.width"
+  std::function<Field(Config&)> field;
+  std::string_view metavar;  // of its value in the help
+  std::string_view help;     // with the unit
+  Range range = {};
+  std::vector<Choice> choices = {};  // of a string; empty: any
+  Level level = Level::rare;
+  OnResume on_resume = OnResume::may_change;
+
+  /// "model.vision" and "width".
+  [[nodiscard]] std::string_view section() const { return path.substr(0, path.rfind('.')); }
+  [[nodiscard]] std::string_view name() const { return path.substr(path.rfind('.') + 1); }
+};
+
+/// All keys, section by section.
+[[nodiscard]] std::span<const Key> schema();
+/// Null when there is none of this path.
+[[nodiscard]] const Key* find_key(std::string_view path);
+/// The known path that is most likely meant: the same name in another section, or the fewest edits away.
+[[nodiscard]] std::string_view nearest_key(std::string_view path);
+
+/// The candidate with the fewest insertions, deletions, replacements and swaps of neighbours; the first of equals.
+[[nodiscard]] std::string_view nearest(std::string_view word, std::span<const std::string_view> candidates);
+
+/// A key's value as TOML writes it: shortest digits that read back as the same double, strings in quotes.
+[[nodiscard]] std::string value_text(const Config& config, const Key& key);
+
+/// Sets a key from a word of the command line: numbers, true and false, lists as "0.5,1". `origin` begins the message
+/// ("--lr"). Throws ConfigError: `--lr: expected a number above 0, found "fast"`.
+void set_from_text(Config& config, const Key& key, std::string_view text, std::string_view origin);
+/// `section.key=value`, the argument of --set. Throws ConfigError, for an unknown key with the nearest known one.
+void set_assignment(Config& config, std::string_view assignment);
+
+/// Stores a value that has been read, after checks of range and choices.
+using Value = std::variant<bool, int64_t, double, std::string, std::vector<double>>;
+void set_value(Config& config, const Key& key, const Value& value, std::string_view origin);
+
+/// A key whose values differ.
+struct Difference {
+  const Key* key;
+  std::string first, second;  // as TOML writes them
+};
+[[nodiscard]] std::vector<Difference> differences(const Config& first, const Config& second);
+/// Of the keys that must agree when a run is resumed: throws ConfigError that names the first that does not.
+void check_resumable(const Config& stored, const Config& now);
+
+/// What holds between keys: divisibility, order of bounds, a batch that the shards divide. Throws ConfigError in one
+/// line.
+void check_config(const Config& config);
+
+/// The global batch N and, where global_batch_size asks for it, accum_freq. Throws ConfigError when the parts do not
+/// come out even: N in micro-batches, shards of N, processes and shards.
+struct BatchPlan {
+  int64_t global = 0;
+  int64_t accum_freq = 1;
+};
+[[nodiscard]] BatchPlan plan_batch(const Config& config, int64_t processes);
+
+}  // namespace tessera::rils

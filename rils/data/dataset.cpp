@@ -1,0 +1,215 @@
+#include "rils/data/dataset.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <functional>
+#include <numeric>
+#include <system_error>
+#include <utility>
+
+#include "engine/core/philox.h"
+#include "rils/data/file_datasets.h"
+#include "rils/data/idx.h"
+#include "rils/data/sources.h"
+#include "rils/data/synthetic.h"
+#include "rils/data/webdataset.h"
+
+namespace tessera::rils {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::array<std::pair<std::string_view, DatasetType>, 7> kTypes = {{{"auto", DatasetType::automatic},
+                                                                             {"webdataset", DatasetType::webdataset},
+                                                                             {"files", DatasetType::files},
+                                                                             {"csv", DatasetType::table},
+                                                                             {"idx", DatasetType::idx},
+                                                                             {"folder", DatasetType::folder},
+                                                                             {"synthetic", DatasetType::synthetic}}};
+
+std::vector<fs::path> files_matching(const fs::path& folder, const std::function<bool(const fs::path&)>& wanted) {
+  std::vector<fs::path> found;
+  for (const auto& entry : list_folder(folder))
+    if (wanted(entry)) found.push_back(entry);
+  return found;
+}
+
+bool is_tar(const fs::path& path) { return path.extension() == ".tar"; }
+bool is_table(const fs::path& path) { return path.extension() == ".csv" || path.extension() == ".tsv"; }
+
+bool is_folder(const fs::path& path) {
+  std::error_code ignored;
+  return fs::is_directory(path, ignored);
+}
+
+DatasetType detect_folder(const fs::path& folder) {
+  if (!files_matching(folder, is_tar).empty()) return DatasetType::webdataset;
+  if (!files_matching(folder, IdxDataset::recognises).empty()) return DatasetType::idx;
+  if (FilesDataset::recognises(folder)) return DatasetType::files;
+  if (files_matching(folder, is_table).size() == 1) return DatasetType::table;
+  return DatasetType::folder;
+}
+
+DatasetType detect(const fs::path& path) {
+  if (is_folder(path)) return detect_folder(path);
+  if (is_tar(path)) return DatasetType::webdataset;
+  if (IdxDataset::recognises(path)) return DatasetType::idx;
+  if (is_table(path) || path.extension() == ".txt") return DatasetType::table;
+  throw ConfigError(
+      fmt::format("{}: cannot tell what kind of data this is; say so with --dataset-type", path.string()));
+}
+
+/// The one IDX image file of a folder that belongs to the split: "train…" for train, any other for test.
+fs::path idx_images(const fs::path& folder, const std::string& split) {
+  const auto files = files_matching(folder, IdxDataset::recognises);
+  if (files.size() == 1) return files[0];
+  for (const auto& file : files)
+    if (file.filename().string().starts_with("train") == (split == "train")) return file;
+  throw ConfigError(fmt::format("{}: no IDX images of the split '{}'", folder.string(), split));
+}
+
+fs::path table_of(const fs::path& folder) {
+  const auto tables = files_matching(folder, is_table);
+  if (tables.size() == 1) return tables[0];
+  throw ConfigError(fmt::format("{}: {} tables in the folder, expected one; name it", folder.string(), tables.size()));
+}
+
+/// Everything but tar shards, which are opened together.
+std::unique_ptr<Dataset> open_one(const fs::path& path, DatasetType type, const DatasetOptions& options) {
+  const bool folder = is_folder(path);
+  const bool classes = type == DatasetType::idx || type == DatasetType::folder;
+  if (classes && options.need_caption)
+    throw ConfigError(fmt::format("{}: class folders and IDX files have no captions", path.string()));
+  if (!classes && options.need_label)
+    throw ConfigError(fmt::format("{}: the data have captions, but classes are needed", path.string()));
+  switch (type) {
+    case DatasetType::table:
+      return std::make_unique<TableDataset>(folder ? table_of(path) : path, options);
+    case DatasetType::idx:
+      return std::make_unique<IdxDataset>(folder ? idx_images(path, options.split) : path);
+    case DatasetType::files:
+      return std::make_unique<FilesDataset>(path, options);
+    case DatasetType::folder:
+      return std::make_unique<FolderDataset>(path);
+    default:
+      throw ConfigError(fmt::format("{}: not a data set that can be opened by its path", path.string()));
+  }
+}
+
+void append_shards(const fs::path& path, std::vector<fs::path>& shards) {
+  if (!is_folder(path)) {
+    shards.push_back(path);
+    return;
+  }
+  const auto found = files_matching(path, is_tar);
+  if (found.empty()) throw ConfigError(fmt::format("{}: no .tar shard in the folder", path.string()));
+  shards.insert(shards.end(), found.begin(), found.end());
+}
+
+}  // namespace
+
+DatasetType dataset_type(std::string_view name) {
+  for (const auto& [known, type] : kTypes)
+    if (known == name) return type;
+  throw ConfigError(
+      fmt::format("dataset type '{}': expected auto, webdataset, files, csv, idx, folder or synthetic", name));
+}
+
+int64_t Dataset::caption_count(int64_t index) const {
+  try {
+    return std::max<int64_t>(1, static_cast<int64_t>(load(index, false).captions.size()));
+  } catch (const SampleError&) {
+    return 1;  // load() will say what is wrong when the sample is wanted
+  }
+}
+
+std::unique_ptr<Dataset> open_dataset(std::string_view source, const DatasetOptions& options) {
+  if (options.type == DatasetType::synthetic)
+    return std::make_unique<SyntheticDataset>(options.synthetic_samples, options.synthetic_size, options.seed);
+  std::vector<std::unique_ptr<Dataset>> parts;
+  std::vector<fs::path> shards;
+  const auto open_shards = [&] {
+    if (!shards.empty()) parts.push_back(std::make_unique<WebDataset>(shards, options));
+    shards.clear();
+  };
+  for (const auto& path : expand_sources(source)) {
+    const DatasetType type = options.type == DatasetType::automatic ? detect(path) : options.type;
+    if (type == DatasetType::webdataset) {
+      append_shards(path, shards);
+      continue;
+    }
+    open_shards();
+    parts.push_back(open_one(path, type, options));
+  }
+  open_shards();
+  auto dataset = parts.size() == 1 ? std::move(parts[0]) : std::make_unique<ConcatDataset>(std::move(parts));
+  if (dataset->size() == 0)
+    throw IoError(fmt::format("{}: no usable sample; {}", source, dataset->skipped().describe()));
+  return dataset;
+}
+
+Image decode_sample(const Sample& sample, int64_t max_pixels) {
+  if (sample.decoded) return *sample.decoded;
+  return decode_image(sample.encoded, max_pixels);
+}
+
+std::vector<int64_t> hold_out(const std::vector<std::string>& names, int64_t n) {
+  std::vector<int64_t> order(names.size());
+  std::iota(order.begin(), order.end(), 0);
+  std::vector<uint64_t> hashes(names.size());
+  std::ranges::transform(names, hashes.begin(), [](const std::string& name) { return fnv1a64(name); });
+  const auto count = static_cast<std::ptrdiff_t>(std::clamp<int64_t>(n, 0, static_cast<int64_t>(names.size())));
+  std::partial_sort(order.begin(), order.begin() + count, order.end(), [&](int64_t a, int64_t b) {
+    const auto i = static_cast<size_t>(a), j = static_cast<size_t>(b);
+    return hashes[i] != hashes[j] ? hashes[i] < hashes[j] : names[i] < names[j];
+  });
+  order.resize(static_cast<size_t>(count));
+  std::ranges::sort(order);
+  return order;
+}
+
+SubsetDataset::SubsetDataset(std::shared_ptr<const Dataset> whole, std::vector<int64_t> indices)
+    : whole_(std::move(whole)), indices_(std::move(indices)) {
+  for (const int64_t index : indices_)
+    if (index < 0 || index >= whole_->size())
+      throw ConfigError(fmt::format("subset: sample {} of a data set of {}", index, whole_->size()));
+  class_names_ = whole_->class_names();
+}
+
+ConcatDataset::ConcatDataset(std::vector<std::unique_ptr<Dataset>> parts) : parts_(std::move(parts)) {
+  int64_t end = 0;
+  for (const auto& part : parts_) {
+    ends_.push_back(end += part->size());
+    skipped_.merge(part->skipped());
+    notes_.insert(notes_.end(), part->notes().begin(), part->notes().end());
+  }
+  // Labels of different sources mean the same only if their classes do.
+  if (!parts_.empty()) class_names_ = parts_[0]->class_names();
+  for (const auto& part : parts_)
+    if (part->class_names() != class_names_)
+      throw ConfigError("the joined data sources have different classes; join sources with the same class names only");
+}
+
+std::pair<const Dataset*, int64_t> ConcatDataset::locate(int64_t index) const {
+  const auto it = std::ranges::upper_bound(ends_, index);
+  if (index < 0 || it == ends_.end()) throw ConfigError(fmt::format("sample {} of {} asked for", index, size()));
+  const auto part = static_cast<size_t>(it - ends_.begin());
+  return {parts_[part].get(), index - (part == 0 ? 0 : ends_[part - 1])};
+}
+
+Sample ConcatDataset::load(int64_t index, bool with_image) const {
+  const auto [part, local] = locate(index);
+  return part->load(local, with_image);
+}
+std::string ConcatDataset::name(int64_t index) const {
+  const auto [part, local] = locate(index);
+  return part->name(local);
+}
+int64_t ConcatDataset::caption_count(int64_t index) const {
+  const auto [part, local] = locate(index);
+  return part->caption_count(local);
+}
+
+}  // namespace tessera::rils

@@ -1,0 +1,70 @@
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "rils/data/dataset.h"
+
+namespace tessera::rils {
+
+/// img2dataset's folder layout: `00000/000000000.jpg` with `.txt` and `.json` beside it; also a single such folder.
+class FilesDataset final : public Dataset {
+ public:
+  FilesDataset(const std::filesystem::path& root, const DatasetOptions& options);
+  [[nodiscard]] int64_t size() const override { return static_cast<int64_t>(entries_.size()); }
+  [[nodiscard]] Sample load(int64_t index, bool with_image) const override;
+  [[nodiscard]] std::string name(int64_t index) const override;
+  /// Whether the folder, or the first of its folders that holds images, has captions beside them.
+  [[nodiscard]] static bool recognises(const std::filesystem::path& root);
+
+ private:
+  struct Entry {
+    uint32_t folder;
+    std::string stem, image_extension;
+    bool text, json;
+  };
+  void index_folder(const std::filesystem::path& folder);
+  DatasetOptions options_;
+  std::filesystem::path root_;
+  std::vector<std::filesystem::path> folders_;
+  std::vector<Entry> entries_;
+};
+
+/// Class folders: `root/CLASS/…/image.jpg`. Labels count the folders in the order of their bytes, as ImageFolder does.
+class FolderDataset final : public Dataset {
+ public:
+  explicit FolderDataset(const std::filesystem::path& root);
+  [[nodiscard]] int64_t size() const override { return static_cast<int64_t>(entries_.size()); }
+  [[nodiscard]] Sample load(int64_t index, bool with_image) const override;
+  [[nodiscard]] std::string name(int64_t index) const override { return entries_.at(static_cast<size_t>(index)).path; }
+
+ private:
+  struct Entry {
+    std::string path;  // relative to the root
+    int32_t label;
+  };
+  std::filesystem::path root_;
+  std::vector<Entry> entries_;
+};
+
+/// A CSV or TSV table of images and captions; rows of the same image are one sample with several captions.
+class TableDataset final : public Dataset {
+ public:
+  TableDataset(const std::filesystem::path& path, const DatasetOptions& options);
+  [[nodiscard]] int64_t size() const override { return static_cast<int64_t>(table_.entries.size()); }
+  [[nodiscard]] Sample load(int64_t index, bool with_image) const override;
+  [[nodiscard]] std::string name(int64_t index) const override { return entry(index).image; }
+  [[nodiscard]] int64_t caption_count(int64_t index) const override;
+
+ private:
+  [[nodiscard]] const CaptionTable::Entry& entry(int64_t index) const {
+    return table_.entries.at(static_cast<size_t>(index));
+  }
+  CaptionTable table_;
+};
+
+/// An image file as the parts of a sample want it. Throws SampleError: missing file, or unreadable file.
+[[nodiscard]] std::vector<std::byte> read_sample_file(const std::filesystem::path& path);
+
+}  // namespace tessera::rils

@@ -1,0 +1,65 @@
+#include "rils/data/shard_writer.h"
+
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+#include <system_error>
+#include <utility>
+
+#include "rils/data/decode.h"
+
+namespace tessera::rils {
+
+namespace fs = std::filesystem;
+
+ShardWriter::ShardWriter(fs::path folder, int64_t samples_per_shard)
+    : folder_(std::move(folder)), partial_(folder_), samples_per_shard_(samples_per_shard) {
+  if (samples_per_shard < 1)
+    throw ConfigError(fmt::format("{} samples a shard; expected at least 1", samples_per_shard));
+  std::error_code error;
+  if (fs::exists(folder_, error))
+    throw ConfigError(fmt::format("{}: is there already; remove it first", folder_.string()));
+  partial_ += ".partial";
+  fs::remove_all(partial_, error);
+  fs::create_directories(partial_, error);
+  if (error) throw IoError(fmt::format("{}: cannot create: {}", partial_.string(), error.message()));
+}
+
+ShardWriter::~ShardWriter() {
+  if (finished_) return;
+  shard_.reset();
+  std::error_code ignored;
+  fs::remove_all(partial_, ignored);
+}
+
+void ShardWriter::add(const Sample& sample) {
+  const auto format = image_format(sample.image);
+  if (format == ImageFormat::unknown) throw SampleError(skip::kUnknownFormat, "neither JPEG, PNG nor WebP");
+  if (shard_ && samples_ % samples_per_shard_ == 0) {
+    shard_->commit();
+    shard_.reset();
+  }
+  if (!shard_) shard_ = std::make_unique<TarWriter>(partial_ / fmt::format("{:05}.tar", shards_++));
+  const std::string key = fmt::format("{:09}", samples_++);
+  shard_->add(fmt::format("{}.{}", key, format_extension(format)), sample.image);
+  if (sample.label) shard_->add(key + ".cls", std::to_string(*sample.label));
+  if (!sample.captions.empty()) shard_->add(key + ".txt", sample.captions[0]);
+  nlohmann::json metadata = {{"key", key}};
+  if (!sample.captions.empty()) metadata["caption"] = sample.captions[0];
+  if (sample.captions.size() > 1) metadata["captions"] = sample.captions;
+  if (!sample.source.empty()) metadata["source"] = sample.source;
+  shard_->add(key + ".json", metadata.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
+}
+
+void ShardWriter::finish() {
+  if (shard_) shard_->commit();
+  shard_.reset();
+  write_file_atomically(partial_ / "nshards.txt", fmt::format("{}\n", shards_));
+  std::error_code error;
+  fs::rename(partial_, folder_, error);
+  if (error)
+    throw IoError(fmt::format("{}: cannot rename to {}: {}", partial_.string(), folder_.string(), error.message()));
+  finished_ = true;
+}
+
+}  // namespace tessera::rils

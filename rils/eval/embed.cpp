@@ -1,0 +1,155 @@
+#include "rils/eval/embed.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <optional>
+
+#include "engine/core/error.h"
+#include "engine/ops/copy.h"
+#include "engine/ops/norm.h"
+#include "engine/runtime/context.h"
+
+namespace tessera::rils {
+namespace {
+
+/// One decoded sample, or why it cannot be used.
+struct Decoded {
+  std::optional<Sample> sample;
+  std::string reason, example;
+};
+
+Decoded decode_into(const Dataset& data, int64_t index, const EvalTransform& transform, std::span<float> out) {
+  Decoded d;
+  try {
+    Sample sample = data.load(index);
+    transform(decode_sample(sample), out);
+    sample.encoded.clear();
+    sample.decoded.reset();
+    d.sample = std::move(sample);
+  } catch (const SampleError& e) {
+    d.reason = e.reason();
+    d.example = fmt::format("{}: {}", data.name(index), e.what());
+  }
+  return d;
+}
+
+Tensor join_rows(const std::vector<Tensor>& parts, int64_t width) {
+  int64_t rows = 0;
+  for (const Tensor& p : parts) rows += p.size(0);
+  Tensor all = Tensor::empty({rows, width});
+  int64_t at = 0;
+  for (const Tensor& p : parts) {
+    copy_into(p, all.slice(0, at, p.size(0)));
+    at += p.size(0);
+  }
+  return all;
+}
+
+std::string fill_in(const std::string& pattern, const std::string& name) {
+  std::string text = pattern;
+  const size_t at = text.find("{c}");
+  if (at == std::string::npos) throw ConfigError(fmt::format("template \"{}\": expected {{c}} where the class goes", pattern));
+  text.replace(at, 3, name);
+  return text;
+}
+
+std::vector<std::string> split_synonyms(const std::string& name) {
+  std::vector<std::string> names;
+  size_t begin = 0;
+  while (begin <= name.size()) {
+    const size_t end = std::min(name.find(';', begin), name.size());
+    if (end > begin) names.push_back(name.substr(begin, end - begin));
+    begin = end + 1;
+  }
+  if (names.empty()) throw ConfigError("class names: a name is empty");
+  return names;
+}
+
+}  // namespace
+
+ImageFunction joint_embedding(const Model& model, const PassOptions& pass) {
+  return [&model, pass](const Tensor& images) { return model.encode_image(images, pass).value; };
+}
+
+ImageFunction backbone_features(const Model& model, const PassOptions& pass) {
+  return [&model, pass](const Tensor& images) { return model.encode_features(images, pass).value; };
+}
+
+ImageFunction raw_pixels() {
+  return [](const Tensor& images) { return images.reshape({images.size(0), -1}); };
+}
+
+ImageEmbeddings embed_images(const Dataset& data, const EmbedOptions& options, const ImageFunction& function,
+                             const Progress& progress) {
+  ImageEmbeddings result;
+  result.skipped = data.skipped();
+  const int64_t size = options.transform.size;
+  const int64_t pixels = 3 * size * size;
+  std::vector<Tensor> parts;
+  for (int64_t first = 0; first < data.size(); first += options.batch_size) {
+    const int64_t count = std::min(options.batch_size, data.size() - first);
+    const Tensor staged = Tensor::empty({count, pixels});
+    std::vector<Decoded> decoded(static_cast<size_t>(count));
+    const auto values = staged.data<float>();
+    cpu_context().threads().run(count, [&](int64_t i, int) {
+      const auto out = values.subspan(static_cast<size_t>(i * pixels), static_cast<size_t>(pixels));
+      decoded[static_cast<size_t>(i)] = decode_into(data, first + i, options.transform, out);
+    });
+    int64_t kept = 0;
+    for (int64_t i = 0; i < count; ++i) {
+      Decoded& d = decoded[static_cast<size_t>(i)];
+      if (!d.sample) {
+        result.skipped.add(d.reason, d.example);
+        continue;
+      }
+      if (kept != i) copy_into(staged.slice(0, i, 1), staged.slice(0, kept, 1));
+      ++kept;
+      result.indices.push_back(first + i);
+      result.labels.push_back(d.sample->label);
+      if (options.keep_captions) result.captions.push_back(std::move(d.sample->captions));
+    }
+    if (kept > 0) parts.push_back(l2_normalize(function(staged.slice(0, 0, kept).reshape({kept, 3, size, size}))).y);
+    if (progress) progress(first + count, data.size());
+  }
+  if (parts.empty()) throw IoError(fmt::format("no usable image: {}", result.skipped.describe()));
+  result.values = join_rows(parts, parts.front().size(1));
+  return result;
+}
+
+Tensor embed_texts(const Model& model, std::span<const std::string> texts, const TextEncoder& encoder,
+                   const EmbedOptions& options, const Progress& progress) {
+  const int64_t length = model.config().text.context_length;
+  const auto total = static_cast<int64_t>(texts.size());
+  std::vector<Tensor> parts;
+  for (int64_t first = 0; first < total; first += options.batch_size) {
+    const int64_t count = std::min(options.batch_size, total - first);
+    const Tensor tokens = Tensor::zeros({count, length}, DType::i32);
+    for (int64_t i = 0; i < count; ++i) {
+      (void)encoder(texts[static_cast<size_t>(first + i)],
+                    tokens.data<int32_t>().subspan(static_cast<size_t>(i * length), static_cast<size_t>(length)));
+    }
+    parts.push_back(l2_normalize(model.encode_text(tokens, options.pass).value).y);
+    if (progress) progress(first + count, total);
+  }
+  return join_rows(parts, model.config().embed_dim);
+}
+
+Tensor embed_classes(const Model& model, std::span<const std::string> class_names,
+                     std::span<const std::string> templates, const TextEncoder& encoder, const EmbedOptions& options) {
+  if (class_names.empty() || templates.empty()) throw ConfigError("zero-shot: expected class names and templates, found none");
+  const Tensor classes = Tensor::zeros({static_cast<int64_t>(class_names.size()), model.config().embed_dim});
+  for (size_t c = 0; c < class_names.size(); ++c) {
+    std::vector<std::string> sentences;
+    for (const std::string& name : split_synonyms(class_names[c])) {
+      for (const std::string& pattern : templates) sentences.push_back(fill_in(pattern, name));
+    }
+    const Tensor embedded = embed_texts(model, sentences, encoder, options);
+    const auto row = classes.slice(0, static_cast<int64_t>(c), 1).data<float>();
+    const auto all = embedded.data<float>();
+    for (size_t i = 0; i < all.size(); ++i) row[i % row.size()] += all[i];
+  }
+  return l2_normalize(classes).y;
+}
+
+}  // namespace tessera::rils

@@ -1,0 +1,30 @@
+#pragma once
+
+#include <filesystem>
+#include <vector>
+
+#include "rils/prepare/concepts.h"
+#include "rils/prepare/cutout.h"
+#include "rils/prepare/default_data.h"
+
+namespace tessera {
+class ThreadPool;
+}
+
+namespace tessera::rils {
+
+/// Where the packages' files lie.
+struct DefaultAssets {
+  std::filesystem::path clipart, emoji_font, emoji_names, fashion, rsvg_convert;
+};
+
+/// Throws IoError with the path and the Debian package of the first that is missing.
+[[nodiscard]] DefaultAssets find_assets(const std::filesystem::path& folder);
+
+/// All usable cut-outs of both sources, without near-duplicates: emoji first, then clip art by path. Counts go into the
+/// report.
+[[nodiscard]] std::vector<Cutout> gather_cutouts(const DefaultAssets& assets, const ConceptTable& table,
+                                                 const std::filesystem::path& cache, ThreadPool& pool,
+                                                 DefaultDataReport& report, const PrepareProgress& progress);
+
+}  // namespace tessera::rils

@@ -1,0 +1,256 @@
+#include "rils/prepare/default_data.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <nlohmann/json.hpp>
+#include <set>
+#include <unordered_map>
+#include <utility>
+
+#include "engine/core/atomic_file.h"
+#include "engine/core/error.h"
+#include "engine/runtime/thread_pool.h"
+#include "rils/prepare/concepts.h"
+#include "rils/prepare/cutout_library.h"
+#include "rils/prepare/scene_shards.h"
+
+namespace tessera::rils {
+namespace {
+
+namespace fs = std::filesystem;
+using Json = nlohmann::ordered_json;
+
+constexpr std::string_view kStamp = "prepared.json";
+constexpr std::string_view kMaker = "tessera prepare default";
+constexpr std::string_view kPartial = "partial";  // where everything is written until it is complete
+constexpr int kFormat = 1;                        // raise it when the same options give other data
+constexpr std::array<std::string_view, 3> kParts = {"scenes", "objects", "fashion-mnist"};
+
+void check_options(const DefaultDataOptions& o) {
+  const auto require = [](bool fine, std::string_view what, int64_t value, std::string_view range) {
+    if (!fine) throw ConfigError(fmt::format("prepare default: {} is {}, expected {}", what, value, range));
+  };
+  require(o.train_scenes >= 1 && o.train_scenes <= 10'000'000, "train_scenes", o.train_scenes, "1 to 10000000");
+  require(o.test_scenes >= 1 && o.test_scenes <= 1'000'000, "test_scenes", o.test_scenes, "1 to 1000000");
+  require(o.image_size >= 48 && o.image_size <= 1024, "image_size", o.image_size, "48 to 1024 pixels");
+  require(o.scenes_per_shard >= 1 && o.scenes_per_shard <= 100'000, "scenes_per_shard", o.scenes_per_shard,
+          "1 to 100000");
+  require(o.captions_per_scene >= 1 && o.captions_per_scene <= 16, "captions_per_scene", o.captions_per_scene,
+          "1 to 16");
+  require(o.views_per_object >= 1 && o.views_per_object <= 100, "views_per_object", o.views_per_object, "1 to 100");
+  require(o.jpeg_quality >= 1 && o.jpeg_quality <= 100, "jpeg_quality", o.jpeg_quality, "1 to 100");
+  require(o.threads >= 0 && o.threads <= 1024, "threads", o.threads, "0 to 1024");
+}
+
+/// What the data depend on.
+Json digest_of(const DefaultDataOptions& o) {
+  Json json;
+  json["format"] = kFormat;
+  json["train_scenes"] = o.train_scenes;
+  json["test_scenes"] = o.test_scenes;
+  json["image_size"] = o.image_size;
+  json["scenes_per_shard"] = o.scenes_per_shard;
+  json["captions_per_scene"] = o.captions_per_scene;
+  json["views_per_object"] = o.views_per_object;
+  json["jpeg_quality"] = o.jpeg_quality;
+  json["seed"] = o.seed;
+  return json;
+}
+
+Json report_to_json(const DefaultDataReport& r) {
+  Json json;
+  json["clipart_found"] = r.clipart_found;
+  json["emoji_found"] = r.emoji_found;
+  json["clipart_not_drawn"] = Json::array();
+  for (const RasteriseFailure& f : r.failures)
+    json["clipart_not_drawn"].push_back({{"file", f.svg.filename().string()}, {"reason", f.reason}});
+  json["rejected"] = r.rejected;
+  json["duplicates"] = r.duplicates;
+  json["concepts"] = r.concepts;
+  json["groups"] = r.groups;
+  json["train_cutouts"] = r.train_cutouts;
+  json["held_out_cutouts"] = r.held_out_cutouts;
+  json["held_out_concepts"] = r.held_out_concepts;
+  json["train_scenes"] = r.train_scenes;
+  json["test_scenes"] = r.test_scenes;
+  json["objects"] = r.objects;
+  json["distinct_captions"] = r.distinct_captions;
+  json["objects_per_scene"] = r.objects_per_scene;
+  return json;
+}
+
+DefaultDataReport report_from_json(const Json& json) {
+  DefaultDataReport r;
+  r.reused = true;
+  const auto read = [&](const char* key, auto& value) { value = json.value(key, value); };
+  read("clipart_found", r.clipart_found);
+  read("emoji_found", r.emoji_found);
+  for (const Json& f : json.value("clipart_not_drawn", Json::array()))
+    r.failures.push_back({f.value("file", ""), f.value("reason", "")});
+  read("rejected", r.rejected);
+  read("duplicates", r.duplicates);
+  read("concepts", r.concepts);
+  read("groups", r.groups);
+  read("train_cutouts", r.train_cutouts);
+  read("held_out_cutouts", r.held_out_cutouts);
+  read("held_out_concepts", r.held_out_concepts);
+  read("train_scenes", r.train_scenes);
+  read("test_scenes", r.test_scenes);
+  read("objects", r.objects);
+  read("distinct_captions", r.distinct_captions);
+  read("objects_per_scene", r.objects_per_scene);
+  return r;
+}
+
+/// The stamp of an earlier run; null when there is none or it is damaged.
+Json read_stamp(const fs::path& out) {
+  if (!fs::exists(out / kStamp)) return nullptr;
+  Json stamp = Json::parse(read_file(out / kStamp), nullptr, false);
+  const bool ours = stamp.is_object() && stamp.contains("made_by") && stamp["made_by"] == kMaker;
+  return ours ? stamp : Json(nullptr);
+}
+
+bool is_complete(const fs::path& out, const Json& stamp, const Json& digest) {
+  const auto part_exists = [&](std::string_view part) { return fs::is_directory(out / part); };
+  return stamp.is_object() && stamp.value("complete", false) && stamp.value("options", Json()) == digest &&
+         stamp.contains("report") && std::ranges::all_of(kParts, part_exists);
+}
+
+void write_stamp(const fs::path& out, const Json& digest, bool complete, const DefaultDataReport& report) {
+  Json stamp;
+  stamp["made_by"] = kMaker;
+  stamp["complete"] = complete;
+  stamp["options"] = digest;
+  if (complete) stamp["report"] = report_to_json(report);
+  write_file_atomically(out / kStamp, stamp.dump(2) + '\n');
+}
+
+void copy_fashion(const fs::path& from, const fs::path& to) {
+  fs::create_directories(to);
+  for (const std::string_view name : {"train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz",
+                                      "t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz"}) {
+    if (!fs::exists(from / name))
+      throw IoError(
+          fmt::format("{}: not there; it comes with the Debian package dataset-fashion-mnist", (from / name).string()));
+    fs::copy_file(from / name, to / name, fs::copy_options::overwrite_existing);
+  }
+}
+
+/// The share of captions that no other scene has.
+double distinct_share(const std::vector<std::string>& captions) {
+  std::unordered_map<std::string_view, int> counts;
+  for (const std::string& caption : captions) ++counts[caption];
+  const auto once = std::ranges::count_if(captions, [&](const std::string& c) { return counts[c] == 1; });
+  return captions.empty() ? 0 : static_cast<double>(once) / static_cast<double>(captions.size());
+}
+
+void write_captions(const fs::path& path, const std::vector<std::string>& captions) {
+  std::string text;
+  for (const std::string& caption : captions) text += caption + '\n';
+  write_file_atomically(path, text);
+}
+
+/// Every cut-out, what it shows, and where it may appear.
+void write_cutout_table(const fs::path& path, const ConceptTable& table, const std::vector<Cutout>& cutouts,
+                        const CutoutSplit& split) {
+  std::string text = "name\tgroup\tcolour\tsplit\tsource\tsource_name\n";
+  const std::set<int> held(split.held_out.begin(), split.held_out.end());
+  for (size_t i = 0; i < cutouts.size(); ++i) {
+    const Concept& what = table.concepts()[static_cast<size_t>(cutouts[i].concept_index)];
+    text += fmt::format("{}\t{}\t{}\t{}\t{}\t{}\n", what.name, table.groups()[static_cast<size_t>(what.group)].name,
+                        cutouts[i].colour, held.contains(static_cast<int>(i)) ? "objects" : "scenes", cutouts[i].source,
+                        cutouts[i].source_name);
+  }
+  write_file_atomically(path, text);
+}
+
+void count_cutouts(const ConceptTable& table, const std::vector<Cutout>& cutouts, const CutoutSplit& split,
+                   const SceneCast& cast, DefaultDataReport& report) {
+  report.concepts = static_cast<int64_t>(cast.concepts().size());
+  report.groups = static_cast<int64_t>(table.groups().size());
+  report.train_cutouts = static_cast<int64_t>(split.train.size());
+  report.held_out_cutouts = static_cast<int64_t>(split.held_out.size());
+  std::set<int> unseen;
+  for (const int i : split.held_out) unseen.insert(cutouts[static_cast<size_t>(i)].concept_index);
+  for (const int c : cast.concepts()) unseen.erase(c);
+  report.held_out_concepts = static_cast<int64_t>(unseen.size());
+}
+
+/// Fills `partial` with everything.
+void build(const fs::path& partial, const DefaultDataOptions& options, const DefaultAssets& assets,
+           DefaultDataReport& report, const PrepareProgress& progress) {
+  ThreadPool pool(options.threads);
+  const ConceptTable& table = ConceptTable::standard();
+  const auto cutouts = gather_cutouts(assets, table, options.out / "cache", pool, report, progress);
+  const CutoutSplit split = split_cutouts(cutouts, options.seed);
+  const SceneCast cast(cutouts, split.train, static_cast<int>(table.concepts().size()), options.seed);
+  count_cutouts(table, cutouts, split, cast, report);
+
+  const auto train = write_scene_shards(partial / "scenes" / "train", options, table, cast, false, pool, progress);
+  const auto test = write_scene_shards(partial / "scenes" / "test", options, table, cast, true, pool, progress);
+  write_captions(partial / "scenes" / "captions.txt", train.captions);
+  report.train_scenes = options.train_scenes;
+  report.test_scenes = options.test_scenes;
+  report.distinct_captions = distinct_share(train.captions);
+  report.objects_per_scene =
+      static_cast<double>(train.objects + test.objects) / (options.train_scenes + options.test_scenes);
+  report.objects = write_object_shards(partial / "objects", options, table, cutouts, split, pool);
+  write_cutout_table(partial / "objects" / "cutouts.tsv", table, cutouts, split);
+  copy_fashion(assets.fashion, partial / "fashion-mnist");
+}
+
+DefaultDataReport prepare_checked(const DefaultDataOptions& options, const PrepareProgress& progress) {
+  const Json digest = digest_of(options);
+  const Json stamp = fs::exists(options.out) ? read_stamp(options.out) : Json(nullptr);
+  try {
+    if (is_complete(options.out, stamp, digest)) return report_from_json(stamp["report"]);
+  } catch (const Json::exception&) {  // a stamp with other types in it is as good as none that is complete
+  }
+  for (const std::string_view part : {kParts[0], kParts[1], kParts[2], kPartial})
+    if (stamp.is_null() && fs::exists(options.out / part))
+      throw IoError(fmt::format("{}: is there already and was not made by prepare default; choose another folder",
+                                (options.out / part).string()));
+  const DefaultAssets assets = find_assets(options.assets);
+  fs::create_directories(options.out);
+  DefaultDataReport report;
+  write_stamp(options.out, digest, false, report);
+  const fs::path partial = options.out / kPartial;
+  fs::remove_all(partial);
+  build(partial, options, assets, report, progress);
+  for (const std::string_view part : kParts) {
+    fs::remove_all(options.out / part);
+    fs::rename(partial / part, options.out / part);
+  }
+  fs::remove_all(partial);
+  write_stamp(options.out, digest, true, report);
+  return report;
+}
+
+}  // namespace
+
+std::string DefaultDataReport::describe() const {
+  std::string text = fmt::format(
+      "{} training and {} test scenes of {:.2f} things on average; {:.1f} % of the training captions occur once\n"
+      "{} different things in {} groups, shown by {} cut-outs of clip art and emoji\n"
+      "held out for classification: {} more cut-outs, among them all of {} things; {} pictures\n",
+      train_scenes, test_scenes, objects_per_scene, 100 * distinct_captions, concepts, groups, train_cutouts,
+      held_out_cutouts, held_out_concepts, objects);
+  text += fmt::format("{} SVGs and {} emoji found; {} unusable, {} near-duplicates, {} not drawn", clipart_found,
+                      emoji_found, rejected, duplicates, failures.size());
+  for (size_t i = 0; i < std::min<size_t>(failures.size(), 5); ++i)
+    text += fmt::format("\n  {}: {}", failures[i].svg.string(), failures[i].reason);
+  return text;
+}
+
+DefaultDataReport prepare_default(const DefaultDataOptions& options, const PrepareProgress& progress) {
+  check_options(options);
+  try {
+    return prepare_checked(options, progress);
+  } catch (const fs::filesystem_error& e) {
+    throw IoError(fmt::format("{}: {}", e.path1().string(), e.code().message()));
+  }
+}
+
+}  // namespace tessera::rils

@@ -1,0 +1,40 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "rils/data/decode.h"
+#include "rils/data/skip_counts.h"
+
+namespace tessera::rils {
+
+/// `prepare folder`: class folders become webdataset shards in CLIP_benchmark's layout: `classnames.txt`,
+/// `zeroshot_classification_templates.txt`, and per split a folder of shards with `.cls` members and `nshards.txt`.
+struct PrepareFolderOptions {
+  std::filesystem::path input;  // holds class folders, or train/, val/, test/ that do
+  std::filesystem::path output;
+  std::string split = "train";  // what the split is called when the input has none
+  std::vector<std::string> templates = {"a photo of a {c}."};
+  int64_t samples_per_shard = 1000;
+  int64_t max_image_pixels = kDefaultMaxImagePixels;
+};
+
+struct PrepareFolderReport {
+  struct Split {
+    std::string name;
+    int64_t samples = 0, shards = 0;
+  };
+  std::vector<Split> splits;
+  std::vector<std::string> class_names;
+  SkipCounts skipped;
+  /// One line for the user.
+  [[nodiscard]] std::string describe() const;
+};
+
+/// Class names are the folders' names with blanks for underscores. Splits must have the same classes; throws
+/// ConfigError that names the first difference.
+PrepareFolderReport prepare_folder(const PrepareFolderOptions& options);
+
+}  // namespace tessera::rils

@@ -1,0 +1,155 @@
+#include "rils/text/tokenizer.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <limits>
+
+#include "engine/core/error.h"
+#include "rils/text/clean.h"
+#include "rils/text/unicode.h"
+
+namespace tessera::rils {
+namespace {
+
+constexpr std::string_view kStart = "<start_of_text>";
+constexpr std::string_view kEnd = "<end_of_text>";
+constexpr size_t kCacheEntries = 1 << 16;
+
+/// Bytes of an English clitic ('s, 't, 're, 've, 'm, 'll, 'd) at the front, or 0. Case is folded, and so ſ is an s.
+size_t clitic(std::string_view text) {
+  for (const std::string_view word : {"'s", "'t", "'re", "'ve", "'m", "'ll", "'d", "'ſ"}) {
+    if (text.starts_with(word)) return word.size();
+  }
+  return 0;
+}
+
+template <class Predicate>
+size_t run_length(std::string_view text, Predicate&& belongs) {
+  size_t n = 0;
+  while (n < text.size()) {
+    const unicode::Decoded d = unicode::decode(text.substr(n));
+    if (!belongs(d.code)) break;
+    n += d.bytes;
+  }
+  return n;
+}
+
+}  // namespace
+
+Truncation parse_truncation(std::string_view name) {
+  if (name == "keep-eot") return Truncation::keep_eot;
+  if (name == "cut") return Truncation::cut;
+  throw ConfigError(fmt::format("truncation: expected keep-eot or cut, found \"{}\"", name));
+}
+
+std::vector<std::string_view> split_words(std::string_view text) {
+  std::vector<std::string_view> words;
+  while (!text.empty()) {
+    const unicode::Decoded d = unicode::decode(text);
+    size_t n = 0;
+    for (const std::string_view special : {kStart, kEnd}) {
+      if (text.starts_with(special)) n = special.size();
+    }
+    if (n == 0) n = clitic(text);
+    if (n == 0 && unicode::is_letter(d.code)) n = run_length(text, unicode::is_letter);
+    if (n == 0 && unicode::is_number(d.code)) n = d.bytes;
+    if (n == 0 && !unicode::is_space(d.code)) {
+      n = run_length(text, [](uint32_t c) {
+        return !unicode::is_space(c) && !unicode::is_letter(c) && !unicode::is_number(c);
+      });
+    }
+    if (n > 0) words.push_back(text.substr(0, n));
+    text.remove_prefix(n > 0 ? n : d.bytes);
+  }
+  return words;
+}
+
+Tokenizer::Tokenizer(std::shared_ptr<const Vocabulary> vocabulary, int64_t context_length, Truncation truncation)
+    : vocabulary_(std::move(vocabulary)), context_length_(context_length), truncation_(truncation) {
+  if (context_length < 3) throw ConfigError(fmt::format("context length: expected 3 or more, found {}", context_length));
+}
+
+std::vector<int32_t> Tokenizer::merge_word(std::string_view word) const {
+  std::vector<int32_t> ids;
+  for (size_t i = 0; i < word.size(); ++i) {
+    ids.push_back(vocabulary_->byte_id(static_cast<uint8_t>(word[i]), i + 1 == word.size()));
+  }
+  while (ids.size() > 1) {
+    int32_t best = std::numeric_limits<int32_t>::max();
+    std::pair<int32_t, int32_t> pair;
+    for (size_t i = 0; i + 1 < ids.size(); ++i) {
+      if (const int32_t rank = vocabulary_->rank(ids[i], ids[i + 1]); rank >= 0 && rank < best) {
+        best = rank;
+        pair = {ids[i], ids[i + 1]};
+      }
+    }
+    if (best == std::numeric_limits<int32_t>::max()) break;
+    std::vector<int32_t> next;
+    for (size_t i = 0; i < ids.size(); ++i) {
+      if (i + 1 < ids.size() && ids[i] == pair.first && ids[i + 1] == pair.second) {
+        next.push_back(vocabulary_->merged(best));
+        ++i;
+      } else {
+        next.push_back(ids[i]);
+      }
+    }
+    ids = std::move(next);
+  }
+  return ids;
+}
+
+void Tokenizer::encode_word(std::string_view word, std::vector<int32_t>& ids) const {
+  if (word == kStart || word == kEnd) {
+    ids.push_back(word == kStart ? vocabulary_->sot() : vocabulary_->eot());
+    return;
+  }
+  const std::string key(word);
+  {
+    const std::lock_guard lock(mutex_);
+    if (const auto it = cache_.find(key); it != cache_.end()) {
+      ids.insert(ids.end(), it->second.begin(), it->second.end());
+      return;
+    }
+  }
+  std::vector<int32_t> made = merge_word(word);
+  ids.insert(ids.end(), made.begin(), made.end());
+  const std::lock_guard lock(mutex_);
+  if (cache_.size() >= kCacheEntries) cache_.clear();
+  cache_.emplace(key, std::move(made));
+}
+
+std::vector<int32_t> Tokenizer::encode(std::string_view text) const {
+  const std::string cleaned = clean_caption(text);
+  std::vector<int32_t> ids;
+  for (const std::string_view word : split_words(cleaned)) encode_word(word, ids);
+  return ids;
+}
+
+bool Tokenizer::encode_padded(std::string_view text, std::span<int32_t> out) const {
+  if (static_cast<int64_t>(out.size()) != context_length_) {
+    throw ShapeError(fmt::format("tokenizer: a row of {} ids, expected {}", out.size(), context_length_));
+  }
+  std::vector<int32_t> ids = encode(text);
+  ids.insert(ids.begin(), vocabulary_->sot());
+  ids.push_back(vocabulary_->eot());
+  const bool cut = ids.size() > out.size();
+  if (cut) {
+    ids.resize(out.size());
+    if (truncation_ == Truncation::keep_eot) ids.back() = vocabulary_->eot();
+  }
+  std::ranges::fill(out, 0);
+  std::ranges::copy(ids, out.begin());
+  return cut;
+}
+
+std::string Tokenizer::decode(std::span<const int32_t> ids) const {
+  std::string text;
+  for (const int32_t id : ids) {
+    text += vocabulary_->bytes(id);
+    if (vocabulary_->ends_word(id)) text += ' ';
+  }
+  return text;
+}
+
+}  // namespace tessera::rils

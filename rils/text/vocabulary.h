@@ -1,0 +1,58 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+namespace tessera::rils {
+
+/// A byte-level BPE vocabulary in CLIP's form: 256 byte symbols, the same with a word's end, one symbol per merge, then
+/// start and end of text. Symbols are kept as bytes; a word's end is a flag of its last symbol.
+class Vocabulary {
+ public:
+  /// Reads a merges file in CLIP's format, plain or gzipped: a header line, then two symbols a line in order of rank. Lines
+  /// beyond the 48,894 merges that CLIP uses are passed over. Throws IoError: path, line, expected, found.
+  [[nodiscard]] static Vocabulary load(const std::filesystem::path& path);
+  /// From merges as in such a file. Throws IoError as load does, with `name` in the message.
+  Vocabulary(std::vector<std::pair<std::string, std::string>> merges, const std::string& name);
+
+  /// Writes the merges file, plain, atomically.
+  void save(const std::filesystem::path& path) const;
+
+  [[nodiscard]] int32_t size() const { return 514 + static_cast<int32_t>(merges_.size()); }
+  [[nodiscard]] int32_t sot() const { return size() - 2; }
+  /// The largest id.
+  [[nodiscard]] int32_t eot() const { return size() - 1; }
+  /// FNV-1a of the merges, as 16 hexadecimal digits: what checkpoints record.
+  [[nodiscard]] const std::string& digest() const { return digest_; }
+
+  /// The id of a single byte, at a word's end or not.
+  [[nodiscard]] int32_t byte_id(uint8_t byte, bool end) const { return byte_ids_[byte] + (end ? 256 : 0); }
+  /// The merge of two neighbouring ids: its rank, or −1.
+  [[nodiscard]] int32_t rank(int32_t left, int32_t right) const;
+  /// The id that a merge makes.
+  [[nodiscard]] int32_t merged(int32_t rank) const { return merged_[static_cast<size_t>(rank)]; }
+  /// The bytes of a symbol; "" for start and end of text.
+  [[nodiscard]] std::string_view bytes(int32_t id) const { return symbols_.at(static_cast<size_t>(id)); }
+  [[nodiscard]] bool ends_word(int32_t id) const { return ends_.at(static_cast<size_t>(id)); }
+
+ private:
+  std::vector<std::pair<std::string, std::string>> merges_;
+  std::vector<int32_t> byte_ids_, merged_;
+  std::vector<std::string> symbols_;
+  std::vector<bool> ends_;
+  std::unordered_map<uint64_t, int32_t> ranks_;
+  std::string digest_;
+};
+
+/// A symbol as merges files write it.
+[[nodiscard]] std::string encode_symbol(std::string_view bytes, bool ends_word);
+
+/// The printable character that stands for a byte in merges files, in UTF-8, by byte (GPT-2's table).
+[[nodiscard]] const std::vector<std::string>& byte_characters();
+
+}  // namespace tessera::rils

@@ -1,0 +1,214 @@
+#include "engine/ops/attention.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "autograd/ops/attention.h"
+#include "tests/op_cases/cases.h"
+
+namespace tessera::test {
+namespace {
+
+using Lengths = std::vector<int64_t>;
+
+struct AttentionPick {
+  Lengths queries;
+  Lengths keys{};  // empty: as the queries
+  int64_t heads = 2, width = 16;
+  bool causal = false, bias = false, fused = false;
+};
+
+struct Setup {
+  SegmentTable segments_q, segments_kv;
+  double scale, keys;
+  Layout rows;
+
+  explicit Setup(const AttentionPick& pick)
+      : segments_q(pick.queries), segments_kv(pick.keys.empty() ? pick.queries : pick.keys),
+        scale(1 / std::sqrt(static_cast<double>(pick.width))), keys(static_cast<double>(segments_kv.max_len())),
+        rows(pick.fused ? padded(2 * pick.heads, 1) : Layout{}) {}
+  [[nodiscard]] AttentionOptions options(const AttentionPick& pick, const Tensor& bias) const {
+    return {segments_q, segments_kv, pick.causal, scale, bias};
+  }
+};
+
+std::string name_of(const AttentionPick& pick, const Setup& s) {
+  return fmt::format("{} heads of {}, {} segments, {} queries, {} keys{}{}{}", pick.heads, pick.width,
+                     s.segments_q.count(), s.segments_q.rows(), s.segments_kv.rows(), pick.causal ? ", causal" : "",
+                     pick.bias ? ", bias" : "", pick.fused ? ", fused" : "");
+}
+
+/// bf16 rounds the probabilities (and their gradients) once before a product; the relative error stays when it is summed.
+Tolerance weighted_sum(DType dtype, double terms) {
+  if (dtype == DType::bf16) return {.c = 2, .floor = 0.02, .precision = DType::bf16};
+  return {.c = 2, .k = terms + 16, .floor = 0.1};
+}
+
+Problem forward_problem(Values& values, DType dtype, const AttentionPick& pick) {
+  const Setup s(pick);
+  const Shape q{s.segments_q.rows(), pick.heads, pick.width};
+  const Shape kv{s.segments_kv.rows(), pick.heads, pick.width};
+  const Shape bias{pick.heads, s.segments_q.max_len(), s.segments_kv.max_len()};
+  Problem p;
+  p.name = name_of(pick, s);
+  p.operands = {in("q", dtype, values.normal(q), s.rows),
+                in("k", dtype, values.normal(kv), s.rows),
+                in("v", dtype, values.normal(kv), s.rows),
+                pick.bias ? in("bias", wide(dtype), values.normal(bias)) : absent("bias"),
+                out("o", dtype, q, weighted_sum(dtype, s.keys), pick.fused ? padded(pick.heads, 1) : Layout{}),
+                out("lse", wide(dtype), {pick.heads, q[0]}, {.c = 2, .k = s.keys + 16, .floor = 1})};
+  p.call = [=](Context& c, const KernelTable& t, Views v, GradMode) {
+    t.attention.forward(c, {v[0], v[1], v[2], v[3], s.segments_q, s.segments_kv, pick.causal, s.scale, v[4], v[5]});
+  };
+  p.op = [=](Tensors t, GradMode) -> std::vector<Tensor> {
+    const AttentionResult r = attention(t[0], t[1], t[2], s.options(pick, t[3]));
+    return {r.o, r.lse};
+  };
+  const bool uniform = std::ranges::all_of(pick.queries, [&](int64_t n) { return n == pick.queries[0]; });
+  if (uniform && pick.keys.empty() && pick.queries.size() > 1) {
+    p.batch = {{0, 0}, {1, 0}, {2, 0}, {4, 0}, {5, 1}};
+    p.batch_block = pick.queries[0];
+  }
+  for (int64_t b = 0; b < s.segments_q.count(); ++b) {
+    p.flops += 4.0 * static_cast<double>(pick.heads * pick.width * (s.segments_q.end(b) - s.segments_q.begin(b)) *
+                                         (s.segments_kv.end(b) - s.segments_kv.begin(b)));
+  }
+  return p;
+}
+
+Problem backward_problem(Values& values, DType dtype, const AttentionPick& pick) {
+  const Setup s(pick);
+  const Problem forward = forward_problem(values, dtype, pick);
+  const auto saved = reference_results(forward);
+  const auto& ops = forward.operands;
+  // Per key up to every query adds; what is summed is of the size of the largest results.
+  Tolerance tolerance = weighted_sum(dtype, s.keys + static_cast<double>(s.segments_q.max_len()));
+  if (dtype == DType::bf16) tolerance.c = 4;
+  const auto bias_tolerance = tolerance;
+  Problem p;
+  p.name = forward.name + ", backward";
+  p.operands = {ops[0], ops[1], ops[2], ops[3], in("o", dtype, saved[4]), in("lse", wide(dtype), saved[5]),
+                in("d_o", dtype, values.normal(ops[4].shape)),
+                out("dq", dtype, ops[0].shape, tolerance, s.rows), out("dk", dtype, ops[1].shape, tolerance, s.rows),
+                out("dv", dtype, ops[2].shape, tolerance, s.rows),
+                pick.bias ? sum_out("dbias", wide(dtype), ops[3].shape, bias_tolerance) : absent("dbias")};
+  p.call = [=](Context& c, const KernelTable& t, Views v, GradMode mode) {
+    t.attention.backward(c, {v[0], v[1], v[2], v[3], v[4], v[5], v[6], s.segments_q, s.segments_kv, pick.causal,
+                             s.scale, v[7], v[8], v[9], v[10], mode});
+  };
+  p.op = [=](Tensors t, GradMode mode) -> std::vector<Tensor> {
+    attention_grad(t[0], t[1], t[2], s.options(pick, t[3]), {t[4], t[5]}, t[6], t[7], t[8], t[9], {t[10], mode});
+    return {};
+  };
+  if (!forward.batch.empty() && !pick.bias) {
+    p.batch = {{0, 0}, {1, 0}, {2, 0}, {4, 0}, {5, 1}, {6, 0}, {7, 0}, {8, 0}, {9, 0}};
+    p.batch_block = forward.batch_block;
+  }
+  p.flops = 2.5 * forward.flops;
+  return p;
+}
+
+std::vector<AttentionPick> picks() {
+  return {{.queries = {}},
+          {.queries = {0}},
+          {.queries = {1}, .heads = 1, .width = 1},
+          {.queries = {7}, .heads = 1, .width = 5},
+          {.queries = {33, 0, 5, 1}, .heads = 3, .width = 40},
+          {.queries = {33, 0, 5, 1}, .heads = 3, .width = 40, .causal = true, .bias = true},
+          {.queries = {50, 50, 50}, .width = 64, .fused = true},
+          {.queries = {33, 33, 33}, .heads = 1, .width = 16, .causal = true, .fused = true},
+          {.queries = {67, 67}, .width = 72, .bias = true, .fused = true},
+          {.queries = {197}, .heads = 1, .width = 64},
+          {.queries = {257}, .heads = 1, .width = 32, .causal = true},
+          {.queries = {130}, .heads = 1, .width = 130},
+          // Cross attention; a segment without keys and one without queries.
+          {.queries = {5, 3, 0, 17}, .keys = {9, 0, 4, 45}, .width = 24},
+          {.queries = {1, 31}, .keys = {66, 15}, .width = 48, .bias = true},
+          // Keys beyond one block of 1,024.
+          {.queries = {37}, .keys = {1100}, .heads = 1, .width = 20},
+          {.queries = {19, 2}, .keys = {2050, 1024}, .heads = 1, .width = 16, .bias = true},
+          {.queries = {1060}, .heads = 1, .width = 8, .causal = true}};
+}
+
+std::vector<Problem> attention_problems(DType dtype) {
+  Values values("attention");
+  std::vector<Problem> problems;
+  for (const AttentionPick& pick : picks()) {
+    problems.push_back(forward_problem(values, dtype, pick));
+    problems.push_back(backward_problem(values, dtype, pick));
+  }
+  return problems;
+}
+
+std::vector<Gradient> attention_gradients() {
+  Values values("attention gradients");
+  const auto self = [](bool causal) {
+    return [causal](const std::vector<autograd::Var>& v, DType) {
+      autograd::AttentionInputs inputs{.heads = 2, .segments_q = SegmentTable(Lengths{3, 1}), .causal = causal};
+      if (v.size() > 1) inputs.bias = v[1];
+      return autograd::self_attention(v[0], inputs);
+    };
+  };
+  return {{.name = "self", .inputs = {{values.normal({4, 12})}}, .forward = self(false), .c = 8, .k = 4},
+          {.name = "causal", .inputs = {{values.normal({4, 12})}}, .forward = self(true), .c = 8, .k = 4},
+          {.name = "bias",
+           .inputs = {{values.normal({4, 12})}, {values.normal({2, 3, 3}), true}},
+           .forward = self(false),
+           .c = 8,
+           .k = 4},
+          {.name = "cross",
+           .inputs = {{values.normal({4, 6})}, {values.normal({5, 12})}},
+           .forward =
+               [](const auto& v, DType) {
+                 return autograd::cross_attention(
+                     v[0], v[1], {.heads = 2, .segments_q = SegmentTable(Lengths{3, 1, 0}),
+                                  .segments_kv = SegmentTable(Lengths{2, 0, 3})});
+               },
+           .c = 8,
+           .k = 4}};
+}
+
+std::vector<Refusal> attention_refusals() {
+  const auto call = [](const Tensor& q, const Tensor& k, const Tensor& v, const AttentionOptions& o) {
+    return [=] { (void)attention(q, k, v, o); };
+  };
+  const SegmentTable whole = SegmentTable::uniform(1, 4);
+  const Tensor x = Tensor::zeros({4, 2, 8});
+  const AttentionOptions good{whole, whole, false, 1.0, {}};
+  AttentionOptions causal{SegmentTable(Lengths{1, 3}), SegmentTable(Lengths{3, 1}), true, 1.0, {}};
+  AttentionOptions biased = good;
+  biased.bias = Tensor::zeros({2, 4, 3});
+  AttentionOptions narrow = good;
+  narrow.bias = Tensor::zeros({2, 4, 4}, DType::bf16);
+  return {{"rank of q", ErrorKind::shape, call(Tensor::zeros({4, 16}), x, x, good)},
+          {"heads of k", ErrorKind::shape, call(x, Tensor::zeros({4, 1, 8}), x, good)},
+          {"rows of v", ErrorKind::shape, call(x, x, Tensor::zeros({3, 2, 8}), good)},
+          {"query segments", ErrorKind::shape, call(x, x, x, {SegmentTable::uniform(1, 3), whole, false, 1.0, {}})},
+          {"counts of segments", ErrorKind::shape, call(x, x, x, {SegmentTable::uniform(2, 2), whole, false, 1.0, {}})},
+          {"causal with unequal segments", ErrorKind::shape, call(x, x, x, causal)},
+          {"bias", ErrorKind::shape, call(x, x, x, biased)},
+          {"bias in bf16", ErrorKind::dtype, call(x, x, x, narrow)},
+          {"strided head dimension", ErrorKind::shape, call(Tensor::zeros({4, 8, 2}).transpose(1, 2), x, x, good)},
+          {"types of q and k", ErrorKind::dtype, call(x, Tensor::zeros({4, 2, 8}, DType::bf16), x, good)}};
+}
+
+}  // namespace
+
+std::vector<OpCase> attention_cases() {
+  OpCase c;
+  c.name = "attention";
+  c.slots = {"attention.forward", "attention.backward"};
+  c.problems = attention_problems;
+  c.gradients = attention_gradients();
+  c.refusals = attention_refusals();
+  c.benchmarks = [](DType dtype) {
+    Values v("attention benchmark");
+    const AttentionPick vit{.queries = Lengths(8, 197), .heads = 12, .width = 64, .fused = true};
+    return std::vector{forward_problem(v, dtype, vit), backward_problem(v, dtype, vit)};
+  };
+  return {c};
+}
+
+}  // namespace tessera::test

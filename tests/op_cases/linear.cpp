@@ -1,0 +1,413 @@
+#include "engine/ops/linear.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <stdexcept>
+
+#include "autograd/ops/linear.h"
+#include "tests/op_cases/cases.h"
+
+namespace tessera::test {
+namespace {
+
+struct Extents {
+  int64_t m, n, k;
+};
+/// Empty in each place, single, prime, one beyond the tiles of 14, 16 and 32, and beyond the blocks of K and of rows.
+const std::vector<Extents> kExtents{{0, 5, 7},    {5, 0, 7},    {5, 7, 0},     {1, 1, 1},    {1, 37, 19},
+                                    {13, 1, 33},  {14, 32, 64}, {15, 33, 65},  {29, 97, 31}, {67, 130, 101},
+                                    {17, 34, 1100}, {300, 20, 48}, {40, 1050, 21}};
+
+struct LinearPick {
+  Extents extents{};
+  Act act = Act::none;
+  bool bias = false, row_scale = false, pre = false, pack = false, in_place = false;
+  std::optional<DType> residual{};
+  std::optional<DType> y{};
+  bool strided = false;
+};
+
+double flops(Extents e) { return 2.0 * static_cast<double>(e.m) * static_cast<double>(e.n) * static_cast<double>(e.k); }
+
+/// A sum of k products that was scaled to be of size 1.
+Tolerance unit_sum(int64_t k) { return {.c = 2, .k = static_cast<double>(std::max<int64_t>(k, 4)), .floor = 1}; }
+/// A sum of k terms of size 1.
+Tolerance plain_sum(int64_t k) {
+  const auto terms = static_cast<double>(std::max<int64_t>(k, 4));
+  return {.c = 2, .k = terms, .floor = std::sqrt(terms)};
+}
+
+/// Rows of the batch in three samples, one of them empty.
+SegmentTable samples(int64_t rows) { return SegmentTable(std::vector<int64_t>{rows / 3, 0, rows - rows / 3}); }
+Tensor sample_scales() { return Tensor::from(std::vector<double>{1.25, 3, 0.625}, {3}); }
+
+Tensor weights(Values& values, Extents e) { return values.normal({e.n, e.k}, 1 / std::sqrt(std::max(1.0, static_cast<double>(e.k)))); }
+
+/// Packs into guarded memory and passes the bytes on; an absent pack where the table keeps none.
+template <class Use>
+void with_pack(Context& c, const KernelTable& t, const View& w, DType compute, Side side, const Use& use) {
+  const size_t bytes = t.linear.pack_bytes(w.size(0), w.size(1), compute, side);
+  if (bytes == 0) return use(View{});
+  const Guarded pack({static_cast<int64_t>(bytes)}, DType::u8, {});
+  const View forward = side == Side::forward ? View(pack.tensor()) : View{};
+  const View grad_input = side == Side::grad_input ? View(pack.tensor()) : View{};
+  t.linear.pack(c, {w, compute, forward, grad_input});
+  if (!pack.guards_intact()) throw std::runtime_error("pack writes outside its destination");
+  use(View(pack.tensor()));
+}
+
+Problem forward_problem(Values& values, DType dtype, const LinearPick& pick) {
+  const auto [m, n, k] = pick.extents;
+  const DType y_type = pick.y.value_or(dtype);
+  const Layout rows = pick.strided ? padded(5) : Layout{};
+  const SegmentTable segments = pick.row_scale ? samples(m) : SegmentTable();
+  Problem p;
+  p.name = fmt::format("{}x{}x{} act {}{}{}{}{}{}{}{} to {}", m, n, k, static_cast<int>(pick.act),
+                       pick.bias ? " bias" : "", pick.residual ? " residual" : "", pick.row_scale ? " scale" : "",
+                       pick.pre ? " pre" : "", pick.pack ? " pack" : "", pick.strided ? " strided" : "",
+                       pick.in_place ? " in place" : "", name_of(y_type));
+  p.operands = {in("x", dtype, values.normal({m, k}), rows),
+                in("w", wide(dtype), weights(values, pick.extents), rows),
+                pick.bias ? in("bias", wide(dtype), values.normal({n})) : absent("bias"),
+                pick.residual && !pick.in_place ? in("residual", *pick.residual, values.normal({m, n}), rows)
+                                                : absent("residual"),
+                pick.row_scale ? in("row_scale", wide(dtype), sample_scales()) : absent("row_scale"),
+                pick.pre ? out("pre", dtype, {m, n}, unit_sum(k)) : absent("pre"),
+                pick.in_place ? inout("y", y_type, values.normal({m, n}), unit_sum(k))
+                              : out("y", y_type, {m, n}, unit_sum(k), rows)};
+  p.call = [=](Context& c, const KernelTable& t, Views v, GradMode) {
+    const auto run = [&](const View& pack) {
+      t.linear.forward(
+          c, {v[0], v[1], pack, v[2], pick.in_place ? v[6] : v[3], v[4], segments, pick.act, v[5], v[6]});
+    };
+    pick.pack ? with_pack(c, t, v[1], dtype, Side::forward, run) : run({});
+  };
+  if (!pick.in_place && !pick.strided) {
+    p.op = [=](Tensors t, GradMode) -> std::vector<Tensor> {
+      const LinearResult r = linear(t[0], t[1], {.act = pick.act, .bias = t[2], .residual = t[3], .row_scale = t[4],
+                                                 .segments = segments, .out_dtype = y_type, .save_pre = pick.pre});
+      return pick.pre ? std::vector{r.pre, r.y} : std::vector{r.y};
+    };
+  }
+  if (!pick.row_scale) {
+    p.batch = {{0, 0}, {6, 0}};
+    if (pick.pre) p.batch.push_back({5, 0});
+    if (pick.residual && !pick.in_place) p.batch.push_back({3, 0});
+  }
+  p.flops = flops(pick.extents);
+  return p;
+}
+
+std::vector<Problem> forward_problems(DType dtype) {
+  Values values("linear");
+  std::vector<Problem> problems;
+  for (const Extents& e : kExtents) {
+    problems.push_back(forward_problem(values, dtype, {.extents = e}));
+    problems.push_back(forward_problem(values, dtype, {.extents = e, .act = Act::gelu_erf, .bias = true, .pre = true,
+                                                       .pack = true}));
+    problems.push_back(forward_problem(values, dtype, {.extents = e, .bias = true, .row_scale = true, .pack = true,
+                                                       .residual = wide(dtype), .y = wide(dtype)}));
+  }
+  const Extents odd{47, 71, 53};
+  const std::vector<LinearPick> picks{
+      {.extents = odd, .act = Act::quick_gelu, .bias = true, .pre = true},
+      {.extents = odd, .act = Act::quick_gelu, .pre = true, .residual = dtype},
+      {.extents = odd, .act = Act::gelu_erf, .row_scale = true, .residual = wide(dtype)},
+      {.extents = odd, .bias = true, .residual = dtype},
+      {.extents = odd, .row_scale = true, .y = wide(dtype)},
+      {.extents = odd, .bias = true, .strided = true},
+      {.extents = odd, .bias = true, .pack = true, .residual = wide(dtype), .y = wide(dtype), .strided = true},
+      {.extents = odd, .bias = true, .in_place = true, .residual = wide(dtype), .y = wide(dtype)},
+      {.extents = odd, .bias = true, .row_scale = true, .in_place = true, .residual = dtype}};
+  for (const LinearPick& pick : picks) problems.push_back(forward_problem(values, dtype, pick));
+  return problems;
+}
+
+struct PreparePick {
+  int64_t rows, columns;
+  DType out;
+  bool row_scale = false, col_sum = true, cast = true;
+};
+
+Problem prepare_problem(Values& values, DType dtype, const PreparePick& pick) {
+  const SegmentTable segments = pick.row_scale ? samples(pick.rows) : SegmentTable();
+  Problem p;
+  p.name = fmt::format("[{},{}] to {}{}{}{}", pick.rows, pick.columns, name_of(pick.out),
+                       pick.row_scale ? " scaled" : "", pick.col_sum ? " summed" : "", pick.cast ? "" : " without cast");
+  p.operands = {in("dy", dtype, values.normal({pick.rows, pick.columns})),
+                pick.row_scale ? in("row_scale", wide(dtype), sample_scales()) : absent("row_scale"),
+                pick.cast ? out("out", pick.out, {pick.rows, pick.columns}, {.c = 2, .elementwise = true})
+                          : absent("out"),
+                pick.col_sum ? sum_out("col_sum", wide(dtype), {pick.columns}, plain_sum(pick.rows))
+                             : absent("col_sum")};
+  p.call = [=](Context& c, const KernelTable& t, Views v, GradMode mode) {
+    t.linear.prepare_dy(c, {v[0], v[1], segments, v[2], v[3], mode});
+  };
+  if (pick.cast && (pick.out != dtype || pick.row_scale)) {
+    p.op = [=](Tensors t, GradMode mode) -> std::vector<Tensor> {
+      return {prepare_dy(t[0], t[1], segments, pick.out, {t[3], mode})};
+    };
+  }
+  return p;
+}
+
+std::vector<Problem> prepare_problems(DType dtype) {
+  Values values("prepare_dy");
+  std::vector<Problem> problems;
+  const DType narrow = dtype == DType::f64 ? DType::f64 : DType::bf16;
+  for (const auto& [rows, columns] : {std::pair<int64_t, int64_t>{0, 7}, {7, 0}, {1, 1}, {13, 37}, {256, 33}, {259, 131},
+                                      {600, 70}}) {
+    for (const bool scaled : {false, true}) {
+      problems.push_back(prepare_problem(values, dtype, {rows, columns, narrow, scaled}));
+      problems.push_back(prepare_problem(values, dtype, {rows, columns, wide(dtype), scaled, false}));
+      problems.push_back(prepare_problem(values, dtype, {rows, columns, narrow, scaled, true, false}));
+    }
+  }
+  return problems;
+}
+
+struct DxPick {
+  Extents extents{};
+  Act act = Act::none;
+  bool pack = false, col_sum = false, strided = false;
+  std::optional<DType> dx{};
+};
+
+Problem dx_problem(Values& values, DType dtype, const DxPick& pick) {
+  const auto [m, n, k] = pick.extents;
+  const DType dx_type = pick.dx.value_or(dtype);
+  const Layout rows = pick.strided ? padded(3) : Layout{};
+  Problem p;
+  p.name = fmt::format("{}x{}x{} act {}{}{}{} to {}", m, n, k, static_cast<int>(pick.act), pick.pack ? " pack" : "",
+                       pick.col_sum ? " summed" : "", pick.strided ? " strided" : "", name_of(dx_type));
+  const Tensor w = values.normal({n, k}, 1 / std::sqrt(std::max(1.0, static_cast<double>(n))));
+  p.operands = {in("dy", dtype, values.normal({m, n}), rows), in("w", wide(dtype), w, rows),
+                pick.act != Act::none ? in("pre", dtype, values.normal({m, k}), rows) : absent("pre"),
+                sum_out("dx", dx_type, {m, k}, unit_sum(n), rows),
+                pick.col_sum ? sum_out("col_sum", wide(dtype), {k}, plain_sum(m + n)) : absent("col_sum")};
+  p.call = [=](Context& c, const KernelTable& t, Views v, GradMode mode) {
+    const auto run = [&](const View& pack) {
+      t.linear.grad_input(c, {v[0], v[1], pack, v[2], pick.act, v[3], v[4], mode, mode});
+    };
+    pick.pack ? with_pack(c, t, v[1], dtype, Side::grad_input, run) : run({});
+  };
+  p.op = [=](Tensors t, GradMode mode) -> std::vector<Tensor> {
+    linear_grad_input(t[0], t[1], {}, t[2], pick.act, {t[3], mode}, {t[4], mode});
+    return {};
+  };
+  if (!pick.col_sum) {
+    p.batch = {{0, 0}, {3, 0}};
+    if (pick.act != Act::none) p.batch.push_back({2, 0});
+  }
+  p.flops = flops(pick.extents);
+  return p;
+}
+
+std::vector<Problem> dx_problems(DType dtype) {
+  Values values("linear_grad_input");
+  std::vector<Problem> problems;
+  for (Extents e : kExtents) {
+    problems.push_back(dx_problem(values, dtype, {.extents = e}));
+    problems.push_back(dx_problem(values, dtype, {.extents = e, .act = Act::gelu_erf, .pack = true, .col_sum = true}));
+    std::swap(e.n, e.k);
+    problems.push_back(dx_problem(values, dtype, {.extents = e, .pack = true, .dx = wide(dtype)}));
+  }
+  const Extents odd{47, 71, 53};
+  problems.push_back(dx_problem(values, dtype, {.extents = odd, .act = Act::quick_gelu}));
+  problems.push_back(dx_problem(values, dtype, {.extents = odd, .act = Act::quick_gelu, .col_sum = true,
+                                                .strided = true, .dx = wide(dtype)}));
+  problems.push_back(dx_problem(values, dtype, {.extents = odd, .pack = true, .strided = true}));
+  problems.push_back(dx_problem(values, dtype, {.extents = {600, 19, 35}, .col_sum = true}));
+  return problems;
+}
+
+Problem dw_problem(Values& values, DType dtype, Extents e, bool strided) {
+  const Layout rows = strided ? padded(7) : Layout{};
+  Problem p;
+  p.name = fmt::format("{}x{}x{}{}", e.m, e.n, e.k, strided ? " strided" : "");
+  p.operands = {in("dy", dtype, values.normal({e.m, e.n}), rows), in("x", dtype, values.normal({e.m, e.k}), rows),
+                sum_out("dw", wide(dtype), {e.n, e.k}, plain_sum(e.m), rows)};
+  p.call = [](Context& c, const KernelTable& t, Views v, GradMode mode) {
+    t.linear.grad_weight(c, {v[0], v[1], v[2], mode});
+  };
+  p.op = [](Tensors t, GradMode mode) -> std::vector<Tensor> {
+    linear_grad_weight(t[0], t[1], {t[2], mode});
+    return {};
+  };
+  p.flops = flops(e);
+  return p;
+}
+
+std::vector<Problem> dw_problems(DType dtype) {
+  Values values("linear_grad_weight");
+  std::vector<Problem> problems;
+  for (const Extents& e : kExtents) problems.push_back(dw_problem(values, dtype, e, false));
+  problems.push_back(dw_problem(values, dtype, {1100, 17, 34}, false));
+  problems.push_back(dw_problem(values, dtype, {2, 3, 4}, false));
+  problems.push_back(dw_problem(values, dtype, {47, 71, 53}, true));
+  return problems;
+}
+
+std::vector<Gradient> linear_gradients() {
+  Values values("linear gradients");
+  const SegmentTable segments = samples(6);
+  const Tensor scales = Tensor::from(std::vector<float>{1.25f, 3, 0.625f}, {3});
+  const Tensor scales64 = sample_scales();
+  const auto scale_of = [=](DType t) { return t == DType::f64 ? scales64 : scales; };
+  std::vector<Gradient> g;
+  g.push_back({.name = "plain",
+               .inputs = {{values.normal({5, 6})}, {values.normal({4, 6}), true}},
+               .forward = [](const auto& v, DType t) { return autograd::linear(v[0], v[1], {.out_dtype = t}); },
+               .k = 6});
+  g.push_back({.name = "bias, residual, row scale",
+               .inputs = {{values.normal({6, 5})}, {values.normal({4, 5}), true}, {values.normal({4}), true},
+                          {values.normal({6, 4}), true}},
+               .forward =
+                   [=](const auto& v, DType t) {
+                     return autograd::linear(v[0], v[1], {.bias = v[2], .residual = v[3], .row_scale = scale_of(t),
+                                                          .segments = segments, .out_dtype = wide(t)});
+                   },
+               .k = 6});
+  g.push_back({.name = "rows 2 to 5 of a fused weight",
+               .inputs = {{values.normal({4, 5})}, {values.normal({7, 5}), true}, {values.normal({7}), true}},
+               .forward =
+                   [](const auto& v, DType t) {
+                     return autograd::linear(v[0], v[1], {.bias = v[2], .out_dtype = t, .rows = {2, 3}});
+                   },
+               .k = 5});
+  for (const Act act : {Act::gelu_erf, Act::quick_gelu, Act::none}) {
+    g.push_back({.name = fmt::format("mlp with activation {}", static_cast<int>(act)),
+                 .inputs = {{values.normal({6, 4})}, {values.normal({7, 4}), true}, {values.normal({7}), true},
+                            {values.normal({3, 7}), true}, {values.normal({3}), true}, {values.normal({6, 3}), true}},
+                 .forward =
+                     [=](const auto& v, DType t) {
+                       return autograd::mlp(v[0], {.w1 = v[1], .b1 = v[2], .w2 = v[3], .b2 = v[4], .act = act,
+                                                   .residual = v[5], .row_scale = scale_of(t), .segments = segments,
+                                                   .out_dtype = wide(t)});
+                     },
+                 .k = 7});
+  }
+  return g;
+}
+
+std::vector<Refusal> forward_refusals() {
+  const Tensor x = Tensor::zeros({4, 3});
+  const Tensor w = Tensor::zeros({5, 3});
+  const auto call = [](const Tensor& a, const Tensor& b, const LinearOptions& o) {
+    return [=] { (void)linear(a, b, o); };
+  };
+  return {{"columns of w", ErrorKind::shape, call(x, Tensor::zeros({5, 4}), {})},
+          {"rank of x", ErrorKind::shape, call(Tensor::zeros({2, 2, 3}), w, {})},
+          {"bias", ErrorKind::shape, call(x, w, {.bias = Tensor::zeros({4})})},
+          {"residual", ErrorKind::shape, call(x, w, {.residual = Tensor::zeros({4, 4})})},
+          {"row_scale", ErrorKind::shape,
+           call(x, w, {.row_scale = Tensor::zeros({3}), .segments = SegmentTable::uniform(2, 2)})},
+          {"segments", ErrorKind::shape,
+           call(x, w, {.row_scale = Tensor::zeros({2}), .segments = SegmentTable::uniform(2, 3)})},
+          {"strided columns", ErrorKind::shape, call(Tensor::zeros({3, 4}).transpose(0, 1), w, {})},
+          {"bf16 weight", ErrorKind::dtype, call(x, Tensor::zeros({5, 3}, DType::bf16), {})},
+          {"integers", ErrorKind::dtype, call(Tensor::zeros({4, 3}, DType::i32), w, {})},
+          {"f64 result of f32", ErrorKind::dtype, call(x, w, {.out_dtype = DType::f64})},
+          {"bias in bf16", ErrorKind::dtype, call(x, w, {.bias = Tensor::zeros({5}, DType::bf16)})},
+          {"absent weight", ErrorKind::shape, call(x, {}, {})}};
+}
+
+OpCase grad_input_case() {
+  OpCase c;
+  c.name = "linear_grad_input";
+  c.slots = {"linear.grad_input"};
+  c.problems = dx_problems;
+  c.benchmarks = [](DType dtype) {
+    Values v("linear_grad_input benchmark");
+    return std::vector{dx_problem(v, dtype, {.extents = {1576, 3072, 768}, .pack = true}),
+                       dx_problem(v, dtype, {.extents = {1576, 768, 3072}, .act = Act::gelu_erf, .pack = true,
+                                             .col_sum = true})};
+  };
+  const Tensor dy = Tensor::zeros({4, 5});
+  const Tensor w = Tensor::zeros({5, 3});
+  const auto call = [](const Tensor& a, const Tensor& b, const Tensor& pre, const Tensor& dx, const Tensor& sum) {
+    return [=] {
+      linear_grad_input(a, b, {}, pre, pre ? Act::gelu_erf : Act::none, {dx, GradMode::overwrite},
+                        {sum, GradMode::overwrite});
+    };
+  };
+  c.refusals = {{"dy", ErrorKind::shape, call(Tensor::zeros({4, 4}), w, {}, Tensor::zeros({4, 3}), {})},
+                {"dx", ErrorKind::shape, call(dy, w, {}, Tensor::zeros({4, 5}), {})},
+                {"pre", ErrorKind::shape, call(dy, w, Tensor::zeros({4, 5}), Tensor::zeros({4, 3}), {})},
+                {"col_sum", ErrorKind::shape, call(dy, w, {}, Tensor::zeros({4, 3}), Tensor::zeros({5}))},
+                {"dx in bf16", ErrorKind::dtype, call(dy, w, {}, Tensor::zeros({4, 3}, DType::bf16), {})}};
+  return c;
+}
+
+OpCase grad_weight_case() {
+  OpCase c;
+  c.name = "linear_grad_weight";
+  c.slots = {"linear.grad_weight"};
+  c.problems = dw_problems;
+  c.benchmarks = [](DType dtype) {
+    Values v("linear_grad_weight benchmark");
+    return std::vector{dw_problem(v, dtype, {1576, 3072, 768}, false), dw_problem(v, dtype, {1576, 768, 768}, false)};
+  };
+  const auto call = [](const Tensor& dy, const Tensor& x, const Tensor& dw) {
+    return [=] { linear_grad_weight(dy, x, {dw, GradMode::overwrite}); };
+  };
+  const Tensor dy = Tensor::zeros({4, 5});
+  const Tensor x = Tensor::zeros({4, 3});
+  c.refusals = {{"rows", ErrorKind::shape, call(Tensor::zeros({3, 5}), x, Tensor::zeros({5, 3}))},
+                {"dw", ErrorKind::shape, call(dy, x, Tensor::zeros({3, 5}))},
+                {"types of dy and x", ErrorKind::dtype,
+                 call(Tensor::zeros({4, 5}, DType::bf16), x, Tensor::zeros({5, 3}))},
+                {"dw in bf16", ErrorKind::dtype, call(dy, x, Tensor::zeros({5, 3}, DType::bf16))}};
+  return c;
+}
+
+OpCase prepare_case() {
+  OpCase c;
+  c.name = "prepare_dy";
+  c.slots = {"linear.prepare_dy"};
+  c.problems = prepare_problems;
+  c.benchmarks = [](DType dtype) {
+    Values v("prepare_dy benchmark");
+    return std::vector{prepare_problem(v, dtype, {1576, 768, dtype == DType::f64 ? dtype : DType::bf16})};
+  };
+  c.refusals = {
+      {"rank", ErrorKind::shape, [] { (void)prepare_dy(Tensor::zeros({4}), {}, {}, DType::f32, {}); }},
+      {"col_sum", ErrorKind::shape,
+       [] { (void)prepare_dy(Tensor::zeros({4, 3}), {}, {}, DType::f32, {Tensor::zeros({4}), GradMode::overwrite}); }},
+      {"row_scale in bf16", ErrorKind::dtype, [] {
+         (void)prepare_dy(Tensor::zeros({4, 3}), Tensor::zeros({2}, DType::bf16), SegmentTable::uniform(2, 2),
+                          DType::f32, {});
+       }}};
+  return c;
+}
+
+}  // namespace
+
+std::vector<OpCase> linear_cases() {
+  OpCase forward;
+  forward.name = "linear";
+  forward.slots = {"linear.forward", "linear.pack"};
+  forward.problems = forward_problems;
+  forward.gradients = linear_gradients();
+  forward.refusals = forward_refusals();
+  forward.refusals.push_back({"pack of nothing", ErrorKind::shape, [] {
+                                Packed packed;
+                                refresh_packs({}, DType::bf16, 1, packed);
+                              }});
+  forward.benchmarks = [](DType dtype) {
+    Values v("linear benchmark");
+    return std::vector{
+        forward_problem(v, dtype, {.extents = {1576, 768, 768}, .bias = true, .pack = true, .residual = wide(dtype),
+                                   .y = wide(dtype)}),
+        forward_problem(v, dtype, {.extents = {1576, 2304, 768}, .bias = true, .pack = true}),
+        forward_problem(v, dtype, {.extents = {1576, 3072, 768}, .act = Act::gelu_erf, .bias = true, .pre = true,
+                                   .pack = true}),
+        forward_problem(v, dtype, {.extents = {1576, 768, 3072}, .bias = true, .pack = true, .residual = wide(dtype),
+                                   .y = wide(dtype)})};
+  };
+  return {forward, prepare_case(), grad_input_case(), grad_weight_case()};
+}
+
+}  // namespace tessera::test

@@ -1,0 +1,457 @@
+#include "rils/data/loader.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "tests/rils/data/test_files.h"
+
+namespace tessera::rils {
+namespace {
+
+/// Samples in memory: number i is a flat picture; every seventh is broken in one of three ways.
+class FakeDataset : public Dataset {
+ public:
+  explicit FakeDataset(int64_t size, int captions = 1, bool with_bad = true)
+      : size_(size), captions_(captions), with_bad_(with_bad) {
+    skipped_.add(skip::kNoCaption, "found on opening", with_bad ? 2 : 0);
+  }
+  [[nodiscard]] int64_t size() const override { return size_; }
+  [[nodiscard]] std::string name(int64_t index) const override { return "fake/" + std::to_string(index); }
+  [[nodiscard]] int64_t caption_count(int64_t) const override { return captions_; }
+  [[nodiscard]] bool bad(int64_t index) const { return with_bad_ && index % 7 == 3; }
+  [[nodiscard]] Sample load(int64_t index, bool with_image) const override {
+    ++loads_;
+    if (bad(index) && index % 3 == 0) throw SampleError(skip::kMissingFile, "no such file");
+    Sample sample;
+    sample.key = std::to_string(index);
+    sample.label = static_cast<int32_t>(index % 10);
+    for (int c = 0; c < captions_; ++c)
+      sample.captions.push_back("caption " + std::to_string(c) + " of " + std::to_string(index));
+    if (bad(index) && index % 3 == 2) sample.captions.clear();
+    if (!with_image) return sample;
+    ++images_;
+    if (bad(index) && index % 3 == 1) {
+      sample.encoded = std::vector<std::byte>(30);
+    } else if (bad(index)) {
+      sample.decoded = test::flat_image(0);
+    } else {
+      Image image(9, 7);
+      for (size_t i = 0; i < image.pixels.size(); ++i)
+        image.pixels[i] = static_cast<uint8_t>(index * 5 + static_cast<int64_t>(i));
+      sample.decoded = std::move(image);
+    }
+    return sample;
+  }
+  mutable std::atomic<int64_t> loads_{0}, images_{0};
+
+ private:
+  int64_t size_;
+  int captions_;
+  bool with_bad_;
+};
+
+LoaderOptions small_options(int workers) {
+  LoaderOptions options;
+  options.batch_size = 8;
+  options.image_size = 4;
+  TrainTransform transform;
+  transform.size = 4;
+  options.transform = transform;
+  options.context_length = 6;
+  options.encoder = [](std::string_view caption, std::span<int32_t> ids) {
+    for (size_t i = 0; i < ids.size(); ++i) ids[i] = i < caption.size() ? caption[caption.size() - 1 - i] : 0;
+    return caption.size() > 15;
+  };
+  options.workers = workers;
+  options.seed = 11;
+  return options;
+}
+
+bool same(const Batch& a, const Batch& b) {
+  return a.size == b.size && a.images == b.images && a.tokens == b.tokens && a.labels == b.labels &&
+         a.sample_ids == b.sample_ids && a.keys == b.keys && a.captions == b.captions && a.epoch == b.epoch &&
+         a.next == b.next;
+}
+
+/// The batches of some epochs; an epoch's end is a batch of size 0.
+std::vector<Batch> read_epochs(Loader& loader, int epochs) {
+  std::vector<Batch> batches;
+  for (int e = 0; e < epochs;) {
+    Batch batch;
+    if (loader.next(batch)) {
+      batches.push_back(batch);
+    } else {
+      batches.emplace_back();
+      ++e;
+    }
+  }
+  return batches;
+}
+
+TEST(Prefetch, OrderIsKeptWhateverTheItemsTake) {
+  for (const int workers : {0, 1, 3, 8}) {
+    OrderedPrefetch<uint64_t> prefetch(workers, 5, 100, 400, [](uint64_t place) {
+      if (place % 13 == 0) std::this_thread::sleep_for(std::chrono::microseconds(300));
+      return place * place;
+    });
+    for (uint64_t place = 100; place < 400; ++place) ASSERT_EQ(prefetch.take(), place * place);
+  }
+}
+
+TEST(Prefetch, ExceptionsReachTheTakerInTheirPlace) {
+  for (const int workers : {0, 1, 4}) {
+    OrderedPrefetch<int> prefetch(workers, 4, 0, 10, [](uint64_t place) -> int {
+      if (place == 6) throw std::runtime_error("six");
+      return static_cast<int>(place);
+    });
+    for (int i = 0; i < 6; ++i) ASSERT_EQ(prefetch.take(), i);
+    EXPECT_THROW((void)prefetch.take(), std::runtime_error);
+    EXPECT_EQ(prefetch.take(), 7);
+  }
+}
+
+TEST(Prefetch, NeverRunsFurtherAheadThanItsCapacity) {
+  std::atomic<uint64_t> highest{0}, taken{0};
+  std::atomic<bool> too_far{false};
+  OrderedPrefetch<int> prefetch(4, 6, 0, 1000, [&](uint64_t place) {
+    if (place >= taken + 1 + 6) too_far = true;  // take() may be under way
+    return 0;
+  });
+  for (int i = 0; i < 1000; ++i) {
+    (void)prefetch.take();
+    ++taken;
+  }
+  EXPECT_FALSE(too_far);
+}
+
+TEST(Prefetch, CanBeDroppedAtAnyTime) {
+  for (int trial = 0; trial < 60; ++trial) {
+    OrderedPrefetch<std::vector<int>> prefetch(3, 7, 0, OrderedPrefetch<int>::kEndless,
+                                               [](uint64_t place) { return std::vector<int>(place % 50, 1); });
+    for (int i = 0; i < trial % 9; ++i) (void)prefetch.take();
+  }
+}
+
+TEST(Sampler, EachSampleOnceAnEpochAndEachEpochAnew) {
+  const Sampler sampler(1000, 5, true);
+  std::set<std::vector<int64_t>> orders;
+  for (int64_t epoch = 0; epoch < 4; ++epoch) {
+    const auto order = sampler.order(epoch);
+    std::vector<int64_t> samples;
+    for (int64_t i = 0; i < order->size(); ++i) samples.push_back(order->at(i).sample);
+    orders.insert(samples);
+    std::ranges::sort(samples);
+    for (int64_t i = 0; i < 1000; ++i) ASSERT_EQ(samples[static_cast<size_t>(i)], i);
+  }
+  EXPECT_EQ(orders.size(), 4u);
+  EXPECT_EQ(Sampler(1000, 5, true).order(2)->at(17), sampler.order(2)->at(17));
+  int moved = 0;
+  for (int64_t i = 0; i < 1000; ++i) moved += Sampler(1000, 6, true).order(2)->at(i) == sampler.order(2)->at(i) ? 0 : 1;
+  EXPECT_GT(moved, 980);
+  for (int64_t i = 0; i < 1000; ++i) ASSERT_EQ(Sampler(1000, 5, false).order(3)->at(i).sample, i);
+}
+
+/// Every place of the order takes every sample equally often: a chi-square over many epochs.
+TEST(Sampler, PermutationsAreUniform) {
+  constexpr int64_t kSamples = 12, kEpochs = 6000;
+  const Sampler sampler(kSamples, 3, true);
+  std::vector<std::vector<int>> counts(kSamples, std::vector<int>(kSamples));
+  for (int64_t epoch = 0; epoch < kEpochs; ++epoch) {
+    const auto order = sampler.order(epoch);
+    for (int64_t i = 0; i < kSamples; ++i) ++counts[static_cast<size_t>(i)][static_cast<size_t>(order->at(i).sample)];
+  }
+  const double expected = static_cast<double>(kEpochs) / kSamples;
+  double chi = 0;
+  for (const auto& row : counts)
+    for (const int n : row) chi += (n - expected) * (n - expected) / expected;
+  // 121 degrees of freedom: mean 121, standard deviation 15.6.
+  EXPECT_GT(chi, 121 - 5 * 15.6);
+  EXPECT_LT(chi, 121 + 5 * 15.6);
+}
+
+TEST(Sampler, AllCaptionsOnceInRounds) {
+  std::vector<int32_t> counts;
+  for (int i = 0; i < 200; ++i) counts.push_back(1 + i % 5);
+  const Sampler sampler(counts, 5, true);
+  EXPECT_EQ(sampler.epoch_size(), 600);
+  const auto order = sampler.order(1);
+  std::set<std::pair<int64_t, int32_t>> pairs;
+  for (int64_t i = 0; i < order->size(); ++i) pairs.insert({order->at(i).sample, order->at(i).caption});
+  EXPECT_EQ(pairs.size(), 600u);
+  std::set<int64_t> first_round;
+  for (int64_t i = 0; i < 200; ++i) first_round.insert(order->at(i).sample);
+  EXPECT_EQ(first_round.size(), 200u);
+  for (const auto& [sample, caption] : pairs) EXPECT_LT(caption, 1 + sample % 5);
+}
+
+/// The point of the whole file: batches, bit for bit, do not depend on the number of workers.
+TEST(Loader, AnyNumberOfWorkersGivesTheSameBatches) {
+  const auto dataset = std::make_shared<FakeDataset>(101, 3);
+  Loader reference(dataset, small_options(0));
+  const auto expected = read_epochs(reference, 3);
+  ASSERT_GT(expected.size(), 30u);
+  for (const int workers : {1, 3, 8}) {
+    for (const size_t cache : {size_t{0}, size_t{3000}}) {
+      auto options = small_options(workers);
+      options.cache_bytes = cache;
+      Loader loader(dataset, options);
+      const auto found = read_epochs(loader, 3);
+      ASSERT_EQ(found.size(), expected.size());
+      for (size_t i = 0; i < found.size(); ++i) ASSERT_TRUE(same(found[i], expected[i])) << workers << " " << i;
+      EXPECT_EQ(loader.stats(), reference.stats());
+    }
+  }
+}
+
+TEST(Loader, EachGoodSampleOnceAnEpochAndTheCountsAddUp) {
+  const auto dataset = std::make_shared<FakeDataset>(101);
+  Loader loader(dataset, small_options(3));
+  for (int64_t epoch = 0; epoch < 3; ++epoch) {
+    std::set<int64_t> ids;
+    Batch batch;
+    while (loader.next(batch)) {
+      EXPECT_EQ(batch.epoch, epoch);
+      EXPECT_EQ(batch.size, 8);
+      for (const int64_t id : batch.sample_ids) {
+        EXPECT_FALSE(dataset->bad(id));
+        EXPECT_TRUE(ids.insert(id).second);
+      }
+    }
+    const auto& stats = loader.stats();
+    EXPECT_EQ(stats.total, 103);
+    EXPECT_EQ(stats.seen + stats.skipped.total(), stats.total);
+    EXPECT_EQ(stats.seen, 101 - 14);
+    EXPECT_EQ(static_cast<int64_t>(ids.size()), stats.seen - stats.left_over);
+    EXPECT_EQ(stats.left_over, (101 - 14) % 8);
+    // 3, 24, 45, 66, 87 are missing; 10, 31, 52, 73, 94 no image; 17, 38, 59, 80 without captions; 2 found on opening.
+    EXPECT_EQ(stats.skipped.count(skip::kMissingFile), 5);
+    EXPECT_EQ(stats.skipped.count(skip::kUnknownFormat), 5);
+    EXPECT_EQ(stats.skipped.count(skip::kNoCaption), 4 + 2);
+    EXPECT_TRUE(stats.skipped.entries().at(skip::kMissingFile).example.starts_with("fake/"));
+    EXPECT_EQ(stats.cut_captions, 1);  // only "caption 0 of 100" is longer than 15
+  }
+}
+
+TEST(Loader, WithoutDropLastEverySampleComes) {
+  auto options = small_options(2);
+  options.drop_last = false;
+  options.shuffle = false;
+  options.epochs = 1;
+  const auto dataset = std::make_shared<FakeDataset>(101);
+  Loader loader(dataset, options);
+  std::vector<int64_t> ids;
+  Batch batch;
+  while (loader.next(batch)) ids.insert(ids.end(), batch.sample_ids.begin(), batch.sample_ids.end());
+  EXPECT_EQ(batch.size, 87 % 8);
+  EXPECT_EQ(batch.images.size(), static_cast<size_t>(87 % 8) * 48);
+  EXPECT_EQ(ids.size(), 87u);
+  EXPECT_TRUE(std::ranges::is_sorted(ids));
+  EXPECT_EQ(loader.stats().left_over, 0);
+  EXPECT_FALSE(loader.next(batch));  // the only epoch is over
+  EXPECT_FALSE(loader.next(batch));
+}
+
+/// From the state of any batch on, everything is the same as without the stop; the state goes through its text form.
+TEST(Loader, ResumesAtEveryBatch) {
+  for (const auto mode : {CaptionMode::random, CaptionMode::all}) {
+    const auto dataset = std::make_shared<FakeDataset>(60, 3);
+    auto options = small_options(0);
+    options.captions = mode;
+    options.batch_size = 13;
+    Loader reference(dataset, options);
+    const auto expected = read_epochs(reference, 2);
+    for (size_t stop = 0; stop < expected.size(); ++stop) {
+      if (expected[stop].size == 0) continue;
+      options.workers = static_cast<int>(stop % 4);
+      Loader resumed(dataset, options, LoaderState::from_json(expected[stop].next.to_json()));
+      for (size_t i = stop + 1; i < expected.size(); ++i) {
+        Batch batch;
+        ASSERT_EQ(resumed.next(batch), expected[i].size > 0) << stop << " " << i;
+        if (expected[i].size == 0) continue;
+        ASSERT_TRUE(same(batch, expected[i])) << stop << " " << i;
+      }
+      EXPECT_EQ(resumed.stats(), reference.stats());
+    }
+  }
+}
+
+TEST(Loader, TheStateBetweenEpochsBeginsTheNext) {
+  const auto dataset = std::make_shared<FakeDataset>(60);
+  Loader reference(dataset, small_options(2));
+  (void)read_epochs(reference, 1);
+  const LoaderState state = reference.state();
+  EXPECT_EQ(state.epoch, 1);
+  EXPECT_EQ(state.position, 0);
+  Loader resumed(dataset, small_options(0), state);
+  Batch a, b;
+  ASSERT_TRUE(reference.next(a));
+  ASSERT_TRUE(resumed.next(b));
+  EXPECT_TRUE(same(a, b));
+}
+
+TEST(Loader, AStateOfOtherDataIsRefused) {
+  const auto dataset = std::make_shared<FakeDataset>(60);
+  Loader loader(dataset, small_options(0));
+  Batch batch;
+  ASSERT_TRUE(loader.next(batch));
+  EXPECT_THROW(Loader(std::make_shared<FakeDataset>(61), small_options(0), batch.next), ConfigError);
+  auto options = small_options(0);
+  options.seed = 12;
+  EXPECT_THROW(Loader(dataset, options, batch.next), ConfigError);
+  for (const std::string text : {"", "{}", "[1]", "{\"epoch\": \"x\"}"})
+    EXPECT_THROW((void)LoaderState::from_json(text), IoError);
+}
+
+TEST(Loader, AllCaptionsAndNoImageTwiceInABatch) {
+  const auto dataset = std::make_shared<FakeDataset>(30, 5);
+  auto options = small_options(3);
+  options.captions = CaptionMode::all;
+  options.batch_size = 11;  // does not divide a round of 26 good images, so batches cross from round to round
+  Loader loader(dataset, options);
+  std::set<std::string> captions;
+  Batch batch;
+  bool crossed = false;
+  while (loader.next(batch)) {
+    EXPECT_EQ(std::set(batch.sample_ids.begin(), batch.sample_ids.end()).size(), 11u);
+    for (const auto& caption : batch.captions) EXPECT_TRUE(captions.insert(caption).second) << caption;
+    crossed = crossed || !batch.next.deferred.empty();
+  }
+  EXPECT_TRUE(crossed);  // otherwise the test shows nothing
+  const auto& stats = loader.stats();
+  EXPECT_EQ(stats.total, 150 + 2);
+  EXPECT_EQ(stats.seen, 26 * 5);
+  EXPECT_EQ(stats.seen + stats.skipped.total(), stats.total);
+  EXPECT_EQ(static_cast<int64_t>(captions.size()), stats.seen - stats.left_over);
+}
+
+TEST(Loader, OneImageWithMostCaptionsDoesNotFillTheMemory) {
+  class Lopsided final : public FakeDataset {
+   public:
+    Lopsided() : FakeDataset(20, 500, false) {}
+    [[nodiscard]] int64_t caption_count(int64_t index) const override { return index == 0 ? 500 : 1; }
+  };
+  auto options = small_options(0);
+  options.captions = CaptionMode::all;
+  Loader loader(std::make_shared<Lopsided>(), options);
+  Batch batch;
+  while (loader.next(batch)) EXPECT_LE(batch.next.deferred.size(), 8u);
+  EXPECT_EQ(loader.stats().seen, 519);
+  EXPECT_GT(loader.stats().left_over, 450);
+}
+
+TEST(Loader, CaptionsAreDrawnAnewEachEpoch) {
+  const auto dataset = std::make_shared<FakeDataset>(40, 4, false);
+  Loader loader(dataset, small_options(2));
+  std::map<int64_t, std::set<std::string>> drawn;
+  for (int epoch = 0; epoch < 12; ++epoch) {
+    Batch batch;
+    while (loader.next(batch))
+      for (size_t i = 0; i < 8; ++i) drawn[batch.sample_ids[i]].insert(batch.captions[i]);
+  }
+  size_t total = 0;
+  for (const auto& [id, captions] : drawn) total += captions.size();
+  EXPECT_GT(total, 40u * 3);
+}
+
+TEST(Loader, ViewsDifferAndLieOneAfterTheOther) {
+  const auto dataset = std::make_shared<FakeDataset>(40, 1, false);
+  auto options = small_options(2);
+  Loader single(dataset, options);
+  options.views = 2;
+  Loader both(dataset, options);
+  Batch one, two;
+  ASSERT_TRUE(single.next(one));
+  ASSERT_TRUE(both.next(two));
+  ASSERT_EQ(two.images.size(), 2 * one.images.size());
+  const auto half = two.images.begin() + static_cast<std::ptrdiff_t>(one.images.size());
+  EXPECT_FALSE(std::equal(two.images.begin(), half, half));
+  // A further view does not change the first.
+  EXPECT_TRUE(std::equal(two.images.begin(), half, one.images.begin()));
+}
+
+TEST(Loader, TheCacheSparesLoadingAndKeepsItsLimit) {
+  const auto dataset = std::make_shared<FakeDataset>(40, 1, false);
+  auto options = small_options(2);
+  options.cache_bytes = size_t{9 * 7 * 3} * 25;
+  options.epochs = 4;
+  Loader loader(dataset, options);
+  (void)read_epochs(loader, 4);
+  EXPECT_EQ(dataset->loads_, 160);
+  EXPECT_GE(dataset->images_, 40 + 3 * 15);
+  EXPECT_LE(dataset->images_, 40 + 3 * 15);
+}
+
+TEST(Loader, EpochSamplesLimitsAnEpoch) {
+  auto options = small_options(1);
+  options.epoch_samples = 24;
+  Loader loader(std::make_shared<FakeDataset>(100, 1, false), options);
+  EXPECT_EQ(loader.batches_per_epoch(), 3);
+  Batch batch;
+  int batches = 0;
+  while (loader.next(batch)) ++batches;
+  EXPECT_EQ(batches, 3);
+  EXPECT_EQ(loader.stats().total, 24);
+}
+
+TEST(Loader, AnEpochWithoutAnyGoodBatchIsAnError) {
+  class AllBad final : public FakeDataset {
+   public:
+    AllBad() : FakeDataset(20, 1, false) {}
+    [[nodiscard]] Sample load(int64_t, bool) const override { throw SampleError(skip::kMissingFile, "no such file"); }
+  };
+  Loader loader(std::make_shared<AllBad>(), small_options(2));
+  Batch batch;
+  try {
+    (void)loader.next(batch);
+    FAIL();
+  } catch (const IoError& error) {
+    EXPECT_NE(std::string(error.what())
+                  .find("no batch of 8 can be made from 20 samples; 20 skipped: 20 missing file (first fake/"),
+              std::string::npos);
+  }
+}
+
+TEST(Loader, WhatIsNoMatterOfASampleIsThrown) {
+  auto options = small_options(3);
+  options.transform = [](const Image&, AugmentStream, std::span<float>) { throw std::logic_error("a bug"); };
+  Loader loader(std::make_shared<FakeDataset>(40), options);
+  Batch batch;
+  EXPECT_THROW((void)loader.next(batch), std::logic_error);
+  options = small_options(1);
+  options.image_size = 5;  // the transform makes 4
+  Loader mismatched(std::make_shared<FakeDataset>(40), options);
+  EXPECT_THROW((void)mismatched.next(batch), ShapeError);
+}
+
+TEST(Loader, OptionsAreChecked) {
+  const auto dataset = std::make_shared<FakeDataset>(20);
+  for (const auto& change : std::vector<std::function<void(LoaderOptions&)>>{
+           [](auto& o) { o.batch_size = 0; }, [](auto& o) { o.batch_size = 21; }, [](auto& o) { o.workers = -1; },
+           [](auto& o) { o.transform = nullptr; }, [](auto& o) { o.views = 0; },
+           [](auto& o) { o.context_length = 0; }}) {
+    auto options = small_options(0);
+    change(options);
+    EXPECT_THROW(Loader(dataset, options), ConfigError);
+  }
+}
+
+TEST(Loader, CanBeDroppedAtAnyTime) {
+  const auto dataset = std::make_shared<FakeDataset>(200);
+  for (int trial = 0; trial < 30; ++trial) {
+    Loader loader(dataset, small_options(1 + trial % 4));
+    Batch batch;
+    for (int i = 0; i < trial % 5; ++i) ASSERT_TRUE(loader.next(batch));
+  }
+}
+
+}  // namespace
+}  // namespace tessera::rils

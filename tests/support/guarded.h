@@ -1,0 +1,57 @@
+#pragma once
+
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "engine/tensor/tensor.h"
+
+namespace tessera::test {
+
+/// How an operand lies in memory. Dense by default.
+struct Layout {
+  std::vector<int> order;  // dimensions, outermost in memory first; empty: as they are
+  int64_t pad = 0;         // foreign entries along one dimension in memory, half before and half after
+  int pad_dim = -1;
+
+  [[nodiscard]] bool dense() const { return order.empty() && pad == 0; }
+};
+/// A part of something wider: columns of a wider matrix, heads of a fused projection.
+[[nodiscard]] inline Layout padded(int64_t pad, int pad_dim = -1) { return {{}, pad, pad_dim}; }
+[[nodiscard]] inline Layout permuted(std::vector<int> order, int64_t pad = 0) { return {std::move(order), pad, -1}; }
+
+/// Calls body(offset in elements) for each element of a layout in row-major order.
+void for_each_offset(const View& view, const std::function<void(int64_t)>& body);
+/// An element by its offset, as f64; integers exactly up to 2^53.
+[[nodiscard]] double load(const View& view, int64_t offset);
+/// Stores a value, rounded once to the view's type.
+void store(const View& view, int64_t offset, double value);
+/// To the nearest value of a type, ties to even.
+[[nodiscard]] double rounded(double value, DType dtype);
+/// Half the distance from 1 to the next number: the relative error of one rounding. 0 for integers.
+[[nodiscard]] double unit_roundoff(DType dtype);
+
+/// An operand inside a larger block. Every byte that is none of its own holds 0xff, a NaN in each floating type: what is
+/// read there spoils a result, what is written there is noticed.
+class Guarded {
+ public:
+  Guarded(const Shape& shape, DType dtype, const Layout& layout);
+
+  [[nodiscard]] const Tensor& tensor() const { return tensor_; }
+  /// Fills the elements with 0xff too.
+  void poison();
+  /// Rounds row-major values of f64, or of integers, to the operand's type.
+  void assign(const Tensor& values);
+  [[nodiscard]] bool guards_intact() const;
+  /// The elements' bytes, row-major: equal bytes are equal bits.
+  [[nodiscard]] std::vector<std::byte> content() const;
+  /// The elements in f64, row-major.
+  [[nodiscard]] std::vector<double> values() const;
+
+ private:
+  std::shared_ptr<std::vector<std::byte>> block_;
+  Tensor tensor_;
+};
+
+}  // namespace tessera::test

@@ -70,27 +70,27 @@ struct DataConfig {
   std::string image_root;     // of the paths in a table; empty: the table's folder
   std::string image_key = "jpg;jpeg;png;webp";
   std::string text_key = "txt";
-  std::string captions = "random";       // of several, one an epoch; or "all"
-  std::string vocabulary;                // file of a byte-level BPE
-  std::string truncation = "keep-eot";   // of long captions; or "cut"
-  int64_t max_image_pixels = 89478485;   // larger images are skipped
-  int64_t train_num_samples = 0;         // of an epoch; 0: all
-  int64_t val_num_samples = 0;           // 0: all
-  int64_t workers = 2;                   // threads that decode; 0: none of their own
-  int64_t cache_mib = 0;                 // decoded images kept in memory
-  std::string zeroshot_data;             // labelled images for zero-shot while training
-  std::string classnames;                // a line per class; empty: the data set's own
-  std::string templates;                 // a line per prompt, {c} for the class
+  std::string captions = "random";      // of several, one an epoch; or "all"
+  std::string vocabulary;               // file of a byte-level BPE
+  std::string truncation = "keep-eot";  // of long captions; or "cut"
+  int64_t max_image_pixels = 89478485;  // larger images are skipped
+  int64_t train_num_samples = 0;        // of an epoch; 0: all
+  int64_t val_num_samples = 0;          // 0: all
+  int64_t workers = 2;                  // threads that decode; 0: none of their own
+  int64_t cache_mib = 0;                // decoded images kept in memory
+  std::string zeroshot_data;            // labelled images for zero-shot while training
+  std::string classnames;               // a line per class; empty: the data set's own
+  std::string templates;                // a line per prompt, {c} for the class
   bool operator==(const DataConfig&) const = default;
 };
 
 /// Defaults: the image-text branch of SLIP's recipe.
 struct AugmentConfig {
-  std::array<double, 2> crop_scale = {0.5, 1.0};                      // share of the area
-  std::array<double, 2> crop_ratio = {3.0 / 4.0, 4.0 / 3.0};          // width / height
-  double flip = 0.0;                                                  // probability
-  std::string image_interpolation = "bilinear";                       // or "bicubic"
-  std::array<double, 3> image_mean = {0.485, 0.456, 0.406};           // ImageNet's, of values in [0, 1]
+  std::array<double, 2> crop_scale = {0.5, 1.0};              // share of the area
+  std::array<double, 2> crop_ratio = {3.0 / 4.0, 4.0 / 3.0};  // width / height
+  double flip = 0.0;                                          // probability
+  std::string image_interpolation = "bilinear";               // or "bicubic"
+  std::array<double, 3> image_mean = {0.485, 0.456, 0.406};   // ImageNet's, of values in [0, 1]
   std::array<double, 3> image_std = {0.229, 0.224, 0.225};
   bool operator==(const AugmentConfig&) const = default;
 };
@@ -109,9 +109,9 @@ struct OptimConfig {
   double beta1 = 0.9;
   double beta2 = 0.98;
   double eps = 1e-8;
-  double wd = 0.5;             // decoupled weight decay
-  double grad_clip_norm = 0;   // 0: none
-  double ema = 0;              // decay of averaged weights; 0: none
+  double wd = 0.5;            // decoupled weight decay
+  double grad_clip_norm = 0;  // 0: none
+  double ema = 0;             // decay of averaged weights; 0: none
   bool operator==(const OptimConfig&) const = default;
 };
 
@@ -132,7 +132,8 @@ struct RunConfig {
   bool operator==(const RunConfig&) const = default;
 };
 
-/// Everything that describes a run. The keys of the TOML file are the members' names; schema.h says the rest about them.
+/// Everything that describes a run. The keys of the TOML file are the members' names; schema.h says the rest about
+/// them.
 struct Config {
   ModelConfig model;
   LossConfig loss;

@@ -1,113 +1,441 @@
 #include "rils/config/schema.h"
 
+#include <algorithm>
+#include <iterator>
+
 namespace tessera::rils {
 namespace {
 
-void model_keys(std::vector<Key>& keys, Config& c) {
-  ModelConfig& m = c.model;
-  const std::vector<Key> own = {
-      {"model.objective", &m.objective, "rils or clip"},
-      {"model.embed_dim", &m.embed_dim, "width of the joint embedding"},
-      {"model.vision.image_size", &m.vision.image_size, "pixels"},
-      {"model.vision.patch_size", &m.vision.patch_size, "pixels"},
-      {"model.vision.width", &m.vision.width, ""},
-      {"model.vision.layers", &m.vision.layers, ""},
-      {"model.vision.heads", &m.vision.heads, ""},
-      {"model.decoder.width", &m.decoder.width, ""},
-      {"model.decoder.layers", &m.decoder.layers, ""},
-      {"model.decoder.heads", &m.decoder.heads, ""},
-      {"model.text.context_length", &m.text.context_length, "tokens"},
-      {"model.text.vocab_size", &m.text.vocab_size, ""},
-      {"model.text.width", &m.text.width, ""},
-      {"model.text.layers", &m.text.layers, ""},
-      {"model.text.heads", &m.text.heads, ""}};
-  keys.insert(keys.end(), own.begin(), own.end());
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
+constexpr Range kAny{};
+constexpr Range kPositive{0, kInfinity, true, false};
+constexpr Range kNotNegative{0, kInfinity, false, false};
+constexpr Range kFraction{0, 1, false, false};       // both ends permitted
+constexpr Range kBelowOne{0, 1, false, true};        // [0, 1)
+constexpr Range kOpenFraction{0, 1, true, false};    // (0, 1]
+constexpr Range kCount{1, kInfinity, false, false};  // at least one
+constexpr auto kCommon = Level::common;
+constexpr auto kRare = Level::rare;
+constexpr auto kSetOnly = Level::set_only;
+constexpr auto kFixed = OnResume::must_agree;
+constexpr auto kFree = OnResume::may_change;
+
+template <class T>
+Field as_field(T& value) {
+  return &value;
+}
+template <size_t N>
+Field as_field(std::array<double, N>& values) {
+  return std::span<double>(values);
 }
 
-void loss_keys(std::vector<Key>& keys, Config& c) {
-  LossConfig& l = c.loss;
-  const std::vector<Key> own = {
-      {"loss.mask_ratio", &l.mask_ratio, "share of patches hidden"},
-      {"loss.student_temperature", &l.student_temperature, ""},
-      {"loss.teacher_temperature", &l.teacher_temperature, ""},
-      {"loss.reconstruction_weight", &l.reconstruction_weight, ""},
-      {"loss.gather", &l.gather, "constant (keys carry no gradient) or with-gradient"},
-      {"loss.shards", &l.shards, "parts of the global batch with queries and denominators of their own"},
-      {"loss.logit_scale_max", &l.logit_scale_max, ""},
-      {"loss.reconstruction_warmup_steps", &l.reconstruction_warmup_steps,
-       "ours, off as published: the reconstruction weight grows linearly over so many steps"},
-      {"loss.reconstruction_normalizer", &l.reconstruction_normalizer,
-       "selected as published; all (ours): the mean is over every hidden patch of the batch"}};
-  keys.insert(keys.end(), own.begin(), own.end());
+/// The field behind a chain of members: at(&Config::model, &ModelConfig::embed_dim).
+template <class... Members>
+std::function<Field(Config&)> at(Members... members) {
+  return [=](Config& config) { return as_field((config.*....*members)); };
+}
+template <class Member>
+auto vision(Member member) {
+  return at(&Config::model, &ModelConfig::vision, member);
+}
+template <class Member>
+auto decoder(Member member) {
+  return at(&Config::model, &ModelConfig::decoder, member);
+}
+template <class Member>
+auto text(Member member) {
+  return at(&Config::model, &ModelConfig::text, member);
 }
 
-void data_keys(std::vector<Key>& keys, Config& c) {
-  DataConfig& d = c.data;
-  AugmentConfig& a = c.augment;
-  const std::vector<Key> own = {
-      {"data.train_data", &d.train_data, "shards, table or folder; {00..12}, *, and :: between sources"},
-      {"data.val_data", &d.val_data, "the same, for validation"},
-      {"data.dataset_type", &d.dataset_type, "auto, webdataset, files, csv, folder, idx or synthetic"},
-      {"data.csv_img_key", &d.csv_img_key, "column of image paths, by name or number"},
-      {"data.csv_caption_key", &d.csv_caption_key, "column of captions, by name or number"},
-      {"data.csv_separator", &d.csv_separator, "empty: detected"},
-      {"data.image_root", &d.image_root, "what the table's paths are relative to; empty: the table's folder"},
-      {"data.image_key", &d.image_key, "extensions of images in shards"},
-      {"data.text_key", &d.text_key, "extension of captions in shards"},
-      {"data.captions", &d.captions, "random (one an epoch) or all"},
-      {"data.vocabulary", &d.vocabulary, "merges file in CLIP's format, plain or gzipped"},
-      {"data.truncation", &d.truncation, "keep-eot or cut"},
-      {"data.workers", &d.workers, "threads that read and decode"},
-      {"data.cache_mb", &d.cache_mb, "MiB of decoded images kept in memory"},
-      {"data.max_image_pixels", &d.max_image_pixels, "larger images are skipped"},
-      {"data.train_num_samples", &d.train_num_samples, "samples of an epoch; 0: all"},
-      {"augment.scale_min", &a.scale_min, "smallest share of the area in a random crop"},
-      {"augment.scale_max", &a.scale_max, "largest share"},
-      {"augment.flip", &a.flip, "mirror half of the images"},
-      {"augment.interpolation", &a.interpolation, "bilinear or bicubic"}};
-  keys.insert(keys.end(), own.begin(), own.end());
+// Each row: path, field, placeholder, help with its unit, range, choices, level, whether a resumed run must agree.
+std::vector<Key> model_keys() {
+  using V = VisionConfig;
+  using D = DecoderConfig;
+  using T = TextConfig;
+  return {
+      {"model.objective",
+       at(&Config::model, &ModelConfig::objective),
+       "NAME",
+       "what is trained",
+       kAny,
+       {{"rils"}, {"clip"}},
+       kCommon,
+       kFixed},
+      {"model.embed_dim",
+       at(&Config::model, &ModelConfig::embed_dim),
+       "N",
+       "width of the joint embedding",
+       kCount,
+       {},
+       kSetOnly,
+       kFixed},
+      {"model.vision.image_size", vision(&V::image_size), "N", "pixels a side", kCount, {}, kSetOnly, kFixed},
+      {"model.vision.patch_size", vision(&V::patch_size), "N", "pixels a side", kCount, {}, kSetOnly, kFixed},
+      {"model.vision.width", vision(&V::width), "N", "of the image encoder", kCount, {}, kSetOnly, kFixed},
+      {"model.vision.layers", vision(&V::layers), "N", "of the image encoder", kCount, {}, kSetOnly, kFixed},
+      {"model.vision.heads", vision(&V::heads), "N", "of the image encoder", kCount, {}, kSetOnly, kFixed},
+      {"model.decoder.width", decoder(&D::width), "N", "of the masked decoder", kCount, {}, kSetOnly, kFixed},
+      {"model.decoder.layers", decoder(&D::layers), "N", "of the masked decoder", kCount, {}, kSetOnly, kFixed},
+      {"model.decoder.heads", decoder(&D::heads), "N", "of the masked decoder", kCount, {}, kSetOnly, kFixed},
+      {"model.text.context_length", text(&T::context_length), "N", "tokens", {3, kInfinity}, {}, kSetOnly, kFixed},
+      {"model.text.vocab_size", text(&T::vocab_size), "N", "tokens", {3, kInfinity}, {}, kSetOnly, kFixed},
+      {"model.text.width", text(&T::width), "N", "of the text encoder", kCount, {}, kSetOnly, kFixed},
+      {"model.text.layers", text(&T::layers), "N", "of the text encoder", kCount, {}, kSetOnly, kFixed},
+      {"model.text.heads", text(&T::heads), "N", "of the text encoder", kCount, {}, kSetOnly, kFixed},
+  };
 }
 
-void training_keys(std::vector<Key>& keys, Config& c) {
-  OptimConfig& o = c.optim;
-  RunConfig& r = c.run;
-  const std::vector<Key> own = {
-      {"optim.batch_size", &o.batch_size, "pairs in a micro-batch"},
-      {"optim.accum_freq", &o.accum_freq, "micro-batches a step; negatives span them all"},
-      {"optim.epochs", &o.epochs, ""},
-      {"optim.lr", &o.lr, "peak learning rate"},
-      {"optim.lr_start", &o.lr_start, "of the warm-up"},
-      {"optim.lr_end", &o.lr_end, "of the cosine"},
-      {"optim.warmup", &o.warmup, "steps; -1: one epoch"},
-      {"optim.beta1", &o.beta1, ""},
-      {"optim.beta2", &o.beta2, ""},
-      {"optim.eps", &o.eps, ""},
-      {"optim.wd", &o.wd, "weight decay"},
-      {"optim.grad_clip_norm", &o.grad_clip_norm, "0: off"},
-      {"optim.ema", &o.ema, "decay of the averaged weights; 0: off"},
-      {"run.name", &r.name, "folder below run.logs; empty: made from date and objective"},
-      {"run.logs", &r.logs, "where runs are kept"},
-      {"run.seed", &r.seed, ""},
-      {"run.precision", &r.precision, "fp32 or amp_bf16"},
-      {"run.device", &r.device, "auto, cpu or cuda[:N]"},
-      {"run.save_every_steps", &r.save_every_steps, "steps; 0: only with epochs"},
-      {"run.save_frequency", &r.save_frequency, "epochs"},
-      {"run.keep", &r.keep, "checkpoints kept besides the best; 0: all"},
-      {"run.log_every_n_steps", &r.log_every_n_steps, "steps"},
-      {"run.val_frequency", &r.val_frequency, "epochs; 0: never"},
-      {"run.grad_checkpointing", &r.grad_checkpointing, "less memory, a third more work"}};
-  keys.insert(keys.end(), own.begin(), own.end());
+std::vector<Key> loss_keys() {
+  using L = LossConfig;
+  const auto loss = [](auto member) { return at(&Config::loss, member); };
+  return {
+      {"loss.mask_ratio", loss(&L::mask_ratio), "X", "share of patches hidden", kBelowOne, {}, kCommon, kFixed},
+      {"loss.student_temperature",
+       loss(&L::student_temperature),
+       "X",
+       "of the prediction",
+       kPositive,
+       {},
+       kRare,
+       kFixed},
+      {"loss.teacher_temperature", loss(&L::teacher_temperature), "X", "of the target", kPositive, {}, kRare, kFixed},
+      {"loss.reconstruction_weight",
+       loss(&L::reconstruction_weight),
+       "X",
+       "of the reconstruction loss",
+       kNotNegative,
+       {},
+       kCommon,
+       kFixed},
+      {"loss.gather",
+       loss(&L::gather),
+       "HOW",
+       "keys carry no gradient, as with many processes, or do",
+       kAny,
+       {{"constant"}, {"with-gradient"}},
+       kCommon,
+       kFixed},
+      {"loss.shards",
+       loss(&L::shards),
+       "N",
+       "parts of the batch with denominators of their own",
+       kCount,
+       {},
+       kCommon,
+       kFixed},
+      {"loss.logit_scale_max",
+       loss(&L::logit_scale_max),
+       "X",
+       "clamp of the logit scale",
+       {1, kInfinity},
+       {},
+       kRare,
+       kFixed},
+      {"loss.reconstruction_warmup_steps",
+       loss(&L::reconstruction_warmup_steps),
+       "N",
+       "ours: steps in which the reconstruction weight grows",
+       kNotNegative,
+       {},
+       kRare,
+       kFixed},
+      {"loss.reconstruction_normalizer",
+       loss(&L::reconstruction_normalizer),
+       "HOW",
+       "mean over hidden patches that pass; or (ours) all",
+       kAny,
+       {{"selected"}, {"all"}},
+       kRare,
+       kFixed},
+  };
+}
+
+std::vector<Key> data_keys() {
+  using D = DataConfig;
+  const auto data = [](auto member) { return at(&Config::data, member); };
+  return {
+      {"data.train_data",
+       data(&D::train_data),
+       "SRC",
+       "shards, table or folder; {00..12}, *, A::B",
+       kAny,
+       {},
+       kCommon,
+       kFixed},
+      {"data.val_data", data(&D::val_data), "SRC", "the same, for validation", kAny, {}, kCommon, kFree},
+      {"data.dataset_type",
+       data(&D::dataset_type),
+       "TYPE",
+       "kind of data",
+       kAny,
+       {{"auto"}, {"webdataset"}, {"files"}, {"csv"}, {"idx"}, {"folder"}, {"synthetic"}},
+       kCommon,
+       kFixed},
+      {"data.csv_img_key", data(&D::csv_img_key), "COL", "image column, name or number", kAny, {}, kCommon, kFixed},
+      {"data.csv_caption_key",
+       data(&D::csv_caption_key),
+       "COL",
+       "caption column, name or number",
+       kAny,
+       {},
+       kCommon,
+       kFixed},
+      {"data.csv_separator", data(&D::csv_separator), "C", "between columns; empty: detected", kAny, {}, kRare, kFixed},
+      {"data.image_root",
+       data(&D::image_root),
+       "DIR",
+       "of a table's paths; empty: the table's folder",
+       kAny,
+       {},
+       kCommon,
+       kFree},
+      {"data.image_key", data(&D::image_key), "EXT", "extensions of images in shards", kAny, {}, kRare, kFixed},
+      {"data.text_key", data(&D::text_key), "EXT", "extension of captions in shards", kAny, {}, kRare, kFixed},
+      {"data.captions",
+       data(&D::captions),
+       "HOW",
+       "of several captions, one an epoch or each",
+       kAny,
+       {{"random"}, {"all"}},
+       kCommon,
+       kFixed},
+      {"data.vocabulary",
+       data(&D::vocabulary),
+       "FILE",
+       "merges in CLIP's format; see prepare",
+       kAny,
+       {},
+       kCommon,
+       kFree},
+      {"data.truncation",
+       data(&D::truncation),
+       "HOW",
+       "of captions too long: keep the end token or not",
+       kAny,
+       {{"keep-eot"}, {"cut"}},
+       kRare,
+       kFixed},
+      {"data.max_image_pixels",
+       data(&D::max_image_pixels),
+       "N",
+       "pixels; larger images are skipped",
+       kCount,
+       {},
+       kRare,
+       kFixed},
+      {"data.train_num_samples",
+       data(&D::train_num_samples),
+       "N",
+       "samples of an epoch; 0: all",
+       kNotNegative,
+       {},
+       kRare,
+       kFixed},
+      {"data.val_num_samples",
+       data(&D::val_num_samples),
+       "N",
+       "samples of a validation; 0: all",
+       kNotNegative,
+       {},
+       kRare,
+       kFree},
+      {"data.workers", data(&D::workers), "N", "threads that decode", kNotNegative, {}, kCommon, kFree},
+      {"data.cache_mib",
+       data(&D::cache_mib),
+       "N",
+       "MiB of decoded images kept in memory",
+       kNotNegative,
+       {},
+       kRare,
+       kFree},
+      {"data.zeroshot_data", data(&D::zeroshot_data), "SRC", "labelled images for zero-shot", kAny, {}, kRare, kFree},
+      {"data.classnames",
+       data(&D::classnames),
+       "FILE",
+       "a class a line; empty: the data's own",
+       kAny,
+       {},
+       kRare,
+       kFree},
+      {"data.templates", data(&D::templates), "FILE", "a prompt a line, {c} for the class", kAny, {}, kRare, kFree},
+  };
+}
+
+std::vector<Key> augment_keys() {
+  using A = AugmentConfig;
+  const auto augment = [](auto member) { return at(&Config::augment, member); };
+  return {
+      {"augment.crop_scale",
+       augment(&A::crop_scale),
+       "A,B",
+       "random crop, share of the area",
+       kOpenFraction,
+       {},
+       kRare,
+       kFixed},
+      {"augment.crop_ratio",
+       augment(&A::crop_ratio),
+       "A,B",
+       "random crop, width over height",
+       kPositive,
+       {},
+       kRare,
+       kFixed},
+      {"augment.flip", augment(&A::flip), "P", "probability of mirroring", kFraction, {}, kRare, kFixed},
+      {"augment.image_interpolation",
+       augment(&A::image_interpolation),
+       "HOW",
+       "of resizing",
+       kAny,
+       {{"bilinear"}, {"bicubic"}},
+       kRare,
+       kFixed},
+      {"augment.image_mean", augment(&A::image_mean), "R,G,B", "of values in [0, 1]", kAny, {}, kRare, kFixed},
+      {"augment.image_std", augment(&A::image_std), "R,G,B", "of values in [0, 1]", kPositive, {}, kRare, kFixed},
+  };
+}
+
+std::vector<Key> optim_keys() {
+  using O = OptimConfig;
+  const auto optim = [](auto member) { return at(&Config::optim, member); };
+  return {
+      {"optim.batch_size", optim(&O::batch_size), "N", "pairs a process and micro-batch", kCount, {}, kCommon, kFree},
+      {"optim.accum_freq", optim(&O::accum_freq), "N", "micro-batches a step", kCount, {}, kCommon, kFree},
+      {"optim.global_batch_size",
+       optim(&O::global_batch_size),
+       "N",
+       "pairs a step; sets accum-freq; 0: off",
+       kNotNegative,
+       {},
+       kCommon,
+       kFree},
+      {"optim.epochs", optim(&O::epochs), "N", "passes over the data", kCount, {}, kCommon, kFree},
+      {"optim.lr", optim(&O::lr), "X", "peak learning rate", kNotNegative, {}, kCommon, kFixed},
+      {"optim.lr_start", optim(&O::lr_start), "X", "learning rate at the first step", kNotNegative, {}, kRare, kFixed},
+      {"optim.lr_end", optim(&O::lr_end), "X", "learning rate at the end", kNotNegative, {}, kRare, kFixed},
+      {"optim.warmup", optim(&O::warmup), "N", "steps; -1: one epoch", {-1, kInfinity}, {}, kCommon, kFixed},
+      {"optim.beta1", optim(&O::beta1), "X", "AdamW, first moment", kBelowOne, {}, kRare, kFixed},
+      {"optim.beta2", optim(&O::beta2), "X", "AdamW, second moment", kBelowOne, {}, kRare, kFixed},
+      {"optim.eps", optim(&O::eps), "X", "AdamW", kPositive, {}, kRare, kFixed},
+      {"optim.wd", optim(&O::wd), "X", "weight decay", kNotNegative, {}, kCommon, kFixed},
+      {"optim.grad_clip_norm",
+       optim(&O::grad_clip_norm),
+       "X",
+       "largest gradient norm; 0: off",
+       kNotNegative,
+       {},
+       kCommon,
+       kFixed},
+      {"optim.ema", optim(&O::ema), "X", "decay of averaged weights; 0: none", kBelowOne, {}, kRare, kFixed},
+  };
+}
+
+std::vector<Key> run_keys() {
+  using R = RunConfig;
+  const auto run = [](auto member) { return at(&Config::run, member); };
+  return {
+      {"run.name", run(&R::name), "NAME", "of the run's folder; empty: date and model", kAny, {}, kCommon, kFree},
+      {"run.logs", run(&R::logs), "DIR", "where runs are kept", kAny, {}, kCommon, kFree},
+      {"run.seed", run(&R::seed), "N", "of everything random", kNotNegative, {}, kCommon, kFixed},
+      {"run.precision",
+       run(&R::precision),
+       "TYPE",
+       "of the products",
+       kAny,
+       {{"fp32"}, {"amp_bf16", {"bf16", "amp_bfloat16"}}},
+       kCommon,
+       kFixed},
+      {"run.device", run(&R::device), "DEV", "auto, cpu or cuda[:N]", kAny, {}, kCommon, kFree},
+      {"run.save_every_steps",
+       run(&R::save_every_steps),
+       "N",
+       "steps; 0: at epochs only",
+       kNotNegative,
+       {},
+       kCommon,
+       kFree},
+      {"run.save_frequency", run(&R::save_frequency), "N", "epochs", kCount, {}, kCommon, kFree},
+      {"run.keep", run(&R::keep), "N", "newest checkpoints beside the best; 0: all", kNotNegative, {}, kCommon, kFree},
+      {"run.log_every_n_steps", run(&R::log_every_n_steps), "N", "steps", kCount, {}, kRare, kFree},
+      {"run.val_frequency", run(&R::val_frequency), "N", "epochs; 0: never", kNotNegative, {}, kCommon, kFree},
+      {"run.zeroshot_frequency", run(&R::zeroshot_frequency), "N", "epochs; 0: never", kNotNegative, {}, kRare, kFree},
+      {"run.grad_checkpointing",
+       run(&R::grad_checkpointing),
+       "BOOL",
+       "less memory for a third more work",
+       kAny,
+       {},
+       kCommon,
+       kFree},
+      {"run.report_to",
+       run(&R::report_to),
+       "WHAT",
+       "event files beside metrics.jsonl",
+       kAny,
+       {{""}, {"tensorboard"}},
+       kCommon,
+       kFree},
+  };
+}
+
+std::vector<Key> all_keys() {
+  std::vector<Key> keys;
+  for (auto section : {model_keys(), loss_keys(), data_keys(), augment_keys(), optim_keys(), run_keys()}) {
+    std::ranges::move(section, std::back_inserter(keys));
+  }
+  return keys;
 }
 
 }  // namespace
 
-std::vector<Key> schema(Config& config) {
-  std::vector<Key> keys;
-  model_keys(keys, config);
-  loss_keys(keys, config);
-  data_keys(keys, config);
-  training_keys(keys, config);
+std::span<const Key> schema() {
+  static const std::vector<Key> keys = all_keys();
   return keys;
+}
+
+const Key* find_key(std::string_view path) {
+  const auto found = std::ranges::find(schema(), path, &Key::path);
+  return found == schema().end() ? nullptr : &*found;
+}
+
+std::string_view nearest_key(std::string_view path) {
+  const std::string_view name = path.substr(path.rfind('.') + 1);
+  std::vector<std::string_view> same_name, all;
+  for (const Key& key : schema()) {
+    all.push_back(key.path);
+    if (key.name() == name) same_name.push_back(key.path);
+  }
+  return nearest(path, same_name.empty() ? all : same_name);
+}
+
+std::string_view nearest(std::string_view word, std::span<const std::string_view> candidates) {
+  const auto distance = [&](std::string_view other) {
+    // Three rows of the table of prefixes: two back (for swaps), one back, this one.
+    std::vector<size_t> before(other.size() + 1), last(other.size() + 1), row(other.size() + 1);
+    for (size_t j = 0; j <= other.size(); ++j) last[j] = j;
+    for (size_t i = 1; i <= word.size(); ++i) {
+      row[0] = i;
+      for (size_t j = 1; j <= other.size(); ++j) {
+        row[j] = std::min({last[j] + 1, row[j - 1] + 1, last[j - 1] + (word[i - 1] == other[j - 1] ? 0 : 1)});
+        if (i > 1 && j > 1 && word[i - 1] == other[j - 2] && word[i - 2] == other[j - 1]) {
+          row[j] = std::min(row[j], before[j - 2] + 1);
+        }
+      }
+      before.swap(last);
+      last.swap(row);
+    }
+    return last[other.size()];
+  };
+  std::string_view best;
+  size_t fewest = std::numeric_limits<size_t>::max();
+  for (const std::string_view candidate : candidates) {
+    const size_t edits = distance(candidate);
+    if (edits < fewest) {
+      fewest = edits;
+      best = candidate;
+    }
+  }
+  return best;
 }
 
 }  // namespace tessera::rils

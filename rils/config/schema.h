@@ -83,7 +83,8 @@ struct Difference {
   std::string first, second;  // as TOML writes them
 };
 [[nodiscard]] std::vector<Difference> differences(const Config& first, const Config& second);
-/// Of the keys that must agree when a run is resumed: throws ConfigError that names the first that does not.
+/// Whether a run may go on with another configuration: throws ConfigError that names the first key that must agree and
+/// does not. Batches may be cut otherwise as long as the global batch stays.
 void check_resumable(const Config& stored, const Config& now);
 
 /// What holds between keys: divisibility, order of bounds, a batch that the shards divide. Throws ConfigError in one

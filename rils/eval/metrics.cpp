@@ -81,6 +81,8 @@ Retrieval retrieval(const Tensor& image, const Tensor& text, std::span<const int
   return {summarise(std::move(text_ranks)), summarise(std::move(image_ranks))};
 }
 
+Tensor similarity(const Tensor& a, const Tensor& b) { return matmul(a, b.transpose(0, 1)); }
+
 Classification classification(const Tensor& scores, std::span<const int32_t> labels) {
   const int64_t classes = scores.size(1);
   if (static_cast<int64_t>(labels.size()) != scores.size(0)) {

@@ -23,6 +23,9 @@ struct Retrieval {
 /// captions is no query. Of equal scores the lower index ranks first, so the figures do not depend on order of work.
 [[nodiscard]] Retrieval retrieval(const Tensor& image, const Tensor& text, std::span<const int64_t> image_of_text);
 
+/// Cosines of every row of a with every row of b, both L2-normalised: [A, B].
+[[nodiscard]] Tensor similarity(const Tensor& a, const Tensor& b);
+
 struct Classification {
   double acc1 = 0;
   double acc5 = 0;  // of five classes or more; NaN below

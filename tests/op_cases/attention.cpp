@@ -26,8 +26,10 @@ struct Setup {
   Layout rows;
 
   explicit Setup(const AttentionPick& pick)
-      : segments_q(pick.queries), segments_kv(pick.keys.empty() ? pick.queries : pick.keys),
-        scale(1 / std::sqrt(static_cast<double>(pick.width))), keys(static_cast<double>(segments_kv.max_len())),
+      : segments_q(pick.queries),
+        segments_kv(pick.keys.empty() ? pick.queries : pick.keys),
+        scale(1 / std::sqrt(static_cast<double>(pick.width))),
+        keys(static_cast<double>(segments_kv.max_len())),
         rows(pick.fused ? padded(2 * pick.heads, 1) : Layout{}) {}
   [[nodiscard]] AttentionOptions options(const AttentionPick& pick, const Tensor& bias) const {
     return {segments_q, segments_kv, pick.causal, scale, bias};
@@ -40,7 +42,8 @@ std::string name_of(const AttentionPick& pick, const Setup& s) {
                      pick.bias ? ", bias" : "", pick.fused ? ", fused" : "");
 }
 
-/// bf16 rounds the probabilities (and their gradients) once before a product; the relative error stays when it is summed.
+/// bf16 rounds the probabilities (and their gradients) once before a product; the relative error stays when it is
+/// summed.
 Tolerance weighted_sum(DType dtype, double terms) {
   if (dtype == DType::bf16) return {.c = 2, .floor = 0.02, .precision = DType::bf16};
   return {.c = 2, .k = terms + 16, .floor = 0.1};
@@ -89,9 +92,15 @@ Problem backward_problem(Values& values, DType dtype, const AttentionPick& pick)
   const auto bias_tolerance = tolerance;
   Problem p;
   p.name = forward.name + ", backward";
-  p.operands = {ops[0], ops[1], ops[2], ops[3], in("o", dtype, saved[4]), in("lse", wide(dtype), saved[5]),
+  p.operands = {ops[0],
+                ops[1],
+                ops[2],
+                ops[3],
+                in("o", dtype, saved[4]),
+                in("lse", wide(dtype), saved[5]),
                 in("d_o", dtype, values.normal(ops[4].shape)),
-                out("dq", dtype, ops[0].shape, tolerance, s.rows), out("dk", dtype, ops[1].shape, tolerance, s.rows),
+                out("dq", dtype, ops[0].shape, tolerance, s.rows),
+                out("dk", dtype, ops[1].shape, tolerance, s.rows),
                 out("dv", dtype, ops[2].shape, tolerance, s.rows),
                 pick.bias ? sum_out("dbias", wide(dtype), ops[3].shape, bias_tolerance) : absent("dbias")};
   p.call = [=](Context& c, const KernelTable& t, Views v, GradMode mode) {
@@ -162,9 +171,10 @@ std::vector<Gradient> attention_gradients() {
            .inputs = {{values.normal({4, 6})}, {values.normal({5, 12})}},
            .forward =
                [](const auto& v, DType) {
-                 return autograd::cross_attention(
-                     v[0], v[1], {.heads = 2, .segments_q = SegmentTable(Lengths{3, 1, 0}),
-                                  .segments_kv = SegmentTable(Lengths{2, 0, 3})});
+                 return autograd::cross_attention(v[0], v[1],
+                                                  {.heads = 2,
+                                                   .segments_q = SegmentTable(Lengths{3, 1, 0}),
+                                                   .segments_kv = SegmentTable(Lengths{2, 0, 3})});
                },
            .c = 8,
            .k = 4}};

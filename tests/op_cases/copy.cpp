@@ -9,15 +9,16 @@ namespace tessera::test {
 namespace {
 
 Problem copy_problem(Values& values, const Shape& shape, DType from, DType to, Layout x_layout, Layout y_layout) {
-  // Conversions out of f32 and bf16 are exact up to the one rounding; f64 may be rounded twice, an accumulated sum in f32.
+  // Conversions out of f32 and bf16 are exact up to the one rounding; f64 may be rounded twice, an accumulated sum in
+  // f32.
   const bool exact = from != DType::f64 || to == DType::f64;
   const Tensor x = is_floating(from) ? values.normal(shape) : values.integers(shape, 0, 200);
   Problem p;
   p.name = fmt::format("{} {} to {}", to_string(shape), name_of(from), name_of(to));
   const Tolerance tolerance{.c = exact ? 0.0 : 2.0, .floor = 1};
   const bool adds = is_floating(to) && !(from != to && (from == DType::f64 || to == DType::f64));
-  p.operands = {in("x", from, x, std::move(x_layout)),
-                adds ? sum_out("y", to, shape, {.c = 2, .floor = 1}, y_layout) : out("y", to, shape, tolerance, y_layout)};
+  p.operands = {in("x", from, x, std::move(x_layout)), adds ? sum_out("y", to, shape, {.c = 2, .floor = 1}, y_layout)
+                                                            : out("y", to, shape, tolerance, y_layout)};
   p.call = [](Context& c, const KernelTable& t, Views v, GradMode mode) { t.copy.copy(c, {v[0], v[1], mode}); };
   if (y_layout.dense()) {
     p.op = [to](Tensors t, GradMode mode) -> std::vector<Tensor> {
@@ -43,8 +44,12 @@ std::vector<Problem> copy_problems(DType dtype) {
     problems.push_back(copy_problem(values, {2, 3, 4, 5, 3, 2}, dtype, to, permuted({5, 1, 3, 0, 4, 2}, 1), {}));
   }
   if (dtype != DType::f32) return problems;
-  for (const auto& [from, to] : {std::pair{DType::i32, DType::i32}, {DType::i64, DType::i64}, {DType::u8, DType::u8},
-                                 {DType::i32, DType::f32}, {DType::i64, DType::f64}, {DType::u8, DType::f32},
+  for (const auto& [from, to] : {std::pair{DType::i32, DType::i32},
+                                 {DType::i64, DType::i64},
+                                 {DType::u8, DType::u8},
+                                 {DType::i32, DType::f32},
+                                 {DType::i64, DType::f64},
+                                 {DType::u8, DType::f32},
                                  {DType::u8, DType::bf16}}) {
     for (const Shape& shape : {Shape{0}, {35}, {7, 130}}) {
       problems.push_back(copy_problem(values, shape, from, to, {}, {}));
@@ -92,15 +97,21 @@ std::vector<OpCase> copy_cases() {
   copy.slots = {"copy.copy"};
   copy.problems = copy_problems;
   copy.benchmarks = benchmark_copies;
-  copy.gradients = {
-      {.name = "reshape",
-       .inputs = {{values.normal({6, 4})}},
-       .forward = [](const auto& v, DType) { return autograd::reshape(v[0], {3, -1}); }},
-      {.name = "cast",
-       .inputs = {{values.normal({5, 7})}},
-       .forward = [](const auto& v, DType t) { return autograd::cast(v[0], other(t)); }}};
+  copy.gradients = {{.name = "reshape",
+                     .inputs = {{values.normal({6, 4})}},
+                     .forward =
+                         [](const auto& v, DType) {
+                           return autograd::reshape(v[0], {3, -1});
+                         }},
+                    {.name = "cast",
+                     .inputs = {{values.normal({5, 7})}},
+                     .forward = [](const auto& v, DType t) { return autograd::cast(v[0], wide(t)); },
+                     .dtypes = {DType::bf16}}};
   copy.refusals = {
-      {"shapes differ", ErrorKind::shape, [] { copy_into(Tensor::empty({2, 3}), Tensor::empty({3, 2})); }},
+      {"shapes differ", ErrorKind::shape,
+       [] {
+         copy_into(Tensor::empty({2, 3}), Tensor::empty({3, 2}));
+       }},
       {"f32 to i32", ErrorKind::dtype, [] { copy_into(Tensor::empty({2}), Tensor::empty({2}, DType::i32)); }},
       {"absent", ErrorKind::shape, [] { copy_into({}, Tensor::empty({2})); }},
       {"a device that is not there", ErrorKind::device,

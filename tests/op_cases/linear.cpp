@@ -16,8 +16,8 @@ struct Extents {
   int64_t m, n, k;
 };
 /// Empty in each place, single, prime, one beyond the tiles of 14, 16 and 32, and beyond the blocks of K and of rows.
-const std::vector<Extents> kExtents{{0, 5, 7},    {5, 0, 7},    {5, 7, 0},     {1, 1, 1},    {1, 37, 19},
-                                    {13, 1, 33},  {14, 32, 64}, {15, 33, 65},  {29, 97, 31}, {67, 130, 101},
+const std::vector<Extents> kExtents{{0, 5, 7},      {5, 0, 7},     {5, 7, 0},     {1, 1, 1},    {1, 37, 19},
+                                    {13, 1, 33},    {14, 32, 64},  {15, 33, 65},  {29, 97, 31}, {67, 130, 101},
                                     {17, 34, 1100}, {300, 20, 48}, {40, 1050, 21}};
 
 struct LinearPick {
@@ -43,7 +43,9 @@ Tolerance plain_sum(int64_t k) {
 SegmentTable samples(int64_t rows) { return SegmentTable(std::vector<int64_t>{rows / 3, 0, rows - rows / 3}); }
 Tensor sample_scales() { return Tensor::from(std::vector<double>{1.25, 3, 0.625}, {3}); }
 
-Tensor weights(Values& values, Extents e) { return values.normal({e.n, e.k}, 1 / std::sqrt(std::max(1.0, static_cast<double>(e.k)))); }
+Tensor weights(Values& values, Extents e) {
+  return values.normal({e.n, e.k}, 1 / std::sqrt(std::max(1.0, static_cast<double>(e.k))));
+}
 
 /// Packs into guarded memory and passes the bytes on; an absent pack where the table keeps none.
 template <class Use>
@@ -79,22 +81,27 @@ Problem forward_problem(Values& values, DType dtype, const LinearPick& pick) {
                               : out("y", y_type, {m, n}, unit_sum(k), rows)};
   p.call = [=](Context& c, const KernelTable& t, Views v, GradMode) {
     const auto run = [&](const View& pack) {
-      t.linear.forward(
-          c, {v[0], v[1], pack, v[2], pick.in_place ? v[6] : v[3], v[4], segments, pick.act, v[5], v[6]});
+      t.linear.forward(c, {v[0], v[1], pack, v[2], pick.in_place ? v[6] : v[3], v[4], segments, pick.act, v[5], v[6]});
     };
     pick.pack ? with_pack(c, t, v[1], dtype, Side::forward, run) : run({});
   };
   if (!pick.in_place && !pick.strided) {
     p.op = [=](Tensors t, GradMode) -> std::vector<Tensor> {
-      const LinearResult r = linear(t[0], t[1], {.act = pick.act, .bias = t[2], .residual = t[3], .row_scale = t[4],
-                                                 .segments = segments, .out_dtype = y_type, .save_pre = pick.pre});
+      const LinearResult r = linear(t[0], t[1],
+                                    {.act = pick.act,
+                                     .bias = t[2],
+                                     .residual = t[3],
+                                     .row_scale = t[4],
+                                     .segments = segments,
+                                     .out_dtype = y_type,
+                                     .save_pre = pick.pre});
       return pick.pre ? std::vector{r.pre, r.y} : std::vector{r.y};
     };
   }
-  if (!pick.row_scale) {
+  if (!pick.row_scale && !pick.in_place) {
     p.batch = {{0, 0}, {6, 0}};
     if (pick.pre) p.batch.push_back({5, 0});
-    if (pick.residual && !pick.in_place) p.batch.push_back({3, 0});
+    if (pick.residual) p.batch.push_back({3, 0});
   }
   p.flops = flops(pick.extents);
   return p;
@@ -105,10 +112,11 @@ std::vector<Problem> forward_problems(DType dtype) {
   std::vector<Problem> problems;
   for (const Extents& e : kExtents) {
     problems.push_back(forward_problem(values, dtype, {.extents = e}));
-    problems.push_back(forward_problem(values, dtype, {.extents = e, .act = Act::gelu_erf, .bias = true, .pre = true,
-                                                       .pack = true}));
-    problems.push_back(forward_problem(values, dtype, {.extents = e, .bias = true, .row_scale = true, .pack = true,
-                                                       .residual = wide(dtype), .y = wide(dtype)}));
+    problems.push_back(
+        forward_problem(values, dtype, {.extents = e, .act = Act::gelu_erf, .bias = true, .pre = true, .pack = true}));
+    problems.push_back(forward_problem(
+        values, dtype,
+        {.extents = e, .bias = true, .row_scale = true, .pack = true, .residual = wide(dtype), .y = wide(dtype)}));
   }
   const Extents odd{47, 71, 53};
   const std::vector<LinearPick> picks{
@@ -134,14 +142,14 @@ struct PreparePick {
 Problem prepare_problem(Values& values, DType dtype, const PreparePick& pick) {
   const SegmentTable segments = pick.row_scale ? samples(pick.rows) : SegmentTable();
   Problem p;
-  p.name = fmt::format("[{},{}] to {}{}{}{}", pick.rows, pick.columns, name_of(pick.out),
-                       pick.row_scale ? " scaled" : "", pick.col_sum ? " summed" : "", pick.cast ? "" : " without cast");
-  p.operands = {in("dy", dtype, values.normal({pick.rows, pick.columns})),
-                pick.row_scale ? in("row_scale", wide(dtype), sample_scales()) : absent("row_scale"),
-                pick.cast ? out("out", pick.out, {pick.rows, pick.columns}, {.c = 2, .elementwise = true})
-                          : absent("out"),
-                pick.col_sum ? sum_out("col_sum", wide(dtype), {pick.columns}, plain_sum(pick.rows))
-                             : absent("col_sum")};
+  p.name =
+      fmt::format("[{},{}] to {}{}{}{}", pick.rows, pick.columns, name_of(pick.out), pick.row_scale ? " scaled" : "",
+                  pick.col_sum ? " summed" : "", pick.cast ? "" : " without cast");
+  p.operands = {
+      in("dy", dtype, values.normal({pick.rows, pick.columns})),
+      pick.row_scale ? in("row_scale", wide(dtype), sample_scales()) : absent("row_scale"),
+      pick.cast ? out("out", pick.out, {pick.rows, pick.columns}, {.c = 2, .elementwise = true}) : absent("out"),
+      pick.col_sum ? sum_out("col_sum", wide(dtype), {pick.columns}, plain_sum(pick.rows)) : absent("col_sum")};
   p.call = [=](Context& c, const KernelTable& t, Views v, GradMode mode) {
     t.linear.prepare_dy(c, {v[0], v[1], segments, v[2], v[3], mode});
   };
@@ -157,8 +165,8 @@ std::vector<Problem> prepare_problems(DType dtype) {
   Values values("prepare_dy");
   std::vector<Problem> problems;
   const DType narrow = dtype == DType::f64 ? DType::f64 : DType::bf16;
-  for (const auto& [rows, columns] : {std::pair<int64_t, int64_t>{0, 7}, {7, 0}, {1, 1}, {13, 37}, {256, 33}, {259, 131},
-                                      {600, 70}}) {
+  for (const auto& [rows, columns] :
+       {std::pair<int64_t, int64_t>{0, 7}, {7, 0}, {1, 1}, {13, 37}, {256, 33}, {259, 131}, {600, 70}}) {
     for (const bool scaled : {false, true}) {
       problems.push_back(prepare_problem(values, dtype, {rows, columns, narrow, scaled}));
       problems.push_back(prepare_problem(values, dtype, {rows, columns, wide(dtype), scaled, false}));
@@ -216,8 +224,8 @@ std::vector<Problem> dx_problems(DType dtype) {
   }
   const Extents odd{47, 71, 53};
   problems.push_back(dx_problem(values, dtype, {.extents = odd, .act = Act::quick_gelu}));
-  problems.push_back(dx_problem(values, dtype, {.extents = odd, .act = Act::quick_gelu, .col_sum = true,
-                                                .strided = true, .dx = wide(dtype)}));
+  problems.push_back(dx_problem(
+      values, dtype, {.extents = odd, .act = Act::quick_gelu, .col_sum = true, .strided = true, .dx = wide(dtype)}));
   problems.push_back(dx_problem(values, dtype, {.extents = odd, .pack = true, .strided = true}));
   problems.push_back(dx_problem(values, dtype, {.extents = {600, 19, 35}, .col_sum = true}));
   return problems;
@@ -262,12 +270,18 @@ std::vector<Gradient> linear_gradients() {
                .forward = [](const auto& v, DType t) { return autograd::linear(v[0], v[1], {.out_dtype = t}); },
                .k = 6});
   g.push_back({.name = "bias, residual, row scale",
-               .inputs = {{values.normal({6, 5})}, {values.normal({4, 5}), true}, {values.normal({4}), true},
+               .inputs = {{values.normal({6, 5})},
+                          {values.normal({4, 5}), true},
+                          {values.normal({4}), true},
                           {values.normal({6, 4}), true}},
                .forward =
                    [=](const auto& v, DType t) {
-                     return autograd::linear(v[0], v[1], {.bias = v[2], .residual = v[3], .row_scale = scale_of(t),
-                                                          .segments = segments, .out_dtype = wide(t)});
+                     return autograd::linear(v[0], v[1],
+                                             {.bias = v[2],
+                                              .residual = v[3],
+                                              .row_scale = scale_of(t),
+                                              .segments = segments,
+                                              .out_dtype = wide(t)});
                    },
                .k = 6});
   g.push_back({.name = "rows 2 to 5 of a fused weight",
@@ -279,12 +293,22 @@ std::vector<Gradient> linear_gradients() {
                .k = 5});
   for (const Act act : {Act::gelu_erf, Act::quick_gelu, Act::none}) {
     g.push_back({.name = fmt::format("mlp with activation {}", static_cast<int>(act)),
-                 .inputs = {{values.normal({6, 4})}, {values.normal({7, 4}), true}, {values.normal({7}), true},
-                            {values.normal({3, 7}), true}, {values.normal({3}), true}, {values.normal({6, 3}), true}},
+                 .inputs = {{values.normal({6, 4})},
+                            {values.normal({7, 4}), true},
+                            {values.normal({7}), true},
+                            {values.normal({3, 7}), true},
+                            {values.normal({3}), true},
+                            {values.normal({6, 3}), true}},
                  .forward =
                      [=](const auto& v, DType t) {
-                       return autograd::mlp(v[0], {.w1 = v[1], .b1 = v[2], .w2 = v[3], .b2 = v[4], .act = act,
-                                                   .residual = v[5], .row_scale = scale_of(t), .segments = segments,
+                       return autograd::mlp(v[0], {.w1 = v[1],
+                                                   .b1 = v[2],
+                                                   .w2 = v[3],
+                                                   .b2 = v[4],
+                                                   .act = act,
+                                                   .residual = v[5],
+                                                   .row_scale = scale_of(t),
+                                                   .segments = segments,
                                                    .out_dtype = wide(t)});
                      },
                  .k = 7});
@@ -321,9 +345,9 @@ OpCase grad_input_case() {
   c.problems = dx_problems;
   c.benchmarks = [](DType dtype) {
     Values v("linear_grad_input benchmark");
-    return std::vector{dx_problem(v, dtype, {.extents = {1576, 3072, 768}, .pack = true}),
-                       dx_problem(v, dtype, {.extents = {1576, 768, 3072}, .act = Act::gelu_erf, .pack = true,
-                                             .col_sum = true})};
+    return std::vector{
+        dx_problem(v, dtype, {.extents = {1576, 3072, 768}, .pack = true}),
+        dx_problem(v, dtype, {.extents = {1576, 768, 3072}, .act = Act::gelu_erf, .pack = true, .col_sum = true})};
   };
   const Tensor dy = Tensor::zeros({4, 5});
   const Tensor w = Tensor::zeros({5, 3});
@@ -355,11 +379,11 @@ OpCase grad_weight_case() {
   };
   const Tensor dy = Tensor::zeros({4, 5});
   const Tensor x = Tensor::zeros({4, 3});
-  c.refusals = {{"rows", ErrorKind::shape, call(Tensor::zeros({3, 5}), x, Tensor::zeros({5, 3}))},
-                {"dw", ErrorKind::shape, call(dy, x, Tensor::zeros({3, 5}))},
-                {"types of dy and x", ErrorKind::dtype,
-                 call(Tensor::zeros({4, 5}, DType::bf16), x, Tensor::zeros({5, 3}))},
-                {"dw in bf16", ErrorKind::dtype, call(dy, x, Tensor::zeros({5, 3}, DType::bf16))}};
+  c.refusals = {
+      {"rows", ErrorKind::shape, call(Tensor::zeros({3, 5}), x, Tensor::zeros({5, 3}))},
+      {"dw", ErrorKind::shape, call(dy, x, Tensor::zeros({3, 5}))},
+      {"types of dy and x", ErrorKind::dtype, call(Tensor::zeros({4, 5}, DType::bf16), x, Tensor::zeros({5, 3}))},
+      {"dw in bf16", ErrorKind::dtype, call(dy, x, Tensor::zeros({5, 3}, DType::bf16))}};
   return c;
 }
 
@@ -375,7 +399,9 @@ OpCase prepare_case() {
   c.refusals = {
       {"rank", ErrorKind::shape, [] { (void)prepare_dy(Tensor::zeros({4}), {}, {}, DType::f32, {}); }},
       {"col_sum", ErrorKind::shape,
-       [] { (void)prepare_dy(Tensor::zeros({4, 3}), {}, {}, DType::f32, {Tensor::zeros({4}), GradMode::overwrite}); }},
+       [] {
+         (void)prepare_dy(Tensor::zeros({4, 3}), {}, {}, DType::f32, {Tensor::zeros({4}), GradMode::overwrite});
+       }},
       {"row_scale in bf16", ErrorKind::dtype, [] {
          (void)prepare_dy(Tensor::zeros({4, 3}), Tensor::zeros({2}, DType::bf16), SegmentTable::uniform(2, 2),
                           DType::f32, {});
@@ -399,13 +425,15 @@ std::vector<OpCase> linear_cases() {
   forward.benchmarks = [](DType dtype) {
     Values v("linear benchmark");
     return std::vector{
-        forward_problem(v, dtype, {.extents = {1576, 768, 768}, .bias = true, .pack = true, .residual = wide(dtype),
-                                   .y = wide(dtype)}),
+        forward_problem(
+            v, dtype,
+            {.extents = {1576, 768, 768}, .bias = true, .pack = true, .residual = wide(dtype), .y = wide(dtype)}),
         forward_problem(v, dtype, {.extents = {1576, 2304, 768}, .bias = true, .pack = true}),
-        forward_problem(v, dtype, {.extents = {1576, 3072, 768}, .act = Act::gelu_erf, .bias = true, .pre = true,
-                                   .pack = true}),
-        forward_problem(v, dtype, {.extents = {1576, 768, 3072}, .bias = true, .pack = true, .residual = wide(dtype),
-                                   .y = wide(dtype)})};
+        forward_problem(v, dtype,
+                        {.extents = {1576, 3072, 768}, .act = Act::gelu_erf, .bias = true, .pre = true, .pack = true}),
+        forward_problem(
+            v, dtype,
+            {.extents = {1576, 768, 3072}, .bias = true, .pack = true, .residual = wide(dtype), .y = wide(dtype)})};
   };
   return {forward, prepare_case(), grad_input_case(), grad_weight_case()};
 }

@@ -25,8 +25,8 @@ Problem cross_entropy_problem(Values& values, DType dtype, const Shape& shape, d
   const Tolerance near{.c = 4, .k = 4, .floor = 1};
   p.operands = {in("logits", type, stepped_logits(values, shape, spread)),
                 in("labels", DType::i32, values.integers({shape[0]}, 0, shape[1])),
-                out("loss", type, {shape[0]}, {.c = 4, .k = 4, .floor = 4 * spread}), out("lse", type, {shape[0]}, near),
-                out("argmax", DType::i32, {shape[0]}, {})};
+                out("loss", type, {shape[0]}, {.c = 4, .k = 4, .floor = 4 * spread}),
+                out("lse", type, {shape[0]}, near), out("argmax", DType::i32, {shape[0]}, {})};
   p.call = [](Context& c, const KernelTable& t, Views v, GradMode) {
     t.loss.cross_entropy(c, {v[0], v[1], v[2], v[3], v[4]});
   };
@@ -97,8 +97,7 @@ Problem patch_sentence_problem(Values& values, DType dtype, const PatchSentence&
                 out("lse_student", type, {e.rows}, near),
                 out("lse_teacher", type, {e.rows}, near)};
   p.call = [](Context& c, const KernelTable& t, Views v, GradMode) {
-    t.loss.patch_sentence(
-        c, {v[0], v[1], v[2], v[3], kTemperatures.student, kTemperatures.teacher, v[4], v[5], v[6]});
+    t.loss.patch_sentence(c, {v[0], v[1], v[2], v[3], kTemperatures.student, kTemperatures.teacher, v[4], v[5], v[6]});
   };
   p.op = [](Tensors t, GradMode) -> std::vector<Tensor> {
     const PatchSentenceResult r = patch_sentence(t[0], t[1], t[2], t[3], kTemperatures);
@@ -119,16 +118,16 @@ Problem patch_sentence_grad_problem(Values& values, DType dtype, const PatchSent
   };
   Problem p;
   p.name = fmt::format("gradient of{}{}, {}", student ? " student" : "", sentences ? " sentences" : "", forward.name);
-  p.operands = {forward.operands[0],
-                forward.operands[1],
-                forward.operands[2],
-                forward.operands[3],
-                in("lse_student", type, saved[5]),
-                in("lse_teacher", type, saved[6]),
-                in("dloss", type, values.normal({}, 0.1, 1)),
-                student ? sum_out("dstudent", type, {e.rows, e.width}, sum_of(e.width)) : absent("dstudent"),
-                sentences ? sum_out("dsentences", type, {e.sentences, e.width}, sum_of(e.width + e.rows))
-                          : absent("dsentences")};
+  p.operands = {
+      forward.operands[0],
+      forward.operands[1],
+      forward.operands[2],
+      forward.operands[3],
+      in("lse_student", type, saved[5]),
+      in("lse_teacher", type, saved[6]),
+      in("dloss", type, values.normal({}, 0.1, 1)),
+      student ? sum_out("dstudent", type, {e.rows, e.width}, sum_of(e.width)) : absent("dstudent"),
+      sentences ? sum_out("dsentences", type, {e.sentences, e.width}, sum_of(e.width + e.rows)) : absent("dsentences")};
   p.call = [](Context& c, const KernelTable& t, Views v, GradMode mode) {
     t.loss.patch_sentence_grad(c, {v[0], v[1], v[2], v[3], v[4], v[5], v[6], kTemperatures.student,
                                    kTemperatures.teacher, v[7], v[8], mode, mode});
@@ -145,8 +144,8 @@ Problem patch_sentence_grad_problem(Values& values, DType dtype, const PatchSent
 std::vector<Problem> patch_sentence_problems(DType dtype) {
   Values values("patch_sentence");
   std::vector<Problem> problems;
-  for (const PatchSentence& e : {PatchSentence{0, 3, 4}, {1, 1, 1}, {5, 7, 16}, {37, 33, 65}, {290, 70, 48},
-                                 {65, 259, 130}, {20, 1100, 32}}) {
+  for (const PatchSentence& e :
+       {PatchSentence{0, 3, 4}, {1, 1, 1}, {5, 7, 16}, {37, 33, 65}, {290, 70, 48}, {65, 259, 130}, {20, 1100, 32}}) {
     problems.push_back(patch_sentence_problem(values, dtype, e));
     problems.push_back(patch_sentence_grad_problem(values, dtype, e, true, true));
     problems.push_back(patch_sentence_grad_problem(values, dtype, e, true, false));
@@ -170,18 +169,18 @@ OpCase cross_entropy_case() {
                   .dtypes = {DType::f32}}};
   const auto call = [](const Tensor& logits, const Tensor& l) { return [=] { (void)cross_entropy(logits, l); }; };
   const Tensor logits = Tensor::zeros({4, 6});
-  c.refusals = {{"a label beyond the classes", ErrorKind::shape, call(Tensor::zeros({4, 5}), labels)},
-                {"a negative label", ErrorKind::shape,
-                 call(Tensor::zeros({1, 5}), Tensor::from(std::vector<int32_t>{-1}, {1}))},
-                {"labels of other rows", ErrorKind::shape, call(Tensor::zeros({3, 6}), labels)},
-                {"rank", ErrorKind::shape, call(Tensor::zeros({4}), labels)},
-                {"strided", ErrorKind::shape, call(Tensor::zeros({6, 4}).transpose(0, 1), labels)},
-                {"bf16", ErrorKind::dtype, call(Tensor::zeros({4, 6}, DType::bf16), labels)},
-                {"labels in i64", ErrorKind::dtype, call(logits, Tensor::zeros({4}, DType::i64))},
-                {"dlogits", ErrorKind::shape, [=] {
-                   cross_entropy_grad(logits, labels, Tensor::zeros({4}), Tensor::zeros({}), 1,
-                                      {Tensor::zeros({4, 5}), GradMode::overwrite});
-                 }}};
+  c.refusals = {
+      {"a label beyond the classes", ErrorKind::shape, call(Tensor::zeros({4, 5}), labels)},
+      {"a negative label", ErrorKind::shape, call(Tensor::zeros({1, 5}), Tensor::from(std::vector<int32_t>{-1}, {1}))},
+      {"labels of other rows", ErrorKind::shape, call(Tensor::zeros({3, 6}), labels)},
+      {"rank", ErrorKind::shape, call(Tensor::zeros({4}), labels)},
+      {"strided", ErrorKind::shape, call(Tensor::zeros({6, 4}).transpose(0, 1), labels)},
+      {"bf16", ErrorKind::dtype, call(Tensor::zeros({4, 6}, DType::bf16), labels)},
+      {"labels in i64", ErrorKind::dtype, call(logits, Tensor::zeros({4}, DType::i64))},
+      {"dlogits", ErrorKind::shape, [=] {
+         cross_entropy_grad(logits, labels, Tensor::zeros({4}), Tensor::zeros({}), 1,
+                            {Tensor::zeros({4, 5}), GradMode::overwrite});
+       }}};
   return c;
 }
 
@@ -194,15 +193,26 @@ OpCase patch_sentence_case() {
   c.name = "patch_sentence";
   c.slots = {"loss.patch_sentence", "loss.patch_sentence_grad"};
   c.problems = patch_sentence_problems;
-  c.gradients = {{.name = "student and sentences",
+  const auto loss = [=](const autograd::Var& student, const autograd::Var& sentences, DType t, Temperatures at) {
+    return autograd::patch_sentence(student, as(teacher, t), sentences, as(weight, wide(t)), at);
+  };
+  const Tensor fixed = values.unit_rows({3, 4});
+  c.gradients = {{.name = "student",
+                  .inputs = {{values.unit_rows({5, 4})}},
+                  .forward = [=](const auto& v, DType t) { return loss(v[0], as(fixed, t), t, kTemperatures); },
+                  .c = 64,
+                  .k = 5,
+                  .dtypes = {DType::f32}},
+                 // Nothing flows to the teacher, which depends on the sentences too; one so warm that it tells no
+                 // sentence from another leaves the student's part alone.
+                 {.name = "student and sentences",
                   .inputs = {{values.unit_rows({5, 4})}, {values.unit_rows({3, 4})}},
                   .forward =
                       [=](const auto& v, DType t) {
-                        return autograd::patch_sentence(v[0], as(teacher, t), v[1], as(weight, wide(t)), kTemperatures);
+                        return loss(v[0], v[1], t, {0.1, 1e12});
                       },
                   .c = 64,
                   .k = 5,
-                  // The teacher's own rounding to bf16 is part of the f32 comparison only.
                   .dtypes = {DType::f32}}};
   c.benchmarks = [](DType dtype) {
     Values v("patch_sentence benchmark");
@@ -215,17 +225,18 @@ OpCase patch_sentence_case() {
   const Tensor s = Tensor::zeros({5, 4});
   const Tensor n = Tensor::zeros({3, 4});
   const Tensor w = Tensor::zeros({5});
-  c.refusals = {{"teacher", ErrorKind::shape, call(s, Tensor::zeros({4, 4}), n, w, kTemperatures)},
-                {"width of sentences", ErrorKind::shape, call(s, s, Tensor::zeros({3, 5}), w, kTemperatures)},
-                {"weight", ErrorKind::shape, call(s, s, n, Tensor::zeros({4}), kTemperatures)},
-                {"no sentence", ErrorKind::shape, call(s, s, Tensor::zeros({0, 4}), w, kTemperatures)},
-                {"a temperature of 0", ErrorKind::shape, call(s, s, n, w, {0, 0.1})},
-                {"type of sentences", ErrorKind::dtype, call(s, s, Tensor::zeros({3, 4}, DType::bf16), w, kTemperatures)},
-                {"weight in bf16", ErrorKind::dtype, call(s, s, n, Tensor::zeros({5}, DType::bf16), kTemperatures)},
-                {"dstudent", ErrorKind::shape, [=] {
-                   patch_sentence_grad(s, s, n, w, {w, w, w}, Tensor::zeros({}), kTemperatures,
-                                       {Tensor::zeros({5, 5}), GradMode::overwrite}, {});
-                 }}};
+  c.refusals = {
+      {"teacher", ErrorKind::shape, call(s, Tensor::zeros({4, 4}), n, w, kTemperatures)},
+      {"width of sentences", ErrorKind::shape, call(s, s, Tensor::zeros({3, 5}), w, kTemperatures)},
+      {"weight", ErrorKind::shape, call(s, s, n, Tensor::zeros({4}), kTemperatures)},
+      {"no sentence", ErrorKind::shape, call(s, s, Tensor::zeros({0, 4}), w, kTemperatures)},
+      {"a temperature of 0", ErrorKind::shape, call(s, s, n, w, {0, 0.1})},
+      {"type of sentences", ErrorKind::dtype, call(s, s, Tensor::zeros({3, 4}, DType::bf16), w, kTemperatures)},
+      {"weight in bf16", ErrorKind::dtype, call(s, s, n, Tensor::zeros({5}, DType::bf16), kTemperatures)},
+      {"dstudent", ErrorKind::shape, [=] {
+         patch_sentence_grad(s, s, n, w, {w, w, w}, Tensor::zeros({}), kTemperatures,
+                             {Tensor::zeros({5, 5}), GradMode::overwrite}, {});
+       }}};
   return c;
 }
 

@@ -47,8 +47,15 @@ std::vector<Problem> product_problems(DType dtype) {
   std::vector<Problem> problems;
   const Layout t2 = permuted({1, 0});
   const Layout t3 = permuted({0, 2, 1});
-  for (const Product& e : {Product{0, 0, 3, 4}, {0, 3, 0, 4}, {0, 3, 4, 0}, {0, 1, 1, 1}, {0, 13, 37, 5}, {0, 14, 32, 64},
-                           {0, 67, 130, 101}, {0, 17, 34, 1100}, {0, 300, 20, 48}}) {
+  for (const Product& e : {Product{0, 0, 3, 4},
+                           {0, 3, 0, 4},
+                           {0, 3, 4, 0},
+                           {0, 1, 1, 1},
+                           {0, 13, 37, 5},
+                           {0, 14, 32, 64},
+                           {0, 67, 130, 101},
+                           {0, 17, 34, 1100},
+                           {0, 300, 20, 48}}) {
     problems.push_back(product_problem(values, dtype, e, 1, {}, {}, {}));
     problems.push_back(product_problem(values, dtype, e, -0.5, {}, t2, {}));
     problems.push_back(product_problem(values, dtype, e, 1, t2, {}, {}));
@@ -84,7 +91,10 @@ std::vector<OpCase> matmul_cases() {
   c.gradients = {
       {.name = "a b", .inputs = {{values.normal({4, 5})}, {values.normal({5, 3})}}, .forward = plain, .k = 5},
       {.name = "a bT", .inputs = {{values.normal({4, 5})}, {values.normal({3, 5})}}, .forward = transposed, .k = 5},
-      {.name = "batched a b", .inputs = {{values.normal({2, 3, 4})}, {values.normal({2, 4, 5})}}, .forward = plain, .k = 5},
+      {.name = "batched a b",
+       .inputs = {{values.normal({2, 3, 4})}, {values.normal({2, 4, 5})}},
+       .forward = plain,
+       .k = 5},
       {.name = "batched a bT",
        .inputs = {{values.normal({2, 3, 4})}, {values.normal({2, 5, 4})}},
        .forward = transposed,

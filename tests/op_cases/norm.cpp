@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <cmath>
+
 #include "autograd/ops/norm.h"
 #include "tests/op_cases/cases.h"
 
@@ -25,11 +27,13 @@ Problem layer_norm_problem(Values& values, DType dtype, const NormPick& pick) {
   p.name = fmt::format("{} mean {}", to_string(pick.shape), pick.mean);
   // The mean carries the rounding of the row's largest numbers into every element.
   const double spread = 1 + std::abs(pick.mean);
-  p.operands = {in("x", type, values.normal(pick.shape, 1.3, pick.mean)), in("gamma", type, values.normal({width}, 0.5, 1)),
+  const double k = static_cast<double>(width) + 4;
+  p.operands = {in("x", type, values.normal(pick.shape, 1.3, pick.mean)),
+                in("gamma", type, values.normal({width}, 0.5, 1)),
                 in("beta", type, values.normal({width})),
-                out("y", dtype, pick.shape, {.c = 4, .k = 4, .floor = spread}),
-                out("mean", type, {rows}, {.c = 2, .k = 4, .floor = spread}),
-                out("rstd", type, {rows}, {.c = 4, .k = 4, .elementwise = true})};
+                out("y", dtype, pick.shape, {.c = 2, .k = k, .floor = spread}),
+                out("mean", type, {rows}, {.c = 1, .k = k, .floor = spread}),
+                out("rstd", type, {rows}, {.c = 2, .k = k, .elementwise = true})};
   if (width == 1) p.operands[5].tolerance.floor = 1;
   p.call = [](Context& c, const KernelTable& t, Views v, GradMode) {
     t.norm.layer_norm(c, {v[0], v[1], v[2], kEps, v[3], v[4], v[5]});
@@ -46,6 +50,7 @@ Problem layer_norm_problem(Values& values, DType dtype, const NormPick& pick) {
 Problem layer_norm_grad_problem(Values& values, DType dtype, const NormPick& pick) {
   const DType type = wide(dtype);
   const auto rows = static_cast<double>(pick.shape[0]);
+  const double k = static_cast<double>(pick.shape[1]) + 4;
   const Problem forward = layer_norm_problem(values, dtype, pick);
   const auto saved = reference_results(forward);
   const Tolerance column{.c = 3, .k = std::max(rows, 1.0), .floor = 1};
@@ -57,7 +62,7 @@ Problem layer_norm_grad_problem(Values& values, DType dtype, const NormPick& pic
                 in("mean", type, saved[4]),
                 in("rstd", type, saved[5]),
                 in("dy", dtype, values.normal(pick.shape)),
-                pick.dx ? sum_out("dx", type, pick.shape, {.c = 4, .k = 4, .floor = 1}) : absent("dx"),
+                pick.dx ? sum_out("dx", type, pick.shape, {.c = 2, .k = k, .floor = 1}) : absent("dx"),
                 pick.dgamma ? sum_out("dgamma", type, {pick.shape[1]}, column) : absent("dgamma"),
                 pick.dbeta ? sum_out("dbeta", type, {pick.shape[1]}, column) : absent("dbeta")};
   p.call = [](Context& c, const KernelTable& t, Views v, GradMode mode) {
@@ -88,10 +93,11 @@ std::vector<Problem> layer_norm_problems(DType dtype) {
 }
 
 Problem l2_problem(Values& values, DType dtype, const Shape& shape, double scale) {
+  const double k = static_cast<double>(shape[1]) + 4;
   Problem p;
   p.name = fmt::format("{} scale {}", to_string(shape), scale);
-  p.operands = {in("x", dtype, values.normal(shape, scale)), out("y", dtype, shape, {.c = 4, .k = 4, .floor = 1e-3}),
-                out("norm", dtype, {shape[0]}, {.c = 4, .k = 4, .elementwise = true})};
+  p.operands = {in("x", dtype, values.normal(shape, scale)), out("y", dtype, shape, {.c = 1, .k = k, .floor = 1e-3}),
+                out("norm", dtype, {shape[0]}, {.c = 1, .k = k, .elementwise = true})};
   p.call = [](Context& c, const KernelTable& t, Views v, GradMode) { t.norm.l2_normalize(c, {v[0], v[1], v[2]}); };
   p.op = [](Tensors t, GradMode) -> std::vector<Tensor> {
     const L2NormalizeResult r = l2_normalize(t[0]);
@@ -104,10 +110,11 @@ Problem l2_problem(Values& values, DType dtype, const Shape& shape, double scale
 Problem l2_grad_problem(Values& values, DType dtype, const Shape& shape, double scale) {
   const Problem forward = l2_problem(values, dtype, shape, scale);
   const auto saved = reference_results(forward);
+  const double k = static_cast<double>(shape[1]) + 4;
   Problem p;
   p.name = fmt::format("gradient {} scale {}", to_string(shape), scale);
   p.operands = {in("y", dtype, saved[1]), in("norm", dtype, saved[2]), in("dy", dtype, values.normal(shape)),
-                sum_out("dx", dtype, shape, {.c = 6, .k = 4, .floor = 1e-3})};
+                sum_out("dx", dtype, shape, {.c = 2, .k = k, .floor = 1e-3})};
   p.call = [](Context& c, const KernelTable& t, Views v, GradMode mode) {
     t.norm.l2_normalize_grad(c, {v[0], v[1], v[2], v[3], mode});
   };
@@ -181,14 +188,19 @@ OpCase l2_case() {
                   .forward = [](const auto& v, DType) { return autograd::l2_normalize(v[0]); },
                   .k = 6,
                   .dtypes = {DType::f32}}};
-  c.refusals = {
-      {"bf16", ErrorKind::dtype, [] { (void)l2_normalize(Tensor::zeros({2, 3}, DType::bf16)); }},
-      {"rank 1", ErrorKind::shape, [] { (void)l2_normalize(Tensor::zeros({3})); }},
-      {"strided", ErrorKind::shape, [] { (void)l2_normalize(Tensor::zeros({3, 2}).transpose(0, 1)); }},
-      {"dy of another shape", ErrorKind::shape, [] {
-         l2_normalize_grad(Tensor::zeros({2, 3}), Tensor::zeros({2}), Tensor::zeros({3, 2}),
-                           {Tensor::zeros({2, 3}), GradMode::overwrite});
-       }}};
+  c.refusals = {{"bf16", ErrorKind::dtype,
+                 [] {
+                   (void)l2_normalize(Tensor::zeros({2, 3}, DType::bf16));
+                 }},
+                {"rank 1", ErrorKind::shape, [] { (void)l2_normalize(Tensor::zeros({3})); }},
+                {"strided", ErrorKind::shape,
+                 [] {
+                   (void)l2_normalize(Tensor::zeros({3, 2}).transpose(0, 1));
+                 }},
+                {"dy of another shape", ErrorKind::shape, [] {
+                   l2_normalize_grad(Tensor::zeros({2, 3}), Tensor::zeros({2}), Tensor::zeros({3, 2}),
+                                     {Tensor::zeros({2, 3}), GradMode::overwrite});
+                 }}};
   return c;
 }
 

@@ -13,9 +13,7 @@ Problem patchify_problem(Values& values, DType dtype, const Shape& images, int64
   p.name = fmt::format("{} in patches of {}", to_string(images), patch);
   p.operands = {in("images", wide(dtype), values.normal(images)),
                 out("patches", dtype, {count, images[1] * patch * patch}, {})};
-  p.call = [patch](Context& c, const KernelTable& t, Views v, GradMode) {
-    t.patches.patchify(c, {v[0], patch, v[1]});
-  };
+  p.call = [patch](Context& c, const KernelTable& t, Views v, GradMode) { t.patches.patchify(c, {v[0], patch, v[1]}); };
   p.op = [=](Tensors t, GradMode) -> std::vector<Tensor> { return {patchify(t[0], patch, dtype)}; };
   return p;
 }
@@ -23,9 +21,15 @@ Problem patchify_problem(Values& values, DType dtype, const Shape& images, int64
 std::vector<Problem> patchify_problems(DType dtype) {
   Values values("patchify");
   std::vector<Problem> problems;
-  for (const auto& [images, patch] :
-       {std::pair<Shape, int64_t>{{0, 3, 4, 4}, 2}, {{1, 1, 1, 1}, 1}, {{2, 3, 4, 6}, 2}, {{2, 3, 9, 15}, 3},
-        {{1, 2, 35, 21}, 7}, {{2, 3, 32, 48}, 16}, {{1, 3, 5, 7}, 1}, {{3, 1, 37, 37}, 37}, {{2, 3, 0, 8}, 4}}) {
+  for (const auto& [images, patch] : {std::pair<Shape, int64_t>{{0, 3, 4, 4}, 2},
+                                      {{1, 1, 1, 1}, 1},
+                                      {{2, 3, 4, 6}, 2},
+                                      {{2, 3, 9, 15}, 3},
+                                      {{1, 2, 35, 21}, 7},
+                                      {{2, 3, 32, 48}, 16},
+                                      {{1, 3, 5, 7}, 1},
+                                      {{3, 1, 37, 37}, 37},
+                                      {{2, 3, 0, 8}, 4}}) {
     problems.push_back(patchify_problem(values, dtype, images, patch));
   }
   return problems;
@@ -42,14 +46,29 @@ std::vector<OpCase> patches_cases() {
     Values v("patchify benchmark");
     return std::vector{patchify_problem(v, dtype, {8, 3, 224, 224}, 16)};
   };
-  c.refusals = {
-      {"height", ErrorKind::shape, [] { (void)patchify(Tensor::zeros({1, 3, 5, 4}), 4, DType::f32); }},
-      {"rank", ErrorKind::shape, [] { (void)patchify(Tensor::zeros({3, 4, 4}), 4, DType::f32); }},
-      {"a patch of 0", ErrorKind::shape, [] { (void)patchify(Tensor::zeros({1, 3, 4, 4}), 0, DType::f32); }},
-      {"channels last", ErrorKind::shape,
-       [] { (void)patchify(Tensor::zeros({1, 4, 4, 3}).permute({0, 3, 1, 2}), 4, DType::f32); }},
-      {"bytes", ErrorKind::dtype, [] { (void)patchify(Tensor::zeros({1, 3, 4, 4}, DType::u8), 4, DType::f32); }},
-      {"f64 patches of f32", ErrorKind::dtype, [] { (void)patchify(Tensor::zeros({1, 3, 4, 4}), 4, DType::f64); }}};
+  c.refusals = {{"height", ErrorKind::shape,
+                 [] {
+                   (void)patchify(Tensor::zeros({1, 3, 5, 4}), 4, DType::f32);
+                 }},
+                {"rank", ErrorKind::shape,
+                 [] {
+                   (void)patchify(Tensor::zeros({3, 4, 4}), 4, DType::f32);
+                 }},
+                {"a patch of 0", ErrorKind::shape,
+                 [] {
+                   (void)patchify(Tensor::zeros({1, 3, 4, 4}), 0, DType::f32);
+                 }},
+                {"channels last", ErrorKind::shape,
+                 [] {
+                   (void)patchify(Tensor::zeros({1, 4, 4, 3}).permute({0, 3, 1, 2}), 4, DType::f32);
+                 }},
+                {"bytes", ErrorKind::dtype,
+                 [] {
+                   (void)patchify(Tensor::zeros({1, 3, 4, 4}, DType::u8), 4, DType::f32);
+                 }},
+                {"f64 patches of f32", ErrorKind::dtype, [] {
+                   (void)patchify(Tensor::zeros({1, 3, 4, 4}), 4, DType::f64);
+                 }}};
   return {c};
 }
 

@@ -16,8 +16,7 @@ Tolerance sum_of(double k) { return {.c = 2, .k = std::max(k, 1.0), .floor = std
 Problem sum_problem(Values& values, DType dtype, const Shape& shape, bool weighted) {
   Problem p;
   p.name = fmt::format("{}{}", to_string(shape), weighted ? " weighted" : "");
-  p.operands = {in("x", dtype, values.normal(shape)),
-                weighted ? in("w", dtype, values.normal(shape)) : absent("w"),
+  p.operands = {in("x", dtype, values.normal(shape)), weighted ? in("w", dtype, values.normal(shape)) : absent("w"),
                 sum_out("y", wide(dtype), {}, sum_of(static_cast<double>(shape.numel())))};
   p.call = [](Context& c, const KernelTable& t, Views v, GradMode mode) {
     t.reduce.sum(c, {v[0], v[1], v[2], 0.5, mode});
@@ -68,7 +67,8 @@ std::vector<Problem> sum_rows_problems(DType dtype) {
   return problems;
 }
 
-const std::vector<std::vector<int64_t>> kLengths{{}, {0}, {1}, {3, 0, 5, 1}, {300, 7, 0, 257}, std::vector<int64_t>(9, 50)};
+const std::vector<std::vector<int64_t>> kLengths{
+    {}, {0}, {1}, {3, 0, 5, 1}, {300, 7, 0, 257}, std::vector<int64_t>(9, 50)};
 
 std::string lengths_name(const std::vector<int64_t>& lengths, int64_t skip, int64_t width) {
   return fmt::format("{} segments, {} rows, skip {}, width {}", lengths.size(), SegmentTable(lengths).rows(), skip,
@@ -134,13 +134,17 @@ OpCase sum_case() {
                   .forward = [](const auto& v, DType) { return autograd::sum(v[0], 0.25); },
                   .k = 15}};
   c.refusals = {
-      {"not contiguous", ErrorKind::shape, [] { (void)sum(Tensor::zeros({3, 2}).transpose(0, 1)); }},
+      {"not contiguous", ErrorKind::shape,
+       [] {
+         (void)sum(Tensor::zeros({3, 2}).transpose(0, 1));
+       }},
       {"weights of another shape", ErrorKind::shape, [] { (void)dot(Tensor::zeros({3}), Tensor::zeros({2})); }},
       {"weights of another type", ErrorKind::dtype,
        [] { (void)dot(Tensor::zeros({3}), Tensor::zeros({3}, DType::bf16)); }},
       {"integers", ErrorKind::dtype, [] { (void)sum(Tensor::zeros({3}, DType::i32)); }},
-      {"a result that is no scalar", ErrorKind::shape,
-       [] { sum_into(Tensor::zeros({3}), {}, 1, {Tensor::zeros({2}), GradMode::overwrite}); }}};
+      {"a result that is no scalar", ErrorKind::shape, [] {
+         sum_into(Tensor::zeros({3}), {}, 1, {Tensor::zeros({2}), GradMode::overwrite});
+       }}};
   return c;
 }
 
@@ -153,13 +157,21 @@ OpCase sum_rows_case() {
     Values v("sum_rows benchmark");
     return std::vector{sum_rows_problem(v, dtype, {1576, 3072}, {})};
   };
-  c.refusals = {
-      {"rank 3", ErrorKind::shape, [] { (void)sum_rows(Tensor::zeros({2, 3, 4})); }},
-      {"strided columns", ErrorKind::shape, [] { (void)sum_rows(Tensor::zeros({2, 3}).transpose(0, 1)); }},
-      {"a short result", ErrorKind::shape,
-       [] { sum_rows_into(Tensor::zeros({2, 3}), {Tensor::zeros({2}), GradMode::overwrite}); }},
-      {"a bf16 result", ErrorKind::dtype,
-       [] { sum_rows_into(Tensor::zeros({2, 3}), {Tensor::zeros({3}, DType::bf16), GradMode::overwrite}); }}};
+  c.refusals = {{"rank 3", ErrorKind::shape,
+                 [] {
+                   (void)sum_rows(Tensor::zeros({2, 3, 4}));
+                 }},
+                {"strided columns", ErrorKind::shape,
+                 [] {
+                   (void)sum_rows(Tensor::zeros({2, 3}).transpose(0, 1));
+                 }},
+                {"a short result", ErrorKind::shape,
+                 [] {
+                   sum_rows_into(Tensor::zeros({2, 3}), {Tensor::zeros({2}), GradMode::overwrite});
+                 }},
+                {"a bf16 result", ErrorKind::dtype, [] {
+                   sum_rows_into(Tensor::zeros({2, 3}), {Tensor::zeros({3}, DType::bf16), GradMode::overwrite});
+                 }}};
   return c;
 }
 
@@ -176,17 +188,23 @@ OpCase segment_mean_case() {
     }
     return problems;
   };
-  c.gradients = {{.name = "ragged",
-                  .inputs = {{values.normal({9, 4})}},
-                  .forward =
-                      [](const auto& v, DType) {
-                        return autograd::segment_mean(v[0], SegmentTable(std::vector<int64_t>{3, 0, 5, 1}), 1);
-                      }}};
+  c.gradients = {{.name = "ragged", .inputs = {{values.normal({9, 4})}}, .forward = [](const auto& v, DType) {
+                    return autograd::segment_mean(v[0], SegmentTable(std::vector<int64_t>{3, 0, 5, 1}), 1);
+                  }}};
   const auto table = SegmentTable::uniform(2, 3);
   c.refusals = {
-      {"rows not covered", ErrorKind::shape, [=] { (void)segment_mean(Tensor::zeros({5, 2}), table); }},
-      {"not contiguous", ErrorKind::shape, [=] { (void)segment_mean(Tensor::zeros({2, 6}).transpose(0, 1), table); }},
-      {"integers", ErrorKind::dtype, [=] { (void)segment_mean(Tensor::zeros({6, 2}, DType::i32), table); }},
+      {"rows not covered", ErrorKind::shape,
+       [=] {
+         (void)segment_mean(Tensor::zeros({5, 2}), table);
+       }},
+      {"not contiguous", ErrorKind::shape,
+       [=] {
+         (void)segment_mean(Tensor::zeros({2, 6}).transpose(0, 1), table);
+       }},
+      {"integers", ErrorKind::dtype,
+       [=] {
+         (void)segment_mean(Tensor::zeros({6, 2}, DType::i32), table);
+       }},
       {"gradient of another type", ErrorKind::dtype, [=] {
          segment_mean_grad(Tensor::zeros({2, 2}, DType::bf16), table, 0, {Tensor::zeros({6, 2}), GradMode::overwrite});
        }}};

@@ -109,24 +109,23 @@ OpCase gather_case() {
   c.name = "gather_rows";
   c.slots = {"rows.gather"};
   c.problems = gather_problems;
-  c.gradients = {
-      {.name = "repeated rows, fill and table",
-       .inputs = {{values.normal({4, 3})}, {values.normal({1, 3})}, {values.normal({4, 3})}},
-       .forward =
-           [=](const auto& v, DType t) {
-             return autograd::gather_rows(v[0], RowIndex(rows, 4),
-                                          {.fill = v[1], .table = v[2], .table_index = RowIndex(table_rows, 4),
-                                           .out_dtype = t});
-           },
-       .k = 4},
-      {.name = "all rows and a table, to the other type",
-       .inputs = {{values.normal({7, 3})}, {values.normal({4, 3})}},
-       .forward =
-           [=](const auto& v, DType t) {
-             return autograd::gather_rows(v[0], {}, {.table = v[1], .table_index = RowIndex(table_rows, 4),
-                                                     .out_dtype = t});
-           },
-       .k = 4}};
+  c.gradients = {{.name = "repeated rows, fill and table",
+                  .inputs = {{values.normal({4, 3})}, {values.normal({1, 3})}, {values.normal({4, 3})}},
+                  .forward =
+                      [=](const auto& v, DType t) {
+                        return autograd::gather_rows(
+                            v[0], RowIndex(rows, 4),
+                            {.fill = v[1], .table = v[2], .table_index = RowIndex(table_rows, 4), .out_dtype = t});
+                      },
+                  .k = 4},
+                 {.name = "all rows and a table, to the other type",
+                  .inputs = {{values.normal({7, 3})}, {values.normal({4, 3})}},
+                  .forward =
+                      [=](const auto& v, DType t) {
+                        return autograd::gather_rows(
+                            v[0], {}, {.table = v[1], .table_index = RowIndex(table_rows, 4), .out_dtype = t});
+                      },
+                  .k = 4}};
   const Tensor x = Tensor::zeros({4, 3});
   const RowIndex index(rows, 4);
   const auto call = [](const Tensor& source, const RowIndex& i, const GatherOptions& o) {

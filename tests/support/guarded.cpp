@@ -44,12 +44,18 @@ double load(const View& view, int64_t offset) {
     return value;
   };
   switch (view.dtype) {
-    case DType::f32: return static_cast<double>(as(float{}));
-    case DType::bf16: return static_cast<double>(static_cast<float>(as(bfloat16{})));
-    case DType::f64: return as(double{});
-    case DType::i32: return static_cast<double>(as(int32_t{}));
-    case DType::i64: return static_cast<double>(as(int64_t{}));
-    case DType::u8: return static_cast<double>(as(uint8_t{}));
+    case DType::f32:
+      return static_cast<double>(as(float{}));
+    case DType::bf16:
+      return static_cast<double>(static_cast<float>(as(bfloat16{})));
+    case DType::f64:
+      return as(double{});
+    case DType::i32:
+      return static_cast<double>(as(int32_t{}));
+    case DType::i64:
+      return static_cast<double>(as(int64_t{}));
+    case DType::u8:
+      return static_cast<double>(as(uint8_t{}));
   }
   return 0;
 }
@@ -58,12 +64,18 @@ void store(const View& view, int64_t offset, double value) {
   std::byte* p = element(view, offset);
   const auto put = [p](auto x) { std::memcpy(p, &x, sizeof x); };
   switch (view.dtype) {
-    case DType::f32: return put(static_cast<float>(value));
-    case DType::bf16: return put(bfloat16(static_cast<float>(rounded(value, DType::bf16))));
-    case DType::f64: return put(value);
-    case DType::i32: return put(static_cast<int32_t>(value));
-    case DType::i64: return put(static_cast<int64_t>(value));
-    case DType::u8: return put(static_cast<uint8_t>(value));
+    case DType::f32:
+      return put(static_cast<float>(value));
+    case DType::bf16:
+      return put(bfloat16(static_cast<float>(rounded(value, DType::bf16))));
+    case DType::f64:
+      return put(value);
+    case DType::i32:
+      return put(static_cast<int32_t>(value));
+    case DType::i64:
+      return put(static_cast<int64_t>(value));
+    case DType::u8:
+      return put(static_cast<uint8_t>(value));
   }
 }
 
@@ -78,10 +90,14 @@ double rounded(double value, DType dtype) {
 
 double unit_roundoff(DType dtype) {
   switch (dtype) {
-    case DType::f32: return 0x1p-24;
-    case DType::bf16: return 0x1p-8;
-    case DType::f64: return 0x1p-53;
-    default: return 0;
+    case DType::f32:
+      return 0x1p-24;
+    case DType::bf16:
+      return 0x1p-8;
+    case DType::f64:
+      return 0x1p-53;
+    default:
+      return 0;
   }
 }
 
@@ -115,8 +131,11 @@ void Guarded::poison() { std::ranges::fill(*block_, kGuard); }
 void Guarded::assign(const Tensor& values) {
   const View to = tensor_;
   const View from = values;
-  int64_t i = 0;
-  for_each_offset(to, [&](int64_t offset) { store(to, offset, load(from, i++)); });
+  std::vector<double> numbers;
+  numbers.reserve(static_cast<size_t>(from.numel()));
+  for_each_offset(from, [&](int64_t offset) { numbers.push_back(load(from, offset)); });
+  size_t i = 0;
+  for_each_offset(to, [&](int64_t offset) { store(to, offset, numbers[i++]); });
 }
 
 bool Guarded::guards_intact() const {

@@ -32,8 +32,8 @@ void store(const View& view, int64_t offset, double value);
 /// Half the distance from 1 to the next number: the relative error of one rounding. 0 for integers.
 [[nodiscard]] double unit_roundoff(DType dtype);
 
-/// An operand inside a larger block. Every byte that is none of its own holds 0xff, a NaN in each floating type: what is
-/// read there spoils a result, what is written there is noticed.
+/// An operand inside a larger block. Every byte that is none of its own holds 0xff, a NaN in each floating type: what
+/// is read there spoils a result, what is written there is noticed.
 class Guarded {
  public:
   Guarded(const Shape& shape, DType dtype, const Layout& layout);
@@ -41,7 +41,7 @@ class Guarded {
   [[nodiscard]] const Tensor& tensor() const { return tensor_; }
   /// Fills the elements with 0xff too.
   void poison();
-  /// Rounds row-major values of f64, or of integers, to the operand's type.
+  /// Takes the values of a tensor of the same shape and any layout, rounded to the operand's type.
   void assign(const Tensor& values);
   [[nodiscard]] bool guards_intact() const;
   /// The elements' bytes, row-major: equal bytes are equal bits.

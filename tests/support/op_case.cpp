@@ -78,7 +78,8 @@ Tensor Values::integers(const Shape& shape, int64_t low, int64_t high) {
   const uint64_t draw = draws_++;
   uint64_t i = 0;
   for (int32_t& x : t.data<int32_t>()) {
-    x = static_cast<int32_t>(low + static_cast<int64_t>(random_.below(static_cast<uint64_t>(high - low), 0, draw, i++)));
+    x = static_cast<int32_t>(low +
+                             static_cast<int64_t>(random_.below(static_cast<uint64_t>(high - low), 0, draw, i++)));
   }
   return t;
 }

@@ -16,9 +16,9 @@
 
 namespace tessera::test {
 
-/// An element may differ from the reference by c · u · √k · magnitude, u being the unit roundoff of the arithmetic, plus
-/// one rounding to the operand's type. magnitude is the largest |reference| of the operand, or with `elementwise` that of
-/// the element, and at least `floor`. c = 0: exact up to that rounding.
+/// An element may differ from the reference by c · u · √k · magnitude, u being the unit roundoff of the arithmetic,
+/// plus one rounding to the operand's type. magnitude is the largest |reference| of the operand, or with `elementwise`
+/// that of the element, and at least `floor`. c = 0: exact up to that rounding.
 struct Tolerance {
   double c = 0;
   double k = 1;  // terms of the sum behind one element
@@ -66,11 +66,11 @@ struct Problem {
   std::string name;
   std::vector<Operand> operands;
   std::function<void(Context&, const KernelTable&, Views, GradMode)> call;
-  /// The same through the public function of engine/ops: returns what it allocates, in the order of the outputs (an absent
-  /// tensor where it does not return one); memory passed in is written in place. Absent: checked elsewhere.
+  /// The same through the public function of engine/ops: returns what it allocates, in the order of the outputs (an
+  /// absent tensor where it does not return one); memory passed in is written in place. Absent: checked elsewhere.
   std::function<std::vector<Tensor>(Tensors, GradMode)> op;
   std::vector<BatchDim> batch;
-  int64_t batch_block = 1;         // rows that stay together in a permutation
+  int64_t batch_block = 1;  // rows that stay together in a permutation
   double flops = 0;
 };
 
@@ -141,8 +141,8 @@ class Values {
   return compute == DType::f64 ? DType::f64 : compute == DType::f32 ? DType::bf16 : DType::f32;
 }
 
-/// The results of the naive reference for a problem's outputs, in f64 and operand order, given inputs as they were rounded;
-/// inputs' places are absent. For problems that need what a forward saved.
+/// The results of the naive reference for a problem's outputs, in f64 and operand order, given inputs as they were
+/// rounded; inputs' places are absent. For problems that need what a forward saved.
 [[nodiscard]] std::vector<Tensor> reference_results(const Problem& problem);
 
 }  // namespace tessera::test

@@ -5,8 +5,9 @@
 
 namespace tessera::test {
 
-/// The naive reference of every slot: straight loops with f64 sums over views of any strides and types. An operand's type
-/// counts only where the contract says so (a bf16 product rounds its f32 weight); outputs may be f64 whatever the inputs.
+/// The naive reference of every slot: straight loops with f64 sums over views of any strides and types. An operand's
+/// type counts only where the contract says so (a bf16 product rounds its f32 weight); outputs may be f64 whatever the
+/// inputs.
 [[nodiscard]] const KernelTable& reference_kernels();
 
 namespace reference {

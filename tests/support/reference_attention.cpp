@@ -15,7 +15,13 @@ struct Inputs {
 
   template <class Args>
   explicit Inputs(const Args& a)
-      : q(a.q), k(a.k), v(a.v), bias(a.bias), segments_q(a.segments_q), segments_kv(a.segments_kv), causal(a.causal),
+      : q(a.q),
+        k(a.k),
+        v(a.v),
+        bias(a.bias),
+        segments_q(a.segments_q),
+        segments_kv(a.segments_kv),
+        causal(a.causal),
         scale(a.scale) {}
 
   /// The keys that query i of segment b sees: the first of the segment's, this many.

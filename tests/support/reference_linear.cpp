@@ -14,18 +14,24 @@ Array weight(const View& w, DType compute) {
 
 double activate(Act act, double x) {
   switch (act) {
-    case Act::none: return x;
-    case Act::gelu_erf: return gelu_erf(x);
-    case Act::quick_gelu: return quick_gelu(x);
+    case Act::none:
+      return x;
+    case Act::gelu_erf:
+      return gelu_erf(x);
+    case Act::quick_gelu:
+      return quick_gelu(x);
   }
   return 0;
 }
 
 double slope(Act act, double x) {
   switch (act) {
-    case Act::none: return 1;
-    case Act::gelu_erf: return gelu_erf_slope(x);
-    case Act::quick_gelu: return quick_gelu_slope(x);
+    case Act::none:
+      return 1;
+    case Act::gelu_erf:
+      return gelu_erf_slope(x);
+    case Act::quick_gelu:
+      return quick_gelu_slope(x);
   }
   return 0;
 }

@@ -21,20 +21,28 @@ void fill(Context&, const FillArgs& a) {
 
 double value(Unary op, double x) {
   switch (op) {
-    case Unary::exp: return std::exp(x);
-    case Unary::gelu_erf: return gelu_erf(x);
-    case Unary::quick_gelu: return quick_gelu(x);
-    case Unary::relu: return x < 0 ? 0 : x;
+    case Unary::exp:
+      return std::exp(x);
+    case Unary::gelu_erf:
+      return gelu_erf(x);
+    case Unary::quick_gelu:
+      return quick_gelu(x);
+    case Unary::relu:
+      return x < 0 ? 0 : x;
   }
   return 0;
 }
 
 double slope(Unary op, double x) {
   switch (op) {
-    case Unary::exp: return std::exp(x);
-    case Unary::gelu_erf: return gelu_erf_slope(x);
-    case Unary::quick_gelu: return quick_gelu_slope(x);
-    case Unary::relu: return x > 0 ? 1 : 0;
+    case Unary::exp:
+      return std::exp(x);
+    case Unary::gelu_erf:
+      return gelu_erf_slope(x);
+    case Unary::quick_gelu:
+      return quick_gelu_slope(x);
+    case Unary::relu:
+      return x > 0 ? 1 : 0;
   }
   return 0;
 }
@@ -74,9 +82,7 @@ void axpby(Context&, const AxpbyArgs& a) {
 }  // namespace
 
 double gelu_erf(double x) { return x * normal_cdf(x); }
-double gelu_erf_slope(double x) {
-  return normal_cdf(x) + x * std::exp(-0.5 * x * x) / std::sqrt(2 * std::numbers::pi);
-}
+double gelu_erf_slope(double x) { return normal_cdf(x) + x * std::exp(-0.5 * x * x) / std::sqrt(2 * std::numbers::pi); }
 double quick_gelu(double x) { return x * sigmoid(kQuick * x); }
 double quick_gelu_slope(double x) {
   const double s = sigmoid(kQuick * x);

@@ -3,9 +3,14 @@
 // c [m,n] (+)= a b^T where c itself keeps the partial sums: for long sums into a matrix of f32, as the gradient of a
 // weight is. Include inside the region of isa_begin.h, and engine/runtime/context.h before it.
 //
-// Blocks of k come one after the other. In each, b [n, steps] is packed by all threads, then tasks take blocks of rows
-// of c, pack their a, and add their tiles to c. b is packed once and c is read and written once for a block of k;
-// nothing is kept for all of k, which may be a hundred times the extents of c. Threads own tiles of c: no sum is split.
+// Blocks of k come one after the other, so that nothing is kept for all of k, which may be a hundred times the extents
+// of c; in each, c is read and written once. What is packed ahead has to be written to memory and read again, so it is
+// the smaller side; the larger is packed into the caches, just before its only use.
+//
+//   wide c   a is packed ahead; a task is a group of panels of b
+//   tall c   b is packed ahead; a task is a block of rows
+//
+// Tasks own their tiles of c: no sum is split.
 #include "engine/cpu/gemm/blocking.h"
 
 namespace tessera::cpu::TESSERA_ISA::gemm {
@@ -17,70 +22,110 @@ class AccumulatedProduct {
   using Sizes = Blocking<E>;
 
   AccumulatedProduct(int64_t m, int64_t n, int64_t k, const Operand<T>& a, const Operand<T>& b, E* c, int64_t c_stride)
-      : sizes_{.m = m, .n = n, .k = k}, a_(a), b_(b), c_(c), c_stride_(c_stride) {
-    // Few rows still make a few tasks; where that is not enough, columns are cut too and a is packed again.
-    sizes_.row_blocks = max_of(sizes_.row_blocks, min_of(sizes_.tiles, work() < kTaskWork ? 1 : 4));
-    sizes_.block_tiles = ceil_div(sizes_.tiles, max_of(1, sizes_.row_blocks));
-    column_tasks_ = sizes_.row_blocks >= 4 || work() < kTaskWork ? 1 : min_of(sizes_.panels, 4);
-  }
+      : wide_(n >= m && m * kLeastSteps * Sizes::kSize <= Sizes::kFewRowsBytes),
+        sizes_{.m = m, .n = n, .k = k, .max_steps = wide_ ? steps_that_fit(m) : Sizes::kMaxSteps},
+        a_(a),
+        b_(b),
+        c_(c),
+        c_stride_(c_stride) {}
 
   void run(Context& context, bool add) {
     if (sizes_.m == 0 || sizes_.n == 0) return;
-    const int64_t each = sizes_.a_elements() + Sizes::lines(Sizes::kTile);
-    const Scratch packed(context, bytes(sizes_.panels * sizes_.b_elements()));
+    const int64_t each = sizes_.a_elements() + sizes_.b_elements() + Sizes::lines(Sizes::kTile);
+    const Scratch packed(context, bytes(wide_ ? sizes_.tiles * sizes_.a_stride : sizes_.panels * sizes_.b_elements()));
     const Scratch scratch(context, bytes(each * context.threads().threads()));
     for (int64_t block = 0; block < sizes_.k_blocks; ++block) {
-      pack_right(context, block, packed.template as<E>());
-      context.parallel_for(sizes_.row_blocks * column_tasks_, 1, [&](int64_t begin, int64_t end, int thread) {
-        for (int64_t task = begin; task < end; ++task) {
-          compute(task, block, packed.template as<E>(), scratch.template as<E>() + thread * each, add || block > 0);
-        }
-      });
-    }
-  }
-
- private:
-  static constexpr int64_t kTaskWork = int64_t{1} << 23;
-  static size_t bytes(int64_t elements) { return static_cast<size_t>(elements) * sizeof(E); }
-  /// Multiply-adds of a block of k.
-  [[nodiscard]] int64_t work() const { return sizes_.m * sizes_.n * sizes_.steps; }
-
-  /// Packs a block of b: [panel][step][kColumns].
-  void pack_right(Context& context, int64_t k_block, E* out) const {
-    const int64_t grain = max_of(4, 2 * kGrain / max_of(1, sizes_.b_elements()));
-    context.parallel_for(sizes_.panels, grain, [&](int64_t begin, int64_t end, int) {
-      const int64_t first = begin * Sizes::kColumns;
-      const int64_t rows = min_of(end * Sizes::kColumns, sizes_.n) - first;
-      pack_panels<Sizes::kColumns>(b_, first, rows, sizes_.first_step(k_block), sizes_.steps_of(k_block),
-                                   out + begin * sizes_.b_elements(), sizes_.b_elements());
-    });
-  }
-
-  void compute(int64_t task, int64_t k_block, const E* b, E* workspace, bool add) const {
-    const int64_t first_tile = sizes_.first_tile(task / column_tasks_);
-    const int64_t last_tile = sizes_.first_tile(task / column_tasks_ + 1);
-    const int64_t first_panel = sizes_.panels * (task % column_tasks_) / column_tasks_;
-    const int64_t last_panel = sizes_.panels * (task % column_tasks_ + 1) / column_tasks_;
-    const int64_t steps = sizes_.steps_of(k_block);
-    const int64_t first = first_tile * Sizes::kRows;
-    const int64_t rows = min_of(last_tile * Sizes::kRows, sizes_.m) - first;
-    pack_panels<Sizes::kRows>(a_, first, rows, sizes_.first_step(k_block), steps, workspace, sizes_.a_stride);
-    E* edge = workspace + sizes_.a_elements();
-    for (int64_t panel = first_panel; panel < last_panel; ++panel) {
-      for (int64_t tile = first_tile; tile < last_tile; ++tile) {
-        compute_tile(tile, panel, steps, workspace + (tile - first_tile) * sizes_.a_stride,
-                     b + panel * sizes_.b_elements(), edge, add);
+      const auto buffers = [&](int thread) {
+        E* memory = scratch.template as<E>() + thread * each;
+        return Buffers{memory, memory + sizes_.a_elements(), memory + sizes_.a_elements() + sizes_.b_elements()};
+      };
+      if (wide_) {
+        wide_block(context, block, packed.template as<E>(), buffers, add || block > 0);
+      } else {
+        tall_block(context, block, packed.template as<E>(), buffers, add || block > 0);
       }
     }
   }
 
-  void compute_tile(int64_t tile, int64_t panel, int64_t steps, const E* a, const E* b, E* edge, bool add) const {
+ private:
+  struct Buffers {
+    E* a;
+    E* b;
+    E* edge;
+  };
+  /// Fewer steps than this would read and write c too often.
+  static constexpr int64_t kLeastSteps = 256;
+  static int64_t steps_that_fit(int64_t m) {
+    return min_of(Sizes::kMaxSteps, Sizes::kFewRowsBytes / max_of(1, m * Sizes::kSize));
+  }
+  static size_t bytes(int64_t elements) { return static_cast<size_t>(elements) * sizeof(E); }
+
+  template <class BuffersOf>
+  void wide_block(Context& context, int64_t k_block, E* a, const BuffersOf& buffers, bool add) const {
+    const int64_t grain = max_of(1, 2 * kGrain / max_of(1, sizes_.a_stride));
+    context.parallel_for(sizes_.tiles, grain, [&](int64_t begin, int64_t end, int) {
+      pack_left(begin, end, k_block, a + begin * sizes_.a_stride);
+    });
+    context.parallel_for(sizes_.panels, sizes_.panels_per_task(), [&](int64_t begin, int64_t end, int thread) {
+      const Buffers buffer = buffers(thread);
+      for (int64_t panel = begin; panel < end; ++panel) {
+        pack_right(panel, panel + 1, k_block, buffer.b);
+        compute(0, sizes_.tiles, panel, k_block, a, buffer.b, nullptr, buffer.edge, add);
+      }
+    });
+  }
+
+  template <class BuffersOf>
+  void tall_block(Context& context, int64_t k_block, E* b, const BuffersOf& buffers, bool add) const {
+    const int64_t grain = max_of(4, 2 * kGrain / max_of(1, sizes_.b_elements()));
+    context.parallel_for(sizes_.panels, grain, [&](int64_t begin, int64_t end, int) {
+      pack_right(begin, end, k_block, b + begin * sizes_.b_elements());
+    });
+    context.parallel_for(sizes_.row_blocks, 1, [&](int64_t begin, int64_t end, int thread) {
+      const Buffers buffer = buffers(thread);
+      for (int64_t block = begin; block < end; ++block) {
+        const int64_t first = sizes_.first_tile(block);
+        const int64_t last = sizes_.first_tile(block + 1);
+        pack_left(first, last, k_block, buffer.a);
+        for (int64_t panel = 0; panel < sizes_.panels; ++panel) {
+          const E* at = b + panel * sizes_.b_elements();
+          compute(first, last, panel, k_block, buffer.a, at, at + sizes_.b_elements(), buffer.edge, add);
+        }
+      }
+    });
+  }
+
+  void pack_left(int64_t begin, int64_t end, int64_t k_block, E* out) const {
+    const int64_t first = begin * Sizes::kRows;
+    const int64_t rows = min_of(end * Sizes::kRows, sizes_.m) - first;
+    pack_panels<Sizes::kRows>(a_, first, rows, sizes_.first_step(k_block), sizes_.steps_of(k_block), out,
+                              sizes_.a_stride);
+  }
+  void pack_right(int64_t begin, int64_t end, int64_t k_block, E* out) const {
+    const int64_t first = begin * Sizes::kColumns;
+    const int64_t rows = min_of(end * Sizes::kColumns, sizes_.n) - first;
+    pack_panels<Sizes::kColumns>(b_, first, rows, sizes_.first_step(k_block), sizes_.steps_of(k_block), out,
+                                 sizes_.b_elements());
+  }
+
+  /// Tiles [first, last) of a panel; a begins with tile `first`. `next` is the panel to ask for meanwhile, or null.
+  void compute(int64_t first, int64_t last, int64_t panel, int64_t k_block, const E* a, const E* b, const E* next,
+               E* edge, bool add) const {
+    const int64_t steps = sizes_.steps_of(k_block);
+    for (int64_t i = 0; i < last - first; ++i, a += sizes_.a_stride) {
+      const E* part = next == nullptr ? nullptr : Sizes::part_of_next(next, i, steps);
+      compute_tile(first + i, panel, steps, a, b, part, edge, add);
+    }
+  }
+
+  void compute_tile(int64_t tile, int64_t panel, int64_t steps, const E* a, const E* b, const E* next, E* edge,
+                    bool add) const {
     using V = typename VecOf<E>::Type;
     E* c = c_ + tile * Sizes::kRows * c_stride_ + panel * Sizes::kColumns;
     const int rows = sizes_.rows_at(tile);
     const int columns = sizes_.columns_at(panel);
     if (columns == Sizes::kColumns) {
-      return micro_tile(steps, a, b, rows, columns, c, c_stride_, add, {c, c_stride_ * Sizes::kSize});
+      return micro_tile(steps, a, b, rows, columns, c, c_stride_, add, {c, c_stride_ * Sizes::kSize, next});
     }
     micro_tile(steps, a, b, rows, columns, edge, Sizes::kColumns, false);
     for (int64_t r = 0; r < rows; ++r) {
@@ -90,11 +135,11 @@ class AccumulatedProduct {
     }
   }
 
+  bool wide_;
   Sizes sizes_;
   Operand<T> a_, b_;
   E* c_;
   int64_t c_stride_;
-  int64_t column_tasks_;
 };
 
 /// c [m,n], rows c_stride apart, = a b^T, added to c where `add` is set.

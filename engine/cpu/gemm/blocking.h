@@ -29,9 +29,10 @@ struct Blocking {
   static constexpr int64_t kMaxGroup = 48;
 
   int64_t m, n, k;
+  int64_t max_steps = kMaxSteps;
   int64_t tiles = ceil_div(m, kRows);
   int64_t panels = ceil_div(n, kColumns);
-  int64_t steps = steps_per_block(k);
+  int64_t steps = steps_per_block(k, max_steps);
   int64_t k_blocks = k == 0 ? 1 : ceil_div(k, steps);
   int64_t a_stride = panel_stride<kRows, E>(steps);  // from panel to panel of a block
   bool few_rows = tiles * kRows * steps * kSize <= kFewRowsBytes;
@@ -40,8 +41,8 @@ struct Blocking {
   int64_t group = k_blocks == 1 ? panels : min_of(panels, kMaxGroup);
 
   /// Equal blocks, rounded up to 16 steps.
-  static int64_t steps_per_block(int64_t k) {
-    const int64_t blocks = max_of(1, ceil_div(k, kMaxSteps));
+  static int64_t steps_per_block(int64_t k, int64_t max_steps) {
+    const int64_t blocks = max_of(1, ceil_div(k, max_steps));
     return min_of(k, ceil_div(ceil_div(k, blocks), 16) * 16);
   }
   /// Tiles of a block that fill kBlockBytes.
@@ -59,9 +60,21 @@ struct Blocking {
   [[nodiscard]] int rows_at(int64_t tile) const { return static_cast<int>(min_of(kRows, m - tile * kRows)); }
   [[nodiscard]] int columns_at(int64_t panel) const { return static_cast<int>(min_of(kColumns, n - panel * kColumns)); }
 
+  /// Which part of the next panel of b the tile of a sweep should ask for (see Prefetch): the tiles share it, a line
+  /// every four steps.
+  static const E* part_of_next(const E* next, int64_t tile, int64_t k_steps) {
+    const int64_t part = k_steps / 4 * (64 / kSize);
+    return (tile + 1) * part <= k_steps * kColumns ? next + tile * part : nullptr;
+  }
+
   // Elements of buffers, in whole lines.
   [[nodiscard]] int64_t a_elements() const { return lines(block_tiles * a_stride); }
   [[nodiscard]] int64_t b_elements() const { return lines(steps * kColumns); }
+  /// Panels of b, packed just before use, that make a task of some tens of microseconds.
+  [[nodiscard]] int64_t panels_per_task() const {
+    const int64_t work = max_of(16, m) * max_of(1, k) * kColumns;
+    return min_of(panels, ceil_div(int64_t{1} << 22, work));
+  }
   [[nodiscard]] int64_t sum_elements(int64_t panels_at_once) const {
     return lines((k_blocks == 1 ? 1 : block_tiles * panels_at_once) * kTile);
   }

@@ -99,11 +99,8 @@ class Product {
   void run_few_rows(Context& context) {
     const Scratch packed(context, bytes(sizes_.k_blocks * sizes_.a_elements()));
     pack_left(context, packed.template as<E>());
-    // A task should take some tens of microseconds, and has to share what it reads of a where that comes from beyond
-    // the second cache.
-    const int64_t work = max_of(16, sizes_.m) * max_of(1, sizes_.k) * Sizes::kColumns;
-    const int64_t least = sizes_.k_blocks == 1 ? 1 : 6;
-    const int64_t group = min_of(sizes_.panels, max_of(least, ceil_div(int64_t{1} << 22, work)));
+    // Where there are several blocks of k, packed a comes from beyond the second cache: a task shares what it reads.
+    const int64_t group = min_of(sizes_.panels, max_of(sizes_.k_blocks == 1 ? 1 : 6, sizes_.panels_per_task()));
     const int64_t each = sizes_.b_elements() + sizes_.sum_elements(group);
     const Scratch scratch(context, bytes(each * context.threads().threads()));
     context.parallel_for(sizes_.panels, group, [&](int64_t begin, int64_t end, int thread) {
@@ -184,18 +181,25 @@ class Product {
       for (int64_t panel = first_panel; panel < last_panel; ++panel) {
         const E* b = right(panel, block, buffers.b);
         for (int64_t tile = first_tile; tile < last_tile; ++tile) {
-          compute_tile(tile, panel, block, a + (tile - first_tile) * sizes_.a_stride, b, sums);
+          const int64_t i = tile - first_tile;
+          // Panels packed ahead come from beyond the second cache: while one is in use, ask for its successor.
+          const E* next = packed_b_ == nullptr
+                              ? nullptr
+                              : Sizes::part_of_next(b + sizes_.k * Sizes::kColumns, i, sizes_.steps_of(block));
+          compute_tile(tile, panel, block, a + i * sizes_.a_stride, b, next, sums);
           if (sizes_.k_blocks > 1) sums += Sizes::kTile;
         }
       }
     }
   }
 
-  void compute_tile(int64_t tile, int64_t panel, int64_t k_block, const E* a, const E* b, E* sums) const {
+  void compute_tile(int64_t tile, int64_t panel, int64_t k_block, const E* a, const E* b, const E* next,
+                    E* sums) const {
     const TilePlace place{tile * Sizes::kRows, panel * Sizes::kColumns, sizes_.rows_at(tile), sizes_.columns_at(panel)};
     const bool last = k_block + 1 == sizes_.k_blocks;
-    const Prefetch prefetch = last ? epilogue_.output(epilogue_.self, place.row, place.column)
-                                   : Prefetch{sums, Sizes::kColumns * Sizes::kSize};
+    Prefetch prefetch{sums, Sizes::kColumns * Sizes::kSize};
+    if (last) prefetch = epilogue_.output(epilogue_.self, place.row, place.column);
+    prefetch.next = next;
     micro_tile(sizes_.steps_of(k_block), a, b, place.rows, place.columns, sums, Sizes::kColumns, k_block > 0, prefetch);
     if (last) epilogue_.store(epilogue_.self, sums, place);
   }

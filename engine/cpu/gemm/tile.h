@@ -14,11 +14,11 @@
 
 namespace tessera::cpu::TESSERA_ISA::gemm {
 
-/// Lines of memory to ask for while the tile is computed: two adjacent lines for each row of the tile, `stride` bytes
-/// from row to row. Null asks for none.
+/// Memory to ask for while the tile is computed; null asks for none.
 struct Prefetch {
-  const void* first = nullptr;
+  const void* first = nullptr;  // two adjacent lines for each row of the result, `stride` bytes from row to row
   int64_t stride = 0;
+  const void* next = nullptr;  // for the second cache: a line every four steps of k, of what is read after this tile
 };
 
 /// Extents of the register tile for elements E: kRows and kColumns.

@@ -62,7 +62,9 @@ __attribute__((noinline)) void tile_kernel(int64_t k, const float* a, const floa
   TileSums<rows, vectors> sums;
   sums.zero();
   int64_t i = 0;
-  for (; i + 4 <= k; i += 4, a += 4 * kA, b += 4 * kB) {
+  const float* next = prefetch.next != nullptr ? static_cast<const float*>(prefetch.next) : b;
+  for (; i + 4 <= k; i += 4, a += 4 * kA, b += 4 * kB, next += 16) {
+    __builtin_prefetch(next, 0, 2);
     __builtin_prefetch(a + kStepsAheadA * kA, 0, 3);
     __builtin_prefetch(a + kStepsAheadA * kA + 16, 0, 3);
 #pragma GCC unroll 4

@@ -54,8 +54,9 @@ __attribute__((noinline)) void tile_kernel(int64_t k, const float* a, const floa
                                            bool add, Prefetch prefetch) {
   constexpr int kA = Tile<float>::kRows;
   constexpr int kB = Tile<float>::kColumns;
-  constexpr int kStepsAheadA = 32;  // panels of a come from the second cache, as those of b do
-  constexpr int kStepsAheadB = 8;
+  // Panels come from the second cache, and a new one may still be on its way there.
+  constexpr int kStepsAheadA = 32;
+  constexpr int kStepsAheadB = 24;
   TileSums<rows, vectors> sums;
   sums.zero();
   int64_t i = 0;
@@ -69,7 +70,9 @@ __attribute__((noinline)) void tile_kernel(int64_t k, const float* a, const floa
       sums.step(a, b);
     }
   }
-  for (; i + 4 <= k; i += 4, a += 4 * kA, b += 4 * kB) {
+  const float* next = prefetch.next != nullptr ? static_cast<const float*>(prefetch.next) : b;
+  for (; i + 4 <= k; i += 4, a += 4 * kA, b += 4 * kB, next += 16) {
+    __builtin_prefetch(next, 0, 2);
 #pragma GCC unroll 4
     for (int u = 0; u < 4; ++u) {
       __builtin_prefetch(a + kStepsAheadA * kA + 16 * u, 0, 3);

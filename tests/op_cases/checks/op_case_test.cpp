@@ -40,9 +40,8 @@ TEST_P(OpCases, MatchTheReference) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Kernels, OpCases, testing::ValuesIn(typed_cases()), [](const auto& p) {
-  return fmt::format("{}_{}", p.param.op->name, name_of(p.param.dtype));
-});
+INSTANTIATE_TEST_SUITE_P(Kernels, OpCases, testing::ValuesIn(typed_cases()),
+                         [](const auto& p) { return fmt::format("{}_{}", p.param.op->name, name_of(p.param.dtype)); });
 
 class OpGradients : public testing::TestWithParam<const OpCase*> {};
 
@@ -156,8 +155,7 @@ TEST_P(OpRefusals, AreTypedErrorsOfOneLine) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Ops, OpRefusals, testing::ValuesIn(all_cases()),
-                         [](const auto& p) { return p.param->name; });
+INSTANTIATE_TEST_SUITE_P(Ops, OpRefusals, testing::ValuesIn(all_cases()), [](const auto& p) { return p.param->name; });
 
 }  // namespace
 }  // namespace tessera::test

@@ -199,9 +199,11 @@ class Check {
     }
   }
 
-  void expect_equal(const std::vector<Bytes>& found, const std::vector<Bytes>& expected, const std::string& what) const {
+  void expect_equal(const std::vector<Bytes>& found, const std::vector<Bytes>& expected,
+                    const std::string& what) const {
     for (size_t i = 0; i < found.size(); ++i) {
-      EXPECT_TRUE(found[i] == expected[i]) << where_ << ": other bits of " << problem_.operands[i].name << " for " << what;
+      EXPECT_TRUE(found[i] == expected[i])
+          << where_ << ": other bits of " << problem_.operands[i].name << " for " << what;
     }
   }
 
@@ -223,7 +225,8 @@ class Check {
           << where_ << ": the public function returns " << describe(result) << " for " << o.name;
       Guarded copy(o.shape, o.dtype, {});
       copy.assign(result);
-      EXPECT_TRUE(copy.content() == expected[i]) << where_ << ": other bits of " << o.name << " from the public function";
+      EXPECT_TRUE(copy.content() == expected[i])
+          << where_ << ": other bits of " << o.name << " from the public function";
     }
   }
 

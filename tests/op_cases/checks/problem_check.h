@@ -20,8 +20,9 @@ class WithKernels {
 };
 
 /// Everything a case promises about one call, for each table: agreement with the reference, stored and added; memory
-/// around the operands and the inputs untouched; equal bits for any number of threads, for a permuted batch, and through
-/// the public function. Failures are gtest's, each naming table, check and element. `dtype` is the type of the case.
+/// around the operands and the inputs untouched; equal bits for any number of threads, for a permuted batch, and
+/// through the public function. Failures are gtest's, each naming table, check and element. `dtype` is the type of the
+/// case.
 void check_problem(const Problem& problem, DType dtype, std::span<const KernelTable* const> tables);
 
 }  // namespace tessera::test

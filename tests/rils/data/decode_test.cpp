@@ -77,6 +77,18 @@ TEST(Decode, ImageCutAnywhereIsBroken) {
   }
 }
 
+/// Bytes missing in the middle, the end in place: the decoder would go on in grey.
+TEST(Decode, JpegWithAHoleIsBroken) {
+  const GoldenFile golden("decode");
+  for (const std::string name : {"jpeg_420", "jpeg_444", "jpeg_grey", "jpeg_cmyk"}) {
+    SCOPED_TRACE(name);
+    auto bytes = golden.bytes(name + ".bytes");
+    const auto end = bytes.end() - 2;  // the end marker
+    bytes.erase(end - 200, end);
+    EXPECT_EQ(reason_of(bytes), skip::kBrokenImage);
+  }
+}
+
 /// Flipped bytes either decode (a JPEG has no check sum) or give a reason.
 TEST(Decode, DamagedImagesNeverCrash) {
   const GoldenFile golden("decode");

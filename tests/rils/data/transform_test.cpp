@@ -192,6 +192,28 @@ TEST(TrainTransform, FlipMirrorsTheSameCrop) {
   EXPECT_NEAR(flips, 100, 25);
 }
 
+/// Whether an image is flipped does not depend on how many tries its crop took.
+TEST(TrainTransform, FlipDoesNotDependOnTheCrop) {
+  const auto ramp = [](int width, int height) {
+    Image image(width, height);
+    for (int y = 0; y < height; ++y)
+      for (int x = 0; x < width; ++x)
+        for (int c = 0; c < 3; ++c) image.row(y)[3 * x + c] = static_cast<uint8_t>(255 * x / width);
+    return image;
+  };
+  const Image square = ramp(100, 100), strip = ramp(300, 8);  // no box of a permitted ratio fits into the strip
+  const Philox philox(5, "augment");
+  TrainTransform transform;
+  transform.size = 12;
+  transform.flip_probability = 0.5f;
+  std::vector<float> a(3 * 12 * 12), b(a.size());
+  for (uint64_t i = 0; i < 100; ++i) {
+    transform(square, AugmentStream(philox, 0, i), a);
+    transform(strip, AugmentStream(philox, 0, i), b);
+    EXPECT_EQ(a[0] > a[11], b[0] > b[11]) << i;
+  }
+}
+
 TEST(TrainTransform, OnePixelBecomesAFlatImage) {
   Image dot(1, 1);
   dot.pixels = {10, 20, 30};

@@ -112,7 +112,7 @@ TEST_P(Gradients, AmpBf16WithinItsBound) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Cases, Gradients, testing::ValuesIn(kCases),
-                         [](const auto& info) { return std::string(info.param); });
+                         [](const testing::TestParamInfo<const char*>& p) { return std::string(p.param); });
 
 TEST(Objectives, WeightZeroGivesTheGradientsOfClip) {
   const Golden golden("basic");

@@ -57,7 +57,8 @@ TEST(ConceptTable, HeadOfATitleInItsFolder) {
   EXPECT_EQ(picture(table, "animals/x.svg", "dog house"), "") << "the head is the house";
   EXPECT_EQ(picture(table, "animals/x.svg", "hot dog"), "") << "a name of none of the nouns";
   EXPECT_EQ(picture(table, "animals/x.svg", "rover", "old dog"), "dog") << "the file's name comes second";
-  EXPECT_EQ(picture(table, "animals/x.svg", "hot dog", "dog"), "") << "what the title excludes, the file does not bring";
+  EXPECT_EQ(picture(table, "animals/x.svg", "hot dog", "dog"), "")
+      << "what the title excludes, the file does not bring";
 }
 
 TEST(ConceptTable, EmojiByName) {
@@ -76,7 +77,8 @@ TEST(ConceptTable, TheShippedOne) {
   EXPECT_GE(table.groups().size(), 20u);
   for (const Concept& c : table.concepts()) {
     EXPECT_LE(split_words(c.name).size(), 4u) << c.name;
-    for (const char letter : c.name) EXPECT_TRUE((letter >= 'a' && letter <= 'z') || letter == ' ' || letter == '-') << c.name;
+    for (const char letter : c.name)
+      EXPECT_TRUE((letter >= 'a' && letter <= 'z') || letter == ' ' || letter == '-') << c.name;
   }
   std::set<int> used;
   for (const Concept& c : table.concepts()) used.insert(c.group);

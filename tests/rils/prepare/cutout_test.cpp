@@ -94,10 +94,10 @@ TEST(NearDuplicates, AreFoundAtAnySize) {
   };
   std::vector<Cutout> cutouts;
   cutouts.push_back(make(ellipse(100, 80, 200, 30, 30)));
-  cutouts.push_back(make(ellipse(100, 80, 30, 30, 200)));   // another colour
-  cutouts.push_back(make(ellipse(60, 48, 202, 31, 29)));    // the first, smaller
-  cutouts.push_back(make(ellipse(60, 100, 200, 30, 30)));   // another shape
-  cutouts.push_back(make(ellipse(100, 80, 30, 30, 200)));   // the second again
+  cutouts.push_back(make(ellipse(100, 80, 30, 30, 200)));  // another colour
+  cutouts.push_back(make(ellipse(60, 48, 202, 31, 29)));   // the first, smaller
+  cutouts.push_back(make(ellipse(60, 100, 200, 30, 30)));  // another shape
+  cutouts.push_back(make(ellipse(100, 80, 30, 30, 200)));  // the second again
   EXPECT_EQ(near_duplicates(cutouts), (std::vector<bool>{false, false, true, false, true}));
 }
 

@@ -37,13 +37,13 @@ TEST(EmojiList, FullyQualifiedOnesWithTheirGroups) {
 
 /// A GSUB table with one lookup of ligatures: glyphs 10 20 30 → 99, and 10 20 → 98; behind an extension when asked.
 std::vector<std::byte> gsub_table(bool extension) {
-  std::vector<uint16_t> w = {1, 0, 0, 0, 10};            // version, scripts, features, lookups at byte 10
-  w.insert(w.end(), {1, 4});                             // one lookup, 4 bytes on (byte 14)
+  std::vector<uint16_t> w = {1, 0, 0, 0, 10};  // version, scripts, features, lookups at byte 10
+  w.insert(w.end(), {1, 4});                   // one lookup, 4 bytes on (byte 14)
   w.insert(w.end(), {static_cast<uint16_t>(extension ? 7 : 4), 0, 1, 8});  // its subtable at byte 22
-  if (extension) w.insert(w.end(), {1, 4, 0, 8});        // the true one 8 bytes on (byte 30)
-  w.insert(w.end(), {1, 8, 1, 14});                      // coverage 8 on, one set 14 on
-  w.insert(w.end(), {1, 1, 10});                         // coverage: glyph 10
-  w.insert(w.end(), {2, 6, 14});                         // the set: two ligatures
+  if (extension) w.insert(w.end(), {1, 4, 0, 8});                          // the true one 8 bytes on (byte 30)
+  w.insert(w.end(), {1, 8, 1, 14});                                        // coverage 8 on, one set 14 on
+  w.insert(w.end(), {1, 1, 10});                                           // coverage: glyph 10
+  w.insert(w.end(), {2, 6, 14});                                           // the set: two ligatures
   w.insert(w.end(), {99, 3, 20, 30});
   w.insert(w.end(), {98, 2, 20});
   std::vector<std::byte> bytes;

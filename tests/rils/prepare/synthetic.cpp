@@ -35,7 +35,8 @@ std::string synthetic_table(int groups, int nouns_per_group) {
   for (int g = 0; g < groups; ++g) {
     text += fmt::format("group {} : folder{}\n", static_cast<char>('a' + g), g);
     for (int n = 0; n < nouns_per_group; ++n)
-      text += fmt::format("  {}thing {}{}\n", n == 0 ? "~" : "", static_cast<char>('a' + g), static_cast<char>('a' + n));
+      text +=
+          fmt::format("  {}thing {}{}\n", n == 0 ? "~" : "", static_cast<char>('a' + g), static_cast<char>('a' + n));
   }
   return text;
 }

@@ -1,0 +1,43 @@
+#include <CLI/CLI.hpp>
+
+#include "apps/common/program.h"
+#include "rils/eval/evaluate.h"
+
+namespace {
+
+using tessera::rils::EvaluateOptions;
+
+void add_common(CLI::App& app, EvaluateOptions& o) {
+  app.add_option("--checkpoint,--pretrained", o.checkpoint, "weights of pretrain")->required();
+  app.add_option("--data,--dataset-root", o.data, "test images: shards, table, folder or IDX")->required();
+  app.add_option("--dataset-type", o.dataset_type, "auto, webdataset, files, csv, idx, folder [auto]");
+  app.add_option("--dataset", o.dataset_name, "name for the results");
+  app.add_option("--vocabulary", o.vocabulary, "merges file; the checkpoint's own by default");
+  app.add_option("--batch-size,--batch_size", o.batch_size, "images at once; the figures do not depend on it [256]");
+  app.add_option("--precision", o.precision, "fp32 or amp_bf16 [fp32]");
+  app.add_option("--output", o.output, "JSON file in CLIP_benchmark's form");
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app("Evaluates a checkpoint.");
+  app.require_subcommand(1);
+  EvaluateOptions o;
+  auto* retrieval = app.add_subcommand("retrieval", "images and captions, both ways");
+  auto* zero_shot = app.add_subcommand("zero-shot", "labelled images against class names");
+  auto* knn = app.add_subcommand("knn", "nearest neighbours of labelled images");
+  for (CLI::App* sub : {retrieval, zero_shot, knn}) add_common(*sub, o);
+  zero_shot->add_option("--classnames", o.classnames, "a line per class [classnames.txt beside the data]");
+  zero_shot->add_option("--templates", o.templates, "a line per prompt, {c} for the class");
+  knn->add_option("--train-data,--train_data", o.train_data, "labelled images to compare with")->required();
+  knn->add_option("--k", o.k, "neighbours [20]");
+  knn->add_option("--temperature", o.temperature, "of the votes [0.07]");
+  knn->add_option("--features", o.features, "model, untrained or pixels [model]")
+      ->check(CLI::IsMember({"model", "untrained", "pixels"}));
+  return tessera::apps::run(app, argc, argv, [&] {
+    o.command = tessera::apps::command_line(argc, argv);
+    if (*retrieval) return evaluate_retrieval(o);
+    return *zero_shot ? evaluate_zero_shot(o) : evaluate_knn(o);
+  });
+}

@@ -1,0 +1,53 @@
+#include <CLI/CLI.hpp>
+#include <iostream>
+
+#include "apps/common/program.h"
+#include "engine/runtime/context.h"
+#include "rils/config/toml.h"
+#include "rils/eval/gradients.h"
+#include "rils/eval/inspect.h"
+
+int main(int argc, char** argv) {
+  using namespace tessera;
+  CLI::App app("Looks inside models, gradients, tokens and checkpoints.");
+  app.require_subcommand(1);
+
+  auto* model = app.add_subcommand("model", "parameters, multiply-adds and memory by part");
+  apps::ConfigOptions config(*model);
+
+  auto* gradients = app.add_subcommand("gradients", "losses and every gradient of one batch");
+  std::string config_file;
+  std::string precision = "fp32";
+  rils::GradientFiles files;
+  gradients->add_option("--config", config_file, "TOML with [model] and [loss]")->required();
+  gradients->add_option("--checkpoint", files.checkpoint, "weights, safetensors")->required();
+  gradients->add_option("--batch", files.batch, "images, tokens and noise, safetensors")->required();
+  gradients->add_option("--out", files.out, "losses and grad.NAME, safetensors")->required();
+  gradients->add_option("--precision", precision, "fp32 or amp_bf16 [fp32]");
+  std::string device = "auto";
+  gradients->add_option("--device", device, "auto, cpu or cuda[:N] [auto]");
+
+  auto* tokens = app.add_subcommand("tokens", "ids of text lines from standard input");
+  rils::TokensOptions text;
+  tokens->add_option("--vocabulary", text.vocabulary, "merges file, plain or gzipped")->required();
+  tokens->add_option("--context-length,--context_length", text.context_length, "[77]");
+  tokens->add_option("--truncation", text.truncation, "keep-eot or cut [keep-eot]");
+
+  auto* checkpoint = app.add_subcommand("checkpoint", "lists a safetensors file, or compares two");
+  std::string path, other;
+  checkpoint->add_option("file", path, "safetensors")->required();
+  checkpoint->add_option("--compare", other, "another one");
+
+  return apps::run(app, argc, argv, [&] {
+    if (*model) rils::inspect_model(config.resolve(), std::cout);
+    if (*tokens) rils::inspect_tokens(text, std::cin, std::cout);
+    if (*checkpoint) rils::inspect_checkpoint(path, other, std::cout);
+    if (*gradients) {
+      if (device != "auto") (void)context(parse_device(device));
+      const rils::Config c = rils::load_config(config_file);
+      const auto r = rils::write_gradients(c.model, c.loss, files, nn::parse_precision(precision));
+      std::cout << "loss " << r.loss << "  clip_loss " << r.clip_loss << "  recon_loss " << r.recon_loss << '\n';
+    }
+    return 0;
+  });
+}

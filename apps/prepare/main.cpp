@@ -1,0 +1,53 @@
+#include <CLI/CLI.hpp>
+#include <iostream>
+
+#include "apps/common/program.h"
+#include "rils/prepare/default_data.h"
+#include "rils/prepare/folder_command.h"
+#include "rils/prepare/shards_command.h"
+#include "rils/prepare/vocabulary_command.h"
+
+int main(int argc, char** argv) {
+  using namespace tessera;
+  CLI::App app("Makes data sets and vocabularies.");
+  app.require_subcommand(1);
+
+  auto* scenes = app.add_subcommand("default", "scenes of clip art and emoji, single things, Fashion-MNIST");
+  rils::DefaultDataOptions d;
+  scenes->add_option("--out", d.out, "folder")->required();
+  scenes->add_option("--assets", d.assets, "where fetch_assets.sh put the packages [/usr/share]");
+  scenes->add_option("--train-scenes", d.train_scenes, "[20000]");
+  scenes->add_option("--test-scenes", d.test_scenes, "[1000]");
+  scenes->add_option("--image-size", d.image_size, "pixels [112]");
+  scenes->add_option("--seed", d.seed, "[0]");
+
+  auto* captions = app.add_subcommand("captions", "images and a table of captions to shards");
+  rils::PrepareCaptionsOptions c;
+  captions->add_option("--table", c.table, "CSV or TSV")->required();
+  captions->add_option("--csv-img-key", c.columns.image_column, "column of image paths, by name or number");
+  captions->add_option("--csv-caption-key", c.columns.caption_column, "column of captions, by name or number");
+  captions->add_option("--csv-separator", c.columns.separator, "empty: detected");
+  captions->add_option("--image-root", c.columns.image_root, "of the paths; the table's folder by default");
+  captions->add_option("--hold-out", c.hold_out, "images kept for validation, by the hash of their names [0]");
+  captions->add_option("--samples-per-shard", c.samples_per_shard, "[1000]");
+  captions->add_option("--out", c.output, "folder")->required();
+
+  auto* folder = app.add_subcommand("folder", "class folders to shards");
+  rils::PrepareFolderOptions f;
+  folder->add_option("--input", f.input, "class folders, or train/ and test/ that hold them")->required();
+  folder->add_option("--out", f.output, "folder")->required();
+
+  auto* vocabulary = app.add_subcommand("vocabulary", "learns a byte-level BPE from captions");
+  rils::PrepareVocabularyOptions v;
+  vocabulary->add_option("--captions", v.captions, "text file, shards, table or folder")->required();
+  vocabulary->add_option("--size", v.size, "ids [8192]");
+  vocabulary->add_option("--out", v.output, "merges file")->required();
+
+  return apps::run(app, argc, argv, [&] {
+    if (*scenes) std::cout << prepare_default(d).describe();
+    if (*captions) std::cout << prepare_captions(c).describe() << '\n';
+    if (*folder) std::cout << prepare_folder(f).describe() << '\n';
+    if (*vocabulary) std::cout << v.output << ": " << prepare_vocabulary(v) << " ids\n";
+    return 0;
+  });
+}

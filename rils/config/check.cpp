@@ -1,0 +1,117 @@
+// What holds between keys, and between two configurations.
+#include <fmt/format.h>
+
+#include <cmath>
+
+#include "engine/core/error.h"
+#include "rils/config/schema.h"
+
+namespace tessera::rils {
+namespace {
+
+/// `divisor` and `whole` are keys; the value of the first must divide that of the second.
+void check_divides(std::string_view divisor, int64_t d, std::string_view whole, int64_t w) {
+  if (w % d != 0) throw ConfigError(fmt::format("{}: expected a divisor of {} = {}, found {}", divisor, whole, w, d));
+}
+
+void check_positions(std::string_view key, int64_t width) {
+  if (width % 4 != 0) {
+    throw ConfigError(
+        fmt::format("{}: expected a multiple of 4 (sine and cosine of row and column), found {}", key, width));
+  }
+}
+
+void check_order(std::string_view key, const std::array<double, 2>& range) {
+  if (range[0] > range[1]) {
+    throw ConfigError(fmt::format("{}: expected two numbers in order, found [{}, {}]", key, range[0], range[1]));
+  }
+}
+
+void check_model(const ModelConfig& m) {
+  check_divides("model.vision.patch_size", m.vision.patch_size, "model.vision.image_size", m.vision.image_size);
+  check_divides("model.vision.heads", m.vision.heads, "model.vision.width", m.vision.width);
+  check_divides("model.text.heads", m.text.heads, "model.text.width", m.text.width);
+  check_positions("model.vision.width", m.vision.width);
+  if (m.objective != "rils") return;
+  check_divides("model.decoder.heads", m.decoder.heads, "model.decoder.width", m.decoder.width);
+  check_positions("model.decoder.width", m.decoder.width);
+}
+
+void check_mask(const Config& c) {
+  const int64_t grid = c.model.vision.image_size / c.model.vision.patch_size;
+  const auto patches = static_cast<double>(grid * grid);
+  if (c.model.objective == "rils" && patches * (1.0 - c.loss.mask_ratio) < 1.0) {
+    throw ConfigError(fmt::format("loss.mask_ratio: expected at least one of {} patches to stay visible, found {}",
+                                  grid * grid, c.loss.mask_ratio));
+  }
+}
+
+void check_device(const std::string& device) {
+  const bool numbered = device.starts_with("cuda:") && device.size() > 5 &&
+                        device.find_first_not_of("0123456789", 5) == std::string::npos;
+  if (device != "auto" && device != "cpu" && device != "cuda" && !numbered) {
+    throw ConfigError(fmt::format("run.device: expected auto, cpu, cuda or cuda:N, found \"{}\"", device));
+  }
+}
+
+}  // namespace
+
+void check_config(const Config& config) {
+  check_model(config.model);
+  check_mask(config);
+  check_order("augment.crop_scale", config.augment.crop_scale);
+  check_order("augment.crop_ratio", config.augment.crop_ratio);
+  check_device(config.run.device);
+  if (config.run.name.find('/') != std::string::npos || config.run.name == ".." || config.run.name == ".") {
+    throw ConfigError(
+        fmt::format("run.name: expected the name of a folder below run.logs, found \"{}\"", config.run.name));
+  }
+  (void)plan_batch(config, 1);
+}
+
+BatchPlan plan_batch(const Config& config, int64_t processes) {
+  const OptimConfig& o = config.optim;
+  BatchPlan plan{o.batch_size * o.accum_freq * processes, o.accum_freq};
+  if (o.global_batch_size > 0) {
+    const int64_t pass = o.batch_size * processes;
+    if (o.global_batch_size % pass != 0) {
+      throw ConfigError(
+          fmt::format("optim.global_batch_size: expected a multiple of {} (optim.batch_size {} x {} "
+                      "process{}), found {}",
+                      pass, o.batch_size, processes, processes == 1 ? "" : "es", o.global_batch_size));
+    }
+    plan = {o.global_batch_size, o.global_batch_size / pass};
+  }
+  check_divides("loss.shards", config.loss.shards, "the global batch", plan.global);
+  if (processes > 1 && config.loss.shards % processes != 0) {
+    throw ConfigError(
+        fmt::format("loss.shards: expected a multiple of the {} processes, found {}", processes, config.loss.shards));
+  }
+  return plan;
+}
+
+std::vector<Difference> differences(const Config& first, const Config& second) {
+  std::vector<Difference> found;
+  for (const Key& key : schema()) {
+    std::string a = value_text(first, key), b = value_text(second, key);
+    if (a != b) found.push_back({&key, std::move(a), std::move(b)});
+  }
+  return found;
+}
+
+void check_resumable(const Config& stored, const Config& now) {
+  for (const Difference& d : differences(stored, now)) {
+    if (d.key->on_resume == OnResume::must_agree) {
+      throw ConfigError(
+          fmt::format("--resume: {}: expected the run's own {}, found {}", d.key->path, d.first, d.second));
+    }
+  }
+  // How the batch is cut into micro-batches does not change the result; its size does.
+  const int64_t before = plan_batch(stored, 1).global, after = plan_batch(now, 1).global;
+  if (before != after) {
+    throw ConfigError(
+        fmt::format("--resume: optim.global_batch_size: expected the run's own {}, found {}", before, after));
+  }
+}
+
+}  // namespace tessera::rils

@@ -1,0 +1,107 @@
+#include "rils/eval/inspect.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <cmath>
+#include <istream>
+#include <ostream>
+
+#include "engine/core/error.h"
+#include "engine/ops/copy.h"
+#include "nn/io/safetensors.h"
+#include "rils/model/cost.h"
+#include "rils/text/tokenizer.h"
+
+namespace tessera::rils {
+
+void inspect_model(const Config& config, std::ostream& out) {
+  const ParameterCounts p = parameter_counts(config.model);
+  const int64_t batch = std::max(config.optim.batch_size * config.optim.accum_freq, config.optim.global_batch_size);
+  const auto tokens = static_cast<double>(config.model.text.context_length);
+  const ForwardCost c = forward_cost(config.model, config.loss, tokens, batch);
+  const auto row = [&](const char* name, int64_t parameters, double macs) {
+    out << fmt::format("{:<18} {:>13} {:>12.4f}\n", name, parameters, macs / 1e9);
+  };
+  out << fmt::format("{:<18} {:>13} {:>12}\n", "part", "parameters", "GMAC/pair");
+  row("encoder, full", p.encoder, c.full_pass);
+  row("encoder, masked", 0, c.masked_pass);
+  row("decoder", p.decoder, c.decoder);
+  row("text", p.text, c.text);
+  row("projections", p.image_projection + p.logit_scale, c.projections);
+  row("patch-sentence", 0, c.patch_sentence);
+  row("all, gate open", p.total(), c.total(1));
+  row("all, gate closed", p.total(), c.total(0));
+  const bool bf16 = config.run.precision != "fp32";
+  out << fmt::format("training memory    {:.2f} GiB at batch {} ({}{}), captions of {} tokens\n",
+                     training_bytes(config.model, config.loss, tokens, config.optim.batch_size, bf16,
+                                    config.run.grad_checkpointing) /
+                         0x1p30,
+                     config.optim.batch_size, config.run.precision,
+                     config.run.grad_checkpointing ? ", checkpointing" : "", config.model.text.context_length);
+}
+
+namespace {
+
+void list(const nn::SafetensorsFile& file, std::ostream& out) {
+  int64_t elements = 0;
+  for (const auto& [name, info] : file.tensors()) {
+    out << fmt::format("{:<56} {:<5} {}\n", name, name_of(info.dtype), to_string(info.shape));
+    elements += info.shape.numel();
+  }
+  out << fmt::format("{} tensors, {} elements\n", file.tensors().size(), elements);
+  for (const auto& [key, value] : file.metadata()) out << fmt::format("{}: {}\n", key, value);
+}
+
+double largest_difference(const Tensor& a, const Tensor& b) {
+  const Tensor x = cast(a, DType::f64);
+  const Tensor y = cast(b, DType::f64);
+  double largest = 0;
+  for (size_t i = 0; i < x.data<double>().size(); ++i) {
+    largest = std::max(largest, std::abs(x.data<double>()[i] - y.data<double>()[i]));
+  }
+  return largest;
+}
+
+void compare(const nn::SafetensorsFile& a, const nn::SafetensorsFile& b, std::ostream& out) {
+  int64_t equal = 0;
+  for (const auto& [name, info] : a.tensors()) {
+    if (!b.contains(name)) {
+      out << fmt::format("{:<56} only in {}\n", name, a.path().string());
+    } else if (b.tensors().at(name).shape != info.shape) {
+      out << fmt::format("{:<56} {} and {}\n", name, to_string(info.shape), to_string(b.tensors().at(name).shape));
+    } else if (const double d = largest_difference(a.load(name), b.load(name)); d != 0) {
+      out << fmt::format("{:<56} differs by up to {:.3g}\n", name, d);
+    } else {
+      ++equal;
+    }
+  }
+  for (const auto& [name, info] : b.tensors()) {
+    if (!a.contains(name)) out << fmt::format("{:<56} only in {}\n", name, b.path().string());
+  }
+  out << fmt::format("{} tensors are equal\n", equal);
+}
+
+}  // namespace
+
+void inspect_checkpoint(const std::string& path, const std::string& other, std::ostream& out) {
+  const nn::SafetensorsFile file(path);
+  if (other.empty()) {
+    list(file, out);
+  } else {
+    compare(file, nn::SafetensorsFile(other), out);
+  }
+}
+
+void inspect_tokens(const TokensOptions& o, std::istream& in, std::ostream& out) {
+  const Tokenizer tokenizer(std::make_shared<const Vocabulary>(Vocabulary::load(o.vocabulary)), o.context_length,
+                            parse_truncation(o.truncation));
+  std::vector<int32_t> ids(static_cast<size_t>(o.context_length));
+  for (std::string line; std::getline(in, line);) {
+    (void)tokenizer.encode_padded(line, ids);
+    out << fmt::format("{}\n", fmt::join(ids, " "));
+  }
+}
+
+}  // namespace tessera::rils

@@ -1,0 +1,120 @@
+#include "rils/run/progress.h"
+
+#include <fmt/format.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cmath>
+#include <cstring>
+
+#include "engine/core/error.h"
+
+namespace tessera::rils {
+namespace {
+
+constexpr int kWidestBar = 30;
+constexpr int kNarrowestBar = 8;
+constexpr std::chrono::milliseconds kRedraw{100};
+
+std::string step_text(const ProgressState& s) { return fmt::format("step {}/{}", s.step, s.total); }
+std::string loss_text(const ProgressState& s) { return fmt::format("loss {:.4f}", s.loss); }
+std::string rate_text(const ProgressState& s) {
+  return s.per_second < 100 ? fmt::format("{:.1f} pairs/s", s.per_second) : fmt::format("{:.0f} pairs/s", s.per_second);
+}
+std::string left_text(const ProgressState& s) { return duration_text(s.seconds_left) + " left"; }
+
+}  // namespace
+
+std::string duration_text(double seconds) {
+  // Beyond a few thousand years the number says nothing.
+  if (!(seconds >= 0) || seconds > 1e11) return "?";
+  const auto s = static_cast<int64_t>(std::llround(seconds));
+  const int64_t days = s / 86400, hours = s / 3600 % 24, minutes = s / 60 % 60;
+  if (days > 0) return fmt::format("{}d {}:{:02}:{:02}", days, hours, minutes, s % 60);
+  if (hours > 0) return fmt::format("{}:{:02}:{:02}", hours, minutes, s % 60);
+  return fmt::format("{}:{:02}", minutes, s % 60);
+}
+
+std::string progress_line(const ProgressState& s) {
+  return fmt::format("{}  {}  {}  {}", step_text(s), loss_text(s), rate_text(s), left_text(s));
+}
+
+std::string progress_bar(const ProgressState& s, int width) {
+  std::string figures = step_text(s);
+  for (const std::string& figure : {loss_text(s), rate_text(s), left_text(s)}) {
+    if (static_cast<int>(figures.size() + 2 + figure.size()) > width) break;
+    figures += "  " + figure;
+  }
+  if (static_cast<int>(figures.size()) > width) figures.resize(static_cast<size_t>(std::max(width, 0)));
+  const int bar = std::min(kWidestBar, width - static_cast<int>(figures.size()) - 3);
+  if (bar < kNarrowestBar) return figures;
+  const double share =
+      std::clamp(static_cast<double>(s.step) / static_cast<double>(std::max<int64_t>(s.total, 1)), 0.0, 1.0);
+  const auto done = static_cast<int>(share * bar);
+  return fmt::format("[{:<{}}] {}", std::string(static_cast<size_t>(done), '#'), bar, figures);
+}
+
+Console::Console(std::FILE* stream) : stream_(stream), terminal_(::isatty(::fileno(stream)) == 1) {}
+
+Console::~Console() {
+  if (bar_shown_) fmt::print(stream_, "\n");
+  std::fflush(stream_);
+  if (file_ != nullptr) std::fclose(file_);
+}
+
+void Console::tee(const std::filesystem::path& path) {
+  std::FILE* file = std::fopen(path.c_str(), "ae");
+  if (file == nullptr) throw IoError(fmt::format("{}: cannot open: {}", path.string(), std::strerror(errno)));
+  if (file_ != nullptr) std::fclose(file_);
+  file_ = file;
+  std::fwrite(early_.data(), 1, early_.size(), file_);
+  std::fflush(file_);
+  early_.clear();
+}
+
+void Console::append(std::string_view text) {
+  if (file_ == nullptr) {
+    early_.append(text).push_back('\n');
+    return;
+  }
+  // A full disk shows where it matters, in the checkpoints; the log's loss must not end a run.
+  fmt::print(file_, "{}\n", text);
+  std::fflush(file_);
+}
+
+void Console::clear_bar() {
+  if (bar_shown_) fmt::print(stream_, "\r\x1b[K");
+  bar_shown_ = false;
+}
+
+void Console::line(std::string_view text) {
+  clear_bar();
+  fmt::print(stream_, "{}\n", text);
+  std::fflush(stream_);
+  append(text);
+}
+
+void Console::progress(const ProgressState& state, bool due) {
+  if (!terminal_) {
+    if (due) line(progress_line(state));
+    return;
+  }
+  if (due) append(progress_line(state));
+  const auto now = std::chrono::steady_clock::now();
+  if (bar_shown_ && now - drawn_ < kRedraw && state.step < state.total) return;
+  drawn_ = now;
+  fmt::print(stream_, "\r{}\x1b[K", progress_bar(state, width()));
+  std::fflush(stream_);
+  bar_shown_ = true;
+}
+
+int Console::width() const {
+  winsize size{};
+  const bool known = ::ioctl(::fileno(stream_), TIOCGWINSZ, &size) == 0 && size.ws_col > 0;
+  // The last column is left free: some terminals wrap when it is written.
+  return (known ? static_cast<int>(size.ws_col) : 80) - 1;
+}
+
+}  // namespace tessera::rils

@@ -1,0 +1,188 @@
+#include "rils/run/run_folder.h"
+
+#include <fmt/chrono.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+#include <ctime>
+#include <nlohmann/json.hpp>
+
+#include "engine/core/atomic_file.h"
+#include "engine/core/error.h"
+#include "rils/config/toml.h"
+
+namespace tessera::rils {
+namespace fs = std::filesystem;
+namespace {
+
+constexpr std::string_view kPrefix = "step_";
+constexpr std::string_view kWeights = ".safetensors";
+constexpr std::string_view kState = ".state.safetensors";
+constexpr std::string_view kEma = ".ema.safetensors";
+
+[[noreturn]] void fail(const fs::path& path, std::string_view doing, const std::error_code& error) {
+  throw IoError(fmt::format("{}: cannot {}: {}", path.string(), doing, error.message()));
+}
+
+std::string weights_name(int64_t step) { return fmt::format("{}{:08}{}", kPrefix, step, kWeights); }
+
+/// The step of a weights file's name; nothing for any other name.
+std::optional<int64_t> step_of_weights(std::string_view name) {
+  if (!name.starts_with(kPrefix) || !name.ends_with(kWeights)) return std::nullopt;
+  const std::string_view digits = name.substr(kPrefix.size(), name.size() - kPrefix.size() - kWeights.size());
+  int64_t step = 0;
+  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), step);
+  if (error != std::errc() || end != digits.data() + digits.size() || weights_name(step) != name) return std::nullopt;
+  return step;
+}
+
+std::vector<fs::path> entries_of(const fs::path& folder) {
+  std::error_code error;
+  std::vector<fs::path> entries;
+  for (fs::directory_iterator it(folder, error), end; !error && it != end; it.increment(error)) {
+    entries.push_back(it->path());
+  }
+  if (error) fail(folder, "list", error);
+  return entries;
+}
+
+void remove_file(const fs::path& path) {
+  std::error_code error;
+  fs::remove(path, error);
+  if (error) fail(path, "remove", error);
+}
+
+/// The lines of a log up to a step; others, and a last one without end, are left out.
+std::string lines_up_to(std::string_view text, int64_t step) {
+  std::string kept;
+  for (size_t begin = 0, end = 0; (end = text.find('\n', begin)) != std::string_view::npos; begin = end + 1) {
+    const std::string_view line = text.substr(begin, end - begin);
+    const auto json = nlohmann::json::parse(line, nullptr, /*allow_exceptions=*/false);
+    if (!json.is_object()) continue;
+    const auto found = json.find("step");
+    if (found == json.end() || !found->is_number_integer() || found->get<int64_t>() > step) continue;
+    kept.append(line).push_back('\n');
+  }
+  return kept;
+}
+
+}  // namespace
+
+RunFolder RunFolder::create(const fs::path& folder) {
+  if (fs::exists(fs::symlink_status(folder))) {
+    throw ConfigError(fmt::format("--name: {} exists already; expected a new name, or --resume latest to go on with it",
+                                  folder.string()));
+  }
+  std::error_code error;
+  fs::create_directories(folder / "checkpoints", error);
+  if (error) fail(folder, "create the folder", error);
+  return RunFolder(folder);
+}
+
+RunFolder RunFolder::open(const fs::path& folder) {
+  if (!fs::is_regular_file(folder / "config.toml") || !fs::is_directory(folder / "checkpoints")) {
+    throw ConfigError(fmt::format("--resume: expected a run's folder with config.toml and checkpoints, found {}",
+                                  fs::exists(folder) ? folder.string() : "no folder " + folder.string()));
+  }
+  return RunFolder(folder);
+}
+
+CheckpointFiles RunFolder::checkpoint(int64_t step) const {
+  const std::string stem = (checkpoints() / fmt::format("{}{:08}", kPrefix, step)).string();
+  return {fs::path(stem).concat(kWeights), fs::path(stem).concat(kState), fs::path(stem).concat(kEma)};
+}
+
+void RunFolder::write_config(const Config& config, std::string_view version, std::string_view command) const {
+  std::string one_line(command);
+  std::ranges::replace_if(
+      one_line, [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }, ' ');
+  write_file_atomically(this->config(), fmt::format("# tessera {}\n# {}\n\n{}", version, one_line, to_toml(config)));
+}
+
+std::vector<int64_t> RunFolder::complete() const {
+  std::vector<int64_t> steps;
+  for (const fs::path& path : entries_of(checkpoints())) {
+    const auto step = step_of_weights(path.filename().string());
+    if (step && fs::exists(checkpoint(*step).state)) steps.push_back(*step);
+  }
+  std::ranges::sort(steps);
+  return steps;
+}
+
+void RunFolder::mark(const char* pointer, int64_t step) const {
+  write_file_atomically(checkpoints() / pointer, weights_name(step) + "\n");
+}
+
+std::optional<int64_t> RunFolder::marked(const char* pointer) const {
+  const fs::path path = checkpoints() / pointer;
+  if (!fs::exists(path)) return std::nullopt;
+  std::string name = read_file(path);
+  if (name.ends_with('\n')) name.pop_back();
+  const auto step = step_of_weights(name);
+  if (!step) return std::nullopt;
+  const CheckpointFiles files = checkpoint(*step);
+  return fs::exists(files.weights) && fs::exists(files.state) ? step : std::nullopt;
+}
+
+std::optional<int64_t> RunFolder::latest() const {
+  if (const auto step = marked("latest")) return step;
+  const auto steps = complete();
+  return steps.empty() ? std::nullopt : std::optional(steps.back());
+}
+
+std::optional<int64_t> RunFolder::best() const { return marked("best"); }
+
+void RunFolder::remove_unfinished() const {
+  for (const fs::path& path : entries_of(checkpoints())) {
+    if (path.filename().string().find(".tmp.") != std::string::npos) remove_file(path);
+  }
+}
+
+void RunFolder::prune(int64_t keep) const {
+  remove_unfinished();
+  const auto newest = latest();
+  if (keep <= 0 || !newest) return;
+  auto steps = complete();
+  std::erase_if(steps, [&](int64_t step) { return step > *newest; });
+  const auto protected_step = best();
+  for (int64_t i = 0; i < static_cast<int64_t>(steps.size()) - keep; ++i) {
+    const int64_t step = steps[static_cast<size_t>(i)];
+    if (protected_step == step) continue;
+    // Weights first: what is left after a kill is then no longer a checkpoint.
+    const CheckpointFiles files = checkpoint(step);
+    for (const fs::path& path : {files.weights, files.state, files.ema}) remove_file(path);
+  }
+}
+
+void RunFolder::drop_lines_beyond(int64_t step) const {
+  for (const fs::path& path : {metrics(), results()}) {
+    if (!fs::exists(path)) continue;
+    const std::string text = read_file(path);
+    const std::string kept = lines_up_to(text, step);
+    if (kept != text) write_file_atomically(path, kept);
+  }
+}
+
+fs::path run_path(const RunConfig& run) { return fs::path(run.logs) / run.name; }
+
+std::string automatic_name(const ModelConfig& model) {
+  return fmt::format("{:%Y_%m_%d-%H_%M_%S}-{}-{}x{}p{}", fmt::localtime(std::time(nullptr)), model.objective,
+                     model.vision.width, model.vision.layers, model.vision.patch_size);
+}
+
+ResumePoint find_resume_point(const std::string& resume, const RunConfig& run) {
+  if (resume == "latest") {
+    if (run.name.empty()) throw ConfigError("--resume latest: expected --name of the run to go on with, found none");
+    return {run_path(run), std::nullopt};
+  }
+  const fs::path path(resume);
+  if (fs::is_directory(path)) return {path.filename().empty() ? path.parent_path() : path, std::nullopt};
+  const auto step = step_of_weights(path.filename().string());
+  const fs::path folder = fs::absolute(path).parent_path();
+  if (fs::is_regular_file(path) && step && folder.filename() == "checkpoints") return {folder.parent_path(), step};
+  throw ConfigError(fmt::format(
+      "--resume: expected latest, a run's folder or its checkpoints/step_NNNNNNNN.safetensors, found {}", resume));
+}
+
+}  // namespace tessera::rils

@@ -1,0 +1,38 @@
+#include "rils/run/signals.h"
+
+#include <unistd.h>
+
+#include <array>
+#include <csignal>
+
+namespace tessera::rils {
+namespace {
+
+volatile std::sig_atomic_t requests = 0;
+constexpr std::array kSignals = {SIGINT, SIGTERM};
+std::array<struct sigaction, kSignals.size()> previous;
+
+extern "C" void count_request(int) {
+  if (requests > 0) ::_exit(kInterrupted);
+  requests = 1;
+}
+
+}  // namespace
+
+StopRequest::StopRequest() {
+  requests = 0;
+  struct sigaction action {};
+  action.sa_handler = count_request;
+  ::sigemptyset(&action.sa_mask);
+  // Reads and writes that a signal interrupts go on by themselves.
+  action.sa_flags = SA_RESTART;
+  for (size_t i = 0; i < kSignals.size(); ++i) ::sigaction(kSignals[i], &action, &previous[i]);
+}
+
+StopRequest::~StopRequest() {
+  for (size_t i = 0; i < kSignals.size(); ++i) ::sigaction(kSignals[i], &previous[i], nullptr);
+}
+
+bool StopRequest::requested() const { return requests != 0; }
+
+}  // namespace tessera::rils

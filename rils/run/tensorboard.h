@@ -1,0 +1,35 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <span>
+#include <string_view>
+
+#include "rils/run/metrics.h"
+
+namespace tessera::rils {
+
+/// Scalars in TensorBoard's event format: TFRecord frames (length, masked CRC-32C of it, data, masked CRC-32C of them)
+/// around `Event` messages. Each writer makes a file of its own, events.out.tfevents.SECONDS.HOST.PID.
+class TensorboardWriter {
+ public:
+  /// Makes the folder where it is missing. Throws IoError.
+  explicit TensorboardWriter(const std::filesystem::path& folder);
+  ~TensorboardWriter();
+  TensorboardWriter(const TensorboardWriter&) = delete;
+  TensorboardWriter& operator=(const TensorboardWriter&) = delete;
+
+  /// Every finite figure but `step` as PREFIX/NAME at that step. Throws IoError.
+  void write(std::string_view prefix, int64_t step, const Record& record);
+
+ private:
+  void write_event(std::string_view event);
+  std::filesystem::path path_;
+  int descriptor_ = -1;
+};
+
+/// CRC-32C (Castagnoli).
+[[nodiscard]] uint32_t crc32c(std::span<const std::byte> bytes);
+
+}  // namespace tessera::rils

@@ -1,0 +1,112 @@
+#include "rils/train/data.h"
+
+#include <fmt/format.h>
+
+#include "engine/core/error.h"
+#include "rils/train/trainer.h"
+
+namespace tessera::rils {
+namespace {
+
+Interpolation interpolation_of(const Config& config) {
+  return config.augment.image_interpolation == "bicubic" ? Interpolation::bicubic : Interpolation::bilinear;
+}
+
+std::array<float, 3> narrow(const std::array<double, 3>& v) {
+  return {static_cast<float>(v[0]), static_cast<float>(v[1]), static_cast<float>(v[2])};
+}
+
+}  // namespace
+
+std::shared_ptr<const Tokenizer> open_tokenizer(const Config& config) {
+  if (config.data.vocabulary.empty()) {
+    throw ConfigError("data.vocabulary: expected a merges file (prepare vocabulary makes one), found none");
+  }
+  auto vocabulary = std::make_shared<const Vocabulary>(Vocabulary::load(config.data.vocabulary));
+  if (vocabulary->size() != config.model.text.vocab_size) {
+    throw ConfigError(fmt::format("model.text.vocab_size: expected {} (the size of {}), found {}", vocabulary->size(),
+                                  config.data.vocabulary, config.model.text.vocab_size));
+  }
+  return std::make_shared<const Tokenizer>(std::move(vocabulary), config.model.text.context_length,
+                                           parse_truncation(config.data.truncation));
+}
+
+TextEncoder encoder_of(std::shared_ptr<const Tokenizer> tokenizer) {
+  return [tokenizer = std::move(tokenizer)](std::string_view text, std::span<int32_t> ids) {
+    return tokenizer->encode_padded(text, ids);
+  };
+}
+
+DatasetOptions dataset_options(const Config& config) {
+  DatasetOptions o;
+  o.type = dataset_type(config.data.dataset_type);
+  o.image_key = config.data.image_key;
+  o.text_key = config.data.text_key;
+  o.table.image_column = config.data.csv_img_key;
+  o.table.caption_column = config.data.csv_caption_key;
+  o.table.separator = config.data.csv_separator;
+  o.table.image_root = config.data.image_root;
+  o.synthetic_size = static_cast<int>(config.model.vision.image_size);
+  o.seed = static_cast<uint64_t>(config.run.seed);
+  return o;
+}
+
+TrainTransform train_transform(const Config& config) {
+  TrainTransform t;
+  t.size = static_cast<int>(config.model.vision.image_size);
+  t.scale = {static_cast<float>(config.augment.crop_scale[0]), static_cast<float>(config.augment.crop_scale[1])};
+  t.ratio = {static_cast<float>(config.augment.crop_ratio[0]), static_cast<float>(config.augment.crop_ratio[1])};
+  t.flip_probability = static_cast<float>(config.augment.flip);
+  t.interpolation = interpolation_of(config);
+  t.mean = narrow(config.augment.image_mean);
+  t.std = narrow(config.augment.image_std);
+  return t;
+}
+
+EvalTransform eval_transform(const Config& config) {
+  EvalTransform t;
+  t.size = t.resize = static_cast<int>(config.model.vision.image_size);
+  t.interpolation = interpolation_of(config);
+  t.mean = narrow(config.augment.image_mean);
+  t.std = narrow(config.augment.image_std);
+  return t;
+}
+
+std::unique_ptr<Loader> open_loader(const Config& config, std::shared_ptr<const Dataset> data,
+                                    std::shared_ptr<const Tokenizer> tokenizer, int64_t global_batch,
+                                    LoaderState state) {
+  LoaderOptions o;
+  o.batch_size = global_batch;
+  o.image_size = static_cast<int>(config.model.vision.image_size);
+  o.transform = train_transform(config);
+  o.encoder = encoder_of(std::move(tokenizer));
+  o.context_length = config.model.text.context_length;
+  o.captions = config.data.captions == "all" ? CaptionMode::all : CaptionMode::random;
+  o.epoch_samples = config.data.train_num_samples;
+  o.workers = static_cast<int>(config.data.workers);
+  o.seed = static_cast<uint64_t>(config.run.seed);
+  o.max_image_pixels = config.data.max_image_pixels;
+  o.cache_bytes = static_cast<size_t>(config.data.cache_mib) << 20;
+  return std::make_unique<Loader>(std::move(data), std::move(o), std::move(state));
+}
+
+std::vector<MicroBatch> to_micro_batches(const Batch& batch, const Config& config, int64_t parts, int64_t step) {
+  const int64_t rows = batch.size / parts;
+  const int64_t size = config.model.vision.image_size;
+  const int64_t context = config.model.text.context_length;
+  const int64_t patches = (size / config.model.vision.patch_size) * (size / config.model.vision.patch_size);
+  const std::span<const float> images(batch.images);
+  const std::span<const int32_t> tokens(batch.tokens);
+  const auto part = [](auto all, int64_t i, int64_t count) {
+    return all.subspan(static_cast<size_t>(i * count), static_cast<size_t>(count));
+  };
+  std::vector<MicroBatch> result;
+  for (int64_t i = 0; i < parts; ++i) {
+    result.push_back({Tensor::from(part(images, i, rows * 3 * size * size), {rows, 3, size, size}),
+                      Tensor::from(part(tokens, i, rows * context), {rows, context}),
+                      mask_noise(static_cast<uint64_t>(config.run.seed), step, i * rows, rows, patches)});
+  }
+  return result;
+}
+
+}  // namespace tessera::rils

@@ -1,0 +1,33 @@
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "rils/config/config.h"
+#include "rils/data/loader.h"
+#include "rils/eval/embed.h"
+#include "rils/text/tokenizer.h"
+#include "rils/train/step.h"
+
+namespace tessera::rils {
+
+/// The tokenizer that a configuration names. Throws ConfigError when no vocabulary is named or when its size is not the
+/// model's, IoError when it cannot be read.
+[[nodiscard]] std::shared_ptr<const Tokenizer> open_tokenizer(const Config& config);
+[[nodiscard]] TextEncoder encoder_of(std::shared_ptr<const Tokenizer> tokenizer);
+
+/// Options of open_dataset as the configuration has them.
+[[nodiscard]] DatasetOptions dataset_options(const Config& config);
+[[nodiscard]] TrainTransform train_transform(const Config& config);
+[[nodiscard]] EvalTransform eval_transform(const Config& config);
+
+/// The loader of global batches for training, continued from `state`.
+[[nodiscard]] std::unique_ptr<Loader> open_loader(const Config& config, std::shared_ptr<const Dataset> data,
+                                                  std::shared_ptr<const Tokenizer> tokenizer, int64_t global_batch,
+                                                  LoaderState state);
+
+/// A loader's batch in `parts` micro-batches, with the masks' noise of this step.
+[[nodiscard]] std::vector<MicroBatch> to_micro_batches(const Batch& batch, const Config& config, int64_t parts,
+                                                       int64_t step);
+
+}  // namespace tessera::rils

@@ -1,0 +1,86 @@
+// Rules of the source tree that no compiler checks.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <map>
+#include <set>
+
+#include "tests/lint/sources.h"
+
+namespace tessera::test {
+namespace {
+
+constexpr auto kFolders = {"engine", "autograd", "nn", "rils", "apps", "tests", "benchmarks"};
+constexpr auto kLibraries = {"engine", "autograd", "nn", "rils"};
+constexpr int kMostLines = 600;
+
+/// A folder includes itself and what stands before it; tests and benchmarks include everything.
+const std::map<std::string, int> kRank{{"engine", 0}, {"autograd", 1}, {"nn", 2},        {"rils", 3},
+                                       {"apps", 4},   {"tests", 5},    {"benchmarks", 5}};
+
+std::string first_part(const std::string& path) { return path.substr(0, path.find('/')); }
+
+TEST(Includes, RunInOneDirection) {
+  int seen = 0;
+  for (const auto& path : sources(kFolders, {".h", ".cpp"})) {
+    const std::string folder = first_part(relative(path));
+    for (const auto& m : matches(read(path), "\n#include \"([^\"]+)\"")) {
+      const auto target = kRank.find(first_part(m[1]));
+      ASSERT_NE(target, kRank.end()) << relative(path) << " includes " << m[1] << ", not from the root of the tree";
+      EXPECT_LE(target->second, kRank.at(folder)) << relative(path) << " includes " << m[1];
+      ++seen;
+    }
+  }
+  EXPECT_GT(seen, 100);
+}
+
+TEST(Includes, OfOurFilesExist) {
+  for (const auto& path : sources(kFolders, {".h", ".cpp"})) {
+    for (const auto& m : matches(read(path), "\n#include \"([^\"]+)\"")) {
+      EXPECT_TRUE(std::filesystem::exists(source_root() / m[1])) << relative(path) << " includes " << m[1];
+    }
+  }
+}
+
+/// Users of the libraries need no more than the standard library; the processor's intrinsics belong to the kernels.
+TEST(Includes, OfOtherLibrariesStayOutOfPublicHeaders) {
+  for (const auto& path : sources(kLibraries, {".h"})) {
+    const std::string name = relative(path);
+    for (const auto& m : matches(read(path), "\n#include <([^>]+)>")) {
+      const bool standard = m[1].find('.') == std::string::npos && m[1].find('/') == std::string::npos;
+      const bool kernel = name.starts_with("engine/cpu/") && m[1] == "immintrin.h";
+      EXPECT_TRUE(standard || kernel) << name << " includes <" << m[1] << ">";
+    }
+  }
+}
+
+TEST(Headers, AreGuardedAndImportNoNamespace) {
+  for (const auto& path : sources(kFolders, {".h"})) {
+    const std::string name = relative(path);
+    const std::string text = read(path);
+    // Two files open and close a region of instructions, once in each file that includes them.
+    const bool region = name.ends_with("isa_begin.h") || name.ends_with("isa_end.h");
+    EXPECT_TRUE(region || text.find("#pragma once") != std::string::npos) << name << " lacks #pragma once";
+    EXPECT_EQ(text.find("using namespace"), std::string::npos) << name;
+  }
+}
+
+TEST(Files, AreSmallRooms) {
+  for (const auto& path : sources(kFolders, {".h", ".cpp"})) {
+    const std::string text = read(path);
+    const auto lines = std::ranges::count(text, '\n');
+    EXPECT_LE(lines, kMostLines) << relative(path);
+    EXPECT_TRUE(text.empty() || text.back() == '\n') << relative(path) << " does not end in a newline";
+  }
+}
+
+TEST(Folders, SayWhatLivesInThem) {
+  for (const char* folder : kFolders) {
+    const auto path = source_root() / folder;
+    if (!std::filesystem::exists(path)) continue;
+    EXPECT_TRUE(std::filesystem::exists(path / "README.md")) << folder << " has no README.md";
+  }
+}
+
+}  // namespace
+}  // namespace tessera::test

@@ -1,108 +1,139 @@
 #include "apps/common/program.h"
 
+#include <fmt/format.h>
+
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdio>
 #include <exception>
-#include <map>
+#include <iostream>
+#include <new>
 #include <vector>
 
 #include "engine/core/error.h"
 #include "rils/config/schema.h"
-#include "rils/config/toml.h"
 
 namespace tessera::apps {
 namespace {
 
 constexpr int kUsage = 2;
 constexpr int kFailure = 1;
+constexpr size_t kNameColumn = 36;
 
-void complain(const std::string& message) {
-  std::string line = message.substr(0, message.find('\n'));
-  std::fprintf(stderr, "error: %s\n", line.c_str());
+/// A line an option: its first name, its placeholder, what it means, its default.
+class HelpFormatter : public CLI::Formatter {
+ public:
+  HelpFormatter() { column_width(kNameColumn); }
+  std::string make_description(const CLI::App* app) const override { return app->get_description() + "\n\n"; }
+  std::string make_option_name(const CLI::Option* option, bool positional) const override {
+    return positional ? option->get_name(true, false) : "--" + option->get_lnames().front();
+  }
+  std::string make_option_opts(const CLI::Option* option) const override {
+    const bool flag = option->get_type_size() == 0 || option->get_type_name().empty();
+    return flag ? "" : " " + option->get_type_name();
+  }
+  std::string make_option_desc(const CLI::Option* option) const override {
+    std::string text = option->get_description();
+    std::string value = option->get_default_str();
+    std::erase(value, '"');
+    if (option->get_required()) text += " (required)";
+    if (!value.empty() && option->get_type_size() != 0) text += fmt::format(" [{}]", value);
+    return text;
+  }
+};
+
+int complain(int code, std::string message) {
+  std::ranges::replace(message, '\n', ' ');
+  std::cout.flush();
+  std::fprintf(stderr, "error: %s\n", message.c_str());
+  return code;
 }
 
-/// "--batch-size,--batch_size".
-std::string option_names(std::string_view key) {
-  std::string dashed(key);
-  for (char& c : dashed) c = c == '_' ? '-' : c;
-  return dashed == key ? "--" + dashed : "--" + dashed + ",--" + std::string(key);
+/// Long options with `-` for `_` in their names; what follows a lone `--` stays.
+std::vector<std::string> with_dashes(int argc, const char* const* argv) {
+  std::vector<std::string> args(argv + std::min(argc, 1), argv + argc);
+  for (std::string& arg : args) {
+    if (arg == "--") break;
+    if (!arg.starts_with("--")) continue;
+    const auto end = arg.begin() + static_cast<std::ptrdiff_t>(std::min(arg.find('='), arg.size()));
+    std::replace(arg.begin() + 2, end, '_', '-');
+  }
+  return args;
+}
+
+/// Names the nearest option of the program, and of the subcommand that was chosen, for the first that neither has.
+void check_names(const CLI::App& app, const std::vector<std::string>& args) {
+  std::vector<std::string> known;
+  const auto add = [&](const CLI::App& part) {
+    for (const CLI::Option* option : part.get_options()) {
+      for (const std::string& name : option->get_lnames()) known.push_back("--" + name);
+    }
+  };
+  add(app);
+  for (const std::string& arg : args) {
+    if (arg == "--") return;
+    for (const CLI::App* sub : app.get_subcommands([&](const CLI::App* s) { return s->get_name() == arg; })) add(*sub);
+    if (!arg.starts_with("--")) continue;
+    const std::string name = arg.substr(0, arg.find('='));
+    if (std::ranges::find(known, name) != known.end()) continue;
+    const std::vector<std::string_view> candidates(known.begin(), known.end());
+    throw ConfigError(fmt::format("unknown option {}; did you mean {}?", name, rils::nearest(name, candidates)));
+  }
+}
+
+/// CLI11's words in our form: what, expected, found.
+std::string describe(const CLI::ParseError& e) {
+  std::string text = e.what();
+  constexpr std::string_view kConversion = "Could not convert: ";
+  const size_t equals = text.find(" = ");
+  if (text.starts_with(kConversion) && equals != std::string::npos) {
+    text = fmt::format("{}: expected a number, found {}", text.substr(kConversion.size(), equals - kConversion.size()),
+                       text.substr(equals + 3));
+  }
+  return text + " (--help lists the options)";
+}
+
+int parse_and_run(CLI::App& app, std::vector<std::string> args, const std::function<int()>& action) {
+  check_names(app, args);
+  try {
+    std::ranges::reverse(args);  // as CLI11 wants them
+    app.parse(std::move(args));
+  } catch (const CLI::Success& e) {  // --help, --version
+    return app.exit(e);
+  } catch (const CLI::ParseError& e) {
+    return complain(kUsage, describe(e));
+  }
+  const int code = action();
+  if (!std::cout.flush() || std::fflush(stdout) != 0) return complain(kFailure, "standard output cannot be written");
+  return code;
 }
 
 }  // namespace
 
-int run(CLI::App& app, int argc, char** argv, const std::function<int()>& action) {
+void set_up(CLI::App& app) {
+  app.formatter(std::make_shared<HelpFormatter>());
+  app.set_help_flag("--help", "this text");
+  app.set_version_flag("--version", "tessera " TESSERA_VERSION, "version");
+  app.option_defaults()->always_capture_default()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
+}
+
+int run(CLI::App& app, int argc, const char* const* argv, const std::function<int()>& action) {
   try {
-    app.parse(argc, argv);
-    return action();
-  } catch (const CLI::Success& e) {
-    return app.exit(e);
-  } catch (const CLI::ParseError& e) {
-    complain(std::string(e.what()) + " (--help lists the options)");
-    return kUsage;
+    if (argc > 0) app.name(std::string(argv[0]).substr(std::string(argv[0]).rfind('/') + 1));
+    return parse_and_run(app, with_dashes(argc, argv), action);
   } catch (const ConfigError& e) {
-    complain(e.what());
-    return kUsage;
+    return complain(kUsage, e.what());
+  } catch (const std::bad_alloc&) {
+    return complain(kFailure, "the machine's memory is exhausted");
   } catch (const std::exception& e) {
-    complain(e.what());
-    return kFailure;
+    return complain(kFailure, e.what());
   }
 }
 
-std::string command_line(int argc, char** argv) {
-  std::string text;
-  for (int i = 0; i < argc; ++i) text += (i > 0 ? " " : "") + std::string(argv[i]);
-  for (char& c : text) c = c == '\n' ? ' ' : c;
+std::string command_line(int argc, const char* const* argv) {
+  std::string text = fmt::format("{}", fmt::join(argv, argv + argc, " "));
+  std::ranges::replace(text, '\n', ' ');
   return text;
-}
-
-struct ConfigOptions::State {
-  std::string file;
-  std::vector<std::string> assignments;
-  std::map<const rils::Key*, std::string> values;
-  bool gather_with_grad = false;
-  bool local_loss = false;
-};
-
-ConfigOptions::ConfigOptions(CLI::App& app) : state_(std::make_unique<State>()) {
-  app.add_option("--config", state_->file, "TOML file that describes the run");
-  app.add_option("--set", state_->assignments, "section.key=value, for any key of the file")->allow_extra_args(false);
-  const rils::Config defaults;
-  for (const rils::Level level : {rils::Level::common, rils::Level::rare}) {
-    for (const rils::Key& key : rils::schema()) {
-      if (key.level != level) continue;
-      const std::string help = std::string(key.help) + (key.help.empty() ? "" : " ") + "[" + value_text(defaults, key) + "]";
-      auto* option = app.add_option(option_names(key.name()), state_->values[&key], help);
-      option->type_name(std::string(key.metavar))->group(level == rils::Level::common ? "Options" : "Rare options");
-      if (key.metavar.empty()) option->expected(0, 1)->default_str("true");
-    }
-  }
-  app.add_flag("--gather-with-grad,--gather_with_grad", state_->gather_with_grad, "loss.gather = with-gradient")
-      ->group("Rare options");
-  app.add_flag("--local-loss,--local_loss", state_->local_loss,
-               "loss.gather = constant; open_clip's bare default is neither and is left out")
-      ->group("Rare options");
-}
-
-ConfigOptions::~ConfigOptions() = default;
-
-rils::Config ConfigOptions::resolve() const {
-  rils::Config config;
-  if (!state_->file.empty()) config = rils::load_config(state_->file);
-  for (const rils::Key& key : rils::schema()) {
-    const auto it = state_->values.find(&key);
-    if (it == state_->values.end() || it->second.empty()) continue;
-    std::string origin = "--" + std::string(key.name());
-    for (char& c : origin) c = c == '_' ? '-' : c;
-    set_from_text(config, key, it->second, origin);
-  }
-  if (state_->gather_with_grad && state_->local_loss) {
-    throw ConfigError("--gather-with-grad and --local-loss: expected one of them, found both");
-  }
-  if (state_->gather_with_grad) config.loss.gather = "with-gradient";
-  if (state_->local_loss) config.loss.gather = "constant";
-  for (const std::string& assignment : state_->assignments) rils::set_assignment(config, assignment);
-  rils::check_config(config);
-  return config;
 }
 
 }  // namespace tessera::apps

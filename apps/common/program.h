@@ -1,10 +1,7 @@
 #pragma once
 
 #include <functional>
-#include <memory>
 #include <string>
-
-#include "rils/config/config.h"
 
 namespace CLI {
 class App;
@@ -12,26 +9,16 @@ class App;
 
 namespace tessera::apps {
 
-/// Parses the command line and runs what it chose. Errors become one line on stderr and an exit code: 2 for wrong usage
-/// or configuration, 1 for what fails while running.
-int run(CLI::App& app, int argc, char** argv, const std::function<int()>& action);
+/// What all programs share, before options are added: --version, help in the common form with defaults in brackets.
+void set_up(CLI::App& app);
 
-/// The command as it was typed, for records.
-[[nodiscard]] std::string command_line(int argc, char** argv);
+/// Parses the command line and runs what it chose; the exit code. In names of options `-` and `_` are alike, and of an
+/// option given twice the last one counts. Errors become one line on stderr: 2 for wrong usage or configuration (an
+/// unknown option with the nearest known one), 1 for what fails while running, a standard output that cannot be written
+/// included.
+int run(CLI::App& app, int argc, const char* const* argv, const std::function<int()>& action);
 
-/// The options of a configuration: --config FILE, --set section.key=value, and one option per key that has one, with - or
-/// _ alike. After parsing, resolve() gives defaults, file and options on top of each other, checked.
-class ConfigOptions {
- public:
-  explicit ConfigOptions(CLI::App& app);
-  ~ConfigOptions();
-  ConfigOptions(const ConfigOptions&) = delete;
-  ConfigOptions& operator=(const ConfigOptions&) = delete;
-  [[nodiscard]] rils::Config resolve() const;
-
- private:
-  struct State;
-  std::unique_ptr<State> state_;
-};
+/// The command as it was typed, in one line, for records.
+[[nodiscard]] std::string command_line(int argc, const char* const* argv);
 
 }  // namespace tessera::apps

@@ -10,18 +10,19 @@ using tessera::rils::EvaluateOptions;
 void add_common(CLI::App& app, EvaluateOptions& o) {
   app.add_option("--checkpoint,--pretrained", o.checkpoint, "weights of pretrain")->required();
   app.add_option("--data,--dataset-root", o.data, "test images: shards, table, folder or IDX")->required();
-  app.add_option("--dataset-type", o.dataset_type, "auto, webdataset, files, csv, idx, folder [auto]");
+  app.add_option("--dataset-type", o.dataset_type, "auto, webdataset, files, csv, idx, folder");
   app.add_option("--dataset", o.dataset_name, "name for the results");
   app.add_option("--vocabulary", o.vocabulary, "merges file; the checkpoint's own by default");
-  app.add_option("--batch-size,--batch_size", o.batch_size, "images at once; the figures do not depend on it [256]");
-  app.add_option("--precision", o.precision, "fp32 or amp_bf16 [fp32]");
+  app.add_option("--batch-size", o.batch_size, "images at once; the figures do not depend on it");
+  app.add_option("--precision", o.precision, "fp32 or amp_bf16");
   app.add_option("--output", o.output, "JSON file in CLIP_benchmark's form");
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  CLI::App app("Evaluates a checkpoint.");
+  CLI::App app("Evaluates a checkpoint: prints a table and writes CLIP_benchmark's JSON.");
+  tessera::apps::set_up(app);
   app.require_subcommand(1);
   EvaluateOptions o;
   auto* retrieval = app.add_subcommand("retrieval", "images and captions, both ways");
@@ -30,10 +31,10 @@ int main(int argc, char** argv) {
   for (CLI::App* sub : {retrieval, zero_shot, knn}) add_common(*sub, o);
   zero_shot->add_option("--classnames", o.classnames, "a line per class [classnames.txt beside the data]");
   zero_shot->add_option("--templates", o.templates, "a line per prompt, {c} for the class");
-  knn->add_option("--train-data,--train_data", o.train_data, "labelled images to compare with")->required();
-  knn->add_option("--k", o.k, "neighbours [20]");
-  knn->add_option("--temperature", o.temperature, "of the votes [0.07]");
-  knn->add_option("--features", o.features, "model, untrained or pixels [model]")
+  knn->add_option("--train-data", o.train_data, "labelled images to compare with")->required();
+  knn->add_option("--k", o.k, "neighbours");
+  knn->add_option("--temperature", o.temperature, "of the votes");
+  knn->add_option("--features", o.features, "model, untrained or pixels")
       ->check(CLI::IsMember({"model", "untrained", "pixels"}));
   return tessera::apps::run(app, argc, argv, [&] {
     o.command = tessera::apps::command_line(argc, argv);

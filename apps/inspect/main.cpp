@@ -1,6 +1,7 @@
 #include <CLI/CLI.hpp>
 #include <iostream>
 
+#include "apps/common/config_options.h"
 #include "apps/common/program.h"
 #include "engine/runtime/context.h"
 #include "rils/config/toml.h"
@@ -10,6 +11,7 @@
 int main(int argc, char** argv) {
   using namespace tessera;
   CLI::App app("Looks inside models, gradients, tokens and checkpoints.");
+  apps::set_up(app);
   app.require_subcommand(1);
 
   auto* model = app.add_subcommand("model", "parameters, multiply-adds and memory by part");
@@ -23,15 +25,15 @@ int main(int argc, char** argv) {
   gradients->add_option("--checkpoint", files.checkpoint, "weights, safetensors")->required();
   gradients->add_option("--batch", files.batch, "images, tokens and noise, safetensors")->required();
   gradients->add_option("--out", files.out, "losses and grad.NAME, safetensors")->required();
-  gradients->add_option("--precision", precision, "fp32 or amp_bf16 [fp32]");
+  gradients->add_option("--precision", precision, "fp32 or amp_bf16");
   std::string device = "auto";
-  gradients->add_option("--device", device, "auto, cpu or cuda[:N] [auto]");
+  gradients->add_option("--device", device, "auto, cpu or cuda[:N]");
 
   auto* tokens = app.add_subcommand("tokens", "ids of text lines from standard input");
   rils::TokensOptions text;
   tokens->add_option("--vocabulary", text.vocabulary, "merges file, plain or gzipped")->required();
-  tokens->add_option("--context-length,--context_length", text.context_length, "[77]");
-  tokens->add_option("--truncation", text.truncation, "keep-eot or cut [keep-eot]");
+  tokens->add_option("--context-length", text.context_length, "tokens");
+  tokens->add_option("--truncation", text.truncation, "keep-eot or cut");
 
   auto* checkpoint = app.add_subcommand("checkpoint", "lists a safetensors file, or compares two");
   std::string path, other;

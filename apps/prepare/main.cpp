@@ -10,16 +10,17 @@
 int main(int argc, char** argv) {
   using namespace tessera;
   CLI::App app("Makes data sets and vocabularies.");
+  apps::set_up(app);
   app.require_subcommand(1);
 
   auto* scenes = app.add_subcommand("default", "scenes of clip art and emoji, single things, Fashion-MNIST");
   rils::DefaultDataOptions d;
   scenes->add_option("--out", d.out, "folder")->required();
-  scenes->add_option("--assets", d.assets, "where fetch_assets.sh put the packages [/usr/share]");
-  scenes->add_option("--train-scenes", d.train_scenes, "[20000]");
-  scenes->add_option("--test-scenes", d.test_scenes, "[1000]");
-  scenes->add_option("--image-size", d.image_size, "pixels [112]");
-  scenes->add_option("--seed", d.seed, "[0]");
+  scenes->add_option("--assets", d.assets, "where fetch_assets.sh put the packages");
+  scenes->add_option("--train-scenes", d.train_scenes, "how many");
+  scenes->add_option("--test-scenes", d.test_scenes, "how many");
+  scenes->add_option("--image-size", d.image_size, "pixels");
+  scenes->add_option("--seed", d.seed, "of the scenes");
 
   auto* captions = app.add_subcommand("captions", "images and a table of captions to shards");
   rils::PrepareCaptionsOptions c;
@@ -28,8 +29,8 @@ int main(int argc, char** argv) {
   captions->add_option("--csv-caption-key", c.columns.caption_column, "column of captions, by name or number");
   captions->add_option("--csv-separator", c.columns.separator, "empty: detected");
   captions->add_option("--image-root", c.columns.image_root, "of the paths; the table's folder by default");
-  captions->add_option("--hold-out", c.hold_out, "images kept for validation, by the hash of their names [0]");
-  captions->add_option("--samples-per-shard", c.samples_per_shard, "[1000]");
+  captions->add_option("--hold-out", c.hold_out, "images kept for validation, by the hash of their names");
+  captions->add_option("--samples-per-shard", c.samples_per_shard, "images");
   captions->add_option("--out", c.output, "folder")->required();
 
   auto* folder = app.add_subcommand("folder", "class folders to shards");
@@ -40,7 +41,7 @@ int main(int argc, char** argv) {
   auto* vocabulary = app.add_subcommand("vocabulary", "learns a byte-level BPE from captions");
   rils::PrepareVocabularyOptions v;
   vocabulary->add_option("--captions", v.captions, "text file, shards, table or folder")->required();
-  vocabulary->add_option("--size", v.size, "ids [8192]");
+  vocabulary->add_option("--size", v.size, "ids");
   vocabulary->add_option("--out", v.output, "merges file")->required();
 
   return apps::run(app, argc, argv, [&] {

@@ -1,18 +1,24 @@
 #include <CLI/CLI.hpp>
 
+#include "apps/common/config_options.h"
 #include "apps/common/program.h"
 #include "rils/train/pretraining.h"
 
 int main(int argc, char** argv) {
+  using namespace tessera;
   CLI::App app("Trains RILS, or CLIP as its baseline, from images and captions.");
-  tessera::apps::ConfigOptions config(app);
-  tessera::rils::PretrainingOptions options;
-  app.add_option("--resume", options.resume, "go on with the run of --name: latest");
-  app.add_option("--pretrained", options.pretrained, "start from these weights; lists what did not match");
-  app.add_flag("--dry-run,--dry_run", options.dry_run, "plan, memory, three timed steps; writes nothing");
-  app.add_flag("--overfit-batch,--overfit_batch", options.overfit_batch, "learn one batch: the first thing to try");
-  return tessera::apps::run(app, argc, argv, [&] {
-    options.command = tessera::apps::command_line(argc, argv);
-    return tessera::rils::run_pretraining(config.resolve(), options);
+  apps::set_up(app);
+  rils::PretrainingOptions options;
+  app.option_defaults()->group("Start");
+  app.add_option("--resume", options.resume, "go on with a run: latest (of --name), its folder or weights file")
+      ->type_name("WHAT");
+  app.add_option("--pretrained", options.pretrained, "start from weights alone; lists what did not match")
+      ->type_name("FILE");
+  app.add_flag("--dry-run", options.dry_run, "plan, memory, three timed steps; writes nothing");
+  app.add_flag("--overfit-batch", options.overfit_batch, "learn one batch: the first thing to try");
+  const apps::ConfigOptions config(app);
+  return apps::run(app, argc, argv, [&] {
+    options.command = apps::command_line(argc, argv);
+    return run_pretraining(options.resume.empty() ? config.resolve() : config.resolve_resumed(options.resume), options);
   });
 }

@@ -38,7 +38,7 @@ std::string quoted(std::string_view text) {
 
 std::string number_text(double value) {
   const std::string digits = fmt::format("{}", value);
-  return digits.find_first_of(".e") == std::string::npos ? digits + ".0" : digits;
+  return digits.find_first_of(".en") == std::string::npos ? digits + ".0" : digits;  // n: nan and inf
 }
 
 std::string list_text(std::span<const double> values) {

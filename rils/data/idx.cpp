@@ -44,7 +44,7 @@ std::filesystem::path labels_beside(const std::filesystem::path& images) {
   name.replace(at, kImages.size(), kLabels);
   for (const auto& candidate : {name, name + ".gz", name.ends_with(".gz") ? name.substr(0, name.size() - 3) : name}) {
     std::error_code ignored;
-    const auto path = images.parent_path() / candidate;
+    auto path = images.parent_path() / candidate;
     if (std::filesystem::exists(path, ignored)) return path;
   }
   throw IoError(fmt::format("{}: the labels {} are not beside it", images.string(), name));

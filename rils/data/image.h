@@ -27,6 +27,8 @@ struct Image {
 
   [[nodiscard]] size_t row_bytes() const { return static_cast<size_t>(width) * static_cast<size_t>(channels); }
   [[nodiscard]] uint8_t* row(int y) { return pixels.data() + row_bytes() * static_cast<size_t>(y); }
+  [[nodiscard]] uint8_t* pixel(int x, int y) { return row(y) + static_cast<ptrdiff_t>(x) * channels; }
+  [[nodiscard]] const uint8_t* pixel(int x, int y) const { return row(y) + static_cast<ptrdiff_t>(x) * channels; }
   [[nodiscard]] const uint8_t* row(int y) const { return pixels.data() + row_bytes() * static_cast<size_t>(y); }
 };
 

@@ -35,7 +35,7 @@ size_t image_values(const LoaderOptions& options) {
 
 }  // namespace
 
-Loader::Loader(std::shared_ptr<const Dataset> dataset, LoaderOptions options, LoaderState state)
+Loader::Loader(std::shared_ptr<const Dataset> dataset, LoaderOptions options, const LoaderState& state)
     : dataset_(std::move(dataset)),
       options_(std::move(options)),
       sampler_(make_sampler(*dataset_, options_)),

@@ -90,7 +90,7 @@ class Loader {
  public:
   /// Starts the workers. `state` continues a run. Throws ConfigError when options do not make sense, when the data are
   /// fewer than a batch, or when the state is of other data or another seed.
-  Loader(std::shared_ptr<const Dataset> dataset, LoaderOptions options, LoaderState state = {});
+  Loader(std::shared_ptr<const Dataset> dataset, LoaderOptions options, const LoaderState& state = {});
   ~Loader();
   Loader(const Loader&) = delete;
   Loader& operator=(const Loader&) = delete;

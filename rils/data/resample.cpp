@@ -46,8 +46,8 @@ Weights make_weights(int in_size, int out_size, Interpolation interpolation, int
   std::vector<double> row(static_cast<size_t>(w.taps));
   for (int i = 0; i < window_size; ++i) {
     const double center = (window_begin + i + 0.5) * scale;
-    const int begin = std::max(0, static_cast<int>(center - support + 0.5));
-    const int end = std::min(in_size, static_cast<int>(center + support + 0.5));
+    const int begin = std::max(0, static_cast<int>(std::floor(center - support + 0.5)));
+    const int end = std::min(in_size, static_cast<int>(std::floor(center + support + 0.5)));
     double sum = 0.0;
     for (int x = begin; x < end; ++x) {
       const double distance = (x - center + 0.5) * inverse;
@@ -96,7 +96,7 @@ struct Part {
 };
 
 Part part_of(const Image& image, const Box& box) {
-  return {image.row(box.top) + static_cast<size_t>(box.left) * 3, image.row_bytes(), box.height, box.width};
+  return {image.pixel(box.left, box.top), image.row_bytes(), box.height, box.width};
 }
 
 /// One axis of a resize: what the whole axis becomes, and which part of that is wanted.

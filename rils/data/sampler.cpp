@@ -31,7 +31,7 @@ std::shared_ptr<const EpochOrder> Sampler::order(int64_t epoch) const {
   const std::lock_guard lock(mutex_);
   auto& slot = recent_[epoch];
   if (!slot) slot = make(epoch);
-  const auto result = slot;
+  auto result = slot;
   // Workers run ahead by less than an epoch, and orders in use are held by their users.
   while (recent_.size() > 2) recent_.erase(recent_.begin());
   return result;

@@ -58,10 +58,11 @@ Sample SyntheticDataset::load(int64_t index, bool with_image) const {
       const bool inside =
           std::min(y / cell, 2) == static_cast<int>(row) && std::min(x / cell, 2) == static_cast<int>(column);
       const auto& rgb = kColours[inside ? object : ground].rgb;
-      const uint32_t bits = philox_.bits(1, sample_id, static_cast<uint64_t>(y * image_size_ + x));
+      const uint32_t bits = philox_.bits(
+          1, sample_id, static_cast<uint64_t>(y) * static_cast<uint64_t>(image_size_) + static_cast<uint64_t>(x));
       for (int c = 0; c < 3; ++c) {
         const int noise = static_cast<int>(bits >> (8 * c) & 0xff) * kNoise / 128 - kNoise;
-        image.row(y)[3 * x + c] = static_cast<uint8_t>(std::clamp(rgb[static_cast<size_t>(c)] + noise, 0, 255));
+        image.pixel(x, y)[c] = static_cast<uint8_t>(std::clamp(rgb[static_cast<size_t>(c)] + noise, 0, 255));
       }
     }
   }

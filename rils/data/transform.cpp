@@ -59,10 +59,9 @@ Box random_resized_crop_box(int height, int width, std::pair<float, float> ratio
 }
 
 void flip_horizontally(Image& image) {
-  for (int y = 0; y < image.height; ++y) {
-    uint8_t* row = image.row(y);
-    for (int a = 0, b = image.width - 1; a < b; ++a, --b) std::swap_ranges(row + 3 * a, row + 3 * a + 3, row + 3 * b);
-  }
+  for (int y = 0; y < image.height; ++y)
+    for (int a = 0, b = image.width - 1; a < b; ++a, --b)
+      std::swap_ranges(image.pixel(a, y), image.pixel(a + 1, y), image.pixel(b, y));
 }
 
 void normalize(const Image& image, const std::array<float, 3>& mean, const std::array<float, 3>& std,
@@ -109,7 +108,7 @@ Image EvalTransform::crop(const Image& image) const {
   if (window == wanted) return part;
   Image padded(size, size);
   for (int y = 0; y < part.height; ++y)
-    std::memcpy(padded.row(y + top - wanted.top) + 3 * (left - wanted.left), part.row(y), part.row_bytes());
+    std::memcpy(padded.pixel(left - wanted.left, y + top - wanted.top), part.row(y), part.row_bytes());
   return padded;
 }
 

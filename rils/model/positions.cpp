@@ -25,7 +25,7 @@ Tensor position_table(int64_t grid, int64_t width, DType dtype) {
       out[3 * n + k] = std::cos(row * omega);
     }
   }
-  return cast(table, dtype);
+  return cast(cast(table, DType::f32), dtype);
 }
 
 }  // namespace tessera::rils

@@ -22,9 +22,14 @@ struct Model {
   Parameter second{"second", random_tensor({6}, "second")};
   std::vector<std::string> ready;
 
-  Var block(const Var& x, Parameter& bias) {
-    const Var h = layer_norm(x, use(gamma), use(beta), 1e-6, DType::f32);
-    return linear(unary(Unary::gelu_erf, h), use(w), {.bias = use(bias), .residual = x});
+  Var block(const Var& x, Parameter& bias_parameter) {
+    // One statement each: the order in which arguments are evaluated is the compiler's.
+    const Var scale = use(gamma);
+    const Var shift = use(beta);
+    const Var weight = use(w);
+    const Var bias = use(bias_parameter);
+    const Var h = layer_norm(x, scale, shift, 1e-6, DType::f32);
+    return linear(unary(Unary::gelu_erf, h), weight, {.bias = bias, .residual = x});
   }
 
   /// Runs forward and backward; returns the loss, the gradient of x and of every parameter.

@@ -23,7 +23,9 @@ TEST(HostPool, ClassesWasteAtMostAQuarterAndAlign) {
     ASSERT_EQ(size % 64, 0u) << bytes;
     ASSERT_GE(size, previous) << "classes grow with the request";
     ASSERT_EQ(HostPool::rounded(size), size) << "a class is its own class";
-    if (bytes >= 512 && bytes <= kMiB) ASSERT_LE(size, bytes + bytes / 4) << bytes;
+    if (bytes >= 512 && bytes <= kMiB) {
+      ASSERT_LE(size, bytes + bytes / 4) << bytes;
+    }
     previous = size;
   }
   EXPECT_EQ(HostPool::rounded(0), 64u);
@@ -52,7 +54,9 @@ TEST(HostPool, BlocksAreAlignedDistinctAndWritable) {
   for (const size_t bytes : sizes) {
     void* block = pool.allocate(bytes);
     EXPECT_EQ(reinterpret_cast<uintptr_t>(block) % 64, 0u);
-    if (bytes >= 2 * kMiB) EXPECT_EQ(reinterpret_cast<uintptr_t>(block) % (2 * kMiB), 0u) << "a huge page";
+    if (bytes >= 2 * kMiB) {
+      EXPECT_EQ(reinterpret_cast<uintptr_t>(block) % (2 * kMiB), 0u) << "a huge page";
+    }
     EXPECT_TRUE(blocks.insert(block).second);
     std::memset(block, 0x5a, HostPool::rounded(bytes));
   }

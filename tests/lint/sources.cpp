@@ -26,7 +26,7 @@ std::vector<fs::path> sources(std::initializer_list<const char*> folders,
 
 std::string read(const fs::path& path) { return read_file(path); }
 
-std::string relative(const fs::path& path) { return fs::relative(path, source_root()); }
+std::string name_in_tree(const fs::path& path) { return fs::relative(path, source_root()); }
 
 std::vector<std::vector<std::string>> matches(const std::string& text, const char* pattern) {
   const std::regex regex(pattern);

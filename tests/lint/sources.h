@@ -14,7 +14,7 @@ namespace tessera::test {
                                                          std::initializer_list<const char*> extensions);
 [[nodiscard]] std::string read(const std::filesystem::path& path);
 /// Path relative to the source tree.
-[[nodiscard]] std::string relative(const std::filesystem::path& path);
+[[nodiscard]] std::string name_in_tree(const std::filesystem::path& path);
 /// Whole match and groups of every match.
 [[nodiscard]] std::vector<std::vector<std::string>> matches(const std::string& text, const char* pattern);
 

@@ -23,11 +23,11 @@ std::string first_part(const std::string& path) { return path.substr(0, path.fin
 TEST(Includes, RunInOneDirection) {
   int seen = 0;
   for (const auto& path : sources(kFolders, {".h", ".cpp"})) {
-    const std::string folder = first_part(relative(path));
+    const std::string folder = first_part(name_in_tree(path));
     for (const auto& m : matches(read(path), "\n#include \"([^\"]+)\"")) {
       const auto target = kRank.find(first_part(m[1]));
-      ASSERT_NE(target, kRank.end()) << relative(path) << " includes " << m[1] << ", not from the root of the tree";
-      EXPECT_LE(target->second, kRank.at(folder)) << relative(path) << " includes " << m[1];
+      ASSERT_NE(target, kRank.end()) << name_in_tree(path) << " includes " << m[1] << ", not from the root of the tree";
+      EXPECT_LE(target->second, kRank.at(folder)) << name_in_tree(path) << " includes " << m[1];
       ++seen;
     }
   }
@@ -37,7 +37,7 @@ TEST(Includes, RunInOneDirection) {
 TEST(Includes, OfOurFilesExist) {
   for (const auto& path : sources(kFolders, {".h", ".cpp"})) {
     for (const auto& m : matches(read(path), "\n#include \"([^\"]+)\"")) {
-      EXPECT_TRUE(std::filesystem::exists(source_root() / m[1])) << relative(path) << " includes " << m[1];
+      EXPECT_TRUE(std::filesystem::exists(source_root() / m[1])) << name_in_tree(path) << " includes " << m[1];
     }
   }
 }
@@ -45,7 +45,7 @@ TEST(Includes, OfOurFilesExist) {
 /// Users of the libraries need no more than the standard library; the processor's intrinsics belong to the kernels.
 TEST(Includes, OfOtherLibrariesStayOutOfPublicHeaders) {
   for (const auto& path : sources(kLibraries, {".h"})) {
-    const std::string name = relative(path);
+    const std::string name = name_in_tree(path);
     for (const auto& m : matches(read(path), "\n#include <([^>]+)>")) {
       const bool standard = m[1].find('.') == std::string::npos && m[1].find('/') == std::string::npos;
       const bool kernel = name.starts_with("engine/cpu/") && m[1] == "immintrin.h";
@@ -56,7 +56,7 @@ TEST(Includes, OfOtherLibrariesStayOutOfPublicHeaders) {
 
 TEST(Headers, AreGuardedAndImportNoNamespace) {
   for (const auto& path : sources(kFolders, {".h"})) {
-    const std::string name = relative(path);
+    const std::string name = name_in_tree(path);
     const std::string text = read(path);
     // Two files open and close a region of instructions, once in each file that includes them.
     const bool region = name.ends_with("isa_begin.h") || name.ends_with("isa_end.h");
@@ -69,8 +69,8 @@ TEST(Files, AreSmallRooms) {
   for (const auto& path : sources(kFolders, {".h", ".cpp"})) {
     const std::string text = read(path);
     const auto lines = std::ranges::count(text, '\n');
-    EXPECT_LE(lines, kMostLines) << relative(path);
-    EXPECT_TRUE(text.empty() || text.back() == '\n') << relative(path) << " does not end in a newline";
+    EXPECT_LE(lines, kMostLines) << name_in_tree(path);
+    EXPECT_TRUE(text.empty() || text.back() == '\n') << name_in_tree(path) << " does not end in a newline";
   }
 }
 

@@ -22,7 +22,7 @@ Problem copy_problem(Values& values, const Shape& shape, DType from, DType to, L
   p.call = [](Context& c, const KernelTable& t, Views v, GradMode mode) { t.copy.copy(c, {v[0], v[1], mode}); };
   if (y_layout.dense()) {
     p.op = [to](Tensors t, GradMode mode) -> std::vector<Tensor> {
-      if (mode == GradMode::overwrite) return {cast(t[0], to)};
+      if (mode == GradMode::overwrite) return {t[0].dtype() == to ? contiguous(t[0]) : cast(t[0], to)};
       copy_into(t[0], t[1], mode);
       return {};
     };

@@ -13,8 +13,8 @@ constexpr const char* kUnaryNames[] = {"exp", "gelu_erf", "quick_gelu", "relu"};
 // A value or a slope is within a few roundings of the largest term that makes it.
 constexpr Tolerance kFormula{.c = 6, .floor = 1, .elementwise = true};
 constexpr Tolerance kExponential{.c = 6, .elementwise = true};
-// A slope is a few roundings of terms of about 1, times a dy of up to 4.
-constexpr Tolerance kSlope{.c = 6, .floor = 4, .elementwise = true};
+// A slope is a few roundings of terms of about 1, one of them (1 − σ) times arguments of up to about 10; dy reaches 4.
+constexpr Tolerance kSlope{.c = 12, .floor = 4, .elementwise = true};
 constexpr Tolerance kArithmetic{.c = 4, .floor = 2, .elementwise = true};
 
 const char* name(Unary op) { return kUnaryNames[static_cast<size_t>(op)]; }

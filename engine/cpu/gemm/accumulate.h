@@ -125,7 +125,8 @@ class AccumulatedProduct {
     const int rows = sizes_.rows_at(tile);
     const int columns = sizes_.columns_at(panel);
     if (columns == Sizes::kColumns) {
-      return micro_tile(steps, a, b, rows, columns, c, c_stride_, add, {c, c_stride_ * Sizes::kSize, next});
+      return micro_tile(steps, a, b, rows, columns, c, c_stride_, add,
+                        {.first = c, .stride = c_stride_ * Sizes::kSize, .next = next});
     }
     micro_tile(steps, a, b, rows, columns, edge, Sizes::kColumns, false);
     for (int64_t r = 0; r < rows; ++r) {

@@ -197,7 +197,7 @@ class Product {
                     E* sums) const {
     const TilePlace place{tile * Sizes::kRows, panel * Sizes::kColumns, sizes_.rows_at(tile), sizes_.columns_at(panel)};
     const bool last = k_block + 1 == sizes_.k_blocks;
-    Prefetch prefetch{sums, Sizes::kColumns * Sizes::kSize};
+    Prefetch prefetch{.first = sums, .stride = Sizes::kColumns * Sizes::kSize};
     if (last) prefetch = epilogue_.output(epilogue_.self, place.row, place.column);
     prefetch.next = next;
     micro_tile(sizes_.steps_of(k_block), a, b, place.rows, place.columns, sums, Sizes::kColumns, k_block > 0, prefetch);

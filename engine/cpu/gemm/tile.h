@@ -16,9 +16,11 @@ namespace tessera::cpu::TESSERA_ISA::gemm {
 
 /// Memory to ask for while the tile is computed; null asks for none.
 struct Prefetch {
-  const void* first = nullptr;  // two adjacent lines for each row of the result, `stride` bytes from row to row
+  const void* first = nullptr;  // what is written: two adjacent lines for each row of the tile, `stride` bytes apart
   int64_t stride = 0;
-  const void* next = nullptr;  // for the second cache: a line every four steps of k, of what is read after this tile
+  const void* next = nullptr;   // for the second cache: what is read after this tile, a line every four steps of k
+  const void* other = nullptr;  // two lines for each row of another matrix that goes with the result
+  int64_t other_stride = 0;
 };
 
 /// Extents of the register tile for elements E: kRows and kColumns.

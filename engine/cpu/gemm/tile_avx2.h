@@ -58,6 +58,9 @@ __attribute__((noinline)) void tile_kernel(int64_t k, const float* a, const floa
     const char* line = static_cast<const char*>(prefetch.first);
 #pragma GCC unroll 6
     for (int r = 0; r < rows; ++r) __builtin_prefetch(line + r * prefetch.stride, 1, 3);
+    const char* other = prefetch.other != nullptr ? static_cast<const char*>(prefetch.other) : line;
+#pragma GCC unroll 6
+    for (int r = 0; r < rows; ++r) __builtin_prefetch(other + r * prefetch.other_stride, 0, 3);
   }
   TileSums<rows, vectors> sums;
   sums.zero();

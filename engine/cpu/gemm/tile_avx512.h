@@ -61,12 +61,18 @@ __attribute__((noinline)) void tile_kernel(int64_t k, const float* a, const floa
   sums.zero();
   int64_t i = 0;
   if (prefetch.first != nullptr) {
-    // The lines of the result, one a step, so that they do not fill the queue of misses at once.
+    // A line of each matrix every step, so that they do not fill the queue of misses at once.
     const char* line = static_cast<const char*>(prefetch.first);
+    const char* other = prefetch.other != nullptr ? static_cast<const char*>(prefetch.other) : line;
     const int64_t steps = min_of(k, 2 * rows);
     for (; i < steps; ++i, a += kA, b += kB) {
-      __builtin_prefetch(line + (i % 2 == 0 ? 0 : 64), 1, 3);
-      if (i % 2 != 0) line += prefetch.stride;
+      const int half = i % 2 == 0 ? 0 : 64;
+      __builtin_prefetch(line + half, 1, 3);
+      __builtin_prefetch(other + half, 0, 3);
+      if (half != 0) {
+        line += prefetch.stride;
+        other += prefetch.other_stride;
+      }
       sums.step(a, b);
     }
   }

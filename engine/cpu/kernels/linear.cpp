@@ -41,10 +41,19 @@ struct Matrix {
 
   explicit Matrix(const View& view) : data(view.data<T>()), stride(view ? view.stride(0) : 0) {}
   [[nodiscard]] T* at(int64_t row, int64_t column) const { return data + row * stride + column; }
-  [[nodiscard]] Prefetch lines(int64_t row, int64_t column) const {
-    return {at(row, column), stride * static_cast<int64_t>(sizeof(T))};
-  }
+  [[nodiscard]] int64_t stride_bytes() const { return stride * static_cast<int64_t>(sizeof(T)); }
 };
+
+/// The lines of the result and of another matrix, which may be absent.
+template <class Y, class O>
+Prefetch prefetch_of(const Matrix<Y>& y, const Matrix<O>& other, int64_t row, int64_t column) {
+  Prefetch p{.first = y.at(row, column), .stride = y.stride_bytes()};
+  if (other.data != nullptr) {
+    p.other = other.at(row, column);
+    p.other_stride = other.stride_bytes();
+  }
+  return p;
+}
 
 /// The scale of each row, from those of the segments.
 template <class E>
@@ -144,7 +153,9 @@ struct ForwardEpilogue {
       });
     }
   }
-  [[nodiscard]] Prefetch output(int64_t row, int64_t column) const { return y.lines(row, column); }
+  [[nodiscard]] Prefetch output(int64_t row, int64_t column) const {
+    return pre.data != nullptr ? prefetch_of(y, pre, row, column) : prefetch_of(y, residual, row, column);
+  }
 };
 
 template <class T, class Y, class R, class A>
@@ -223,7 +234,7 @@ struct GradInputEpilogue {
       }
     });
   }
-  [[nodiscard]] Prefetch output(int64_t row, int64_t column) const { return dx.lines(row, column); }
+  [[nodiscard]] Prefetch output(int64_t row, int64_t column) const { return prefetch_of(dx, pre, row, column); }
 };
 
 template <class T, class D, class A>

@@ -43,7 +43,8 @@ struct MatmulEpilogue {
     }
   }
   [[nodiscard]] Prefetch output(int64_t row, int64_t column) const {
-    return {c + row * row_stride + column * column_stride, row_stride * static_cast<int64_t>(sizeof(E))};
+    return {.first = c + row * row_stride + column * column_stride,
+            .stride = row_stride * static_cast<int64_t>(sizeof(E))};
   }
 };
 

@@ -218,7 +218,7 @@ TEST(CaptionTest, NumbersSizesColoursAndGroups) {
 TEST(CaptionTest, NoNegativeWhereAWordIsAmbiguous) {
   SceneFacts facts;
   facts.size = 112;
-  facts.things = {{"police car", false, "", "", {0, 0, 30, 30}}, {"car", false, "", "", {60, 60, 30, 30}}};
+  facts.things = {{"police car", false, "", "", {0, 0, 30, 30}}, {"car", false, "", "", {0, 60, 30, 30}}};
   const Philox philox(3, "captions");
   for (uint64_t i = 0; i < 300; ++i) {
     AugmentStream random(philox, 0, i);

@@ -82,18 +82,27 @@ TEST(LigaturesTest, CutAndDamagedTablesThrowOrParse) {
 }
 
 TEST(LigaturesTest, OverlappingSetsDoNotCostHours) {
-  // 65,535 lookups that share one subtable, whose sets and ligatures lie over one another.
-  std::vector<std::byte> bytes(200000, std::byte{0x7f});
-  const auto put = [&](size_t at, unsigned v) {
-    bytes[at] = static_cast<std::byte>(v >> 8);
-    bytes[at + 1] = static_cast<std::byte>(v & 0xff);
+  // 256 lookups are one lookup, its 256 subtables are one, its 256 sets, their 256 ligatures: 4 billion in 6,000 bytes.
+  std::vector<std::byte> bytes(6000);
+  const auto put = [&](size_t at, std::initializer_list<unsigned> words) {
+    for (const unsigned v : words) {
+      bytes[at++] = static_cast<std::byte>(v >> 8);
+      bytes[at++] = static_cast<std::byte>(v & 0xff);
+    }
   };
-  put(8, 10);
-  put(10, 0xffff);
-  for (size_t i = 0; i < 0x7000; ++i) put(12 + 2 * i, 0xf000);
-  const size_t lookup = 10 + 0xf000;
-  put(lookup, 4);
-  put(lookup + 4, 0x6000);
+  const auto repeat = [&](size_t at, unsigned offset) {
+    put(at, {256});
+    for (size_t i = 1; i <= 256; ++i) put(at + 2 * i, {offset});
+  };
+  put(8, {10});
+  repeat(10, 990);  // lookups, all at 1000
+  put(1000, {4, 0});
+  repeat(1004, 1000);  // subtables, all at 2000
+  put(2000, {1, 1000});
+  repeat(2004, 2000);               // sets, all at 4000
+  put(3000, {2, 1, 0, 0xffff, 0});  // coverage: every glyph
+  repeat(4000, 1000);               // ligatures, all at 5000
+  put(5000, {7, 2, 8});
   EXPECT_THROW(Ligatures{bytes}, IoError);
 }
 

@@ -1,0 +1,36 @@
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "rils/config/config.h"
+
+namespace CLI {
+class App;
+}
+
+namespace tessera::apps {
+
+/// The options of a configuration: --config FILE, --set section.key=value for any key, and an option for each key that
+/// has one, made from the schema.
+class ConfigOptions {
+ public:
+  /// Adds them to a program or subcommand that set_up() has seen, the rare ones last in its help.
+  explicit ConfigOptions(CLI::App& app);
+  ~ConfigOptions();
+  ConfigOptions(const ConfigOptions&) = delete;
+  ConfigOptions& operator=(const ConfigOptions&) = delete;
+
+  /// After parsing: defaults, then the file, then options and assignments in the order in which they were typed;
+  /// checked. Throws ConfigError.
+  [[nodiscard]] rils::Config resolve() const;
+  /// For a run that goes on: without --config the file is the one in the run's folder, which `resume` names (see
+  /// find_resume_point), and the result has that folder's name and logs.
+  [[nodiscard]] rils::Config resolve_resumed(const std::string& resume) const;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace tessera::apps

@@ -1,0 +1,297 @@
+// Command lines as a person types them: what is understood, what is said, and the exit code.
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <iostream>
+#include <optional>
+
+#include "apps/common/config_options.h"
+#include "apps/common/program.h"
+#include "engine/core/error.h"
+#include "rils/config/schema.h"
+#include "rils/run/run_folder.h"
+
+namespace tessera::apps {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct Outcome {
+  int code = -1;
+  std::string out, err;
+  std::optional<rils::Config> config;
+};
+
+template <class Body>
+Outcome typed(std::vector<const char*> words, CLI::App& app, const Body& body) {
+  words.insert(words.begin(), "/usr/bin/train");
+  Outcome outcome;
+  testing::internal::CaptureStdout();
+  testing::internal::CaptureStderr();
+  outcome.code = run(app, static_cast<int>(words.size()), words.data(), [&] { return body(outcome); });
+  outcome.out = testing::internal::GetCapturedStdout();
+  outcome.err = testing::internal::GetCapturedStderr();
+  return outcome;
+}
+
+/// A program with the options of a configuration and one of its own.
+Outcome train(const std::vector<const char*>& words) {
+  CLI::App app("Trains.");
+  set_up(app);
+  std::string resume;
+  app.add_option("--resume", resume, "a run")->type_name("WHAT")->group("Start");
+  const ConfigOptions options(app);
+  return typed(words, app, [&](Outcome& outcome) {
+    outcome.config = resume.empty() ? options.resolve() : options.resolve_resumed(resume);
+    return 0;
+  });
+}
+
+class Files : public ::testing::Test {
+ protected:
+  Files() : root_(fs::path(testing::TempDir()) / fmt::format("tessera_apps_{}", ::getpid())) {
+    fs::remove_all(root_);
+    fs::create_directories(root_);
+  }
+  ~Files() override { fs::remove_all(root_); }
+  std::string put(const char* name, const std::string& text) {
+    std::ofstream(root_ / name) << text;
+    return (root_ / name).string();
+  }
+  fs::path root_;
+};
+
+TEST(Options, AreThoseThatPeopleKnow) {
+  const Outcome o = train({"--train-data",
+                           "a::b",
+                           "--val-data=v",
+                           "--dataset-type",
+                           "csv",
+                           "--csv-img-key",
+                           "i",
+                           "--csv-caption-key",
+                           "c",
+                           "--csv-separator",
+                           ",",
+                           "--batch-size",
+                           "8",
+                           "--accum-freq",
+                           "2",
+                           "--epochs",
+                           "3",
+                           "--lr",
+                           "1e-3",
+                           "--beta1",
+                           "0.8",
+                           "--beta2",
+                           "0.9",
+                           "--eps",
+                           "1e-6",
+                           "--wd",
+                           "0.1",
+                           "--warmup",
+                           "20",
+                           "--precision",
+                           "bf16",
+                           "--workers",
+                           "0",
+                           "--seed",
+                           "5",
+                           "--grad-clip-norm",
+                           "1",
+                           "--grad-checkpointing",
+                           "--name",
+                           "n",
+                           "--logs",
+                           "l",
+                           "--save-frequency",
+                           "2",
+                           "--save-every-steps",
+                           "7",
+                           "--val-frequency",
+                           "0",
+                           "--zeroshot-frequency",
+                           "4",
+                           "--report-to",
+                           "tensorboard",
+                           "--device",
+                           "cpu",
+                           "--objective",
+                           "clip",
+                           "--global-batch-size",
+                           "16"});
+  EXPECT_EQ(o.err, "");
+  ASSERT_EQ(o.code, 0);
+  rils::Config c;
+  c.data.train_data = "a::b";
+  c.data.val_data = "v";
+  c.data.dataset_type = "csv";
+  c.data.csv_img_key = "i";
+  c.data.csv_caption_key = "c";
+  c.data.csv_separator = ",";
+  c.data.workers = 0;
+  c.optim = {8, 2, 16, 3, 1e-3, 1e-6, 1e-5, 20, 0.8, 0.9, 1e-6, 0.1, 1, 0};
+  c.run = {"n", "l", 5, "amp_bf16", "cpu", 7, 2, 3, 10, 0, 4, true, "tensorboard"};
+  c.model.objective = "clip";
+  EXPECT_EQ(differences(*o.config, c).size(), 0U);
+  EXPECT_EQ(*o.config, c);
+}
+
+TEST(Options, UnderscoresAndAliases) {
+  const Outcome o = train(
+      {"--batch_size", "8", "--train_data=a_b", "--weight_decay", "0.3", "--num-workers", "1", "--gather-with-grad"});
+  ASSERT_EQ(o.code, 0) << o.err;
+  EXPECT_EQ(o.config->optim.batch_size, 8);
+  EXPECT_EQ(o.config->data.train_data, "a_b") << "values keep their underscores";
+  EXPECT_EQ(o.config->optim.wd, 0.3);
+  EXPECT_EQ(o.config->data.workers, 1);
+  EXPECT_EQ(o.config->loss.gather, "with-gradient");
+  EXPECT_EQ(train({"--gather-with-grad", "--local-loss"}).config->loss.gather, "constant");
+}
+
+TEST(Options, TheLastOneCounts) {
+  EXPECT_EQ(train({"--lr", "1", "--lr", "2"}).config->optim.lr, 2.0);
+  EXPECT_EQ(train({"--lr", "1", "--set", "optim.lr=3", "--set", "optim.wd=7"}).config->optim.lr, 3.0);
+  EXPECT_EQ(train({"--set", "optim.lr=3", "--set", "optim.wd=7", "--lr", "1"}).config->optim.lr, 1.0);
+  EXPECT_EQ(train({"--set", "optim.lr=3", "--set", "optim.wd=7", "--lr", "1"}).config->optim.wd, 7.0);
+  EXPECT_TRUE(train({"--grad-checkpointing=false", "--grad-checkpointing"}).config->run.grad_checkpointing);
+  EXPECT_FALSE(train({"--grad-checkpointing", "--grad-checkpointing=false"}).config->run.grad_checkpointing);
+}
+
+TEST(Options, NegativeNumbersAndLists) {
+  const Outcome o = train({"--warmup", "-1", "--crop-scale", "0.2,0.9", "--image-mean=0,0,0"});
+  ASSERT_EQ(o.code, 0) << o.err;
+  EXPECT_EQ(o.config->optim.warmup, -1);
+  EXPECT_EQ(o.config->augment.crop_scale, (std::array{0.2, 0.9}));
+  EXPECT_EQ(o.config->augment.image_mean, (std::array{0.0, 0.0, 0.0}));
+}
+
+TEST(Errors, AreOneLineAndExitCode2) {
+  const auto expect = [](const std::vector<const char*>& words, const std::string& message) {
+    const Outcome o = train(words);
+    EXPECT_EQ(o.code, 2);
+    EXPECT_EQ(o.err, "error: " + message + "\n");
+    EXPECT_EQ(o.out, "");
+  };
+  expect({"--lrr", "1"}, "unknown option --lrr; did you mean --lr?");
+  expect({"--batch_sise=1"}, "unknown option --batch-sise; did you mean --batch-size?");
+  expect({"--lr", "fast"}, "--lr: expected a number of at least 0, found \"fast\"");
+  expect({"--batch_size", "0"}, "--batch-size: expected an integer of at least 1, found 0");
+  expect({"--precision", "fp16"}, "--precision: expected one of fp32, amp_bf16, found \"fp16\"");
+  expect({"--set", "lr=1"}, "--set: unknown key lr; did you mean optim.lr?");
+  expect({"--config", "/nonexistent.toml"}, "--config: expected a file, found none at /nonexistent.toml");
+  expect({"--shards", "7"}, "loss.shards: expected a divisor of the global batch = 64, found 7");
+  expect({"--resume", "latest"}, "--resume latest: expected --name of the run to go on with, found none");
+  expect({"stray"}, "The following argument was not expected: stray (--help lists the options)");
+  expect({"--lr"}, "--lr: 1 required X missing (--help lists the options)");
+}
+
+TEST_F(Files, OptionsOverrideTheFile) {
+  const std::string file = put("run.toml", "[optim]\nlr = 0.5\nwd = 0.25\n[model]\nobjective = \"clip\"\n");
+  const Outcome o = train({"--lr", "0.75", "--config", file.c_str()});
+  ASSERT_EQ(o.code, 0) << o.err;
+  EXPECT_EQ(o.config->optim.lr, 0.75);
+  EXPECT_EQ(o.config->optim.wd, 0.25);
+  EXPECT_EQ(o.config->model.objective, "clip");
+}
+
+TEST_F(Files, ErrorsInTheFileNameItsLine) {
+  const std::string file = put("run.toml", "[optim]\nlrr = 0.5\n");
+  const Outcome o = train({"--config", file.c_str()});
+  EXPECT_EQ(o.code, 2);
+  EXPECT_EQ(o.err, fmt::format("error: {}:2: unknown key optim.lrr; did you mean optim.lr?\n", file));
+}
+
+TEST_F(Files, AResumedRunHasItsOwnConfiguration) {
+  const rils::RunFolder run = rils::RunFolder::create(root_ / "logs" / "a");
+  rils::Config stored;
+  stored.optim.lr = 0.125;
+  stored.run.name = "a";
+  stored.run.logs = "where it was made";
+  run.write_config(stored, "0", "train");
+  const std::string logs = (root_ / "logs").string();
+  const Outcome by_name = train({"--resume", "latest", "--name", "a", "--logs", logs.c_str(), "--workers", "9"});
+  ASSERT_EQ(by_name.code, 0) << by_name.err;
+  EXPECT_EQ(by_name.config->optim.lr, 0.125);
+  EXPECT_EQ(by_name.config->data.workers, 9);
+  EXPECT_EQ(by_name.config->run.logs, logs);
+  const Outcome by_path = train({"--resume", run.path().c_str()});
+  ASSERT_EQ(by_path.code, 0) << by_path.err;
+  EXPECT_EQ(by_path.config->run.name, "a");
+  EXPECT_EQ(by_path.config->run.logs, logs);
+  EXPECT_EQ(by_path.config->optim.lr, 0.125);
+}
+
+TEST(Help, FitsTwoScreensAndShowsEveryOptionWithItsDefault) {
+  const Outcome o = train({"--help"});
+  EXPECT_EQ(o.code, 0);
+  EXPECT_LE(std::ranges::count(o.out, '\n'), 100) << o.out;
+  std::istringstream lines(o.out);
+  for (std::string line; std::getline(lines, line);) EXPECT_LE(line.size(), 110U) << line;
+  for (const rils::Key& key : rils::schema()) {
+    if (key.level == rils::Level::set_only) continue;
+    std::string name = "  --" + std::string(key.name());
+    std::ranges::replace(name, '_', '-');
+    EXPECT_NE(o.out.find(name + " "), std::string::npos) << name;
+  }
+  EXPECT_NE(o.out.find("[0.0005]"), std::string::npos) << "the default of lr";
+  EXPECT_LT(o.out.find("\nObjective:"), o.out.find("\nRare:"));
+  EXPECT_EQ(o.out.find("\nRare:"), o.out.rfind("\nRare:"));
+  EXPECT_LT(o.out.find("\nOptimisation:"), o.out.find("\nRare:")) << "rare options come last";
+}
+
+TEST(Version, IsPrinted) {
+  const Outcome o = train({"--version"});
+  EXPECT_EQ(o.code, 0);
+  EXPECT_TRUE(o.out.starts_with("tessera 0.")) << o.out;
+}
+
+/// What an action throws, and the exit code that comes of it.
+template <class E>
+Outcome throwing(const E& error) {
+  CLI::App app("Fails.");
+  set_up(app);
+  return typed({}, app, [&](Outcome&) -> int { throw error; });
+}
+
+TEST(ExitCodes, SayWhoseFaultItWas) {
+  EXPECT_EQ(throwing(ConfigError("c")).code, 2);
+  EXPECT_EQ(throwing(IoError("x.tar: cannot open\nsecond line")).code, 1);
+  EXPECT_EQ(throwing(IoError("x.tar: cannot open\nsecond line")).err, "error: x.tar: cannot open second line\n");
+  EXPECT_EQ(throwing(std::runtime_error("r")).code, 1);
+  EXPECT_EQ(throwing(std::bad_alloc()).err, "error: the machine's memory is exhausted\n");
+  CLI::App app("Runs.");
+  set_up(app);
+  EXPECT_EQ(typed({}, app, [](Outcome&) { return 130; }).code, 130);
+}
+
+TEST(Subcommands, KnowTheirOwnOptionsOnly) {
+  const auto inspect = [](const std::vector<const char*>& words) {
+    CLI::App app("Looks.");
+    set_up(app);
+    app.require_subcommand(1);
+    int64_t k = 20;
+    CLI::App* knn = app.add_subcommand("knn", "neighbours");
+    knn->add_option("--k", k, "neighbours")->type_name("N");
+    app.add_subcommand("other", "nothing");
+    return typed(words, app, [&](Outcome&) { return static_cast<int>(k); });
+  };
+  EXPECT_EQ(inspect({"knn", "--k", "3"}).code, 3);
+  EXPECT_EQ(inspect({"knn", "--k", "x"}).err, "error: --k: expected a number, found x (--help lists the options)\n");
+  EXPECT_EQ(inspect({"other", "--k", "3"}).err, "error: unknown option --k; did you mean --help?\n");
+  EXPECT_EQ(inspect({}).code, 2);
+  EXPECT_NE(inspect({"knn", "--help"}).out.find("[20]"), std::string::npos) << "defaults are shown";
+}
+
+TEST(CommandLine, IsOneLine) {
+  const char* words[] = {"train", "--name", "a\nb"};
+  EXPECT_EQ(command_line(3, words), "train --name a b");
+}
+
+}  // namespace
+}  // namespace tessera::apps

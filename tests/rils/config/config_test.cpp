@@ -1,0 +1,372 @@
+// Reading, writing and checking configurations. Every message is pinned: what a user sees is part of the contract.
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <functional>
+#include <limits>
+#include <set>
+
+#include "engine/core/atomic_file.h"
+#include "engine/core/error.h"
+#include "rils/config/schema.h"
+#include "rils/config/toml.h"
+
+namespace tessera::rils {
+namespace {
+
+std::string message_of(const std::function<void()>& action) {
+  try {
+    action();
+  } catch (const ConfigError& e) {
+    return e.what();
+  }
+  return "no error";
+}
+
+std::string reading(std::string_view toml) {
+  return message_of([&] {
+    Config config;
+    merge_toml(config, toml, "run.toml");
+  });
+}
+
+std::string assigning(std::string_view assignment) {
+  return message_of([&] {
+    Config config;
+    set_assignment(config, assignment);
+  });
+}
+
+std::string checking(const std::function<void(Config&)>& change) {
+  return message_of([&] {
+    Config config;
+    change(config);
+    check_config(config);
+  });
+}
+
+/// A configuration in which every key has another value than by default.
+Config changed() {
+  Config config;
+  int64_t n = 1;
+  for (const Key& key : schema()) {
+    const Field field = key.field(config);
+    ++n;
+    if (auto* const* v = std::get_if<bool*>(&field)) **v = !**v;
+    if (auto* const* v = std::get_if<int64_t*>(&field)) **v += n;
+    if (auto* const* v = std::get_if<double*>(&field)) {
+      **v = 1.0 / (3.0 + static_cast<double>(n));
+      if (!key.range.contains(**v)) **v += 1.0;
+    }
+    if (auto* const* v = std::get_if<std::string*>(&field)) {
+      **v = key.choices.empty() ? fmt::format("\"a\\b\"\n\t\x01 ü {}", n) : std::string(key.choices.back().name);
+    }
+    if (const auto* v = std::get_if<std::span<double>>(&field)) {
+      for (double& x : *v) x = 1.0 / (7.0 + x + static_cast<double>(n));
+    }
+  }
+  return config;
+}
+
+TEST(Schema, CoversEveryMemberAndNamesEachOnce) {
+  std::set<std::string_view> paths;
+  std::set<const void*> places;
+  Config config;
+  for (const Key& key : schema()) {
+    EXPECT_TRUE(paths.insert(key.path).second) << key.path;
+    const void* place = std::visit(
+        [](auto v) -> const void* {
+          if constexpr (std::is_pointer_v<decltype(v)>) {
+            return v;
+          } else {
+            return v.data();
+          }
+        },
+        key.field(config));
+    EXPECT_TRUE(places.insert(place).second) << key.path << " lies where another key lies";
+    EXPECT_FALSE(key.help.empty()) << key.path;
+    EXPECT_FALSE(key.metavar.empty()) << key.path;
+  }
+  // A member without a key would be found here: but for a bool's padding, the keys fill the structures.
+  size_t strings = 0, words = 0;
+  for (const Key& key : schema()) {
+    const Field field = key.field(config);
+    if (std::holds_alternative<std::string*>(field)) {
+      ++strings;
+    } else if (const auto* list = std::get_if<std::span<double>>(&field)) {
+      words += list->size();
+    } else {
+      ++words;
+    }
+  }
+  EXPECT_EQ(strings * sizeof(std::string) + words * sizeof(double), sizeof(Config));
+}
+
+TEST(Schema, DefaultsPassTheirOwnRangesAndChecks) {
+  const Config defaults;
+  EXPECT_NO_THROW(check_config(defaults));
+  for (const Key& key : schema()) {
+    Config copy;
+    EXPECT_NO_THROW(merge_toml(copy, fmt::format("[{}]\n{} = {}", key.section(), key.name(), value_text(defaults, key)),
+                               "defaults"));
+    EXPECT_EQ(copy, defaults) << key.path;
+  }
+}
+
+TEST(Schema, OptionsHaveNamesOfTheirOwn) {
+  std::set<std::string_view> names;
+  for (const Key& key : schema()) {
+    if (key.level == Level::set_only) continue;
+    EXPECT_TRUE(names.insert(key.name()).second) << key.path;
+  }
+}
+
+TEST(Toml, RoundTripIsExact) {
+  const Config original = changed();
+  ASSERT_EQ(differences(Config{}, original).size(), schema().size()) << "a key was left at its default";
+  Config read;
+  const std::string text = to_toml(original);
+  for (const char* section : {"[model]", "[model.vision]", "[model.decoder]", "[model.text]", "[loss]", "[data]",
+                              "[augment]", "[optim]", "[run]"}) {
+    EXPECT_NE(text.find(section), std::string::npos) << section;
+  }
+  merge_toml(read, text, "written");
+  EXPECT_EQ(read, original);
+  EXPECT_EQ(to_toml(read), text);
+}
+
+TEST(Toml, ModelAndLossAloneAreEnough) {
+  Config config;
+  merge_toml(config,
+             "[model]\nembed_dim = 20\n[model.decoder]\nlayers = 3\n[loss]\nshards = 2\nlogit_scale_max = 100\n",
+             "m.toml");
+  EXPECT_EQ(config.model.embed_dim, 20);
+  EXPECT_EQ(config.model.decoder.layers, 3);
+  EXPECT_EQ(config.loss.shards, 2);
+  EXPECT_EQ(config.loss.logit_scale_max, 100.0) << "an integer is a number";
+  EXPECT_EQ(config.optim, OptimConfig{});
+  EXPECT_NO_THROW(check_config(config));
+}
+
+TEST(Toml, ErrorsSayWhereAndWhat) {
+  EXPECT_EQ(reading("[optim]\n\nlr = \"fast\""),
+            "run.toml:3: optim.lr: expected a number of at least 0, found \"fast\"");
+  EXPECT_EQ(reading("[optim]\nlr = -1.5"), "run.toml:2: optim.lr: expected a number of at least 0, found -1.5");
+  EXPECT_EQ(reading("[optim]\nlr = nan"), "run.toml:2: optim.lr: expected a number of at least 0, found nan");
+  EXPECT_EQ(reading("[optim]\nepochs = 2.5"), "run.toml:2: optim.epochs: expected an integer of at least 1, found 2.5");
+  EXPECT_EQ(reading("[optim]\nepochs = 0"), "run.toml:2: optim.epochs: expected an integer of at least 1, found 0");
+  EXPECT_EQ(reading("[loss]\nmask_ratio = 1.0"), "run.toml:2: loss.mask_ratio: expected a number in [0, 1), found 1.0");
+  EXPECT_EQ(reading("[loss]\nstudent_temperature = 0"),
+            "run.toml:2: loss.student_temperature: expected a number above 0, found 0");
+  EXPECT_EQ(reading("[loss]\ngather = \"none\""),
+            "run.toml:2: loss.gather: expected one of constant, with-gradient, found \"none\"");
+  EXPECT_EQ(reading("[model]\nobjective = 3"), "run.toml:2: model.objective: expected one of rils, clip, found 3");
+  EXPECT_EQ(reading("[run]\nname = true"), "run.toml:2: run.name: expected a string in quotes, found true");
+  EXPECT_EQ(reading("[run]\nreport_to = \"wandb\""),
+            "run.toml:2: run.report_to: expected \"tensorboard\" or nothing, found \"wandb\"");
+  EXPECT_EQ(reading("[run]\ngrad_checkpointing = 1"),
+            "run.toml:2: run.grad_checkpointing: expected true or false, found 1");
+  EXPECT_EQ(reading("[augment]\nimage_mean = [0.5, 0.5]"),
+            "run.toml:2: augment.image_mean: expected a list of 3 numbers, found [0.5, 0.5]");
+  EXPECT_EQ(reading("[augment]\nimage_mean = [\"a\"]"),
+            "run.toml:2: augment.image_mean: expected a value, found a list of something else");
+  EXPECT_EQ(reading("[augment]\ncrop_scale = [0, 1]"),
+            "run.toml:2: augment.crop_scale: expected a list of 2 numbers in (0, 1], found [0.0, 1.0]");
+  EXPECT_EQ(reading("[run]\nname = 2020-01-01"), "run.toml:2: run.name: expected a value, found a date or time");
+  EXPECT_EQ(reading("model = 3"), "run.toml:1: model: expected a section, found a value");
+  EXPECT_EQ(reading("[optim.lr]\nx = 1"), "run.toml:1: optim.lr: expected a value, found a section");
+}
+
+TEST(Toml, UnknownNamesGetTheNearest) {
+  EXPECT_EQ(reading("[optim]\nlrr = 1"), "run.toml:2: unknown key optim.lrr; did you mean optim.lr?");
+  EXPECT_EQ(reading("[optim]\nworkers = 1"), "run.toml:2: unknown key optim.workers; did you mean data.workers?");
+  EXPECT_EQ(reading("[optimizer]\nlr = 1"), "run.toml:1: unknown section [optimizer]; did you mean [optim]?");
+  EXPECT_EQ(reading("[model.vison]\nwidth = 1"),
+            "run.toml:1: unknown section [model.vison]; did you mean [model.vision]?");
+  EXPECT_EQ(reading("epochs = 3"), "run.toml:1: unknown key epochs; did you mean optim.epochs?");
+}
+
+TEST(Toml, BadSyntaxNamesTheLine) {
+  EXPECT_TRUE(reading("[optim]\nlr = \n").starts_with("run.toml:2: ")) << reading("[optim]\nlr = \n");
+  EXPECT_TRUE(reading("[optim]\nlr = 1\nlr = 2\n").starts_with("run.toml:3: "));
+  EXPECT_EQ(reading("[optim]\nlr = \n").find('\n'), std::string::npos);
+}
+
+TEST(Toml, AFailedReadChangesNothing) {
+  Config config;
+  EXPECT_THROW(merge_toml(config, "[optim]\nlr = 1\nbeta1 = 2", "x"), ConfigError);
+  EXPECT_EQ(config, Config{});
+}
+
+TEST(Toml, AMissingFileIsAnIoError) { EXPECT_THROW((void)load_config("/nonexistent/run.toml"), IoError); }
+
+TEST(Assignment, ReadsEveryType) {
+  Config config;
+  for (const char* assignment : {"optim.lr=1e-3", "optim.batch-size=7", "run.grad_checkpointing=true",
+                                 "augment.crop_scale=0.25,1", "augment.image_std=[1, 2, 3]", "run.name=a=b",
+                                 "optim.warmup=-1", "run.precision=bf16", "loss.gather=with_gradient"}) {
+    set_assignment(config, assignment);
+  }
+  EXPECT_EQ(config.optim.lr, 1e-3);
+  EXPECT_EQ(config.optim.batch_size, 7);
+  EXPECT_TRUE(config.run.grad_checkpointing);
+  EXPECT_EQ(config.augment.crop_scale, (std::array{0.25, 1.0}));
+  EXPECT_EQ(config.augment.image_std, (std::array{1.0, 2.0, 3.0}));
+  EXPECT_EQ(config.run.name, "a=b");
+  EXPECT_EQ(config.run.precision, "amp_bf16");
+  EXPECT_EQ(config.loss.gather, "with-gradient");
+}
+
+TEST(Assignment, ErrorsSayWhat) {
+  EXPECT_EQ(assigning("optim.lr=fast"), "--set optim.lr: expected a number of at least 0, found \"fast\"");
+  EXPECT_EQ(assigning("optim.lr=1x"), "--set optim.lr: expected a number of at least 0, found \"1x\"");
+  EXPECT_EQ(assigning("optim.lr="), "--set optim.lr: expected a number of at least 0, found \"\"");
+  EXPECT_EQ(assigning("optim.epochs=1.5"), "--set optim.epochs: expected an integer of at least 1, found \"1.5\"");
+  EXPECT_EQ(assigning("optim.epochs=99999999999999999999"),
+            "--set optim.epochs: expected an integer of at least 1, found \"99999999999999999999\"");
+  EXPECT_EQ(assigning("augment.crop_scale=1"),
+            "--set augment.crop_scale: expected a list of 2 numbers in (0, 1], found [1.0]");
+  EXPECT_EQ(assigning("run.grad_checkpointing=yes"),
+            "--set run.grad_checkpointing: expected true or false, found \"yes\"");
+  EXPECT_EQ(assigning("optim.lr"), "--set: expected section.key=value, found \"optim.lr\"");
+  EXPECT_EQ(assigning("lr=1"), "--set: unknown key lr; did you mean optim.lr?");
+}
+
+TEST(Nearest, CountsEdits) {
+  const std::vector<std::string_view> words = {"warmup", "workers", "wd"};
+  EXPECT_EQ(nearest("warmpu", words), "warmup");  // one swap
+  EXPECT_EQ(nearest("wokers", words), "workers");
+  EXPECT_EQ(nearest("w", words), "wd");
+  EXPECT_EQ(nearest("", words), "wd");
+  EXPECT_EQ(nearest("x", {}), "");
+}
+
+TEST(Check, NamesTheKeysThatDoNotFit) {
+  EXPECT_EQ(checking([](Config&) {}), "no error");
+  EXPECT_EQ(checking([](Config& c) { c.model.vision.patch_size = 15; }),
+            "model.vision.patch_size: expected a divisor of model.vision.image_size = 224, found 15");
+  EXPECT_EQ(checking([](Config& c) { c.model.vision.heads = 7; }),
+            "model.vision.heads: expected a divisor of model.vision.width = 768, found 7");
+  EXPECT_EQ(checking([](Config& c) { c.model.text.heads = 7; }),
+            "model.text.heads: expected a divisor of model.text.width = 512, found 7");
+  EXPECT_EQ(checking([](Config& c) { c.model.decoder.heads = 7; }),
+            "model.decoder.heads: expected a divisor of model.decoder.width = 768, found 7");
+  EXPECT_EQ(checking([](Config& c) {
+              c.model.objective = "clip";
+              c.model.decoder.heads = 7;
+            }),
+            "no error")
+      << "clip has no decoder";
+  EXPECT_EQ(checking([](Config& c) {
+              c.model.vision.width = 22;
+              c.model.vision.heads = 2;
+            }),
+            "model.vision.width: expected a multiple of 4 (sine and cosine of row and column), found 22");
+  EXPECT_EQ(checking([](Config& c) { c.loss.mask_ratio = 0.999; }),
+            "loss.mask_ratio: expected at least one of 196 patches to stay visible, found 0.999");
+  EXPECT_EQ(checking([](Config& c) { c.loss.shards = 5; }),
+            "loss.shards: expected a divisor of the global batch = 64, found 5");
+  EXPECT_EQ(checking([](Config& c) { c.optim.global_batch_size = 100; }),
+            "optim.global_batch_size: expected a multiple of 64 (optim.batch_size 64 x 1 process), found 100");
+  EXPECT_EQ(checking([](Config& c) {
+              c.augment.crop_scale = {1.0, 0.5};
+            }),
+            "augment.crop_scale: expected two numbers in order, found [1, 0.5]");
+  EXPECT_EQ(checking([](Config& c) { c.run.device = "cuda:"; }),
+            "run.device: expected auto, cpu, cuda or cuda:N, found \"cuda:\"");
+  EXPECT_EQ(checking([](Config& c) { c.run.device = "cuda:1"; }), "no error");
+  EXPECT_EQ(checking([](Config& c) { c.run.name = "../x"; }),
+            "run.name: expected the name of a folder below run.logs, found \"../x\"");
+}
+
+TEST(Batch, IsPlannedForProcesses) {
+  Config config;
+  config.optim.batch_size = 8;
+  config.optim.accum_freq = 3;
+  EXPECT_EQ(plan_batch(config, 1).global, 24);
+  EXPECT_EQ(plan_batch(config, 1).accum_freq, 3);
+  config.loss.shards = 2;
+  EXPECT_EQ(plan_batch(config, 2).global, 48);
+  EXPECT_EQ(message_of([&] { (void)plan_batch(config, 3); }),
+            "loss.shards: expected a multiple of the 3 processes, found 2");
+  config.optim.global_batch_size = 64;
+  EXPECT_EQ(plan_batch(config, 1).accum_freq, 8);
+  EXPECT_EQ(plan_batch(config, 2).accum_freq, 4);
+  EXPECT_EQ(plan_batch(config, 2).global, 64);
+}
+
+TEST(Warmup, IsAnEpochWhereItIsNotGiven) {
+  OptimConfig optim;
+  EXPECT_EQ(warmup_steps(optim, 55), 55);
+  optim.warmup = 0;
+  EXPECT_EQ(warmup_steps(optim, 55), 0);
+}
+
+TEST(Resume, NamesTheKeyThatDiffers) {
+  const Config stored;
+  const auto resuming = [&](const std::function<void(Config&)>& change) {
+    Config now;
+    change(now);
+    return message_of([&] { check_resumable(stored, now); });
+  };
+  EXPECT_EQ(resuming([](Config&) {}), "no error");
+  EXPECT_EQ(resuming([](Config& c) { c.model.vision.width = 512; }),
+            "--resume: model.vision.width: expected the run's own 768, found 512");
+  EXPECT_EQ(resuming([](Config& c) { c.data.train_data = "b"; }),
+            "--resume: data.train_data: expected the run's own \"\", found \"b\"");
+  EXPECT_EQ(resuming([](Config& c) {
+              c.run.logs = "elsewhere";
+              c.data.workers = 9;
+              c.optim.epochs = 99;
+            }),
+            "no error");
+  EXPECT_EQ(resuming([](Config& c) {
+              c.optim.batch_size = 16;
+              c.optim.accum_freq = 4;
+            }),
+            "no error")
+      << "the global batch is the same";
+  EXPECT_EQ(resuming([](Config& c) { c.optim.batch_size = 32; }),
+            "--resume: optim.global_batch_size: expected the run's own 64, found 32");
+}
+
+TEST(Differences, AreListedInTheOrderOfTheKeys) {
+  Config other;
+  other.optim.lr = 1;
+  other.model.embed_dim = 3;
+  const auto found = differences(Config{}, other);
+  ASSERT_EQ(found.size(), 2U);
+  EXPECT_EQ(found[0].key->path, "model.embed_dim");
+  EXPECT_EQ(found[0].first, "512");
+  EXPECT_EQ(found[0].second, "3");
+  EXPECT_EQ(found[1].key->path, "optim.lr");
+  EXPECT_EQ(found[1].first, "0.0005");
+}
+
+TEST(Shipped, EveryConfigurationIsValid) {
+  int count = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(TESSERA_SOURCE_DIR "/apps/configs")) {
+    if (entry.path().extension() != ".toml") continue;
+    ++count;
+    EXPECT_NO_THROW(check_config(load_config(entry.path()))) << entry.path();
+  }
+  EXPECT_GE(count, 4);
+}
+
+TEST(Shipped, PublishedSizes) {
+  const Config b = load_config(TESSERA_SOURCE_DIR "/apps/configs/rils_vitb16.toml");
+  EXPECT_EQ(b.model, ModelConfig{}) << "the defaults are ViT-B/16";
+  EXPECT_EQ(b.loss, LossConfig{});
+  EXPECT_EQ(plan_batch(b, 1).global, 4096);
+  const Config l = load_config(TESSERA_SOURCE_DIR "/apps/configs/rils_vitl16.toml");
+  EXPECT_EQ(l.model.vision, (VisionConfig{224, 16, 1024, 24, 16}));
+  EXPECT_EQ(l.model.decoder, (DecoderConfig{1024, 1, 16}));
+  EXPECT_EQ(l.model.text, (TextConfig{77, 49408, 768, 12, 12}));
+  EXPECT_EQ(l.model.embed_dim, 768);
+  EXPECT_EQ(l.loss, LossConfig{});
+  EXPECT_EQ(plan_batch(l, 1).global, 4096);
+}
+
+}  // namespace
+}  // namespace tessera::rils

@@ -1,0 +1,185 @@
+#include "rils/run/run_folder.h"
+
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <fstream>
+
+#include "engine/core/atomic_file.h"
+#include "engine/core/error.h"
+#include "rils/config/toml.h"
+
+namespace tessera::rils {
+namespace {
+
+namespace fs = std::filesystem;
+
+class RunFolderTest : public ::testing::Test {
+ protected:
+  RunFolderTest() : root_(fs::path(testing::TempDir()) / fmt::format("tessera_run_{}", ::getpid())) {
+    fs::remove_all(root_);
+    fs::create_directories(root_);
+  }
+  ~RunFolderTest() override { fs::remove_all(root_); }
+
+  static void put(const fs::path& path, const std::string& text = "x") { std::ofstream(path) << text; }
+  static void checkpoint(const RunFolder& run, int64_t step) {
+    put(run.checkpoint(step).state);
+    put(run.checkpoint(step).weights);
+  }
+  /// The message of the error that an action throws.
+  template <class E, class F>
+  static std::string message(F&& action) {
+    try {
+      action();
+    } catch (const E& e) {
+      return e.what();
+    }
+    return "no error";
+  }
+
+  fs::path root_;
+};
+
+TEST_F(RunFolderTest, RefusesAnExistingName) {
+  (void)RunFolder::create(root_ / "logs" / "a");
+  EXPECT_TRUE(fs::is_directory(root_ / "logs" / "a" / "checkpoints"));
+  EXPECT_EQ(message<ConfigError>([&] { (void)RunFolder::create(root_ / "logs" / "a"); }),
+            fmt::format("--name: {} exists already; expected a new name, or --resume latest to go on with it",
+                        (root_ / "logs" / "a").string()));
+  put(root_ / "file");
+  EXPECT_NE(message<ConfigError>([&] { (void)RunFolder::create(root_ / "file"); }), "no error");
+}
+
+TEST_F(RunFolderTest, AFolderThatCannotBeMadeIsAnIoError) {
+  put(root_ / "file");
+  const std::string text = message<IoError>([&] { (void)RunFolder::create(root_ / "file" / "run"); });
+  EXPECT_EQ(text, fmt::format("{}: cannot create the folder: Not a directory", (root_ / "file" / "run").string()));
+}
+
+TEST_F(RunFolderTest, OpensOnlyRuns) {
+  EXPECT_EQ(message<ConfigError>([&] { (void)RunFolder::open(root_ / "none"); }),
+            fmt::format("--resume: expected a run's folder with config.toml and checkpoints, found no folder {}",
+                        (root_ / "none").string()));
+  EXPECT_EQ(
+      message<ConfigError>([&] { (void)RunFolder::open(root_); }),
+      fmt::format("--resume: expected a run's folder with config.toml and checkpoints, found {}", root_.string()));
+  const RunFolder run = RunFolder::create(root_ / "a");
+  run.write_config({}, "1.2.3", "pretrain");
+  EXPECT_EQ(RunFolder::open(root_ / "a").path(), root_ / "a");
+}
+
+TEST_F(RunFolderTest, NamesItsFiles) {
+  const RunFolder run = RunFolder::create(root_ / "a");
+  EXPECT_EQ(run.checkpoint(1000).weights, root_ / "a/checkpoints/step_00001000.safetensors");
+  EXPECT_EQ(run.checkpoint(1000).state, root_ / "a/checkpoints/step_00001000.state.safetensors");
+  EXPECT_EQ(run.checkpoint(123456789).ema, root_ / "a/checkpoints/step_123456789.ema.safetensors");
+}
+
+TEST_F(RunFolderTest, ConfigIsReadBackWhateverTheCommandHolds) {
+  const RunFolder run = RunFolder::create(root_ / "a");
+  Config config;
+  config.optim.lr = 0.1 + 0.2;
+  run.write_config(config, "1.2.3", "pretrain --name 'a\n[optim]\r\nlr = 9'");
+  EXPECT_EQ(load_config(run.config()), config);
+  EXPECT_TRUE(read_file(run.config()).starts_with("# tessera 1.2.3\n# pretrain --name 'a [optim]  lr = 9'\n"));
+}
+
+TEST_F(RunFolderTest, OnlyCompleteCheckpointsCount) {
+  const RunFolder run = RunFolder::create(root_ / "a");
+  EXPECT_EQ(run.latest(), std::nullopt);
+  checkpoint(run, 20);
+  checkpoint(run, 100000000);
+  checkpoint(run, 3);
+  put(run.checkpoint(40).state);    // killed before the weights
+  put(run.checkpoint(50).weights);  // state lost
+  put(run.checkpoints() / "step_7.safetensors");
+  put(run.checkpoints() / "step_7.state.safetensors");
+  put(run.checkpoints() / "step_00000060.safetensors.tmp.1.0");
+  EXPECT_EQ(run.complete(), (std::vector<int64_t>{3, 20, 100000000}));
+}
+
+TEST_F(RunFolderTest, PointersNameCheckpoints) {
+  const RunFolder run = RunFolder::create(root_ / "a");
+  for (const int64_t step : {10, 20, 30}) checkpoint(run, step);
+  EXPECT_EQ(run.latest(), 30) << "without a pointer the newest";
+  run.mark_latest(20);
+  run.mark_best(10);
+  EXPECT_EQ(run.latest(), 20);
+  EXPECT_EQ(run.best(), 10);
+  EXPECT_EQ(read_file(run.checkpoints() / "latest"), "step_00000020.safetensors\n");
+  fs::remove(run.checkpoint(20).state);
+  EXPECT_EQ(run.latest(), 30) << "what it names is not complete";
+  put(run.checkpoints() / "best", "../../etc/passwd");
+  EXPECT_EQ(run.best(), std::nullopt);
+}
+
+TEST_F(RunFolderTest, PruneKeepsTheNewestAndTheBest) {
+  const RunFolder run = RunFolder::create(root_ / "a");
+  for (const int64_t step : {10, 20, 30, 40, 50}) checkpoint(run, step);
+  put(run.checkpoint(20).ema);
+  put(run.checkpoint(50).weights.string() + ".tmp.77.0");
+  run.mark_best(10);
+  run.mark_latest(50);
+  run.prune(0);
+  EXPECT_EQ(run.complete().size(), 5U);
+  run.prune(2);
+  EXPECT_EQ(run.complete(), (std::vector<int64_t>{10, 40, 50}));
+  EXPECT_FALSE(fs::exists(run.checkpoint(20).ema));
+  EXPECT_FALSE(fs::exists(run.checkpoint(50).weights.string() + ".tmp.77.0"));
+}
+
+TEST_F(RunFolderTest, PruneOfARunThatWentBackKeepsWhatItJustWrote) {
+  const RunFolder run = RunFolder::create(root_ / "a");
+  for (const int64_t step : {10, 20, 30, 40, 50}) checkpoint(run, step);
+  checkpoint(run, 25);
+  run.mark_latest(25);
+  run.prune(1);
+  EXPECT_EQ(run.complete(), (std::vector<int64_t>{25, 30, 40, 50}));
+}
+
+TEST_F(RunFolderTest, LinesBeyondTheStepAreDropped) {
+  const RunFolder run = RunFolder::create(root_ / "a");
+  run.drop_lines_beyond(3);  // nothing there yet
+  put(run.metrics(),
+      "{\"step\":1,\"loss\":2.5}\n{\"step\":2}\n{\"step\":3,\"x\":\"}\\n\"}\n{\"step\":4}\n{\"step\":5,\"lo");
+  put(run.results(), "{\"step\":2}\nnonsense\n\n{\"other\":1}\n{\"step\":\"3\"}\n{\"step\":3}");
+  run.drop_lines_beyond(3);
+  EXPECT_EQ(read_file(run.metrics()), "{\"step\":1,\"loss\":2.5}\n{\"step\":2}\n{\"step\":3,\"x\":\"}\\n\"}\n");
+  EXPECT_EQ(read_file(run.results()), "{\"step\":2}\n") << "a last line without end may be torn within a number";
+  run.drop_lines_beyond(0);
+  EXPECT_EQ(read_file(run.metrics()), "");
+}
+
+TEST_F(RunFolderTest, ResumePoints) {
+  RunConfig run;
+  run.logs = root_.string();
+  EXPECT_EQ(message<ConfigError>([&] { (void)find_resume_point("latest", run); }),
+            "--resume latest: expected --name of the run to go on with, found none");
+  run.name = "a";
+  EXPECT_EQ(find_resume_point("latest", run).folder, root_ / "a");
+  const RunFolder folder = RunFolder::create(root_ / "a");
+  checkpoint(folder, 12);
+  EXPECT_EQ(find_resume_point((root_ / "a").string(), run).folder, root_ / "a");
+  EXPECT_EQ(find_resume_point((root_ / "a").string() + "/", run).folder, root_ / "a");
+  EXPECT_EQ(find_resume_point((root_ / "a").string(), run).step, std::nullopt);
+  const ResumePoint point = find_resume_point(folder.checkpoint(12).weights.string(), run);
+  EXPECT_EQ(point.folder, root_ / "a");
+  EXPECT_EQ(point.step, 12);
+  for (const fs::path& path : {folder.checkpoint(12).state, folder.checkpoint(13).weights, root_ / "b"}) {
+    EXPECT_EQ(message<ConfigError>([&] { (void)find_resume_point(path.string(), run); }),
+              fmt::format("--resume: expected latest, a run's folder or its checkpoints/step_NNNNNNNN.safetensors, "
+                          "found {}",
+                          path.string()));
+  }
+}
+
+TEST_F(RunFolderTest, AutomaticNamesSayWhatRuns) {
+  const std::string name = automatic_name(ModelConfig{});
+  EXPECT_TRUE(name.ends_with("-rils-768x12p16")) << name;
+  EXPECT_EQ(name.size(), std::string("2026_01_31-17_05_09-rils-768x12p16").size());
+}
+
+}  // namespace
+}  // namespace tessera::rils

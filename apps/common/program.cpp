@@ -12,6 +12,7 @@
 
 #include "engine/core/error.h"
 #include "rils/config/schema.h"
+#include "rils/run/version.h"
 
 namespace tessera::apps {
 namespace {
@@ -25,17 +26,27 @@ class HelpFormatter : public CLI::Formatter {
  public:
   HelpFormatter() { column_width(kNameColumn); }
   std::string make_description(const CLI::App* app) const override { return app->get_description() + "\n\n"; }
+  std::string make_usage(const CLI::App* app, std::string name) const override {
+    return CLI::Formatter::make_usage(app, std::move(name)) + "\n";
+  }
+  std::string make_group(std::string group, bool positional, std::vector<const CLI::Option*> options) const override {
+    std::string text = CLI::Formatter::make_group(std::move(group), positional, std::move(options));
+    return text.substr(positional ? 0 : 1);  // CLI11 puts a blank line of its own between groups
+  }
   std::string make_option_name(const CLI::Option* option, bool positional) const override {
     return positional ? option->get_name(true, false) : "--" + option->get_lnames().front();
   }
   std::string make_option_opts(const CLI::Option* option) const override {
-    const bool flag = option->get_type_size() == 0 || option->get_type_name().empty();
-    return flag ? "" : " " + option->get_type_name();
+    std::string type = option->get_type_name();
+    type.resize(std::min(type.find(':'), type.size()));  // a check's own words stand behind
+    if (type == "INT" || type == "UINT") type = "N";
+    if (type == "FLOAT") type = "X";
+    return option->get_type_size() == 0 || type.empty() ? "" : " " + type;
   }
   std::string make_option_desc(const CLI::Option* option) const override {
     std::string text = option->get_description();
     std::string value = option->get_default_str();
-    std::erase(value, '"');
+    std::erase_if(value, [](char c) { return c == '"' || c == '[' || c == ']'; });
     if (option->get_required()) text += " (required)";
     if (!value.empty() && option->get_type_size() != 0) text += fmt::format(" [{}]", value);
     return text;
@@ -113,7 +124,7 @@ int parse_and_run(CLI::App& app, std::vector<std::string> args, const std::funct
 void set_up(CLI::App& app) {
   app.formatter(std::make_shared<HelpFormatter>());
   app.set_help_flag("--help", "this text");
-  app.set_version_flag("--version", "tessera " TESSERA_VERSION, "version");
+  app.set_version_flag("--version", "tessera " + std::string(rils::version()), "version");
   app.option_defaults()->always_capture_default()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
 }
 

@@ -165,12 +165,13 @@ bool is_unwanted(std::string_view relative_path, const SvgMetadata& metadata) {
                                                                 "coloring", "silhouet", "icon theme"};
   for (const std::string& keyword : metadata.keywords)
     if (std::ranges::find(kKeywords, keyword) != kKeywords.end()) return true;
+  // The last of the words is the author of labels with bar codes.
   const std::string text = plain_words(metadata.title) + ' ' + plain_words(file_stem(relative_path));
   for (const std::string_view part : {"(B and W", "&"})
     if (metadata.title.find(part) != std::string::npos) return true;
-  static constexpr std::array<std::string_view, 18> kWords = {
-      "bw",      "contour", "contorno", "outline", "silhouette", "silhouet", "sketch", "blueprint", "bn",
-      "diagram", "logo",    "sign",     "map",     "and",        "e",        "stack",  "icon",      "collection"};
+  static constexpr std::array<std::string_view, 19> kWords = {
+      "bw",   "contour", "contorno", "outline", "silhouette", "silhouet", "sketch", "blueprint",  "bn",    "diagram",
+      "logo", "sign",    "map",      "and",     "e",          "stack",    "icon",   "collection", "mateya"};
   return std::ranges::any_of(kWords, [&](std::string_view w) { return contains_word(text, w); });
 }
 

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstddef>
 #include <cstdlib>
 #include <map>
 #include <string_view>
@@ -41,7 +42,8 @@ Hsv to_hsv(int red, int green, int blue) {
 
 Image crop_rgba(const Image& in, const Box& box) {
   Image out(box.width, box.height, 4);
-  for (int y = 0; y < box.height; ++y) std::copy_n(in.row(box.top + y) + box.left * 4, box.width * 4, out.row(y));
+  for (int y = 0; y < box.height; ++y)
+    std::copy_n(in.row(box.top + y) + ptrdiff_t{4} * box.left, box.width * 4, out.row(y));
   return out;
 }
 

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstddef>
 #include <cstdlib>
 
 #include "engine/core/error.h"
@@ -28,7 +29,7 @@ struct Layer {
 void draw_thing(Layer& layer, const Image& thing, int left, int top, size_t index) {
   for (int y = 0; y < thing.height; ++y) {
     const uint8_t* in = thing.row(y);
-    uint8_t* out = layer.rgba.row(top + y) + 4 * left;
+    uint8_t* out = layer.rgba.row(top + y) + ptrdiff_t{4} * left;
     uint8_t* seen = layer.mask.row(top + y) + left;
     for (int x = 0; x < thing.width; ++x, in += 4, out += 4, ++seen) {
       const int rest = 255 - in[3];

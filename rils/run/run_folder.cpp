@@ -11,6 +11,7 @@
 #include "engine/core/atomic_file.h"
 #include "engine/core/error.h"
 #include "rils/config/toml.h"
+#include "rils/run/version.h"
 
 namespace tessera::rils {
 namespace fs = std::filesystem;
@@ -93,11 +94,11 @@ CheckpointFiles RunFolder::checkpoint(int64_t step) const {
   return {fs::path(stem).concat(kWeights), fs::path(stem).concat(kState), fs::path(stem).concat(kEma)};
 }
 
-void RunFolder::write_config(const Config& config, std::string_view version, std::string_view command) const {
+void RunFolder::write_config(const Config& config, std::string_view command) const {
   std::string one_line(command);
   std::ranges::replace_if(
       one_line, [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }, ' ');
-  write_file_atomically(this->config(), fmt::format("# tessera {}\n# {}\n\n{}", version, one_line, to_toml(config)));
+  write_file_atomically(this->config(), fmt::format("# tessera {}\n# {}\n\n{}", version(), one_line, to_toml(config)));
 }
 
 std::vector<int64_t> RunFolder::complete() const {

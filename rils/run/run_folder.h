@@ -36,7 +36,7 @@ class RunFolder {
   [[nodiscard]] CheckpointFiles checkpoint(int64_t step) const;
 
   /// Writes config.toml: the configuration below comment lines with the version and the command.
-  void write_config(const Config& config, std::string_view version, std::string_view command) const;
+  void write_config(const Config& config, std::string_view command) const;
 
   /// Steps of the complete checkpoints, ascending.
   [[nodiscard]] std::vector<int64_t> complete() const;

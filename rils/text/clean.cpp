@@ -30,6 +30,18 @@ std::string encode_all(const Codes& codes) {
   return text;
 }
 
+/// Single characters that stand for two letters, spelled out; empty for all others.
+std::u32string_view digraph(char32_t c) {
+  constexpr std::pair<char32_t, std::u32string_view> kDigraphs[] = {
+      {0x132, U"IJ"},  {0x133, U"ij"},  {0x149, U"'n"},  {0x1c4, U"D\u017d"}, {0x1c5, U"D\u017e"}, {0x1c6, U"d\u017e"},
+      {0x1c7, U"LJ"},  {0x1c8, U"Lj"},  {0x1c9, U"lj"},  {0x1ca, U"NJ"},      {0x1cb, U"Nj"},      {0x1cc, U"nj"},
+      {0x1f1, U"DZ"},  {0x1f2, U"Dz"},  {0x1f3, U"dz"}};
+  for (const auto& [digraph, letters] : kDigraphs) {
+    if (c == digraph) return letters;
+  }
+  return {};
+}
+
 /// Full-width and half-width forms, ligatures of Latin letters and typographic quotes made plain; control characters
 /// dropped.
 Codes make_plain(const Codes& codes) {
@@ -42,6 +54,8 @@ Codes make_plain(const Codes& codes) {
       out.push_back(U' ');
     } else if (c >= 0xfb00 && c <= 0xfb06) {
       out += kLigatures[c - 0xfb00];
+    } else if (const std::u32string_view letters = digraph(c); !letters.empty()) {
+      out += letters;
     } else if ((c >= 0x2018 && c <= 0x201b) || c == 0x02bc) {
       out.push_back(U'\'');
     } else if (c >= 0x201c && c <= 0x201f) {

@@ -107,7 +107,8 @@ std::string encode_symbol(std::string_view bytes, bool end) {
   return text;
 }
 
-Vocabulary::Vocabulary(std::vector<std::pair<std::string, std::string>> merges, const std::string& name)
+Vocabulary::Vocabulary(std::vector<std::pair<std::string, std::string>> merges, const std::string& name,
+                       bool blank_line)
     : merges_(std::move(merges)), byte_ids_(256) {
   if (merges_.size() > kMostMerges) merges_.resize(kMostMerges);
   std::unordered_map<std::string, int32_t> ids;
@@ -134,8 +135,8 @@ Vocabulary::Vocabulary(std::vector<std::pair<std::string, std::string>> merges, 
     add(left + right, right_end);
     hash = hash * 31 + fnv1a64(merges_[i].first + " " + merges_[i].second);
   }
-  symbols_.insert(symbols_.end(), 2, "");
-  ends_.insert(ends_.end(), 2, false);
+  symbols_.insert(symbols_.end(), blank_line ? 3 : 2, "");
+  ends_.resize(symbols_.size());
   merged_.resize(merges_.size());
   for (size_t i = 0; i < merges_.size(); ++i) {
     merged_[i] = ids.at(symbol_key(symbols_[512 + i], ends_[512 + i]));
@@ -166,12 +167,13 @@ Vocabulary Vocabulary::load(const std::filesystem::path& path) {
     merges.emplace_back(row.substr(0, blank), row.substr(blank + 1));
   }
   if (line == 0) throw IoError(fmt::format("{}: expected a merges file, found an empty one", path.string()));
-  return {std::move(merges), path.string()};
+  const bool blank_line = text.ends_with('\n') && line > 1 && merges.size() < kMostMerges;
+  return {std::move(merges), path.string(), blank_line};
 }
 
 void Vocabulary::save(const std::filesystem::path& path) const {
-  std::string text = "#version: 0.2 byte-level BPE merges\n";
-  for (const auto& [left, right] : merges_) text += left + " " + right + "\n";
+  std::string text = "#version: 0.2 byte-level BPE merges";
+  for (const auto& [left, right] : merges_) text += "\n" + left + " " + right;
   write_file_atomically(path, text);
 }
 

@@ -18,12 +18,13 @@ class Vocabulary {
   /// beyond the 48,894 merges that CLIP uses are passed over. Throws IoError: path, line, expected, found.
   [[nodiscard]] static Vocabulary load(const std::filesystem::path& path);
   /// From merges as in such a file. Throws IoError as load does, with `name` in the message.
-  Vocabulary(std::vector<std::pair<std::string, std::string>> merges, const std::string& name);
+  /// `blank_line`: the file ends in a line break, which CLIP's reader counts as one more symbol that nothing makes.
+  Vocabulary(std::vector<std::pair<std::string, std::string>> merges, const std::string& name, bool blank_line = false);
 
-  /// Writes the merges file, plain, atomically.
+  /// Writes the merges file, plain, atomically, without a line break at its end.
   void save(const std::filesystem::path& path) const;
 
-  [[nodiscard]] int32_t size() const { return 514 + static_cast<int32_t>(merges_.size()); }
+  [[nodiscard]] int32_t size() const { return static_cast<int32_t>(symbols_.size()); }
   [[nodiscard]] int32_t sot() const { return size() - 2; }
   /// The largest id.
   [[nodiscard]] int32_t eot() const { return size() - 1; }

@@ -213,7 +213,7 @@ TEST_F(Files, AResumedRunHasItsOwnConfiguration) {
   stored.optim.lr = 0.125;
   stored.run.name = "a";
   stored.run.logs = "where it was made";
-  run.write_config(stored, "0", "train");
+  run.write_config(stored, "train");
   const std::string logs = (root_ / "logs").string();
   const Outcome by_name = train({"--resume", "latest", "--name", "a", "--logs", logs.c_str(), "--workers", "9"});
   ASSERT_EQ(by_name.code, 0) << by_name.err;

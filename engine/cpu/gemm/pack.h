@@ -93,7 +93,6 @@ void pack_along_rows(const T* x, int64_t k_stride, int64_t rows, int64_t k, Comp
       }
     }
   }
-  // The lanes of a last narrow panel that its vectors took from nowhere are zero already; see V::load(p, n).
 }
 
 /// Any strides, an element at a time.

@@ -9,6 +9,7 @@
 #include "engine/core/atomic_file.h"
 #include "engine/core/error.h"
 #include "rils/config/toml.h"
+#include "rils/run/version.h"
 
 namespace tessera::rils {
 namespace {
@@ -66,7 +67,7 @@ TEST_F(RunFolderTest, OpensOnlyRuns) {
       message<ConfigError>([&] { (void)RunFolder::open(root_); }),
       fmt::format("--resume: expected a run's folder with config.toml and checkpoints, found {}", root_.string()));
   const RunFolder run = RunFolder::create(root_ / "a");
-  run.write_config({}, "1.2.3", "pretrain");
+  run.write_config({}, "pretrain");
   EXPECT_EQ(RunFolder::open(root_ / "a").path(), root_ / "a");
 }
 
@@ -81,9 +82,10 @@ TEST_F(RunFolderTest, ConfigIsReadBackWhateverTheCommandHolds) {
   const RunFolder run = RunFolder::create(root_ / "a");
   Config config;
   config.optim.lr = 0.1 + 0.2;
-  run.write_config(config, "1.2.3", "pretrain --name 'a\n[optim]\r\nlr = 9'");
+  run.write_config(config, "pretrain --name 'a\n[optim]\r\nlr = 9'");
   EXPECT_EQ(load_config(run.config()), config);
-  EXPECT_TRUE(read_file(run.config()).starts_with("# tessera 1.2.3\n# pretrain --name 'a [optim]  lr = 9'\n"));
+  EXPECT_TRUE(read_file(run.config())
+                  .starts_with(fmt::format("# tessera {}\n# pretrain --name 'a [optim]  lr = 9'\n", version())));
 }
 
 TEST_F(RunFolderTest, OnlyCompleteCheckpointsCount) {

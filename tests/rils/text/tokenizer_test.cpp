@@ -1,0 +1,122 @@
+#include "rils/text/tokenizer.h"
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <sstream>
+
+#include "engine/core/atomic_file.h"
+#include "engine/core/error.h"
+#include "rils/text/clean.h"
+#include "rils/text/learn_vocabulary.h"
+
+namespace tessera::rils {
+namespace {
+
+std::string golden(const char* name) { return std::string(TESSERA_SOURCE_DIR) + "/tests/golden/text/" + name; }
+
+std::string from_hex(const std::string& hex) {
+  std::string text;
+  for (size_t i = 0; i + 1 < hex.size(); i += 2) text += static_cast<char>(std::stoi(hex.substr(i, 2), nullptr, 16));
+  return text;
+}
+
+Tokenizer golden_tokenizer(int64_t length = 77, Truncation truncation = Truncation::keep_eot) {
+  return {std::make_shared<const Vocabulary>(Vocabulary::load(golden("merges.txt"))), length, truncation};
+}
+
+TEST(Tokenizer, AgreesWithOpenClip) {
+  const Tokenizer tokenizer = golden_tokenizer();
+  std::istringstream lines(read_file(golden("tokens.tsv")));
+  int compared = 0;
+  for (std::string line; std::getline(lines, line); ++compared) {
+    const size_t tab = line.find('\t');
+    const std::string text = from_hex(line.substr(0, tab));
+    std::istringstream numbers(line.substr(tab + 1));
+    std::vector<int32_t> expected;
+    for (int32_t id = 0; numbers >> id;) expected.push_back(id);
+    EXPECT_EQ(tokenizer.encode(text), expected) << text;
+  }
+  EXPECT_GT(compared, 400);
+}
+
+TEST(Tokenizer, PadsAndTruncates) {
+  const Tokenizer keep = golden_tokenizer(5);
+  const Tokenizer cut = golden_tokenizer(5, Truncation::cut);
+  const int32_t eot = keep.vocabulary().eot();
+  std::vector<int32_t> ids(5, -1);
+  EXPECT_FALSE(keep.encode_padded("a", ids));
+  EXPECT_EQ(ids[0], keep.vocabulary().sot());
+  EXPECT_EQ(ids[2], eot);
+  EXPECT_EQ(ids[3], 0);
+  EXPECT_TRUE(keep.encode_padded("a b c d e f g", ids));
+  EXPECT_EQ(ids[4], eot);
+  EXPECT_TRUE(cut.encode_padded("a b c d e f g", ids));
+  EXPECT_EQ(std::ranges::count(ids, eot), 0);
+  EXPECT_THROW((void)parse_truncation("both"), ConfigError);
+}
+
+TEST(Tokenizer, InvalidUtf8NeverCrashes) {
+  const Tokenizer tokenizer = golden_tokenizer();
+  for (int first = 0; first < 256; ++first) {
+    for (const char* rest : {"", "\x80", "\xbf\xbf", "a", "\xff"}) {
+      std::string text(1, static_cast<char>(first));
+      text += rest;
+      for (const int32_t id : tokenizer.encode(text)) {
+        EXPECT_GE(id, 0);
+        EXPECT_LT(id, tokenizer.vocabulary().size());
+      }
+    }
+  }
+}
+
+TEST(Clean, FollowsPythonsLowerCase) {
+  EXPECT_EQ(lower_case("ΟΔΟΣ Σ ΣΑ"), "οδος σ σα");
+  EXPECT_EQ(lower_case("İI"), "i\u0307i");
+  EXPECT_EQ(clean_caption("  A\t\nB &amp;lt; “c” "), "a b < \"c\"");
+}
+
+TEST(Vocabulary, HostileFilesGiveOneClearError) {
+  const auto path = std::filesystem::path(testing::TempDir()) / ("merges_" + std::to_string(::getpid()));
+  const auto expect_error = [&](const std::string& content, const std::string& part) {
+    write_file_atomically(path, content);
+    try {
+      (void)Vocabulary::load(path);
+      FAIL() << content;
+    } catch (const IoError& e) {
+      EXPECT_NE(std::string(e.what()).find(part), std::string::npos) << e.what();
+    }
+  };
+  expect_error("", "empty");
+  expect_error("#v\na b\nonlyone\n", ":3");
+  expect_error("#v\na b c\n", ":2");
+  expect_error("#v\na \xe2\x82\xac\n", "stands for no byte");
+  expect_error(std::string("\x1f\x8b\x08\x00gzip that is cut", 20), "gzip");
+  EXPECT_THROW((void)Vocabulary::load(path.string() + ".none"), IoError);
+  std::filesystem::remove(path);
+}
+
+TEST(Vocabulary, LearnsMergesThatLoadAgain) {
+  const std::vector<std::string> captions = {"a low lower lowest slow", "the lower low wall", "newer newest wider walls"};
+  const auto each = [&](const std::function<void(std::string_view)>& visit) {
+    for (const std::string& c : captions) visit(c);
+  };
+  const Vocabulary learned = learn_vocabulary(each, 540);
+  EXPECT_GT(learned.size(), 514);
+  EXPECT_LE(learned.size(), 540);
+  const auto path = std::filesystem::path(testing::TempDir()) / ("learned_" + std::to_string(::getpid()));
+  learned.save(path);
+  const auto loaded = std::make_shared<const Vocabulary>(Vocabulary::load(path));
+  EXPECT_EQ(loaded->digest(), learned.digest());
+  const Tokenizer tokenizer(loaded, 16, Truncation::keep_eot);
+  EXPECT_EQ(tokenizer.decode(tokenizer.encode("lower walls")), "lower walls ");
+  EXPECT_LT(tokenizer.encode("lower").size(), 5u);
+  EXPECT_EQ(learn_vocabulary(each, 540).digest(), learned.digest());
+  EXPECT_THROW((void)learn_vocabulary(each, 100), ConfigError);
+  std::filesystem::remove(path);
+}
+
+}  // namespace
+}  // namespace tessera::rils

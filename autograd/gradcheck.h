@@ -10,16 +10,16 @@
 namespace tessera::autograd {
 
 struct GradcheckOptions {
-  double step = 1e-5;       // of the central difference, times max(1, |x|)
-  double tolerance = 1e-6;  // on |analytic − numeric| / max(scale of the gradient, 1e-3)
-  int64_t max_elements = 0; // elements tried per input, evenly spread; 0: all
-  uint64_t seed = 0;        // of the random direction that turns a tensor result into a number
+  double step = 1e-5;        // of the central difference, times max(1, |x|)
+  double tolerance = 1e-6;   // on |analytic − numeric| / max(scale of the gradient, 1e-3)
+  int64_t max_elements = 0;  // elements tried per input, evenly spread; 0: all
+  uint64_t seed = 0;         // of the random direction that turns a tensor result into a number
 };
 
 struct GradcheckResult {
   bool passed = true;
-  double worst = 0;      // the largest relative error met
-  std::string message;   // where it was met: input, element, analytic and numeric value
+  double worst = 0;     // the largest relative error met
+  std::string message;  // where it was met: input, element, analytic and numeric value
 };
 
 /// Compares the gradients of a function of one's own with central differences in f64.

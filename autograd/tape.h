@@ -37,8 +37,8 @@ struct Root {
   Tensor seed;
 };
 
-/// A linear record of operations. backward() sweeps it once from the end: no recursion, no sorting, no reference cycles.
-/// Inference is simply having no tape. A tape is used by one thread.
+/// A linear record of operations. backward() sweeps it once from the end: no recursion, no sorting, no reference
+/// cycles. Inference is simply having no tape. A tape is used by one thread.
 class Tape {
  public:
   enum class Record : uint8_t {

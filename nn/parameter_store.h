@@ -13,8 +13,8 @@ namespace tessera::nn {
 
 using autograd::Parameter;
 
-/// A named part of a parameter, as checkpoints and optimisers see it. Usually a parameter is one entry; the vision block's
-/// fused bias is two with a fixed zero between them.
+/// A named part of a parameter, as checkpoints and optimisers see it. Usually a parameter is one entry; the vision
+/// block's fused bias is two with a fixed zero between them.
 struct Entry {
   std::string name;
   Shape shape;
@@ -71,7 +71,8 @@ class ParameterStore {
 
   /// Marks every gradient as absent: the next one overwrites.
   void clear_grads();
-  /// Zeroes the gradients that no backward wrote (a part left out of this step), so that the optimiser can step them all.
+  /// Zeroes the gradients that no backward wrote (a part left out of this step), so that the optimiser can step them
+  /// all.
   void complete_grads();
   /// After values were written by other means than the optimiser.
   void mark_written();

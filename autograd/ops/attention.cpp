@@ -52,10 +52,9 @@ class AttentionNode final : public Node {
     const Tensor dq = Tensor::empty(q_.shape(), q_.dtype(), q_.value.device());
     const Tensor dkv = fused ? dq : Tensor::empty(kv_.shape(), kv_.dtype(), kv_.value.device());
     attention_grad(part(q_.value, parts_q, 0, heads_), part(kv.value, parts_kv, parts_kv - 2, heads_),
-                   part(kv.value, parts_kv, parts_kv - 1, heads_), options_, result_,
-                   dy.reshape(result_.o.shape()), part(dq, parts_q, 0, heads_),
-                   part(dkv, parts_kv, parts_kv - 2, heads_), part(dkv, parts_kv, parts_kv - 1, heads_),
-                   tape.sink(bias_));
+                   part(kv.value, parts_kv, parts_kv - 1, heads_), options_, result_, dy.reshape(result_.o.shape()),
+                   part(dq, parts_q, 0, heads_), part(dkv, parts_kv, parts_kv - 2, heads_),
+                   part(dkv, parts_kv, parts_kv - 1, heads_), tape.sink(bias_));
     tape.give(q_.slot, dq);
     if (!fused) tape.give(kv_.slot, dkv);
   }
@@ -72,8 +71,9 @@ Var finish(const Var& q, const Var& kv, const AttentionInputs& in, AttentionOpti
   const Shape flat{result.o.size(0), result.o.size(1) * result.o.size(2)};
   Tensor o = result.o.reshape(flat);
   if (Tape* tape = recording({&q, &kv, &in.bias})) {
-    return tape->record(std::make_unique<AttentionNode>(q, kv, in.heads, in.bias.slot, std::move(options), std::move(result)),
-                        std::move(o));
+    return tape->record(
+        std::make_unique<AttentionNode>(q, kv, in.heads, in.bias.slot, std::move(options), std::move(result)),
+        std::move(o));
   }
   return o;
 }

@@ -12,9 +12,7 @@ struct Weight {
   RowRange rows;
 
   [[nodiscard]] bool whole() const { return rows.count < 0; }
-  [[nodiscard]] Tensor value() const {
-    return whole() ? var.value : var.value.slice(0, rows.begin, rows.count);
-  }
+  [[nodiscard]] Tensor value() const { return whole() ? var.value : var.value.slice(0, rows.begin, rows.count); }
   [[nodiscard]] Tensor pack(DType compute, Side side) const {
     Parameter* p = var.parameter;
     if (p == nullptr || !whole()) return {};
@@ -34,8 +32,13 @@ struct Weight {
 class LinearNode final : public Node {
  public:
   LinearNode(const Var& x, Weight w, const LinearInputs& in)
-      : x_(x), w_(std::move(w)), bias_(in.bias.slot), residual_(in.residual.slot), residual_dtype_(in.residual.dtype()),
-        row_scale_(in.row_scale), segments_(in.segments) {}
+      : x_(x),
+        w_(std::move(w)),
+        bias_(in.bias.slot),
+        residual_(in.residual.slot),
+        residual_dtype_(in.residual.dtype()),
+        row_scale_(in.row_scale),
+        segments_(in.segments) {}
   [[nodiscard]] std::string_view name() const override { return "linear"; }
   [[nodiscard]] size_t saved_bytes() const override { return bytes_of({&x_.value, &row_scale_}); }
 
@@ -74,8 +77,8 @@ class MlpNode final : public Node {
     linear_grad_weight(d, hidden_, w2.sink(tape));
     hidden_ = {};
     const Tensor d_pre = Tensor::empty(pre_.shape(), compute, pre_.device());
-    linear_grad_input(d, in_.w2.value, w2.pack(compute, Side::grad_input), pre_, in_.act,
-                      {d_pre, GradMode::overwrite}, tape.sink(in_.b1.slot));
+    linear_grad_input(d, in_.w2.value, w2.pack(compute, Side::grad_input), pre_, in_.act, {d_pre, GradMode::overwrite},
+                      tape.sink(in_.b1.slot));
     pre_ = {};
     linear_grad_weight(d_pre, x_.value, w1.sink(tape));
     if (x_.slot) {

@@ -13,12 +13,12 @@ struct RowRange {
 
 /// Optional parts of a linear layer.
 struct LinearInputs {
-  Var bias;                 // [N]
-  Var residual;             // [M, N]
-  Tensor row_scale;         // [segments], constant: drop path
-  SegmentTable segments;    // of row_scale
+  Var bias;               // [N]
+  Var residual;           // [M, N]
+  Tensor row_scale;       // [segments], constant: drop path
+  SegmentTable segments;  // of row_scale
   DType out_dtype = DType::f32;
-  RowRange rows;            // of w and bias
+  RowRange rows;  // of w and bias
 };
 
 /// y [M,N] = residual + row_scale · (x Wᵀ + b), W [N,K]. x's dtype is the compute type; see engine/ops/linear.h.

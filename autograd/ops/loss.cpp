@@ -27,12 +27,16 @@ class PatchSentenceNode final : public Node {
  public:
   PatchSentenceNode(const Var& student, Tensor teacher, const Var& sentences, Tensor weight, Temperatures temperatures,
                     PatchSentenceResult result)
-      : student_(student), sentences_(sentences), teacher_(std::move(teacher)), weight_(std::move(weight)),
-        temperatures_(temperatures), result_(std::move(result)) {}
+      : student_(student),
+        sentences_(sentences),
+        teacher_(std::move(teacher)),
+        weight_(std::move(weight)),
+        temperatures_(temperatures),
+        result_(std::move(result)) {}
   [[nodiscard]] std::string_view name() const override { return "patch_sentence"; }
   [[nodiscard]] size_t saved_bytes() const override {
-    return bytes_of({&student_.value, &teacher_, &sentences_.value, &weight_, &result_.lse_student,
-                     &result_.lse_teacher});
+    return bytes_of(
+        {&student_.value, &teacher_, &sentences_.value, &weight_, &result_.lse_student, &result_.lse_teacher});
   }
 
   void backward(Tape& tape, const Tensor& dy) override {

@@ -43,9 +43,7 @@ class BinaryNode final : public Node {
   }
 
  private:
-  [[nodiscard]] static Tensor one(const Tensor& like) {
-    return Tensor::full({}, 1.0, check::statistics(like.dtype()));
-  }
+  [[nodiscard]] static Tensor one(const Tensor& like) { return Tensor::full({}, 1.0, check::statistics(like.dtype())); }
   Binary op_;
   Var a_, b_;
   double alpha_;

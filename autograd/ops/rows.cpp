@@ -8,7 +8,11 @@ namespace {
 class GatherRowsNode final : public Node {
  public:
   GatherRowsNode(const Var& x, RowIndex index, const GatherInputs& in)
-      : x_(x.slot), fill_(in.fill.slot), table_(in.table.slot), index_(std::move(index)), table_index_(in.table_index) {}
+      : x_(x.slot),
+        fill_(in.fill.slot),
+        table_(in.table.slot),
+        index_(std::move(index)),
+        table_index_(in.table_index) {}
   [[nodiscard]] std::string_view name() const override { return "gather_rows"; }
   [[nodiscard]] size_t saved_bytes() const override {
     return bytes_of({&index_.index(), &index_.order(), &table_index_.index(), &table_index_.order()});

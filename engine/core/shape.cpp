@@ -25,9 +25,7 @@ void Shape::push_back(int64_t extent) {
   extents_[static_cast<size_t>(rank_++)] = extent;
 }
 
-bool operator==(const Shape& a, const Shape& b) {
-  return std::ranges::equal(a.extents(), b.extents());
-}
+bool operator==(const Shape& a, const Shape& b) { return std::ranges::equal(a.extents(), b.extents()); }
 
 std::string to_string(const Shape& shape) {
   std::string text = "[";

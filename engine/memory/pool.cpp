@@ -34,9 +34,7 @@ const char* MemoryTag::current() { return current_tag; }
 
 HostPool::HostPool(HostPoolOptions options) : options_(options) {}
 
-HostPool::~HostPool() {
-  trim_locked();
-}
+HostPool::~HostPool() { trim_locked(); }
 
 size_t HostPool::rounded(size_t bytes) {
   if (bytes <= 64) return 64;
@@ -74,8 +72,7 @@ void* HostPool::allocate(size_t bytes) {
     it->second.pop_back();
   } else {
     const auto over = [&] {
-      return options_.limit_bytes != 0 &&
-             static_cast<size_t>(statistics_.reserved) + size > options_.limit_bytes;
+      return options_.limit_bytes != 0 && static_cast<size_t>(statistics_.reserved) + size > options_.limit_bytes;
     };
     if (over()) trim_locked();
     if (over()) out_of_memory(bytes);
@@ -150,9 +147,8 @@ std::vector<MemoryHolder> HostPool::holders_locked(size_t count) const {
     holder.tag = tag;
     holders.push_back(holder);
   }
-  std::ranges::sort(holders, [](const auto& a, const auto& b) {
-    return a.bytes != b.bytes ? a.bytes > b.bytes : a.tag < b.tag;
-  });
+  std::ranges::sort(
+      holders, [](const auto& a, const auto& b) { return a.bytes != b.bytes ? a.bytes > b.bytes : a.tag < b.tag; });
   if (holders.size() > count) holders.resize(count);
   return holders;
 }

@@ -9,9 +9,9 @@
 namespace tessera {
 
 struct HostPoolOptions {
-  size_t limit_bytes = 0;   // 0: no limit; counts reserved bytes
-  bool huge_pages = true;   // advise transparent huge pages for blocks of 2 MiB and more
-  bool poison = false;      // fill fresh blocks with NaN patterns and freed ones with another
+  size_t limit_bytes = 0;  // 0: no limit; counts reserved bytes
+  bool huge_pages = true;  // advise transparent huge pages for blocks of 2 MiB and more
+  bool poison = false;     // fill fresh blocks with NaN patterns and freed ones with another
 };
 
 /// Caching pool of host memory. Sizes are rounded to classes (64 B … 1 MiB in quarter powers of two, 2 MiB steps above,

@@ -30,7 +30,8 @@ void shape(const char* op, Operand operand, const Shape& expected, const char* w
     text += d > 0 ? "," : "";
     text += expected[d] == -1 ? std::string("*") : std::to_string(expected[d]);
   }
-  throw ShapeError(fmt::format("{}: {} has shape {}, expected {}] ({})", op, operand.name, to_string(found), text, why));
+  throw ShapeError(
+      fmt::format("{}: {} has shape {}, expected {}] ({})", op, operand.name, to_string(found), text, why));
 }
 
 void rank(const char* op, Operand operand, int expected) {
@@ -44,8 +45,7 @@ void dtype(const char* op, Operand operand, std::initializer_list<DType> allowed
   if (std::ranges::find(allowed, operand.tensor.dtype()) != allowed.end()) return;
   std::string names;
   for (const DType t : allowed) names += fmt::format("{}{}", names.empty() ? "" : " or ", name_of(t));
-  throw DTypeError(
-      fmt::format("{}: {} is {}, expected {}", op, operand.name, name_of(operand.tensor.dtype()), names));
+  throw DTypeError(fmt::format("{}: {} is {}, expected {}", op, operand.name, name_of(operand.tensor.dtype()), names));
 }
 
 void contiguous(const char* op, std::initializer_list<Operand> operands) {

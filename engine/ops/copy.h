@@ -5,8 +5,8 @@
 
 namespace tessera {
 
-/// y = x converted to y's dtype (to nearest, ties to even). Any strides, rank ≤ 6, equal shapes. mode accumulate: y += x.
-/// dtypes: any floating pair; integers to the same type or to a floating one.
+/// y = x converted to y's dtype (to nearest, ties to even). Any strides, rank ≤ 6, equal shapes. mode accumulate: y +=
+/// x. dtypes: any floating pair; integers to the same type or to a floating one.
 struct CopyArgs {
   View x, y;
   GradMode mode;

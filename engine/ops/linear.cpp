@@ -51,8 +51,7 @@ LinearResult linear(const Tensor& x, const Tensor& w, const LinearOptions& o) {
     check::dtype(kOp, {"residual", o.residual}, {r.y.dtype(), check::statistics(x.dtype())});
   }
   if (o.save_pre) r.pre = Tensor::empty(r.y.shape(), x.dtype(), x.device());
-  c.kernels().linear.forward(
-      c, {x, w, o.pack, o.bias, o.residual, o.row_scale, o.segments, o.act, r.pre, r.y});
+  c.kernels().linear.forward(c, {x, w, o.pack, o.bias, o.residual, o.row_scale, o.segments, o.act, r.pre, r.y});
   return r;
 }
 

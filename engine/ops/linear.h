@@ -15,11 +15,13 @@ enum class Side : uint8_t { forward, grad_input };
 
 // Precision of the family: x's dtype is the compute dtype. Under f32 everything is f32, under f64 everything f64. Under
 // bf16, w is the f32 master (rounded to bf16 as it is packed), products accumulate in f32, bias, residual and row_scale
-// are f32, `pre` is bf16, and y is bf16 or f32. All 2D operands are row-major with contiguous columns; rows may be strided.
+// are f32, `pre` is bf16, and y is bf16 or f32. All 2D operands are row-major with contiguous columns; rows may be
+// strided.
 
-/// y [M,N] = residual + row_scale[segment of row] · act(x Wᵀ + b). x [M,K], w [N,K], bias [N], residual [M,N] (y's dtype or
-/// f32), row_scale [segments], pre [M,N] receives x Wᵀ + b. `pack` are bytes made by PackArgs for Side::forward, or
-/// absent: then w is packed on the way. y may be residual (in place). M, N or K may be 0 (K = 0: the product is zero).
+/// y [M,N] = residual + row_scale[segment of row] · act(x Wᵀ + b). x [M,K], w [N,K], bias [N], residual [M,N] (y's
+/// dtype or f32), row_scale [segments], pre [M,N] receives x Wᵀ + b. `pack` are bytes made by PackArgs for
+/// Side::forward, or absent: then w is packed on the way. y may be residual (in place). M, N or K may be 0 (K = 0: the
+/// product is zero).
 struct LinearArgs {
   View x, w, pack, bias, residual, row_scale;
   Segments segments;

@@ -44,8 +44,8 @@ namespace {
 Context& check_patch_sentence(const Tensor& student, const Tensor& teacher, const Tensor& sentences,
                               const Tensor& weight, Temperatures t) {
   constexpr const char* kOp = "patch_sentence";
-  Context& c = check::device(
-      kOp, {{"student", student}, {"teacher", teacher}, {"sentences", sentences}, {"weight", weight}});
+  Context& c =
+      check::device(kOp, {{"student", student}, {"teacher", teacher}, {"sentences", sentences}, {"weight", weight}});
   check::rank(kOp, {"student", student}, 2);
   check::dtype(kOp, {"student", student}, {DType::f32, DType::bf16, DType::f64});
   check::shape(kOp, {"teacher", teacher}, student.shape(), "the shape of student");
@@ -54,8 +54,7 @@ Context& check_patch_sentence(const Tensor& student, const Tensor& teacher, cons
   check::dtype(kOp, {"sentences", sentences}, {student.dtype()});
   check::shape(kOp, {"weight", weight}, {student.size(0)}, "rows of student");
   check::dtype(kOp, {"weight", weight}, {check::statistics(student.dtype())});
-  check::contiguous(
-      kOp, {{"student", student}, {"teacher", teacher}, {"sentences", sentences}, {"weight", weight}});
+  check::contiguous(kOp, {{"student", student}, {"teacher", teacher}, {"sentences", sentences}, {"weight", weight}});
   if (sentences.size(0) < 1 || !(t.student > 0) || !(t.teacher > 0)) {
     throw ShapeError(fmt::format("{}: {} sentences, temperatures {} and {}, expected positive numbers", kOp,
                                  sentences.size(0), t.student, t.teacher));

@@ -21,8 +21,9 @@ struct CrossEntropyGradArgs {
 /// The reconstruction term of RILS (rils.md 1.10), streamed over sentences so that no [R, N] matrix exists:
 /// a = g tᵀ / student_temperature, b = f tᵀ / teacher_temperature, p = softmax(b), q = softmax(a),
 /// loss[r] = weight[r] · Σ_j p_j (log p_j − log q_j).
-/// student g [R, E], teacher f [R, E], sentences t [N, E], all L2-normalised rows in one dtype (f32; bf16: rounded once, with
-/// f32 accumulators, logits and log-sum-exp; f64). weight [R], loss [R], lse_student [R], lse_teacher [R] f32 (f64).
+/// student g [R, E], teacher f [R, E], sentences t [N, E], all L2-normalised rows in one dtype (f32; bf16: rounded
+/// once, with f32 accumulators, logits and log-sum-exp; f64). weight [R], loss [R], lse_student [R], lse_teacher [R]
+/// f32 (f64).
 struct PatchSentenceArgs {
   View student, teacher, sentences, weight;
   double student_temperature, teacher_temperature;

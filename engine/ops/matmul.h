@@ -5,8 +5,8 @@
 
 namespace tessera {
 
-/// c (+)= alpha · a b for a [M,K], b [K,N], c [M,N], or batches [B,M,K], [B,K,N], [B,M,N]. Any strides (so transposed views
-/// are free); f32, bf16 operands with f32 c, or f64. f32 accumulation, no reduction split across threads.
+/// c (+)= alpha · a b for a [M,K], b [K,N], c [M,N], or batches [B,M,K], [B,K,N], [B,M,N]. Any strides (so transposed
+/// views are free); f32, bf16 operands with f32 c, or f64. f32 accumulation, no reduction split across threads.
 struct MatmulArgs {
   View a, b, c;
   double alpha;

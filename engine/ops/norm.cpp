@@ -37,8 +37,8 @@ void layer_norm_grad(const Tensor& x, const Tensor& gamma, const Tensor& mean, c
   if (dx) check::shape(kOp, {"dx", dx.tensor}, x.shape(), "the shape of x");
   if (dgamma) check::shape(kOp, {"dgamma", dgamma.tensor}, {x.size(1)}, "last dim of x");
   if (dbeta) check::shape(kOp, {"dbeta", dbeta.tensor}, {x.size(1)}, "last dim of x");
-  c.kernels().norm.layer_norm_grad(c, {x, gamma, mean, rstd, dy, dx.tensor, dgamma.tensor, dbeta.tensor, dx.mode,
-                                       dgamma.mode, dbeta.mode});
+  c.kernels().norm.layer_norm_grad(
+      c, {x, gamma, mean, rstd, dy, dx.tensor, dgamma.tensor, dbeta.tensor, dx.mode, dgamma.mode, dbeta.mode});
 }
 
 L2NormalizeResult l2_normalize(const Tensor& x) {

@@ -19,8 +19,8 @@ Context& check_arenas(const char* op, std::initializer_list<check::Operand> aren
   }
   for (const auto& s : segments) {
     if (s.offset < 0 || s.count < 0 || s.offset + s.count > first.numel()) {
-      throw ShapeError(fmt::format("{}: segment [{}, {}) outside an arena of {}", op, s.offset, s.offset + s.count,
-                                   first.numel()));
+      throw ShapeError(
+          fmt::format("{}: segment [{}, {}) outside an arena of {}", op, s.offset, s.offset + s.count, first.numel()));
     }
   }
   return c;

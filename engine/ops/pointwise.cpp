@@ -6,9 +6,7 @@
 namespace tessera {
 namespace {
 
-void check_floating(const char* op, check::Operand x) {
-  check::dtype(op, x, {DType::f32, DType::bf16, DType::f64});
-}
+void check_floating(const char* op, check::Operand x) { check::dtype(op, x, {DType::f32, DType::bf16, DType::f64}); }
 
 }  // namespace
 

@@ -17,8 +17,8 @@ struct SumRowsArgs {
   View x, y;
   GradMode mode;
 };
-/// y [segments, D] (+)= mean over the rows begin+skip .. end of each segment of x [rows, D]; a segment without such rows
-/// gives zeros.
+/// y [segments, D] (+)= mean over the rows begin+skip .. end of each segment of x [rows, D]; a segment without such
+/// rows gives zeros.
 struct SegmentMeanArgs {
   View x;
   Segments segments;

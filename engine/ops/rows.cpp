@@ -67,7 +67,8 @@ Tensor gather_rows(const Tensor& x, const RowIndex& index, const GatherOptions& 
     check::shape(kOp, {"table", o.table}, {o.table_index.source_rows(), x.size(1)}, "the table index, columns of x");
     check::dtype(kOp, {"table", o.table}, {x.dtype()});
     if (o.table_index.rows() != rows || o.table_index.has_fill()) {
-      throw ShapeError(fmt::format("{}: table_index has {} rows, expected {} without -1", kOp, o.table_index.rows(), rows));
+      throw ShapeError(
+          fmt::format("{}: table_index has {} rows, expected {} without -1", kOp, o.table_index.rows(), rows));
     }
   }
   Tensor y = Tensor::empty({rows, x.size(1)}, o.out_dtype, x.device());

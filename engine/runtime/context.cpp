@@ -32,8 +32,7 @@ Context& context(Device device) {
   return *cpu;
 }
 
-Scratch::Scratch(Context& context, size_t bytes)
-    : allocator_(context.allocator()), block_(nullptr), bytes_(bytes) {
+Scratch::Scratch(Context& context, size_t bytes) : allocator_(context.allocator()), block_(nullptr), bytes_(bytes) {
   const MemoryTag tag("kernel scratch");
   block_ = allocator_.allocate(bytes);
 }

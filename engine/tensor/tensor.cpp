@@ -30,12 +30,18 @@ int normalized(int dim, int rank, const char* op) {
 
 double load_element(const void* p, DType dtype) {
   switch (dtype) {
-    case DType::f32: return static_cast<double>(*static_cast<const float*>(p));
-    case DType::bf16: return static_cast<double>(static_cast<float>(*static_cast<const bfloat16*>(p)));
-    case DType::f64: return *static_cast<const double*>(p);
-    case DType::i32: return *static_cast<const int32_t*>(p);
-    case DType::i64: return static_cast<double>(*static_cast<const int64_t*>(p));
-    case DType::u8: return *static_cast<const uint8_t*>(p);
+    case DType::f32:
+      return static_cast<double>(*static_cast<const float*>(p));
+    case DType::bf16:
+      return static_cast<double>(static_cast<float>(*static_cast<const bfloat16*>(p)));
+    case DType::f64:
+      return *static_cast<const double*>(p);
+    case DType::i32:
+      return *static_cast<const int32_t*>(p);
+    case DType::i64:
+      return static_cast<double>(*static_cast<const int64_t*>(p));
+    case DType::u8:
+      return *static_cast<const uint8_t*>(p);
   }
   return 0;
 }
@@ -43,11 +49,7 @@ double load_element(const void* p, DType dtype) {
 }  // namespace
 
 Tensor::Tensor(std::shared_ptr<Storage> storage, const Shape& shape, DType dtype, int64_t offset)
-    : storage_(std::move(storage)),
-      shape_(shape),
-      strides_(contiguous_strides(shape)),
-      offset_(offset),
-      dtype_(dtype) {
+    : storage_(std::move(storage)), shape_(shape), strides_(contiguous_strides(shape)), offset_(offset), dtype_(dtype) {
   for (const int64_t e : shape.extents()) {
     if (e < 0) throw ShapeError(fmt::format("tensor: negative extent in {}", to_string(shape)));
   }
@@ -158,8 +160,7 @@ Tensor Tensor::reshape(const Shape& shape) const {
 Tensor Tensor::slice(int dim, int64_t begin, int64_t count) const {
   const int d = normalized(dim, rank(), "slice");
   if (begin < 0 || count < 0 || begin + count > shape_[d]) {
-    throw ShapeError(
-        fmt::format("slice: [{}, {}) of dimension {} of {}", begin, begin + count, d, to_string(shape_)));
+    throw ShapeError(fmt::format("slice: [{}, {}) of dimension {} of {}", begin, begin + count, d, to_string(shape_)));
   }
   Tensor t = *this;
   t.shape_[d] = count;

@@ -93,9 +93,7 @@ class SegmentTable {
   [[nodiscard]] int64_t max_len() const { return max_len_; }
   [[nodiscard]] int64_t begin(int64_t b) const { return (*offsets_)[static_cast<size_t>(b)]; }
   [[nodiscard]] int64_t end(int64_t b) const { return (*offsets_)[static_cast<size_t>(b) + 1]; }
-  operator Segments() const {
-    return {offsets_ ? offsets_->data() : nullptr, count(), max_len_};
-  }
+  operator Segments() const { return {offsets_ ? offsets_->data() : nullptr, count(), max_len_}; }
 
  private:
   std::shared_ptr<const std::vector<int64_t>> offsets_;

@@ -105,8 +105,8 @@ Metadata load_training_state(const SafetensorsFile& file, const ParameterStore& 
   }
   if (count < 0) throw IoError(fmt::format("{}: no training state: {} is absent", file.path().string(), kSteps));
   for (const Entry& entry : store.entries()) {
-    for (const auto& [prefix, arena] : {std::pair{"m.", &optimizer.first_moments()},
-                                        std::pair{"v.", &optimizer.second_moments()}}) {
+    for (const auto& [prefix, arena] :
+         {std::pair{"m.", &optimizer.first_moments()}, std::pair{"v.", &optimizer.second_moments()}}) {
       const Tensor found = file.load(prefix + entry.name);
       if (found.shape() != entry.shape) {
         throw IoError(fmt::format("{}: {}{} has shape {}, expected {}", file.path().string(), prefix, entry.name,

@@ -17,8 +17,8 @@ struct NamedTensor {
   Tensor tensor;
 };
 
-/// Reads a safetensors file. Everything in the header is checked before it is believed: a hostile or torn file gives one
-/// IoError with the path and what is wrong, never a crash or an unbounded allocation.
+/// Reads a safetensors file. Everything in the header is checked before it is believed: a hostile or torn file gives
+/// one IoError with the path and what is wrong, never a crash or an unbounded allocation.
 class SafetensorsFile {
  public:
   struct Info {

@@ -94,9 +94,8 @@ Var TransformerBlock::operator()(const Var& x, const BlockInputs& in) const {
   const SegmentTable& segments = in.queries != nullptr ? in.queries->segments : in.segments;
 
   autograd::LinearInputs out;
-  out.residual = in.queries == nullptr
-                     ? x
-                     : autograd::gather_rows(x, in.queries->index, {{}, {}, {}, in.precision.param});
+  out.residual =
+      in.queries == nullptr ? x : autograd::gather_rows(x, in.queries->index, {{}, {}, {}, in.precision.param});
   out.row_scale = in.attention_scale;
   out.segments = segments;
   out.out_dtype = in.precision.param;

@@ -17,12 +17,12 @@ struct QueryRows {
 
 /// What a block needs besides its input.
 struct BlockInputs {
-  SegmentTable segments;        // of the input rows: one per sample
+  SegmentTable segments;  // of the input rows: one per sample
   Precision precision;
-  // Only these rows are computed, and returned. They see every row of their segment, so that a causal block can be asked
-  // for the last row of each alone.
+  // Only these rows are computed, and returned. They see every row of their segment, so that a causal block can be
+  // asked for the last row of each alone.
   const QueryRows* queries = nullptr;
-  Tensor attention_scale;       // [samples] drop path factors of the two branches; absent: 1
+  Tensor attention_scale;  // [samples] drop path factors of the two branches; absent: 1
   Tensor mlp_scale;
 };
 
@@ -39,7 +39,7 @@ class TransformerBlock {
     Act act = Act::gelu_erf;
     bool causal = false;
     std::string norm1, norm2, qkv_weight, proj, fc1, fc2;  // names below the prefix
-    std::vector<ParameterStore::Part> qkv_bias;            // entries of the fused bias [3·width], names below the prefix
+    std::vector<ParameterStore::Part> qkv_bias;  // entries of the fused bias [3·width], names below the prefix
     Init qkv_init, proj_init, fc1_init, fc2_init, proj_bias_init, fc1_bias_init, fc2_bias_init;
   };
   /// timm and BEiT names, erf GELU, eps 1e-6, Xavier weights, and a key bias fixed at zero between q_bias and v_bias.
@@ -63,8 +63,8 @@ class TransformerBlock {
   Linear proj_, fc1_, fc2_;
 };
 
-/// Runs blocks one after the other; `checkpointing` keeps only their inputs for the backward. `inputs.queries` applies to
-/// the last block alone.
+/// Runs blocks one after the other; `checkpointing` keeps only their inputs for the backward. `inputs.queries` applies
+/// to the last block alone.
 [[nodiscard]] Var run_blocks(const std::vector<TransformerBlock>& blocks, Var x, const BlockInputs& inputs,
                              bool checkpointing);
 

@@ -62,8 +62,7 @@ double clip_coefficient(double norm, double max_norm) {
   return max_norm > 0 ? std::fmin(1.0, max_norm / (norm + 1e-6)) : 1.0;
 }
 
-Ema::Ema(const ParameterStore& store, double decay)
-    : store_(store), decay_(decay), values_(clone(store.values())) {}
+Ema::Ema(const ParameterStore& store, double decay) : store_(store), decay_(decay), values_(clone(store.values())) {}
 
 void Ema::update() { axpby(1.0 - decay_, store_.values(), decay_, values_); }
 

@@ -4,9 +4,9 @@
 
 namespace tessera::nn {
 
-/// Linear warm-up, then half a cosine, per step, in SLIP's arithmetic: `warmup` evenly spaced values from `start` to `base`
-/// inclusive, then end + ½ (base − end)(1 + cos(π i / L)) for i = 0 … L − 1, L = total − warmup. So base occurs twice in
-/// a row and the last value is slightly above `end`.
+/// Linear warm-up, then half a cosine, per step, in SLIP's arithmetic: `warmup` evenly spaced values from `start` to
+/// `base` inclusive, then end + ½ (base − end)(1 + cos(π i / L)) for i = 0 … L − 1, L = total − warmup. So base occurs
+/// twice in a row and the last value is slightly above `end`.
 struct CosineSchedule {
   double base = 1e-3;
   double start = 1e-6;

@@ -49,7 +49,8 @@ Tensor join_rows(const std::vector<Tensor>& parts, int64_t width) {
 std::string fill_in(const std::string& pattern, const std::string& name) {
   std::string text = pattern;
   const size_t at = text.find("{c}");
-  if (at == std::string::npos) throw ConfigError(fmt::format("template \"{}\": expected {{c}} where the class goes", pattern));
+  if (at == std::string::npos)
+    throw ConfigError(fmt::format("template \"{}\": expected {{c}} where the class goes", pattern));
   text.replace(at, 3, name);
   return text;
 }
@@ -137,7 +138,8 @@ Tensor embed_texts(const Model& model, std::span<const std::string> texts, const
 
 Tensor embed_classes(const Model& model, std::span<const std::string> class_names,
                      std::span<const std::string> templates, const TextEncoder& encoder, const EmbedOptions& options) {
-  if (class_names.empty() || templates.empty()) throw ConfigError("zero-shot: expected class names and templates, found none");
+  if (class_names.empty() || templates.empty())
+    throw ConfigError("zero-shot: expected class names and templates, found none");
   const Tensor classes = Tensor::zeros({static_cast<int64_t>(class_names.size()), model.config().embed_dim});
   for (size_t c = 0; c < class_names.size(); ++c) {
     std::vector<std::string> sentences;

@@ -38,8 +38,8 @@ using ImageFunction = std::function<Tensor(const Tensor& images)>;
 
 /// Runs every image of the data set through `function`, L2-normalises the rows and collects them. Unusable images are
 /// counted and left out.
-[[nodiscard]] ImageEmbeddings embed_images(const Dataset& data, const EmbedOptions& options, const ImageFunction& function,
-                                           const Progress& progress = {});
+[[nodiscard]] ImageEmbeddings embed_images(const Dataset& data, const EmbedOptions& options,
+                                           const ImageFunction& function, const Progress& progress = {});
 /// The joint embedding of a model, and its backbone features, as such functions.
 [[nodiscard]] ImageFunction joint_embedding(const Model& model, const PassOptions& pass);
 [[nodiscard]] ImageFunction backbone_features(const Model& model, const PassOptions& pass);

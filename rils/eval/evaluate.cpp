@@ -23,7 +23,8 @@ using Clock = std::chrono::steady_clock;
 std::string metadata_of(const nn::SafetensorsFile& file, const std::string& key) {
   const auto it = file.metadata().find(key);
   if (it == file.metadata().end()) {
-    throw IoError(fmt::format("{}: expected a checkpoint of pretrain, found no metadata \"{}\"", file.path().string(), key));
+    throw IoError(
+        fmt::format("{}: expected a checkpoint of pretrain, found no metadata \"{}\"", file.path().string(), key));
   }
   return it->second;
 }
@@ -174,8 +175,8 @@ int evaluate_zero_shot(const EvaluateOptions& o) {
   const Tensor classes = embed_classes(*m.model, names, templates, encoder_of(m.tokenizer), m.embed);
   const ImageEmbeddings images = embed_images(*data, m.embed, joint_embedding(*m.model, m.embed.pass));
   if (class_count(images.labels, o.data) > static_cast<int64_t>(names.size())) {
-    throw ConfigError(fmt::format("--classnames: expected {} classes, found {}", class_count(images.labels, o.data),
-                                  names.size()));
+    throw ConfigError(
+        fmt::format("--classnames: expected {} classes, found {}", class_count(images.labels, o.data), names.size()));
   }
   const Classification c = classification(similarity(images.values, classes), images.labels);
   fmt::print("{}\n", images.skipped.describe());
@@ -189,8 +190,7 @@ int evaluate_knn(const EvaluateOptions& o) {
   LoadedModel m = load_model(o.checkpoint, o.vocabulary, o.batch_size, o.precision);
   if (o.features == "untrained") m = untrained_like(m);
   m.embed.keep_captions = false;
-  const ImageFunction features =
-      o.features == "pixels" ? raw_pixels() : backbone_features(*m.model, m.embed.pass);
+  const ImageFunction features = o.features == "pixels" ? raw_pixels() : backbone_features(*m.model, m.embed.pass);
   const auto train_data = open_data(o, o.train_data, false, true, "train");
   const auto test_data = open_data(o, o.data, false, true, "test");
   const ImageEmbeddings train = embed_images(*train_data, m.embed, features);

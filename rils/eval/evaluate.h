@@ -16,8 +16,8 @@ struct LoadedModel {
   std::shared_ptr<const Tokenizer> tokenizer;
   EmbedOptions embed;
 };
-/// `vocabulary` overrides the file that the checkpoint's configuration names. The vocabulary must be the one that the model
-/// was trained with. Throws IoError or ConfigError.
+/// `vocabulary` overrides the file that the checkpoint's configuration names. The vocabulary must be the one that the
+/// model was trained with. Throws IoError or ConfigError.
 [[nodiscard]] LoadedModel load_model(const std::string& checkpoint, const std::string& vocabulary, int64_t batch_size,
                                      const std::string& precision);
 /// A model with its initial values, for comparison; of the same configuration as a checkpoint.

@@ -57,7 +57,8 @@ StepResult write_gradients(const ModelConfig& config, const LossConfig& loss, co
                                       {"recon_loss", scalar(result.recon_loss)},
                                       {"clip_acc", scalar(100.0 * result.clip_accuracy)}};
   for (const nn::Entry& entry : model.store().entries()) {
-    out.push_back({"grad." + entry.name, entry.grad().dtype() == DType::f32 ? entry.grad() : cast(entry.grad(), DType::f32)});
+    out.push_back(
+        {"grad." + entry.name, entry.grad().dtype() == DType::f32 ? entry.grad() : cast(entry.grad(), DType::f32)});
   }
   nn::write_safetensors(files.out, out);
   return result;

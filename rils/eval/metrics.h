@@ -28,7 +28,7 @@ struct Retrieval {
 
 struct Classification {
   double acc1 = 0;
-  double acc5 = 0;  // of five classes or more; NaN below
+  double acc5 = 0;                   // of five classes or more; NaN below
   double mean_per_class_recall = 0;  // over the classes that occur
   int64_t samples = 0;
 };

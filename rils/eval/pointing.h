@@ -14,7 +14,8 @@ struct PointingTarget {
 };
 
 /// The probability of a sentence given each patch, softmax(patch · sentencesᵀ / temperature) over all sentences: the
-/// teacher's distribution of the reconstruction loss. patches [P, E], sentences [N, E], L2-normalised f32; result [P, N].
+/// teacher's distribution of the reconstruction loss. patches [P, E], sentences [N, E], L2-normalised f32; result [P,
+/// N].
 [[nodiscard]] Tensor sentence_probabilities(const Tensor& patches, const Tensor& sentences, double temperature);
 
 struct PointingScore {

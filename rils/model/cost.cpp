@@ -46,8 +46,8 @@ ForwardCost forward_cost(const ModelConfig& m, const LossConfig& loss, double ca
   const auto e = static_cast<double>(m.embed_dim);
   const auto patches = static_cast<double>(grid(m.vision) * grid(m.vision));
   const auto layers = static_cast<double>(m.vision.layers);
-  c.full_pass = patches * d * static_cast<double>(patch_inputs(m.vision)) +
-                layers * block_macs(d, patches + 1, patches + 1);
+  c.full_pass =
+      patches * d * static_cast<double>(patch_inputs(m.vision)) + layers * block_macs(d, patches + 1, patches + 1);
   const auto t = static_cast<double>(m.text.width);
   c.text = static_cast<double>(m.text.layers - 1) * block_macs(t, caption_tokens, caption_tokens) +
            block_macs(t, caption_tokens, 1);

@@ -20,8 +20,8 @@ struct ParameterCounts {
 /// Multiply-adds of one image-text pair's forward pass, by part; products only.
 struct ForwardCost {
   double full_pass = 0;
-  double masked_pass = 0;     // of an image that passes the gate
-  double decoder = 0;         // likewise
+  double masked_pass = 0;  // of an image that passes the gate
+  double decoder = 0;      // likewise
   double text = 0;
   double projections = 0;
   double patch_sentence = 0;  // likewise; grows with the batch

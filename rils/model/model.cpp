@@ -21,16 +21,14 @@ Model::Model(const ModelConfig& config, uint64_t seed, DType dtype)
   const auto deviation = [](int64_t width) { return 1.0 / std::sqrt(static_cast<double>(width)); };
   image_projection_ = &store_->add("image_projection", {config.vision.width, config.embed_dim},
                                    nn::normal(deviation(config.vision.width)));
-  text_projection_ = &store_->add("text_projection", {config.text.width, config.embed_dim},
-                                  nn::normal(deviation(config.text.width)));
+  text_projection_ =
+      &store_->add("text_projection", {config.text.width, config.embed_dim}, nn::normal(deviation(config.text.width)));
   logit_scale_ = &store_->add("logit_scale", {}, nn::constant(std::log(1.0 / kInitialTemperature)));
   store_->allocate(dtype);
   store_->initialise(seed);
 }
 
-Var Model::project(const Var& features) const {
-  return autograd::matmul(features, autograd::use(*image_projection_));
-}
+Var Model::project(const Var& features) const { return autograd::matmul(features, autograd::use(*image_projection_)); }
 
 Var Model::encode_features(const Tensor& images, const PassOptions& options) const {
   const int64_t samples = images.size(0);

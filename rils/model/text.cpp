@@ -47,8 +47,7 @@ Var TextTower::operator()(const Tensor& tokens, const PassOptions& options) cons
   const Var embedding = autograd::use(*token_embedding_);
   Var x = autograd::gather_rows(embedding, RowIndex(ids, embedding.value.size(0)), gather);
 
-  const nn::QueryRows last{RowIndex(ends, static_cast<int64_t>(ids.size())),
-                           SegmentTable::uniform(tokens.size(0), 1)};
+  const nn::QueryRows last{RowIndex(ends, static_cast<int64_t>(ids.size())), SegmentTable::uniform(tokens.size(0), 1)};
   nn::BlockInputs inputs;
   inputs.segments = SegmentTable(lengths);
   inputs.precision = options.precision;

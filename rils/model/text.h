@@ -8,7 +8,8 @@
 namespace tessera::rils {
 
 /// CLIP's text encoder. Each caption is computed up to its own end-of-text token, the largest id of its row; causality
-/// makes that exact. Parameters `token_embedding.weight`, `positional_embedding`, `transformer.resblocks.*`, `ln_final.*`.
+/// makes that exact. Parameters `token_embedding.weight`, `positional_embedding`, `transformer.resblocks.*`,
+/// `ln_final.*`.
 class TextTower {
  public:
   TextTower(ParameterStore& store, const TextConfig& config);

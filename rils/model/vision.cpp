@@ -37,13 +37,12 @@ VisionTower::VisionTower(ParameterStore& store, const VisionConfig& config, DTyp
   cls_token_ = &add_token(store, "visual.cls_token", width_);
   positions_ = add_positions(store, "visual.pos_embed", grid_, width_, dtype);
   const std::string patch = "visual.patch_embed.proj";
-  patch_weight_ = &store.add_fused(
-      patch + ".weight", {width_, inputs},
-      {{patch + ".weight", {width_, 3, patch_, patch_}, 0, nn::xavier_uniform(inputs, width_)}});
+  patch_weight_ =
+      &store.add_fused(patch + ".weight", {width_, inputs},
+                       {{patch + ".weight", {width_, 3, patch_, patch_}, 0, nn::xavier_uniform(inputs, width_)}});
   patch_bias_ = &store.add(patch + ".bias", {width_}, nn::fan_in_uniform(inputs));
   for (int64_t i = 0; i < config.layers; ++i) {
-    blocks_.emplace_back(store, fmt::format("visual.blocks.{}", i),
-                         nn::TransformerBlock::vision(width_, config.heads));
+    blocks_.emplace_back(store, fmt::format("visual.blocks.{}", i), nn::TransformerBlock::vision(width_, config.heads));
   }
   norm_ = nn::LayerNorm(store, "visual.norm", width_, kVisionEps);
 }
@@ -51,8 +50,8 @@ VisionTower::VisionTower(ParameterStore& store, const VisionConfig& config, DTyp
 Var VisionTower::patch_tokens(const Tensor& images, const PassOptions& options) const {
   const int64_t size = grid_ * patch_;
   if (images.rank() != 4 || images.size(1) != 3 || images.size(2) != size || images.size(3) != size) {
-    throw ShapeError(fmt::format("vision: images have shape {}, expected [N,3,{},{}]", to_string(images.shape()), size,
-                                 size));
+    throw ShapeError(
+        fmt::format("vision: images have shape {}, expected [N,3,{},{}]", to_string(images.shape()), size, size));
   }
   const bool wide = options.precision.compute == DType::f64 && images.dtype() != DType::f64;
   autograd::LinearInputs inputs;

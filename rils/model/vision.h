@@ -9,10 +9,10 @@
 
 namespace tessera::rils {
 
+using autograd::Var;
 using nn::Parameter;
 using nn::ParameterStore;
 using nn::Precision;
-using autograd::Var;
 
 /// How a pass is computed.
 struct PassOptions {

@@ -67,7 +67,8 @@ Image paint(int size, const std::function<Rgb(float x, float y)>& colour_at) {
 /// Smooth noise in [0, 1]: random values on a grid of cells × cells, cosine between them.
 class Noise {
  public:
-  Noise(int cells, AugmentStream& random) : cells_(cells), values_(static_cast<size_t>((cells + 1) * (cells + 1))) {
+  Noise(int cells, AugmentStream& random)
+      : cells_(cells), values_(static_cast<size_t>(cells + 1) * static_cast<size_t>(cells + 1)) {
     for (float& v : values_) v = random.uniform();
   }
   [[nodiscard]] float operator()(float x, float y) const {

@@ -71,6 +71,7 @@ void add_clipart(const DefaultAssets& assets, const ConceptTable& table, const s
   const auto files = find_clipart(assets.clipart, table);
   report.clipart_found = static_cast<int64_t>(files.size());
   std::vector<std::filesystem::path> paths;
+  paths.reserve(files.size());
   for (const ClipartFile& file : files) paths.push_back(file.path);
   const Rasteriser rasteriser(assets.rsvg_convert, cache, kRasterSize);
   const auto total = static_cast<int64_t>(paths.size());

@@ -73,7 +73,7 @@ Rasteriser::Rasteriser(std::filesystem::path program, std::filesystem::path cach
 
 std::filesystem::path Rasteriser::one(const std::filesystem::path& svg, std::string& reason) const {
   const std::string bytes = read_file(svg);
-  const auto png = cache_ / fmt::format("{:016x}-{}.png", fnv1a64(bytes), size_);
+  auto png = cache_ / fmt::format("{:016x}-{}.png", fnv1a64(bytes), size_);
   if (std::filesystem::exists(png)) return png;
   static std::atomic<uint64_t> counter{0};  // two equal files may be drawn at the same time
   auto temporary = png;

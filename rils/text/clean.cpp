@@ -33,9 +33,9 @@ std::string encode_all(const Codes& codes) {
 /// Single characters that stand for two letters, spelled out; empty for all others.
 std::u32string_view digraph(char32_t c) {
   constexpr std::pair<char32_t, std::u32string_view> kDigraphs[] = {
-      {0x132, U"IJ"},  {0x133, U"ij"},  {0x149, U"'n"},  {0x1c4, U"D\u017d"}, {0x1c5, U"D\u017e"}, {0x1c6, U"d\u017e"},
-      {0x1c7, U"LJ"},  {0x1c8, U"Lj"},  {0x1c9, U"lj"},  {0x1ca, U"NJ"},      {0x1cb, U"Nj"},      {0x1cc, U"nj"},
-      {0x1f1, U"DZ"},  {0x1f2, U"Dz"},  {0x1f3, U"dz"}};
+      {0x132, U"IJ"},      {0x133, U"ij"}, {0x149, U"'n"}, {0x1c4, U"D\u017d"}, {0x1c5, U"D\u017e"},
+      {0x1c6, U"d\u017e"}, {0x1c7, U"LJ"}, {0x1c8, U"Lj"}, {0x1c9, U"lj"},      {0x1ca, U"NJ"},
+      {0x1cb, U"Nj"},      {0x1cc, U"nj"}, {0x1f1, U"DZ"}, {0x1f2, U"Dz"},      {0x1f3, U"dz"}};
   for (const auto& [digraph, letters] : kDigraphs) {
     if (c == digraph) return letters;
   }
@@ -74,9 +74,9 @@ Codes make_plain(const Codes& codes) {
 
 std::string compose(const std::string& text) {
   utf8proc_uint8_t* result = nullptr;
-  const auto n = utf8proc_map(reinterpret_cast<const utf8proc_uint8_t*>(text.data()),
-                              static_cast<utf8proc_ssize_t>(text.size()), &result,
-                              static_cast<utf8proc_option_t>(UTF8PROC_STABLE | UTF8PROC_COMPOSE));
+  const auto n =
+      utf8proc_map(reinterpret_cast<const utf8proc_uint8_t*>(text.data()), static_cast<utf8proc_ssize_t>(text.size()),
+                   &result, static_cast<utf8proc_option_t>(UTF8PROC_STABLE | UTF8PROC_COMPOSE));
   if (n < 0) return text;
   const std::unique_ptr<utf8proc_uint8_t, decltype(&std::free)> owned(result, &std::free);
   return {reinterpret_cast<const char*>(result), static_cast<size_t>(n)};
@@ -85,11 +85,11 @@ std::string compose(const std::string& text) {
 /// An entity at the front of `text` ("&…"): its code point and length, or zeros.
 std::pair<uint32_t, size_t> entity(std::string_view text) {
   constexpr std::array<std::pair<std::string_view, uint32_t>, 22> kNames = {
-      {{"&amp;", '&'},       {"&lt;", '<'},         {"&gt;", '>'},         {"&quot;", '"'},      {"&apos;", '\''},
-       {"&nbsp;", 0xa0},     {"&copy;", 0xa9},      {"&reg;", 0xae},       {"&deg;", 0xb0},      {"&eacute;", 0xe9},
-       {"&egrave;", 0xe8},   {"&agrave;", 0xe0},    {"&ccedil;", 0xe7},    {"&ouml;", 0xf6},     {"&uuml;", 0xfc},
-       {"&auml;", 0xe4},     {"&ntilde;", 0xf1},    {"&ndash;", 0x2013},   {"&mdash;", 0x2014},  {"&hellip;", 0x2026},
-       {"&rsquo;", 0x2019},  {"&euro;", 0x20ac}}};
+      {{"&amp;", '&'},      {"&lt;", '<'},      {"&gt;", '>'},       {"&quot;", '"'},     {"&apos;", '\''},
+       {"&nbsp;", 0xa0},    {"&copy;", 0xa9},   {"&reg;", 0xae},     {"&deg;", 0xb0},     {"&eacute;", 0xe9},
+       {"&egrave;", 0xe8},  {"&agrave;", 0xe0}, {"&ccedil;", 0xe7},  {"&ouml;", 0xf6},    {"&uuml;", 0xfc},
+       {"&auml;", 0xe4},    {"&ntilde;", 0xf1}, {"&ndash;", 0x2013}, {"&mdash;", 0x2014}, {"&hellip;", 0x2026},
+       {"&rsquo;", 0x2019}, {"&euro;", 0x20ac}}};
   for (const auto& [name, code] : kNames) {
     if (text.starts_with(name)) return {code, name.size()};
   }

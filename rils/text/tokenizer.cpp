@@ -55,9 +55,8 @@ std::vector<std::string_view> split_words(std::string_view text) {
     if (n == 0 && unicode::is_letter(d.code)) n = run_length(text, unicode::is_letter);
     if (n == 0 && unicode::is_number(d.code)) n = d.bytes;
     if (n == 0 && !unicode::is_space(d.code)) {
-      n = run_length(text, [](uint32_t c) {
-        return !unicode::is_space(c) && !unicode::is_letter(c) && !unicode::is_number(c);
-      });
+      n = run_length(
+          text, [](uint32_t c) { return !unicode::is_space(c) && !unicode::is_letter(c) && !unicode::is_number(c); });
     }
     if (n > 0) words.push_back(text.substr(0, n));
     text.remove_prefix(n > 0 ? n : d.bytes);
@@ -67,7 +66,8 @@ std::vector<std::string_view> split_words(std::string_view text) {
 
 Tokenizer::Tokenizer(std::shared_ptr<const Vocabulary> vocabulary, int64_t context_length, Truncation truncation)
     : vocabulary_(std::move(vocabulary)), context_length_(context_length), truncation_(truncation) {
-  if (context_length < 3) throw ConfigError(fmt::format("context length: expected 3 or more, found {}", context_length));
+  if (context_length < 3)
+    throw ConfigError(fmt::format("context length: expected 3 or more, found {}", context_length));
 }
 
 std::vector<int32_t> Tokenizer::merge_word(std::string_view word) const {

@@ -45,7 +45,8 @@ class Tokenizer {
   mutable std::unordered_map<std::string, std::vector<int32_t>> cache_;
 };
 
-/// The words of a cleaned text: letters, single digits, runs of other signs, and English clitics, as CLIP's pattern has it.
+/// The words of a cleaned text: letters, single digits, runs of other signs, and English clitics, as CLIP's pattern has
+/// it.
 [[nodiscard]] std::vector<std::string_view> split_words(std::string_view cleaned);
 
 }  // namespace tessera::rils

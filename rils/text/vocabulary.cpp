@@ -161,8 +161,8 @@ Vocabulary Vocabulary::load(const std::filesystem::path& path) {
     const size_t blank = row.find(' ');
     if (blank == std::string_view::npos || row.find(' ', blank + 1) != std::string_view::npos || blank == 0 ||
         blank + 1 == row.size()) {
-      throw IoError(fmt::format("{}:{}: expected two symbols and a blank between them, found \"{}\"", path.string(), line,
-                                row.substr(0, 40)));
+      throw IoError(fmt::format("{}:{}: expected two symbols and a blank between them, found \"{}\"", path.string(),
+                                line, row.substr(0, 40)));
     }
     merges.emplace_back(row.substr(0, blank), row.substr(blank + 1));
   }

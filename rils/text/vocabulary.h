@@ -14,8 +14,8 @@ namespace tessera::rils {
 /// start and end of text. Symbols are kept as bytes; a word's end is a flag of its last symbol.
 class Vocabulary {
  public:
-  /// Reads a merges file in CLIP's format, plain or gzipped: a header line, then two symbols a line in order of rank. Lines
-  /// beyond the 48,894 merges that CLIP uses are passed over. Throws IoError: path, line, expected, found.
+  /// Reads a merges file in CLIP's format, plain or gzipped: a header line, then two symbols a line in order of rank.
+  /// Lines beyond the 48,894 merges that CLIP uses are passed over. Throws IoError: path, line, expected, found.
   [[nodiscard]] static Vocabulary load(const std::filesystem::path& path);
   /// From merges as in such a file. Throws IoError as load does, with `name` in the message.
   /// `blank_line`: the file ends in a line break, which CLIP's reader counts as one more symbol that nothing makes.

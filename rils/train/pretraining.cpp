@@ -43,10 +43,14 @@ double seconds_since(Clock::time_point start) { return std::chrono::duration<dou
 
 std::string duration_text(double seconds) {
   const auto s = static_cast<int64_t>(std::llround(seconds));
-  return s >= 3600 ? fmt::format("{}:{:02}:{:02}", s / 3600, s / 60 % 60, s % 60) : fmt::format("{}:{:02}", s / 60, s % 60);
+  return s >= 3600 ? fmt::format("{}:{:02}:{:02}", s / 3600, s / 60 % 60, s % 60)
+                   : fmt::format("{}:{:02}", s / 60, s % 60);
 }
 
-void say(const std::string& line) { fmt::print("{}\n", line); std::fflush(stdout); }
+void say(const std::string& line) {
+  fmt::print("{}\n", line);
+  std::fflush(stdout);
+}
 
 /// A bar on a terminal, a plain line now and then in a log.
 class ProgressLine {
@@ -121,8 +125,8 @@ class Pretraining {
 
   void print_plan() const {
     const ParameterCounts p = parameter_counts(config_.model);
-    say(fmt::format("objective {}, {} parameters: encoder {}, decoder {}, text {}, projection {}", config_.model.objective,
-                    p.total(), p.encoder, p.decoder, p.text, p.image_projection));
+    say(fmt::format("objective {}, {} parameters: encoder {}, decoder {}, text {}, projection {}",
+                    config_.model.objective, p.total(), p.encoder, p.decoder, p.text, p.image_projection));
     say(fmt::format("data {}: {} samples, {}", config_.data.train_data, data_->size(), data_->skipped().describe()));
     say(fmt::format("global batch {} = {} x {}; {} steps an epoch, {} in all; vocabulary {} ids ({})", batch_,
                     batch_ / parts_, parts_, steps_per_epoch_, total_, tokenizer_->vocabulary().size(),
@@ -130,8 +134,7 @@ class Pretraining {
     say(fmt::format("device cpu ({}, {} threads), precision {}; about {:.2f} GiB", cpu_context().kernels().name,
                     cpu_context().threads().threads(), config_.run.precision,
                     training_bytes(config_.model, config_.loss, 16, batch_ / parts_,
-                                   trainer_->pass().precision.compute == DType::bf16,
-                                   config_.run.grad_checkpointing) /
+                                   trainer_->pass().precision.compute == DType::bf16, config_.run.grad_checkpointing) /
                         0x1p30));
     say(fmt::format("the contrastive loss of a model that knows nothing is ln {} = {:.3f}", batch_,
                     std::log(static_cast<double>(batch_))));
@@ -172,8 +175,8 @@ class Pretraining {
                         f.losses.recon_loss, 100 * f.losses.clip_accuracy));
       }
       if (f.losses.clip_loss < floor) {
-        say(fmt::format("reached clip_loss {:.4f} below {:.4f} after {} steps: one batch can be learned", f.losses.clip_loss,
-                        floor, step));
+        say(fmt::format("reached clip_loss {:.4f} below {:.4f} after {} steps: one batch can be learned",
+                        f.losses.clip_loss, floor, step));
         return 0;
       }
     }
@@ -195,8 +198,9 @@ class Pretraining {
     } else {
       const nn::Metadata state = trainer_->load(files_->checkpoint(*step));
       if (state.at("vocabulary") != tokenizer_->vocabulary().digest()) {
-        throw ConfigError(fmt::format("--resume: the run's vocabulary is {}, expected that of {}: {}", state.at("vocabulary"),
-                                      config_.data.vocabulary, tokenizer_->vocabulary().digest()));
+        throw ConfigError(fmt::format("--resume: the run's vocabulary is {}, expected that of {}: {}",
+                                      state.at("vocabulary"), config_.data.vocabulary,
+                                      tokenizer_->vocabulary().digest()));
       }
       if (state.at("isa") != cpu_context().kernels().name) {
         say(fmt::format("warning: the run was on {}, this is {}: results will agree to rounding only", state.at("isa"),
@@ -286,7 +290,8 @@ class Pretraining {
     trainer_->swap_ema();
     Json line;
     line["step"] = step;
-    for (const auto& [prefix, d] : {std::pair{"image_retrieval", r.text_to_image}, {"text_retrieval", r.image_to_text}}) {
+    for (const auto& [prefix, d] :
+         {std::pair{"image_retrieval", r.text_to_image}, {"text_retrieval", r.image_to_text}}) {
       const std::string name = prefix;
       line[name + "_recall@1"] = d.recall_1;
       line[name + "_recall@5"] = d.recall_5;
@@ -294,11 +299,11 @@ class Pretraining {
       line[name + "_median_rank"] = d.median_rank;
     }
     RunFiles::append(files_->results(), line.dump());
-    say(fmt::format("validation at step {}: text to image R@1 {:.2f} R@5 {:.2f} R@10 {:.2f}, image to text R@10 {:.2f} "
-                    "(per cent; {} images, {} captions)",
-                    step, 100 * r.text_to_image.recall_1, 100 * r.text_to_image.recall_5,
-                    100 * r.text_to_image.recall_10, 100 * r.image_to_text.recall_10, images.values.size(0),
-                    texts.size()));
+    say(fmt::format(
+        "validation at step {}: text to image R@1 {:.2f} R@5 {:.2f} R@10 {:.2f}, image to text R@10 {:.2f} "
+        "(per cent; {} images, {} captions)",
+        step, 100 * r.text_to_image.recall_1, 100 * r.text_to_image.recall_5, 100 * r.text_to_image.recall_10,
+        100 * r.image_to_text.recall_10, images.values.size(0), texts.size()));
     if (r.text_to_image.recall_10 > best_) {
       best_ = r.text_to_image.recall_10;
       save(step);

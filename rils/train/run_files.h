@@ -9,8 +9,8 @@
 
 namespace tessera::rils {
 
-/// The files of one run: logs/NAME with config.toml, metrics.jsonl, results.jsonl and checkpoints/. Everything but the two
-/// logs appears whole or not at all; the logs lose what lies beyond the step that a run is resumed from.
+/// The files of one run: logs/NAME with config.toml, metrics.jsonl, results.jsonl and checkpoints/. Everything but the
+/// two logs appears whole or not at all; the logs lose what lies beyond the step that a run is resumed from.
 class RunFiles {
  public:
   /// A new run's folder; an existing one is refused with ConfigError.

@@ -66,8 +66,8 @@ Var text_pass(const Model& model, const Tensor& tokens, const PassOptions& optio
 Tensor teacher_features(const Model& model, const ImagePass& pass, const Masks& masks, const Selection& chosen) {
   const TapeScope none(nullptr);
   const std::vector<int32_t> rows = hidden_rows(masks, chosen.samples, false);
-  const Tensor features = gather_rows(pass.encoded.value, RowIndex(rows, pass.encoded.value.size(0)),
-                                      {{}, {}, {}, pass.encoded.dtype()});
+  const Tensor features =
+      gather_rows(pass.encoded.value, RowIndex(rows, pass.encoded.value.size(0)), {{}, {}, {}, pass.encoded.dtype()});
   return l2_normalize(model.project(Var(features)).value).y;
 }
 
@@ -86,11 +86,10 @@ Var reconstruct(const Model& model, const LossConfig& loss, const ImagePass& pas
   const Tensor weight = Tensor::from(weights, {static_cast<int64_t>(weights.size())});
   // Operands of the patch-sentence product are rounded once to the compute type; its sums stay wide.
   const DType compute = options.precision.compute;
-  return autograd::patch_sentence(autograd::cast(student, compute),
-                                  teacher.dtype() == compute ? teacher : cast(teacher, compute),
-                                  autograd::cast(gather_of(loss) == Gather::constant ? sentences.detach() : sentences, compute),
-                                  compute == DType::f64 ? weight : cast(weight, DType::f32),
-                                  {loss.student_temperature, loss.teacher_temperature});
+  return autograd::patch_sentence(
+      autograd::cast(student, compute), teacher.dtype() == compute ? teacher : cast(teacher, compute),
+      autograd::cast(gather_of(loss) == Gather::constant ? sentences.detach() : sentences, compute),
+      compute == DType::f64 ? weight : cast(weight, DType::f32), {loss.student_temperature, loss.teacher_temperature});
 }
 
 /// What the whole batch decides before any reconstruction: the contrastive part and the weights of the gate.
@@ -135,8 +134,8 @@ StepResult step_undivided(Model& model, const LossConfig& loss, const MicroBatch
     const Decision d = decide(model, loss, pass.embedding, text, hidden_patches(model, loss), options);
     result = d.result;
     clip_loss = d.clip_loss;
-    recon_loss = reconstruct(model, loss, pass, batch.noise, text, select(d.weights, 0, batch.images.size(0)),
-                             options.pass);
+    recon_loss =
+        reconstruct(model, loss, pass, batch.noise, text, select(d.weights, 0, batch.images.size(0)), options.pass);
   }
   if (recon_loss) result.recon_loss = recon_loss.value.item();
   const Root roots[] = {{clip_loss, {}}, {recon_loss, {}}};
@@ -202,7 +201,8 @@ StepResult step_divided(Model& model, const LossConfig& loss, std::span<const Mi
       sentences = tape.input(all.text);
       const ImagePass pass = image_pass(model, b.images, options.pass);
       roots.push_back({pass.embedding, d_image.slice(0, first, count)});
-      const Var recon = reconstruct(model, loss, pass, b.noise, sentences, select(d.weights, first, count), options.pass);
+      const Var recon =
+          reconstruct(model, loss, pass, b.noise, sentences, select(d.weights, first, count), options.pass);
       if (recon) {
         result.recon_loss += recon.value.item();
         roots.push_back({recon, {}});
@@ -255,8 +255,8 @@ StepResult compute_losses(Model& model, const LossConfig& loss, std::span<const 
   int64_t first = 0;
   for (size_t i = 0; i < batches.size(); ++i) {
     const int64_t count = batches[i].images.size(0);
-    const Var recon = reconstruct(model, loss, passes[i], batches[i].noise, sentences, select(d.weights, first, count),
-                                  options.pass);
+    const Var recon =
+        reconstruct(model, loss, passes[i], batches[i].noise, sentences, select(d.weights, first, count), options.pass);
     if (recon) result.recon_loss += recon.value.item();
     first += count;
   }

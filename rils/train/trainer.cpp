@@ -17,8 +17,8 @@ Tensor mask_noise(uint64_t seed, int64_t step, int64_t first_row, int64_t rows, 
   float* out = noise.data<float>().data();
   for (int64_t b = 0; b < rows; ++b) {
     for (int64_t p = 0; p < patches; ++p) {
-      *out++ = random.uniform(static_cast<uint64_t>(step), static_cast<uint64_t>(first_row + b),
-                              static_cast<uint64_t>(p));
+      *out++ =
+          random.uniform(static_cast<uint64_t>(step), static_cast<uint64_t>(first_row + b), static_cast<uint64_t>(p));
     }
   }
   return noise;
@@ -28,10 +28,10 @@ Trainer::Trainer(const Config& config, int64_t total_steps, int64_t steps_per_ep
     : loss_(config.loss), optim_(config.optim), model_(config.model, static_cast<uint64_t>(config.run.seed)) {
   pass_.precision = nn::parse_precision(config.run.precision);
   pass_.checkpointing = config.run.grad_checkpointing;
-  schedule_ = {optim_.lr, optim_.lr_start, optim_.lr_end, std::min(warmup_steps(optim_, steps_per_epoch), total_steps), total_steps};
-  optimizer_ = std::make_unique<nn::AdamW>(model_.store(),
-                                           nn::AdamWOptions{optim_.beta1, optim_.beta2, optim_.eps, optim_.wd},
-                                           nn::slip_decay(optim_.wd));
+  schedule_ = {optim_.lr, optim_.lr_start, optim_.lr_end, std::min(warmup_steps(optim_, steps_per_epoch), total_steps),
+               total_steps};
+  optimizer_ = std::make_unique<nn::AdamW>(
+      model_.store(), nn::AdamWOptions{optim_.beta1, optim_.beta2, optim_.eps, optim_.wd}, nn::slip_decay(optim_.wd));
   if (optim_.ema > 0) ema_.emplace(model_.store(), optim_.ema);
 }
 
@@ -47,9 +47,10 @@ StepFigures Trainer::step(std::span<const MicroBatch> batches) {
   figures.losses = compute_gradients(model_, loss_, batches, options);
   figures.grad_norm = optimizer_->grad_norm();
   if (!std::isfinite(figures.losses.loss) || !std::isfinite(figures.grad_norm)) {
-    throw Error(fmt::format("step {}: the loss is {} and the gradient norm {}; lower the learning rate, or set "
-                            "TESSERA_CHECK_FINITE=1 to see where it starts",
-                            steps() + 1, figures.losses.loss, figures.grad_norm));
+    throw Error(
+        fmt::format("step {}: the loss is {} and the gradient norm {}; lower the learning rate, or set "
+                    "TESSERA_CHECK_FINITE=1 to see where it starts",
+                    steps() + 1, figures.losses.loss, figures.grad_norm));
   }
   optimizer_->step(figures.lr, nn::clip_coefficient(figures.grad_norm, optim_.grad_clip_norm));
   if (figures.lr != 0.0) model_.clamp_logit_scale(loss_.logit_scale_max);

@@ -2,8 +2,8 @@
 
 #include <gtest/gtest.h>
 
-#include <filesystem>
 #include <unistd.h>
+#include <filesystem>
 
 #include <cstring>
 
@@ -73,12 +73,14 @@ TEST_F(SafetensorsTest, HostileHeadersGiveOneClearError) {
   expect_error(R"({"a":{"dtype":"F32","shape":[-1],"data_offsets":[0,4]}})", "1234", "extent");
   expect_error(R"({"a":{"dtype":"F32","shape":[4294967296,4294967296],"data_offsets":[0,4]}})", "1234", "too large");
   expect_error(R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[4,0]}})", "12345678", "outside");
-  expect_error(R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"b":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}})",
-               "1234", "overlap");
+  expect_error(
+      R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"b":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}})",
+      "1234", "overlap");
   expect_error(R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}})", "12345678", "holes");
   expect_error(R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}})", "12345678", "bytes of data");
-  expect_error(R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}})",
-               "1234", "twice");
+  expect_error(
+      R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}})",
+      "1234", "twice");
   expect_error(R"({"__metadata__":{"x":1}})", "", "expected a string");
   expect_error(R"({"a":1})", "", "expected dtype");
   expect_error(R"({"a":{"dtype":"U8","shape":[1,1,1,1,1,1,1],"data_offsets":[0,1]}})", "1", "rank");

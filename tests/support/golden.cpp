@@ -26,7 +26,8 @@ Extremes compare(const Tensor& found, const Tensor& expected) {
     const double x = a.data<double>()[i];
     const double y = b.data<double>()[i];
     // A NaN must not slip through max().
-    e.difference = std::isnan(x - y) ? std::numeric_limits<double>::infinity() : std::max(e.difference, std::abs(x - y));
+    e.difference =
+        std::isnan(x - y) ? std::numeric_limits<double>::infinity() : std::max(e.difference, std::abs(x - y));
     e.magnitude = std::max(e.magnitude, std::abs(y));
   }
   return e;

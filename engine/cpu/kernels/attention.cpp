@@ -20,8 +20,8 @@ using gemm::pack_right;
 using gemm::round_up;
 using gemm::Tile;
 
-// A task is one head of one segment. Its keys and values are packed once; queries come in blocks whose scores stay in the
-// second-level cache. Beyond kKeyBlock keys, blocks of keys are merged by their running maximum and sum.
+// A task is one head of one segment. Its keys and values are packed once; queries come in blocks whose scores stay in
+// the second-level cache. Beyond kKeyBlock keys, blocks of keys are merged by their running maximum and sum.
 constexpr int64_t kKeyBlock = 1024;
 
 template <class V>
@@ -70,21 +70,21 @@ TESSERA_INLINE int64_t visible(bool causal, int64_t query, int64_t first, int64_
 
 /// scores[i][j] = scale · q_i · k_j + bias for `rows` queries from `query` and `count` keys from `first`.
 template <class V, class T>
-void score_block(const Head<const T>& q, int64_t query, int64_t rows, const typename V::Element* packed_keys, int64_t first,
-                 int64_t count, int64_t d, double scale, const typename V::Element* bias, int64_t bias_stride,
-                 typename V::Element* panels, typename V::Element* scores, int64_t stride) {
+void score_block(const Head<const T>& q, int64_t query, int64_t rows, const typename V::Element* packed_keys,
+                 int64_t first, int64_t count, int64_t d, double scale, const typename V::Element* bias,
+                 int64_t bias_stride, typename V::Element* panels, typename V::Element* scores, int64_t stride) {
   using E = typename V::Element;
   const V factor{static_cast<E>(scale)};
   multiply_rows(q.by_row(), query, rows, count, d, packed_keys + first * d, panels,
-                   [&](int64_t row, int64_t column, int columns, const E* sums) TESSERA_INLINE_BODY {
-                     E* to = scores + (row - query) * stride + column;
-                     const E* b = bias == nullptr ? nullptr : bias + row * bias_stride + first + column;
-                     sweep<V>(columns, [&](int64_t i, auto n) TESSERA_INLINE_BODY {
-                       V s = factor * V::load(sums + i);
-                       if (b != nullptr) s += load<V>(b + i, n);
-                       store(s, to + i, n);
-                     });
-                   });
+                [&](int64_t row, int64_t column, int columns, const E* sums) TESSERA_INLINE_BODY {
+                  E* to = scores + (row - query) * stride + column;
+                  const E* b = bias == nullptr ? nullptr : bias + row * bias_stride + first + column;
+                  sweep<V>(columns, [&](int64_t i, auto n) TESSERA_INLINE_BODY {
+                    V s = factor * V::load(sums + i);
+                    if (b != nullptr) s += load<V>(b + i, n);
+                    store(s, to + i, n);
+                  });
+                });
 }
 
 template <class V>
@@ -117,9 +117,9 @@ TESSERA_INLINE typename V::Element row_exp(typename V::Element* x, int64_t n, in
 template <class V>
 struct Running {
   using E = typename V::Element;
-  E* top;   // largest score so far
-  E* sum;   // Σ exp(score − top)
-  E* out;   // Σ exp(score − top) v, [rows][d]
+  E* top;  // largest score so far
+  E* sum;  // Σ exp(score − top)
+  E* out;  // Σ exp(score − top) v, [rows][d]
 };
 
 /// Turns the scores of one key block into weights and rescales what came before.
@@ -138,15 +138,14 @@ void merge_block(typename V::Element* scores, int64_t stride, int64_t query, int
     if (first == 0) continue;
     const V factor(before);
     E* o = state.out + r * d;
-    sweep<V>(d, [&](int64_t i, auto n_lanes) TESSERA_INLINE_BODY {
-      store(factor * load<V>(o + i, n_lanes), o + i, n_lanes);
-    });
+    sweep<V>(d, [&](int64_t i, auto n_lanes)
+                    TESSERA_INLINE_BODY { store(factor * load<V>(o + i, n_lanes), o + i, n_lanes); });
   }
 }
 
 template <class T>
-void forward_head(const AttentionArgs& a, int64_t segment, int64_t head,
-                  const Sizes<typename VecOf<T>::Type>& size, typename VecOf<T>::Type::Element* buffer) {
+void forward_head(const AttentionArgs& a, int64_t segment, int64_t head, const Sizes<typename VecOf<T>::Type>& size,
+                  typename VecOf<T>::Type::Element* buffer) {
   using V = typename VecOf<T>::Type;
   using E = typename V::Element;
   const int64_t d = size.d;
@@ -183,18 +182,19 @@ void forward_head(const AttentionArgs& a, int64_t segment, int64_t head,
       score_block<V>(q, query, rows, packed_keys, first, count, d, a.scale, bias, bias_stride, panels, scores,
                      size.key_block);
       merge_block<V>(scores, size.key_block, query, rows, first, count, d, a.causal, state);
-      // The packed values of a block have its full depth; a causal block may stop earlier, so panels are walked one by one.
+      // The packed values of a block have its full depth; a causal block may stop earlier, so panels are walked one by
+      // one.
       const int64_t depth = min_of(kKeyBlock, keys - first);
       const Operand<E> weights{scores, size.key_block, 1};
       for (int64_t column = 0; column < d; column += Tile<typename V::Element>::kColumns) {
         multiply_rows(weights, 0, rows, min_of(Tile<typename V::Element>::kColumns, d - column), count,
-                         packed_values + first * size.columns() + column * depth, panels,
-                         [&](int64_t row, int64_t, int columns, const E* sums) TESSERA_INLINE_BODY {
-                           E* to = out + row * d + column;
-                           sweep<V>(columns, [&](int64_t i, auto n) TESSERA_INLINE_BODY {
-                             store(load<V>(to + i, n) + V::load(sums + i), to + i, n);
-                           });
-                         });
+                      packed_values + first * size.columns() + column * depth, panels,
+                      [&](int64_t row, int64_t, int columns, const E* sums) TESSERA_INLINE_BODY {
+                        E* to = out + row * d + column;
+                        sweep<V>(columns, [&](int64_t i, auto n) TESSERA_INLINE_BODY {
+                          store(load<V>(to + i, n) + V::load(sums + i), to + i, n);
+                        });
+                      });
       }
     }
     for (int64_t r = 0; r < rows; ++r) {
@@ -203,7 +203,8 @@ void forward_head(const AttentionArgs& a, int64_t segment, int64_t head,
       lse[query + r] = any ? state.top[r] + static_cast<E>(__builtin_log(static_cast<double>(state.sum[r])))
                            : -static_cast<E>(__builtin_inf());
       T* to = o.row(query + r);
-      sweep<V>(d, [&](int64_t i, auto n) TESSERA_INLINE_BODY { store(factor * load<V>(out + r * d + i, n), to + i, n); });
+      sweep<V>(d,
+               [&](int64_t i, auto n) TESSERA_INLINE_BODY { store(factor * load<V>(out + r * d + i, n), to + i, n); });
     }
   }
 }
@@ -213,16 +214,17 @@ void forward_as(Context& context, const AttentionArgs& a) {
   using V = typename VecOf<T>::Type;
   using E = typename V::Element;
   const Sizes<V> size(a.q, a.segments_q, a.segments_kv);
-  const int64_t elements = round_up(size.keys * (size.d + size.columns()) + size.panels() + size.scores() +
-                                        size.queries * (size.d + 2), 16);
+  const int64_t elements =
+      round_up(size.keys * (size.d + size.columns()) + size.panels() + size.scores() + size.queries * (size.d + 2), 16);
   const Scratch scratch(context, static_cast<size_t>(elements * context.threads().threads()) * sizeof(E));
   const int64_t heads = a.q.size(1);
   const int64_t work = size.queries * size.keys * max_of(1, size.d);
-  context.parallel_for(a.segments_q.count * heads, max_of(1, 32 * kGrain / work), [&](int64_t begin, int64_t end, int thread) {
-    for (int64_t task = begin; task < end; ++task) {
-      forward_head<T>(a, task / heads, task % heads, size, scratch.as<E>() + thread * elements);
-    }
-  });
+  context.parallel_for(a.segments_q.count * heads, max_of(1, 32 * kGrain / work),
+                       [&](int64_t begin, int64_t end, int thread) {
+                         for (int64_t task = begin; task < end; ++task) {
+                           forward_head<T>(a, task / heads, task % heads, size, scratch.as<E>() + thread * elements);
+                         }
+                       });
 }
 
 void forward(Context& context, const AttentionArgs& a) {
@@ -266,7 +268,8 @@ struct BackwardBuffers {
   }
 };
 
-/// weights = exp(score − lse), slopes = weights · (slopes − lift): dP becomes dS. Columns past the visible ones are zero.
+/// weights = exp(score − lse), slopes = weights · (slopes − lift): dP becomes dS. Columns past the visible ones are
+/// zero.
 template <class V>
 void slope_block(typename V::Element* weights, typename V::Element* slopes, int64_t stride, int64_t query, int64_t rows,
                  int64_t first, int64_t count, bool causal, const typename V::Element* lse,
@@ -357,13 +360,13 @@ void backward_head(const AttentionGradArgs& a, int64_t segment, int64_t head,
       }
       pack_right(k.by_column(), d, first, count, b.keys_by_column);
       multiply_rows(Operand<E>{b.slopes, stride, 1}, 0, rows, d, count, b.keys_by_column, b.panels,
-                       add_rows<V>(b.dq, d, scale));
+                    add_rows<V>(b.dq, d, scale));
       pack_right(q.by_column(), d, query, rows, b.right);
       multiply_rows(Operand<E>{b.slopes, 1, stride}, 0, count, d, rows, b.right, b.panels,
-                       add_rows<V>(b.dk + first * d, d, scale));
+                    add_rows<V>(b.dk + first * d, d, scale));
       pack_right(d_o.by_column(), d, query, rows, b.right);
       multiply_rows(Operand<E>{b.weights, 1, stride}, 0, count, d, rows, b.right, b.panels,
-                       add_rows<V>(b.dv + first * d, d, E(1)));
+                    add_rows<V>(b.dv + first * d, d, E(1)));
     }
     write_rows<V>(b.dq, rows, d, head_of<T>(a.dq, q0, head), query);
   }
@@ -394,11 +397,12 @@ void backward_as(Context& context, const AttentionGradArgs& a) {
     return;
   }
   const int64_t work = size.queries * size.keys * max_of(1, size.d);
-  context.parallel_for(a.segments_q.count * heads, max_of(1, 16 * kGrain / work), [&](int64_t begin, int64_t end, int thread) {
-    for (int64_t task = begin; task < end; ++task) {
-      backward_head<T>(a, task / heads, task % heads, size, scratch.as<E>() + thread * elements);
-    }
-  });
+  context.parallel_for(a.segments_q.count * heads, max_of(1, 16 * kGrain / work),
+                       [&](int64_t begin, int64_t end, int thread) {
+                         for (int64_t task = begin; task < end; ++task) {
+                           backward_head<T>(a, task / heads, task % heads, size, scratch.as<E>() + thread * elements);
+                         }
+                       });
 }
 
 void backward(Context& context, const AttentionGradArgs& a) {

@@ -98,8 +98,8 @@ void cross_entropy_grad(Context& context, const CrossEntropyGradArgs& a) {
   a.logits.dtype == DType::f64 ? cross_entropy_grad_as<double>(context, a) : cross_entropy_grad_as<float>(context, a);
 }
 
-// The patch-sentence loss. Sentences are packed once; a task is a block of rows, which sees the sentences block by block:
-// two small products give its logits, and running maxima and sums are all that is kept of them.
+// The patch-sentence loss. Sentences are packed once; a task is a block of rows, which sees the sentences block by
+// block: two small products give its logits, and running maxima and sums are all that is kept of them.
 
 template <class E>
 constexpr int64_t kRowBlock = 8 * Tile<E>::kRows;
@@ -150,9 +150,8 @@ struct PatchSentence {
     multiply_rows(by_row(x), first, n, m, width, packed + sentence * width, left,
                   [&](int64_t row, int64_t column, int columns, const E* sums) TESSERA_INLINE_BODY {
                     E* to = out + (row - first) * kSentenceBlock + column;
-                    sweep<V>(columns, [&](int64_t i, auto lanes) TESSERA_INLINE_BODY {
-                      store(V(scale) * V::load(sums + i), to + i, lanes);
-                    });
+                    sweep<V>(columns, [&](int64_t i, auto lanes)
+                                          TESSERA_INLINE_BODY { store(V(scale) * V::load(sums + i), to + i, lanes); });
                   });
   }
 };
@@ -219,8 +218,7 @@ void patch_sentence_as(Context& context, const PatchSentenceArgs& args) {
       const E lse_b = row.top_b + log_of(row.sum_b);
       args.lse_student.data<E>()[begin + r] = lse_a;
       args.lse_teacher.data<E>()[begin + r] = lse_b;
-      args.loss.data<E>()[begin + r] =
-          args.weight.data<const E>()[begin + r] * (row.cross / row.sum_b - lse_b + lse_a);
+      args.loss.data<E>()[begin + r] = args.weight.data<const E>()[begin + r] * (row.cross / row.sum_b - lse_b + lse_a);
     }
   });
 }
@@ -256,9 +254,8 @@ void slopes(const PatchSentenceGradArgs& args, int64_t first, int64_t n, int64_t
 /// The gradient of a task's own lines, gathered in dense rows of `width` and written at its end.
 template <class V, class E>
 void write_gradient(const E* sums, int64_t lines, int64_t width, E* out, bool accumulate) {
-  sweep<V>(lines * width, [&](int64_t i, auto count) TESSERA_INLINE_BODY {
-    put(load<V>(sums + i, count), out + i, accumulate, count);
-  });
+  sweep<V>(lines * width, [&](int64_t i, auto count)
+                              TESSERA_INLINE_BODY { put(load<V>(sums + i, count), out + i, accumulate, count); });
 }
 
 template <class T>
@@ -334,9 +331,8 @@ class PatchSentenceGrad {
   [[nodiscard]] auto adding(E* sums) const {
     return [sums, width = ps_.width](int64_t row, int64_t column, int columns, const E* x) TESSERA_INLINE_BODY {
       E* to = sums + row * width + column;
-      sweep<V>(columns, [&](int64_t i, auto count) TESSERA_INLINE_BODY {
-        store(load<V>(to + i, count) + V::load(x + i), to + i, count);
-      });
+      sweep<V>(columns, [&](int64_t i, auto count)
+                            TESSERA_INLINE_BODY { store(load<V>(to + i, count) + V::load(x + i), to + i, count); });
     };
   }
 

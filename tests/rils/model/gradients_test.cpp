@@ -122,7 +122,8 @@ TEST(Objectives, WeightZeroGivesTheGradientsOfClip) {
   loss.reconstruction_weight = 0;
   Model rils = golden.model(DType::f32);
   Model clip(plain.model, 0);
-  for (const nn::Entry& entry : clip.store().entries()) copy_into(golden.file.load("param." + entry.name), entry.value());
+  for (const nn::Entry& entry : clip.store().entries())
+    copy_into(golden.file.load("param." + entry.name), entry.value());
   StepOptions options;
   const auto batches = golden.batches(1);
   const StepResult a = compute_gradients(rils, loss, batches, options);

@@ -99,7 +99,8 @@ TEST(Vocabulary, HostileFilesGiveOneClearError) {
 }
 
 TEST(Vocabulary, LearnsMergesThatLoadAgain) {
-  const std::vector<std::string> captions = {"a low lower lowest slow", "the lower low wall", "newer newest wider walls"};
+  const std::vector<std::string> captions = {"a low lower lowest slow", "the lower low wall",
+                                             "newer newest wider walls"};
   const auto each = [&](const std::function<void(std::string_view)>& visit) {
     for (const std::string& c : captions) visit(c);
   };

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <ostream>
 
 #include "autograd/gradcheck.h"
 #include "autograd/tape.h"
@@ -18,6 +19,8 @@ struct TypedCase {
   const OpCase* op;
   DType dtype;
 };
+
+void PrintTo(const TypedCase& c, std::ostream* out) { *out << c.op->name << " in " << name_of(c.dtype); }
 
 std::vector<TypedCase> typed_cases() {
   std::vector<TypedCase> result;

@@ -12,6 +12,8 @@
 #include <thread>
 #include <vector>
 
+#include "engine/core/atomic_file.h"
+#include "tests/rils/data/golden_file.h"
 #include "tests/rils/data/test_files.h"
 
 namespace tessera::rils {
@@ -460,6 +462,41 @@ TEST(Loader, OptionsAreChecked) {
     change(options);
     EXPECT_THROW(Loader(dataset, options), ConfigError);
   }
+}
+
+/// From files to counts: shards with a WebP, a missing caption, a broken image and a cut tar.
+TEST(Loader, ShardsWithBadSamplesAddUp) {
+  const test::TemporaryFolder folder;
+  const auto webp = test::text_of(test::GoldenFile("decode").bytes("webp_lossy.bytes"));
+  std::vector<std::pair<std::string, std::string>> first, second;
+  for (int i = 0; i < 20; ++i) {
+    const std::string key = "00000000" + std::to_string(i);
+    first.emplace_back(key + (i == 4 ? ".webp" : ".png"), i == 4 ? webp : i == 9 ? "broken" : test::png_text(i));
+    if (i != 7) first.emplace_back(key + ".txt", "caption " + std::to_string(i));
+    second.emplace_back("1" + key + ".png", test::png_text(100 + i));
+    second.emplace_back("1" + key + ".txt", "caption " + std::to_string(100 + i));
+  }
+  test::write_tar(folder.path() / "00000.tar", first);
+  const std::string bytes = read_file(test::write_tar(folder.path() / "00001.tar", second));
+  folder.write("00001.tar", std::string_view(bytes).substr(0, bytes.find("10000000010.png") + 512 + 5));
+  const std::shared_ptr<const Dataset> dataset = open_dataset(folder.path().string() + "/{00000..00001}.tar", {});
+  std::vector<std::vector<int64_t>> orders;
+  for (const int workers : {1, 8}) {
+    Loader loader(dataset, small_options(workers));
+    orders.emplace_back();
+    Batch batch;
+    while (loader.next(batch))
+      orders.back().insert(orders.back().end(), batch.sample_ids.begin(), batch.sample_ids.end());
+    const auto& stats = loader.stats();
+    EXPECT_EQ(stats.total, 31);  // 20 and 10 whole ones, and the one in which the tar ends
+    EXPECT_EQ(stats.seen, 28);
+    EXPECT_EQ(stats.seen + stats.skipped.total(), stats.total);
+    EXPECT_EQ(stats.skipped.count(skip::kNoCaption), 1);
+    EXPECT_EQ(stats.skipped.count(skip::kUnknownFormat), 1);
+    EXPECT_EQ(stats.skipped.count(skip::kCutShard), 1);
+    EXPECT_EQ(stats.skipped.entries().at(skip::kNoCaption).example, "00000.tar/000000007");
+  }
+  EXPECT_EQ(orders[0], orders[1]);
 }
 
 TEST(Loader, CanBeDroppedAtAnyTime) {

@@ -4,6 +4,8 @@
 #include <chrono>
 #include <ctime>
 
+#include "engine/cpu/peak.h"
+
 namespace tessera::benchmarks {
 
 double now(Clock clock) {
@@ -38,11 +40,11 @@ Rate measure(const std::function<void()>& body, double flops, std::string_view i
   std::vector<double> gflops;
   std::vector<double> share;
   body();
-  double before = fma_peak(isa);
+  double before = cpu::fma_peak(isa);
   for (int i = 0; i < repetitions; ++i) {
-    const double rate = flops / seconds_per_call(body, least, clock) / 1e9;
-    const double after = fma_peak(isa);
-    gflops.push_back(rate);
+    const double rate = flops / seconds_per_call(body, least, clock);
+    const double after = cpu::fma_peak(isa);
+    gflops.push_back(rate / 1e9);
     share.push_back(rate / (0.5 * (before + after)));
     before = after;
   }

@@ -22,14 +22,9 @@ struct Spread {
 /// Seconds per call of `body`, over as many calls as fill `least` seconds.
 [[nodiscard]] double seconds_per_call(const std::function<void()>& body, double least, Clock clock);
 
-/// GFLOP/s of one thread in a loop of independent multiply-adds in registers, measured now, for about a millisecond:
-/// what a product can reach at best at this moment, since the clock, and whoever shares the core, change. `isa` is the
-/// name of a kernel table: the loop uses its vectors.
-[[nodiscard]] double fma_peak(std::string_view isa);
-
 struct Rate {
   Spread gflops;
-  Spread share;  // of fma_peak, measured before and after each repetition
+  Spread share;  // of cpu::fma_peak, measured before and after each repetition
 };
 /// Rate of `body`, which does `flops` operations, over several repetitions of `least` seconds.
 [[nodiscard]] Rate measure(const std::function<void()>& body, double flops, std::string_view isa, Clock clock,

@@ -25,6 +25,10 @@ Record& Record::add(std::string_view name, std::string_view value) {
   figures_.emplace_back(name, std::string(value));
   return *this;
 }
+Record& Record::append(const Record& other) {
+  figures_.insert(figures_.end(), other.figures_.begin(), other.figures_.end());
+  return *this;
+}
 
 std::string Record::json() const {
   nlohmann::ordered_json line = nlohmann::ordered_json::object();

@@ -17,6 +17,7 @@ class Record {
   Record& add(std::string_view name, int64_t value);
   Record& add(std::string_view name, double value);
   Record& add(std::string_view name, std::string_view value);
+  Record& append(const Record& other);
   [[nodiscard]] const std::vector<std::pair<std::string, Figure>>& figures() const { return figures_; }
   /// One line of JSON without its end. Doubles have the digits that read back as the same number; what is not finite
   /// becomes null.

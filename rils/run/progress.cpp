@@ -24,6 +24,7 @@ std::string rate_text(const ProgressState& s) {
   return s.per_second < 100 ? fmt::format("{:.1f} pairs/s", s.per_second) : fmt::format("{:.0f} pairs/s", s.per_second);
 }
 std::string left_text(const ProgressState& s) { return duration_text(s.seconds_left) + " left"; }
+std::string detail_text(const ProgressState& s) { return s.detail.empty() ? "" : "  " + s.detail; }
 
 }  // namespace
 
@@ -38,7 +39,7 @@ std::string duration_text(double seconds) {
 }
 
 std::string progress_line(const ProgressState& s) {
-  return fmt::format("{}  {}  {}  {}", step_text(s), loss_text(s), rate_text(s), left_text(s));
+  return fmt::format("{}  {}  {}  {}{}", step_text(s), loss_text(s), rate_text(s), left_text(s), detail_text(s));
 }
 
 std::string progress_bar(const ProgressState& s, int width) {
@@ -47,6 +48,7 @@ std::string progress_bar(const ProgressState& s, int width) {
     if (static_cast<int>(figures.size() + 2 + figure.size()) > width) break;
     figures += "  " + figure;
   }
+  if (static_cast<int>(figures.size() + detail_text(s).size()) <= width) figures += detail_text(s);
   if (static_cast<int>(figures.size()) > width) figures.resize(static_cast<size_t>(std::max(width, 0)));
   const int bar = std::min(kWidestBar, width - static_cast<int>(figures.size()) - 3);
   if (bar < kNarrowestBar) return figures;

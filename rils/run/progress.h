@@ -18,6 +18,7 @@ struct ProgressState {
   double loss = 0;
   double per_second = 0;    // of pairs
   double seconds_left = 0;  // NaN where it is not known yet
+  std::string detail;       // further figures; the first to go where a line is too long
 };
 
 /// "step 20/100  loss 1.2345  512 pairs/s  1:05 left": the line of a log.

@@ -64,13 +64,14 @@ StepResult Trainer::evaluate(std::span<const MicroBatch> batches) {
   return compute_losses(model_, loss_, batches, options);
 }
 
-void Trainer::save(const Files& files, const nn::Metadata& weights_metadata, const nn::Metadata& state_metadata) {
+void Trainer::save(const CheckpointFiles& files, const nn::Metadata& weights_metadata,
+                   const nn::Metadata& state_metadata) {
   save_training_state(files.state, model_.store(), *optimizer_, state_metadata);
   if (ema_) save_weights(files.ema, model_.store(), ema_->values(), weights_metadata);
   save_weights(files.weights, model_.store(), weights_metadata);
 }
 
-nn::Metadata Trainer::load(const Files& files) {
+nn::Metadata Trainer::load(const CheckpointFiles& files) {
   load_weights(nn::SafetensorsFile(files.weights), model_.store());
   if (ema_) {
     // The averages are read through the store, whose values they replace for a moment.

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <filesystem>
 #include <memory>
 #include <optional>
 #include <span>
@@ -9,6 +8,7 @@
 #include "nn/optim/adamw.h"
 #include "nn/optim/schedule.h"
 #include "rils/config/config.h"
+#include "rils/run/run_folder.h"
 #include "rils/train/step.h"
 
 namespace tessera::rils {
@@ -44,14 +44,11 @@ class Trainer {
   /// The losses of the next step's batch, without a step.
   [[nodiscard]] StepResult evaluate(std::span<const MicroBatch> batches);
 
-  struct Files {
-    std::filesystem::path weights, state, ema;  // ema: empty when there is none
-  };
   [[nodiscard]] bool has_ema() const { return ema_.has_value(); }
   /// Weights last: a checkpoint counts once they are there.
-  void save(const Files& files, const nn::Metadata& weights_metadata, const nn::Metadata& state_metadata);
+  void save(const CheckpointFiles& files, const nn::Metadata& weights_metadata, const nn::Metadata& state_metadata);
   /// Restores weights, moments, averages and step count; returns the state's metadata.
-  nn::Metadata load(const Files& files);
+  nn::Metadata load(const CheckpointFiles& files);
 
   /// Exchanges the model's weights and their averages (again to go back). Does nothing without EMA.
   void swap_ema();

@@ -1,4 +1,5 @@
 #include "rils/eval/metrics.h"
+#include "rils/eval/tasks.h"
 
 #include <gtest/gtest.h>
 
@@ -72,6 +73,22 @@ TEST(Pointing, ProbabilitiesAreASoftmaxOverSentences) {
   const Tensor p = sentence_probabilities(patches, patches, 0.5);
   EXPECT_NEAR(p.data<float>()[0], 1 / (1 + std::exp(-2.0)), 1e-6);
   EXPECT_NEAR(p.data<float>()[0] + p.data<float>()[1], 1.0, 1e-6);
+}
+
+TEST(ValidationLoss, IsTheMeanOverWholeBatchesOfFirstCaptions) {
+  // Three images; the first has two captions, of which the second does not count. The third pair is an incomplete
+  // batch.
+  RetrievalResult r;
+  r.images.values = Tensor::from(std::vector<float>{1, 0, 0, 1, 0.6f, 0.8f}, {3, 2});
+  r.texts = Tensor::from(std::vector<float>{0.8f, 0.6f, -1, 0, 0, 1, 1, 0}, {4, 2});
+  r.image_of_text = {0, 0, 1, 2};
+  const double s = 5.0;
+  // Cosines of the first two pairs: [0.8 0.0; 0.6 1.0].
+  const auto nll = [&](double own, double other) { return std::log1p(std::exp(s * (other - own))); };
+  const double expected = 0.25 * (nll(0.8, 0.0) + nll(1.0, 0.6) + nll(0.8, 0.6) + nll(1.0, 0.0));
+  EXPECT_NEAR(validation_loss(r, s, 2), expected, 1e-6);
+  EXPECT_GT(std::abs(validation_loss(r, s, 3) - expected), 0.1);
+  EXPECT_EQ(validation_loss(r, s, 7), validation_loss(r, s, 3)) << "fewer pairs than a batch are one batch";
 }
 
 }  // namespace

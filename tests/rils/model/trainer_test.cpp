@@ -108,7 +108,7 @@ TEST(Training, ResumedRunsAreEqualToTheBit) {
   std::filesystem::create_directories(folder);
   TrainingGolden golden("training");
   golden.config.optim.ema = 0.9;
-  const Trainer::Files files{folder / "w", folder / "s", folder / "e"};
+  const CheckpointFiles files{folder / "w", folder / "s", folder / "e"};
   Trainer whole(golden.config, golden.steps);
   Trainer first(golden.config, golden.steps);
   for (int64_t step = 0; step < 4; ++step) {

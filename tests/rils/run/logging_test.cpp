@@ -147,9 +147,17 @@ TEST(Duration, IsReadable) {
   EXPECT_EQ(duration_text(std::numeric_limits<double>::infinity()), "?");
 }
 
-const ProgressState kState{20, 100, 1.23456, 512.4, 65};
+const ProgressState kState{20, 100, 1.23456, 512.4, 65, {}};
 
 TEST(Progress, LineOfALog) { EXPECT_EQ(progress_line(kState), "step 20/100  loss 1.2346  512 pairs/s  1:05 left"); }
+
+TEST(Progress, DetailComesLastAndGoesFirst) {
+  ProgressState state = kState;
+  state.detail = "clip 1.0000";
+  EXPECT_EQ(progress_line(state), "step 20/100  loss 1.2346  512 pairs/s  1:05 left  clip 1.0000");
+  EXPECT_TRUE(progress_bar(state, 100).ends_with("left  clip 1.0000"));
+  EXPECT_EQ(progress_bar(state, 50), "step 20/100  loss 1.2346  512 pairs/s  1:05 left");
+}
 
 TEST(Progress, BarFitsTheTerminal) {
   EXPECT_EQ(progress_bar(kState, 200),

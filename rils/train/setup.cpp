@@ -1,0 +1,78 @@
+#include "rils/train/setup.h"
+
+#include <fmt/format.h>
+
+#include <cmath>
+
+#include "engine/core/error.h"
+#include "engine/ops/kernels.h"
+#include "engine/runtime/context.h"
+#include "nn/io/checkpoint.h"
+#include "rils/config/schema.h"
+#include "rils/model/cost.h"
+#include "rils/train/data.h"
+
+namespace tessera::rils {
+namespace {
+
+/// Mean caption length that plans assume, SOT and EOT included.
+constexpr double kCaptionTokens = 16;
+
+}  // namespace
+
+TrainingSetup::TrainingSetup(const Config& c) : config(c) {
+  check_config(config);
+  if (config.run.device != "auto") (void)context(parse_device(config.run.device));
+  const BatchPlan plan = plan_batch(config, 1);
+  global_batch = plan.global;
+  micro_batches = plan.accum_freq;
+  tokenizer = open_tokenizer(config);
+  data_ = open_dataset(config.data.train_data, dataset_options(config));
+  loader_ = open_loader(config, data_, tokenizer, global_batch, {});
+  steps_per_epoch = loader_->batches_per_epoch();
+  total_steps = steps_per_epoch * config.optim.epochs;
+  trainer = std::make_unique<Trainer>(config, total_steps, steps_per_epoch);
+}
+
+std::vector<MicroBatch> TrainingSetup::next_micro_batches(Console& console) {
+  while (!loader_->next(current_)) {
+    const LoaderStats& stats = loader_->stats();
+    console.line(fmt::format("epoch of {} samples: {} seen, {}", stats.total, stats.seen, stats.skipped.describe()));
+  }
+  return to_micro_batches(current_, config, micro_batches, trainer->steps());
+}
+
+void TrainingSetup::restore_data(const LoaderState& state) {
+  loader_ = open_loader(config, data_, tokenizer, global_batch, state);
+}
+
+void TrainingSetup::start_from(const std::string& weights, Console& console) {
+  const nn::LoadReport report = load_matching(nn::SafetensorsFile(weights), trainer->model().store());
+  console.line(fmt::format("started from {}: {}", weights, report.summary()));
+}
+
+void TrainingSetup::print_plan(Console& console) const {
+  const ParameterCounts p = parameter_counts(config.model);
+  console.line(fmt::format("objective {}, {} parameters: encoder {}, decoder {}, text {}, projection {}",
+                           config.model.objective, p.total(), p.encoder, p.decoder, p.text, p.image_projection));
+  console.line(
+      fmt::format("data {}: {} samples, {}", config.data.train_data, data_->size(), data_->skipped().describe()));
+  for (const std::string& note : data_->notes()) console.line(note);
+  console.line(fmt::format("global batch {} = {} x {}; {} steps an epoch, {} in all; vocabulary {} ids ({})",
+                           global_batch, global_batch / micro_batches, micro_batches, steps_per_epoch, total_steps,
+                           tokenizer->vocabulary().size(), tokenizer->vocabulary().digest()));
+  const double bytes = training_bytes(config.model, config.loss, kCaptionTokens, global_batch / micro_batches,
+                                      trainer->pass().precision.compute == DType::bf16, config.run.grad_checkpointing);
+  console.line(fmt::format("device cpu ({}, {} threads), precision {}; about {:.2f} GiB", cpu_context().kernels().name,
+                           cpu_context().threads().threads(), config.run.precision, bytes / 0x1p30));
+  console.line(fmt::format("the contrastive loss of a model that knows nothing is ln {} = {:.3f}", global_batch,
+                           std::log(static_cast<double>(global_batch))));
+}
+
+double TrainingSetup::step_flops(double gate_rate) const {
+  const ForwardCost cost = forward_cost(config.model, config.loss, kCaptionTokens, global_batch);
+  // Two operations a multiply-add; the backward pass does each product twice.
+  return 6 * cost.total(gate_rate) * static_cast<double>(global_batch);
+}
+
+}  // namespace tessera::rils

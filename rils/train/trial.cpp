@@ -1,0 +1,48 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+
+#include "engine/core/error.h"
+#include "engine/runtime/context.h"
+#include "rils/train/setup.h"
+
+namespace tessera::rils {
+
+int dry_run(TrainingSetup& setup, Console& console) {
+  constexpr int kSteps = 3;
+  double best = INFINITY;
+  for (int i = 0; i < kSteps; ++i) {
+    const auto start = std::chrono::steady_clock::now();
+    const StepFigures f = setup.trainer->step(setup.next_micro_batches(console));
+    const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    best = std::min(best, seconds);
+    console.line(fmt::format("step {}: {:.3f} s, loss {:.4f}", i + 1, seconds, f.losses.loss));
+  }
+  console.line(fmt::format("expected: {} for {} steps; peak memory {:.2f} GiB; nothing was written",
+                           duration_text(best * static_cast<double>(setup.total_steps)), setup.total_steps,
+                           static_cast<double>(cpu_context().allocator().statistics().peak) / 0x1p30));
+  return 0;
+}
+
+int overfit_batch(TrainingSetup& setup, Console& console) {
+  const auto batch = setup.next_micro_batches(console);
+  const double floor = 0.05 * std::log(static_cast<double>(setup.global_batch));
+  constexpr int64_t kMostSteps = 2000;
+  for (int64_t step = 1; step <= kMostSteps; ++step) {
+    const StepFigures f = setup.trainer->step(batch);
+    if (step % 20 == 0 || step == 1) {
+      console.line(fmt::format("step {}: clip_loss {:.4f}, recon_loss {:.4f}, accuracy {:.1f} %", step,
+                               f.losses.clip_loss, f.losses.recon_loss, 100 * f.losses.clip_accuracy));
+    }
+    if (f.losses.clip_loss < floor) {
+      console.line(fmt::format("reached clip_loss {:.4f} below {:.4f} after {} steps: one batch can be learned",
+                               f.losses.clip_loss, floor, step));
+      return 0;
+    }
+  }
+  throw Error(fmt::format("overfit: the loss stayed above {:.4f} for {} steps", floor, kMostSteps));
+}
+
+}  // namespace tessera::rils

@@ -1,0 +1,43 @@
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "rils/config/config.h"
+#include "rils/eval/tasks.h"
+#include "rils/run/metrics.h"
+#include "rils/text/tokenizer.h"
+
+namespace tessera::rils {
+
+/// What a validation while training found.
+struct ValidationReport {
+  Record record;                   // a line of results.jsonl, without the step
+  std::vector<std::string> lines;  // for a person
+  double score = -1;               // larger is better: text → image recall@10, else zero-shot accuracy, in [0, 1]
+};
+
+/// The held-out data of a run: image-caption pairs (data.val_data), labelled images (data.zeroshot_data), or neither.
+class Validation {
+ public:
+  /// Opens both. Throws IoError or ConfigError.
+  Validation(const Config& config, std::shared_ptr<const Tokenizer> tokenizer, int64_t global_batch);
+
+  [[nodiscard]] bool has_pairs() const { return pairs_ != nullptr; }
+  [[nodiscard]] bool has_classes() const { return classes_ != nullptr; }
+  /// Contrastive loss and recall both ways where `pairs`, zero-shot accuracy where `classes`.
+  [[nodiscard]] ValidationReport run(const Model& model, const PassOptions& pass, bool pairs, bool classes) const;
+
+ private:
+  void add_retrieval(const Model& model, const EmbedOptions& options, ValidationReport& report) const;
+  void add_zero_shot(const Model& model, const EmbedOptions& options, ValidationReport& report) const;
+
+  EvalTransform transform_;
+  std::shared_ptr<const Tokenizer> tokenizer_;
+  int64_t batch_;
+  std::shared_ptr<const Dataset> pairs_, classes_;
+  ClassPrompts prompts_;
+};
+
+}  // namespace tessera::rils

@@ -1,4 +1,5 @@
 #include <CLI/CLI.hpp>
+#include <functional>
 #include <iostream>
 
 #include "apps/common/program.h"
@@ -6,6 +7,7 @@
 #include "rils/prepare/folder_command.h"
 #include "rils/prepare/shards_command.h"
 #include "rils/prepare/vocabulary_command.h"
+#include "rils/run/progress.h"
 
 int main(int argc, char** argv) {
   using namespace tessera;
@@ -45,7 +47,8 @@ int main(int argc, char** argv) {
   vocabulary->add_option("--out", v.output, "merges file")->required();
 
   return apps::run(app, argc, argv, [&] {
-    if (*scenes) std::cout << prepare_default(d).describe();
+    rils::StageProgress progress;
+    if (*scenes) std::cout << prepare_default(d, std::ref(progress)).describe();
     if (*captions) std::cout << prepare_captions(c).describe() << '\n';
     if (*folder) std::cout << prepare_folder(f).describe() << '\n';
     if (*vocabulary) std::cout << v.output << ": " << prepare_vocabulary(v) << " ids\n";

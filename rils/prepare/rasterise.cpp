@@ -97,7 +97,8 @@ std::vector<std::filesystem::path> Rasteriser::run(const std::vector<std::filesy
   std::vector<std::filesystem::path> pngs(svgs.size());
   std::vector<std::string> reasons(svgs.size());
   std::atomic<int64_t> done{0};
-  pool.run(static_cast<int64_t>(svgs.size()), [&](int64_t i, int thread) {
+  const auto total = static_cast<int64_t>(svgs.size());
+  pool.run(total, [&](int64_t i, int thread) {
     const auto at = static_cast<size_t>(i);
     try {
       pngs[at] = one(svgs[at], reasons[at]);
@@ -105,8 +106,9 @@ std::vector<std::filesystem::path> Rasteriser::run(const std::vector<std::filesy
       reasons[at] = e.what();
     }
     const int64_t count = ++done;
-    if (thread == 0 && finished) finished(count);
+    if (thread == 0 && finished && count < total) finished(count);
   });
+  if (finished) finished(total);
   for (size_t i = 0; i < svgs.size(); ++i)
     if (pngs[i].empty()) failures.push_back({svgs[i], reasons[i]});
   return pngs;

@@ -113,6 +113,8 @@ SceneShardsResult write_scene_shards(const std::filesystem::path& folder, const 
   for (const Concept& c : table.concepts()) repeatable.push_back(!c.mass);
   const int64_t count = test ? options.test_scenes : options.train_scenes, per_shard = options.scenes_per_shard;
   SceneShardsResult result;
+  const char* stage = test ? "composing test scenes" : "composing scenes";
+  if (progress && count > 0) progress(stage, 0, count);
   for (int64_t begin = 0; begin < count; begin += per_shard) {
     const int64_t n = std::min(per_shard, count - begin);
     std::vector<PackedScene> scenes(static_cast<size_t>(n));
@@ -133,7 +135,7 @@ SceneShardsResult write_scene_shards(const std::filesystem::path& folder, const 
       result.captions.insert(result.captions.end(), scene.captions.begin(), scene.captions.end());
     }
     shard.commit();
-    if (progress) progress(test ? "composing test scenes" : "composing scenes", begin + n, count);
+    if (progress) progress(stage, begin + n, count);
   }
   write_file_atomically(folder / "nshards.txt", fmt::format("{}\n", (count + per_shard - 1) / per_shard));
   return result;

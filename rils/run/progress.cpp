@@ -24,6 +24,23 @@ std::string rate_text(const ProgressState& s) {
   return s.per_second < 100 ? fmt::format("{:.1f} pairs/s", s.per_second) : fmt::format("{:.0f} pairs/s", s.per_second);
 }
 std::string left_text(const ProgressState& s) { return duration_text(s.seconds_left) + " left"; }
+/// Columns that can be written; the last one is left free, since some terminals wrap when it is written.
+int columns(std::FILE* stream) {
+  winsize size{};
+  const bool known = ::ioctl(::fileno(stream), TIOCGWINSZ, &size) == 0 && size.ws_col > 0;
+  return (known ? static_cast<int>(size.ws_col) : 80) - 1;
+}
+
+/// A bar before the figures where there is room for one; never longer than `width`.
+std::string with_bar(int64_t done, int64_t total, std::string figures, int width) {
+  if (static_cast<int>(figures.size()) > width) figures.resize(static_cast<size_t>(std::max(width, 0)));
+  const int bar = std::min(kWidestBar, width - static_cast<int>(figures.size()) - 3);
+  if (bar < kNarrowestBar) return figures;
+  const double share =
+      std::clamp(static_cast<double>(done) / static_cast<double>(std::max<int64_t>(total, 1)), 0.0, 1.0);
+  return fmt::format("[{:<{}}] {}", std::string(static_cast<size_t>(share * bar), '#'), bar, figures);
+}
+
 std::string detail_text(const ProgressState& s) { return s.detail.empty() ? "" : "  " + s.detail; }
 
 }  // namespace
@@ -49,13 +66,29 @@ std::string progress_bar(const ProgressState& s, int width) {
     figures += "  " + figure;
   }
   if (static_cast<int>(figures.size() + detail_text(s).size()) <= width) figures += detail_text(s);
-  if (static_cast<int>(figures.size()) > width) figures.resize(static_cast<size_t>(std::max(width, 0)));
-  const int bar = std::min(kWidestBar, width - static_cast<int>(figures.size()) - 3);
-  if (bar < kNarrowestBar) return figures;
-  const double share =
-      std::clamp(static_cast<double>(s.step) / static_cast<double>(std::max<int64_t>(s.total, 1)), 0.0, 1.0);
-  const auto done = static_cast<int>(share * bar);
-  return fmt::format("[{:<{}}] {}", std::string(static_cast<size_t>(done), '#'), bar, figures);
+  return with_bar(s.step, s.total, std::move(figures), width);
+}
+
+StageProgress::StageProgress(std::FILE* stream) : stream_(stream), terminal_(::isatty(::fileno(stream)) == 1) {}
+
+void StageProgress::operator()(std::string_view stage, int64_t done, int64_t total) {
+  const auto now = std::chrono::steady_clock::now();
+  if (stage != stage_) {
+    stage_ = stage;
+    started_ = now;
+    drawn_ = {};
+  }
+  const double seconds = std::chrono::duration<double>(now - started_).count();
+  if (done == total) {
+    const std::string amount = total > 0 ? fmt::format(": {} in {}", total, duration_text(seconds)) : "";
+    fmt::print(stream_, "{}{}{}\n", terminal_ ? "\r\x1b[K" : "", stage, amount);
+  } else if (terminal_ && now - drawn_ >= kRedraw) {
+    drawn_ = now;
+    const double left = seconds / static_cast<double>(std::max<int64_t>(done, 1)) * static_cast<double>(total - done);
+    std::string figures = fmt::format("{} {}/{}  {} left", stage, done, total, duration_text(done > 0 ? left : -1));
+    fmt::print(stream_, "\r{}\x1b[K", with_bar(done, total, std::move(figures), columns(stream_)));
+  }
+  std::fflush(stream_);
 }
 
 Console::Console(std::FILE* stream) : stream_(stream), terminal_(::isatty(::fileno(stream)) == 1) {}
@@ -107,16 +140,9 @@ void Console::progress(const ProgressState& state, bool due) {
   const auto now = std::chrono::steady_clock::now();
   if (bar_shown_ && now - drawn_ < kRedraw && state.step < state.total) return;
   drawn_ = now;
-  fmt::print(stream_, "\r{}\x1b[K", progress_bar(state, width()));
+  fmt::print(stream_, "\r{}\x1b[K", progress_bar(state, columns(stream_)));
   std::fflush(stream_);
   bar_shown_ = true;
-}
-
-int Console::width() const {
-  winsize size{};
-  const bool known = ::ioctl(::fileno(stream_), TIOCGWINSZ, &size) == 0 && size.ws_col > 0;
-  // The last column is left free: some terminals wrap when it is written.
-  return (known ? static_cast<int>(size.ws_col) : 80) - 1;
 }
 
 }  // namespace tessera::rils

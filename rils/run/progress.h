@@ -27,6 +27,21 @@ struct ProgressState {
 /// right.
 [[nodiscard]] std::string progress_bar(const ProgressState& state, int width);
 
+/// Progress of work that has stages, on a stream of its own so that results can go to a file: a bar with the time left
+/// on a terminal, elsewhere a line at the end of each stage. Called by one thread.
+class StageProgress {
+ public:
+  explicit StageProgress(std::FILE* stream = stderr);
+  /// So many of all are done. A stage of unknown size has a total of 0.
+  void operator()(std::string_view stage, int64_t done, int64_t total);
+
+ private:
+  std::FILE* stream_;
+  bool terminal_;
+  std::string stage_;
+  std::chrono::steady_clock::time_point started_{}, drawn_{};
+};
+
 /// What a person sees of a run: lines, and a bar below them that is drawn again and again where the stream is a
 /// terminal. Lines also go to a file (out.log) once one is named; the bar does not.
 class Console {
@@ -48,7 +63,6 @@ class Console {
  private:
   void append(std::string_view text);
   void clear_bar();
-  [[nodiscard]] int width() const;
 
   std::FILE* stream_;
   std::FILE* file_ = nullptr;

@@ -20,13 +20,11 @@ if [ ! -d "$data/scenes" ]; then
   $bin/prepare default --assets data/assets --out "$data"
 fi
 [ -f "$data/vocabulary.txt" ] || $bin/prepare vocabulary --captions "$data/scenes/train" --size 2048 --out "$data/vocabulary.txt"
-# The vocabulary may be smaller than asked for: a grammar has few words.
-size=$(($(wc -l <"$data/vocabulary.txt") + 514))  # one merge a line after the header
 
 if [ ! -d "logs/$name" ]; then resume=(); else resume=(--resume latest); fi
 $bin/pretrain --config apps/configs/rils_small.toml --name "$name" --train-data "$data/scenes/train" \
   --val-data "$data/scenes/test" --vocabulary "$data/vocabulary.txt" --epochs "$epochs" \
-  --set "model.text.vocab_size=$size" "${resume[@]}"
+  "${resume[@]}"
 
 checkpoint=logs/$name/checkpoints/$(cat "logs/$name/checkpoints/latest")
 results=logs/$name/results

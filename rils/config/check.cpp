@@ -32,6 +32,10 @@ void check_model(const ModelConfig& m) {
   check_divides("model.vision.heads", m.vision.heads, "model.vision.width", m.vision.width);
   check_divides("model.text.heads", m.text.heads, "model.text.width", m.text.width);
   check_positions("model.vision.width", m.vision.width);
+  if (m.text.vocab_size != 0 && m.text.vocab_size < 3) {
+    throw ConfigError(
+        fmt::format("model.text.vocab_size: expected 0 (the vocabulary's) or at least 3, found {}", m.text.vocab_size));
+  }
   if (m.objective != "rils") return;
   check_divides("model.decoder.heads", m.decoder.heads, "model.decoder.width", m.decoder.width);
   check_positions("model.decoder.width", m.decoder.width);

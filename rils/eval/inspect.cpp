@@ -13,10 +13,12 @@
 #include "nn/io/safetensors.h"
 #include "rils/model/cost.h"
 #include "rils/text/tokenizer.h"
+#include "rils/train/data.h"
 
 namespace tessera::rils {
 
-void inspect_model(const Config& config, std::ostream& out) {
+void inspect_model(const Config& given, std::ostream& out) {
+  const Config config = with_vocabulary_size(given);
   const ParameterCounts p = parameter_counts(config.model);
   const int64_t batch = std::max(config.optim.batch_size * config.optim.accum_freq, config.optim.global_batch_size);
   const auto tokens = static_cast<double>(config.model.text.context_length);

@@ -12,6 +12,9 @@ namespace tessera::rils {
 TextTower::TextTower(ParameterStore& store, const TextConfig& config)
     : context_length_(config.context_length), width_(config.width) {
   positions_ = &store.add("positional_embedding", {context_length_, width_}, nn::normal(0.01));
+  if (config.vocab_size < 3) {
+    throw ConfigError(fmt::format("model.text.vocab_size: expected at least 3, found {}", config.vocab_size));
+  }
   token_embedding_ = &store.add("token_embedding.weight", {config.vocab_size, width_}, nn::normal(0.02));
   for (int64_t i = 0; i < config.layers; ++i) {
     blocks_.emplace_back(store, fmt::format("transformer.resblocks.{}", i),

@@ -16,13 +16,22 @@ std::array<float, 3> narrow(const std::array<double, 3>& v) {
   return {static_cast<float>(v[0]), static_cast<float>(v[1]), static_cast<float>(v[2])};
 }
 
-}  // namespace
-
-std::shared_ptr<const Tokenizer> open_tokenizer(const Config& config) {
+std::shared_ptr<const Vocabulary> open_vocabulary(const Config& config) {
   if (config.data.vocabulary.empty()) {
     throw ConfigError("data.vocabulary: expected a merges file (prepare vocabulary makes one), found none");
   }
-  auto vocabulary = std::make_shared<const Vocabulary>(Vocabulary::load(config.data.vocabulary));
+  return std::make_shared<const Vocabulary>(Vocabulary::load(config.data.vocabulary));
+}
+
+}  // namespace
+
+Config with_vocabulary_size(Config config) {
+  if (config.model.text.vocab_size == 0) config.model.text.vocab_size = open_vocabulary(config)->size();
+  return config;
+}
+
+std::shared_ptr<const Tokenizer> open_tokenizer(const Config& config) {
+  auto vocabulary = open_vocabulary(config);
   if (vocabulary->size() != config.model.text.vocab_size) {
     throw ConfigError(fmt::format("model.text.vocab_size: expected {} (the size of {}), found {}", vocabulary->size(),
                                   config.data.vocabulary, config.model.text.vocab_size));

@@ -11,6 +11,9 @@
 
 namespace tessera::rils {
 
+/// The configuration with the size of its vocabulary where that was left open (0). Throws as open_tokenizer.
+[[nodiscard]] Config with_vocabulary_size(Config config);
+
 /// The tokenizer that a configuration names. Throws ConfigError when no vocabulary is named or when its size is not the
 /// model's, IoError when it cannot be read.
 [[nodiscard]] std::shared_ptr<const Tokenizer> open_tokenizer(const Config& config);

@@ -20,7 +20,7 @@ constexpr double kCaptionTokens = 16;
 
 }  // namespace
 
-TrainingSetup::TrainingSetup(const Config& c) : config(c) {
+TrainingSetup::TrainingSetup(const Config& c) : config(with_vocabulary_size(c)) {
   check_config(config);
   if (config.run.device != "auto") (void)context(parse_device(config.run.device));
   const BatchPlan plan = plan_batch(config, 1);

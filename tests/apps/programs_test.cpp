@@ -81,7 +81,7 @@ class Programs : public ::testing::Test {
 embed_dim = 16
 vision = { image_size = 32, patch_size = 8, width = 16, layers = 1, heads = 2 }
 decoder = { width = 16, heads = 2 }
-text = { context_length = 16, vocab_size = 520, width = 16, layers = 1, heads = 2 }
+text = { context_length = 16, vocab_size = 0, width = 16, layers = 1, heads = 2 }
 [data]
 dataset_type = "synthetic"
 train_data = "synthetic"

@@ -147,6 +147,29 @@ Sample FolderDataset::load(int64_t index, bool with_image) const {
   return sample;
 }
 
+ImageListDataset::ImageListDataset(const std::vector<fs::path>& paths) {
+  for (const fs::path& path : paths) {
+    if (is_folder(path)) {
+      std::vector<std::string> found;
+      collect_images(path, "", found);
+      for (const std::string& relative : found) paths_.push_back((path / relative).string());
+    } else if (fs::exists(path)) {
+      paths_.push_back(path.string());
+    } else {
+      throw IoError(fmt::format("{}: expected an image or a folder of images, found nothing", path.string()));
+    }
+  }
+  if (paths_.empty())
+    throw IoError(fmt::format("{}: expected images below this folder, found none", paths[0].string()));
+}
+
+Sample ImageListDataset::load(int64_t index, bool with_image) const {
+  Sample sample;
+  sample.key = name(index);
+  if (with_image) sample.encoded = read_sample_file(sample.key);
+  return sample;
+}
+
 TableDataset::TableDataset(const fs::path& path, const DatasetOptions& options)
     : table_(read_caption_table(path, options.table)) {
   skipped_ = table_.skipped;

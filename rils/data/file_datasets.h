@@ -48,6 +48,19 @@ class FolderDataset final : public Dataset {
   std::vector<Entry> entries_;
 };
 
+/// Image files by name, and those below named folders, without captions or labels.
+class ImageListDataset final : public Dataset {
+ public:
+  /// Throws IoError when a path does not exist or no image is found.
+  explicit ImageListDataset(const std::vector<std::filesystem::path>& paths);
+  [[nodiscard]] int64_t size() const override { return static_cast<int64_t>(paths_.size()); }
+  [[nodiscard]] Sample load(int64_t index, bool with_image) const override;
+  [[nodiscard]] std::string name(int64_t index) const override { return paths_.at(static_cast<size_t>(index)); }
+
+ private:
+  std::vector<std::string> paths_;
+};
+
 /// A CSV or TSV table of images and captions; rows of the same image are one sample with several captions.
 class TableDataset final : public Dataset {
  public:

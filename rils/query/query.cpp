@@ -1,0 +1,215 @@
+#include "rils/query/query.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <numeric>
+
+#include "engine/core/atomic_file.h"
+#include "engine/core/error.h"
+#include "rils/data/file_datasets.h"
+#include "rils/eval/evaluate.h"
+#include "rils/eval/tasks.h"
+#include "rils/query/npy.h"
+#include "rils/run/progress.h"
+#include "rils/train/data.h"
+
+namespace tessera::rils {
+namespace {
+
+namespace fs = std::filesystem;
+using Json = nlohmann::ordered_json;
+
+constexpr std::string_view kImages = ".images.npy";
+
+LoadedModel load(const QueryOptions& o) { return load_model(o.checkpoint, o.vocabulary, o.batch_size, o.precision); }
+
+Progress stage(StageProgress& bar, const char* name) {
+  return [&bar, name](int64_t done, int64_t total) { bar(name, done, total); };
+}
+
+/// Lines without their ends; the empty ones too, so that line n is row n.
+std::vector<std::string> lines_of(const fs::path& path) {
+  std::vector<std::string> lines;
+  const std::string text = read_file(path);
+  for (size_t begin = 0; begin < text.size();) {
+    const size_t end = std::min(text.find('\n', begin), text.size());
+    lines.push_back(text.substr(begin, end - begin));
+    if (lines.back().ends_with('\r')) lines.back().pop_back();
+    begin = end + 1;
+  }
+  return lines;
+}
+
+/// A folder of pictures as it is, or any other source of pretrain.
+std::unique_ptr<Dataset> open_images(const std::string& source) {
+  DatasetOptions options;
+  options.need_caption = false;
+  options.split = "test";
+  if (!fs::is_directory(source)) return open_dataset(source, options);
+  try {
+    return open_dataset(source, options);
+  } catch (const ConfigError&) {  // neither shards nor a known layout
+  } catch (const IoError&) {
+  }
+  return std::make_unique<ImageListDataset>(std::vector<fs::path>{source});
+}
+
+struct NamedImages {
+  Tensor values;  // [n, E]
+  std::vector<std::string> names;
+};
+
+std::vector<std::string> names_of(const Dataset& data, const ImageEmbeddings& images) {
+  std::vector<std::string> names;
+  for (const int64_t index : images.indices) names.push_back(data.name(index));
+  return names;
+}
+
+void report_skipped(const ImageEmbeddings& images) {
+  if (images.skipped.total() > 0) fmt::print(stderr, "{}\n", images.skipped.describe());
+}
+
+NamedImages stored_images(const std::string& path) {
+  const std::string stem = path.substr(0, path.size() - kImages.size());
+  NamedImages found{read_npy(path), lines_of(stem + ".images.txt")};
+  if (static_cast<int64_t>(found.names.size()) != found.values.size(0)) {
+    throw IoError(
+        fmt::format("{}.images.txt: expected {} names, found {}", stem, found.values.size(0), found.names.size()));
+  }
+  return found;
+}
+
+NamedImages images_of(const std::string& source, const LoadedModel& m) {
+  if (source.ends_with(kImages)) {
+    NamedImages stored = stored_images(source);
+    if (stored.values.size(1) != m.config.model.embed_dim) {
+      throw IoError(fmt::format("{}: expected embeddings of width {}, found {}", source, m.config.model.embed_dim,
+                                stored.values.size(1)));
+    }
+    return stored;
+  }
+  StageProgress bar;
+  const auto data = open_images(source);
+  ImageEmbeddings images =
+      embed_images(*data, m.embed, joint_embedding(*m.model, m.embed.pass), stage(bar, "reading images"));
+  report_skipped(images);
+  return {images.values, names_of(*data, images)};
+}
+
+/// The places of the `most` largest values, the lower place first of equal ones.
+std::vector<int64_t> largest(std::span<const float> values, int64_t most) {
+  std::vector<int64_t> order(values.size());
+  std::iota(order.begin(), order.end(), int64_t{0});
+  const auto count = std::min<int64_t>(most, static_cast<int64_t>(order.size()));
+  std::partial_sort(order.begin(), order.begin() + count, order.end(), [&](int64_t a, int64_t b) {
+    const float x = values[static_cast<size_t>(a)], y = values[static_cast<size_t>(b)];
+    return x != y ? x > y : a < b;
+  });
+  order.resize(static_cast<size_t>(count));
+  return order;
+}
+
+/// softmax(scale · row), in f64.
+std::vector<float> probabilities(std::span<const float> cosines, double scale) {
+  const double top = static_cast<double>(*std::ranges::max_element(cosines));
+  std::vector<double> weights;
+  double sum = 0;
+  for (const float c : cosines) sum += weights.emplace_back(std::exp(scale * (static_cast<double>(c) - top)));
+  std::vector<float> result;
+  for (const double w : weights) result.push_back(static_cast<float>(w / sum));
+  return result;
+}
+
+}  // namespace
+
+int query_classify(const QueryOptions& o, const std::vector<std::string>& images, const std::string& labels,
+                   const std::string& templates) {
+  const LoadedModel m = load(o);
+  const ImageListDataset data({images.begin(), images.end()});
+  const ClassPrompts prompts = class_prompts(labels, templates, "", data);
+  const Tensor classes = embed_classes(*m.model, prompts.names, prompts.templates, encoder_of(m.tokenizer), m.embed);
+  StageProgress bar;
+  const ImageEmbeddings found =
+      embed_images(data, m.embed, joint_embedding(*m.model, m.embed.pass), stage(bar, "reading images"));
+  report_skipped(found);
+  const std::vector<std::string> names = names_of(data, found);
+  const Tensor cosines = similarity(found.values, classes);
+  const double scale = m.model->logit_scale().value.item();
+  const auto count = static_cast<size_t>(cosines.size(1));
+  std::string json;
+  for (size_t i = 0; i < names.size(); ++i) {
+    const auto p = probabilities(std::span<const float>(cosines.data<float>()).subspan(i * count, count), scale);
+    Json line{{"image", names[i]}, {"labels", Json::array()}};
+    fmt::print("{}\n", names[i]);
+    for (const int64_t label : largest(p, o.top)) {
+      const auto at = static_cast<size_t>(label);
+      fmt::print("  {:5.1f} %  {}\n", 100 * p[at], prompts.names[at]);
+      line["labels"].push_back({{"label", prompts.names[at]}, {"index", label}, {"probability", p[at]}});
+    }
+    json += line.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
+  }
+  if (!o.output.empty()) write_file_atomically(o.output, json);
+  return 0;
+}
+
+int query_search(const QueryOptions& o, const std::string& text, const std::string& source) {
+  const LoadedModel m = load(o);
+  const NamedImages images = images_of(source, m);
+  const Tensor query = embed_texts(*m.model, std::vector<std::string>{text}, encoder_of(m.tokenizer), m.embed);
+  const Tensor cosines = similarity(query, images.values);
+  const std::span<const float> values = cosines.data<float>();
+  std::string json;
+  for (const int64_t i : largest(values, o.top)) {
+    const auto at = static_cast<size_t>(i);
+    fmt::print("{:7.4f}  {}\n", values[at], images.names[at]);
+    json += Json{{"image", images.names[at]}, {"row", i}, {"cosine", values[at]}}.dump(-1, ' ', false,
+                                                                                       Json::error_handler_t::replace) +
+            "\n";
+  }
+  if (!o.output.empty()) write_file_atomically(o.output, json);
+  return 0;
+}
+
+int query_embed(const QueryOptions& o, const std::string& source) {
+  if (o.output.empty()) throw ConfigError("--out: expected the stem of the files to write, found none");
+  const LoadedModel m = load(o);
+  StageProgress bar;
+  std::vector<std::string> texts;
+  std::string table;
+  if (source.ends_with(".txt")) {
+    texts = lines_of(source);
+    for (const std::string& text : texts) table += fmt::format("-1\t{}\n", text);
+  } else {
+    const auto data = open_images(source);
+    const ImageEmbeddings images =
+        embed_images(*data, m.embed, joint_embedding(*m.model, m.embed.pass), stage(bar, "reading images"));
+    report_skipped(images);
+    std::string names;
+    for (const std::string& name : names_of(*data, images)) names += name + "\n";
+    write_file_atomically(o.output + ".images.txt", names);
+    write_npy(o.output + std::string(kImages), images.values);
+    fmt::print("{}{}: {} x {}\n", o.output, kImages, images.values.size(0), images.values.size(1));
+    for (size_t i = 0; i < images.captions.size(); ++i) {
+      for (const std::string& caption : images.captions[i]) {
+        texts.push_back(caption);
+        std::string line = caption;
+        std::ranges::replace_if(
+            line, [](char c) { return c == '\t' || c == '\n' || c == '\r'; }, ' ');
+        table += fmt::format("{}\t{}\n", i, line);
+      }
+    }
+  }
+  if (texts.empty()) return 0;
+  const Tensor values = embed_texts(*m.model, texts, encoder_of(m.tokenizer), m.embed, stage(bar, "reading texts"));
+  write_file_atomically(o.output + ".texts.tsv", table);
+  write_npy(o.output + ".texts.npy", values);
+  fmt::print("{}.texts.npy: {} x {}\n", o.output, values.size(0), values.size(1));
+  return 0;
+}
+
+}  // namespace tessera::rils

@@ -1,8 +1,10 @@
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <iostream>
 
 #include "apps/common/config_options.h"
 #include "apps/common/program.h"
+#include "apps/inspect/pictures.h"
 #include "engine/runtime/context.h"
 #include "rils/config/toml.h"
 #include "rils/eval/gradients.h"
@@ -10,7 +12,7 @@
 
 int main(int argc, char** argv) {
   using namespace tessera;
-  CLI::App app("Looks inside models, gradients, tokens and checkpoints.");
+  CLI::App app("Looks inside models, gradients, tokens, checkpoints and runs.");
   apps::set_up(app);
   app.require_subcommand(1);
 
@@ -40,6 +42,7 @@ int main(int argc, char** argv) {
   checkpoint->add_option("file", path, "safetensors")->required();
   checkpoint->add_option("--compare", other, "another one");
 
+  const auto draw = apps::add_picture_commands(app);
   return apps::run(app, argc, argv, [&] {
     if (*model) rils::inspect_model(config.resolve(), std::cout);
     if (*tokens) rils::inspect_tokens(text, std::cin, std::cout);
@@ -50,6 +53,6 @@ int main(int argc, char** argv) {
       const auto r = rils::write_gradients(c.model, c.loss, files, nn::parse_precision(precision));
       std::cout << "loss " << r.loss << "  clip_loss " << r.clip_loss << "  recon_loss " << r.recon_loss << '\n';
     }
-    return 0;
+    return std::max(draw(), 0);
   });
 }

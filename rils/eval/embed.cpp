@@ -69,6 +69,15 @@ std::vector<std::string> split_synonyms(const std::string& name) {
 
 }  // namespace
 
+Tensor patch_embeddings(const Model& model, const Tensor& images, const PassOptions& pass) {
+  const VisionTower& vision = model.vision();
+  const int64_t samples = images.size(0);
+  const Tensor encoded = vision.encode(vision.patch_tokens(images, pass), samples, pass).value;
+  const int64_t patches = vision.patches();
+  const Tensor dense = contiguous(encoded.reshape({samples, 1 + patches, vision.width()}).slice(1, 1, patches));
+  return l2_normalize(model.project(Var(dense.reshape({samples * patches, vision.width()}))).value).y;
+}
+
 ImageFunction joint_embedding(const Model& model, const PassOptions& pass) {
   return [&model, pass](const Tensor& images) { return model.encode_image(images, pass).value; };
 }

@@ -40,6 +40,8 @@ using ImageFunction = std::function<Tensor(const Tensor& images)>;
 /// counted and left out.
 [[nodiscard]] ImageEmbeddings embed_images(const Dataset& data, const EmbedOptions& options,
                                            const ImageFunction& function, const Progress& progress = {});
+/// The patches of images in language space, L2-normalised: [B·P, E], raster order within an image.
+[[nodiscard]] Tensor patch_embeddings(const Model& model, const Tensor& images, const PassOptions& pass);
 /// The joint embedding of a model, and its backbone features, as such functions.
 [[nodiscard]] ImageFunction joint_embedding(const Model& model, const PassOptions& pass);
 [[nodiscard]] ImageFunction backbone_features(const Model& model, const PassOptions& pass);

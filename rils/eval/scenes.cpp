@@ -5,25 +5,9 @@
 #include <map>
 
 #include "engine/core/error.h"
-#include "engine/ops/copy.h"
-#include "engine/ops/norm.h"
 #include "rils/eval/pointing.h"
 
 namespace tessera::rils {
-namespace {
-
-/// Patch features in language space, normalised: [B·P, E].
-Tensor patch_features(const Model& model, const Tensor& images, const PassOptions& pass) {
-  const VisionTower& vision = model.vision();
-  const int64_t samples = images.size(0);
-  const Tensor encoded = vision.encode(vision.patch_tokens(images, pass), samples, pass).value;
-  const int64_t patches = vision.patches();
-  const Tensor dense = contiguous(encoded.reshape({samples, 1 + patches, vision.width()}).slice(1, 1, patches));
-  return l2_normalize(model.project(Var(dense.reshape({samples * patches, vision.width()}))).value).y;
-}
-
-}  // namespace
-
 PointingSummary pointing(const Model& model, const Dataset& data, const std::vector<std::vector<SceneObject>>& objects,
                          const std::string& pattern, double temperature, const TextEncoder& encoder,
                          const EmbedOptions& options, const Progress& progress) {
@@ -46,7 +30,7 @@ PointingSummary pointing(const Model& model, const Dataset& data, const std::vec
   PointingSummary summary;
   int64_t next = 0;
   const auto score = [&](const Tensor& images) {
-    const Tensor features = patch_features(model, images, options.pass);
+    const Tensor features = patch_embeddings(model, images, options.pass);
     for (int64_t b = 0; b < images.size(0); ++b) {
       const Tensor map = sentence_probabilities(features.slice(0, b * patches, patches), prototypes, temperature);
       for (const SceneObject& o : objects.at(static_cast<size_t>(next + b))) {

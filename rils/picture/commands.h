@@ -1,0 +1,28 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+namespace tessera::rils {
+
+/// What the picture commands of `inspect` are asked with.
+struct PictureOptions {
+  std::string checkpoint;
+  std::string vocabulary;
+  std::string image;                   // a file
+  std::vector<std::string> sentences;  // or, with @FILE, its lines
+  std::string data;                    // images and captions, of retrievals
+  std::string out;                     // .svg, or .png through rsvg-convert
+  double temperature = 0;              // of the maps; 0: the checkpoint's teacher temperature
+  int64_t seed = 0;                    // of the mask
+  int count = 4;                       // best and worst retrievals shown
+};
+
+/// Draw a sheet (see sheets.h) and return the exit code; throw IoError or ConfigError.
+int draw_heat_maps(const PictureOptions& options);
+int draw_reconstruction(const PictureOptions& options);
+int draw_retrievals(const PictureOptions& options);
+int draw_curves(const std::vector<std::string>& runs, const std::string& out);
+int write_report(const std::string& run, const std::string& out);
+
+}  // namespace tessera::rils

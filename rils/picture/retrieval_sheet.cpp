@@ -1,0 +1,78 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <numeric>
+
+#include "rils/eval/metrics.h"
+#include "rils/picture/sheets.h"
+
+namespace tessera::rils {
+namespace {
+
+constexpr double kThumb = 112, kGap = 8, kText = 300;
+constexpr int kShown = 5;
+
+/// A text, its images from the nearest, and how it went.
+struct Query {
+  int64_t text = 0, image = 0, rank = 0;  // rank of its own image, from 1
+  double lead = 0;                        // its own image's cosine over the best other's
+  std::vector<int64_t> nearest;
+};
+
+Query ask(std::span<const float> cosines, int64_t text, int64_t image) {
+  Query q{text, image, 1, 0, {}};
+  std::vector<int64_t> order(cosines.size());
+  std::iota(order.begin(), order.end(), int64_t{0});
+  const auto at = [&](int64_t i) { return cosines[static_cast<size_t>(i)]; };
+  const auto nearer = [&](int64_t a, int64_t b) { return at(a) != at(b) ? at(a) > at(b) : a < b; };
+  for (int64_t i = 0; i < static_cast<int64_t>(cosines.size()); ++i) q.rank += i != image && nearer(i, image) ? 1 : 0;
+  const auto shown = std::min<int64_t>(kShown, static_cast<int64_t>(order.size()));
+  std::partial_sort(order.begin(), order.begin() + shown, order.end(), nearer);
+  q.nearest.assign(order.begin(), order.begin() + shown);
+  const int64_t other = q.nearest[0] != image || shown == 1 ? q.nearest[0] : q.nearest[1];
+  q.lead = static_cast<double>(at(image) - at(other));
+  return q;
+}
+
+void draw_query(Svg& svg, const Query& q, const Dataset& data, const EvalTransform& transform,
+                const RetrievalResult& result, double y) {
+  const auto& captions = result.images.captions[static_cast<size_t>(q.image)];
+  const auto first = std::ranges::find(result.image_of_text, q.image) - result.image_of_text.begin();
+  svg.paragraph(kGap, y + 18, captions[static_cast<size_t>(q.text - first)], 44, 4);
+  svg.text(kGap, y + kThumb - 6, fmt::format("its image ranks {} of {}", q.rank, result.images.values.size(0)),
+           {.size = 11, .fill = "#555555"});
+  for (size_t i = 0; i < q.nearest.size(); ++i) {
+    const double x = kText + (kThumb + kGap) * static_cast<double>(i);
+    const int64_t index = result.images.indices[static_cast<size_t>(q.nearest[i])];
+    svg.image(transform.crop(decode_sample(data.load(index, true))), x, y, kThumb, kThumb);
+    if (q.nearest[i] == q.image) svg.rect(x + 1.5, y + 1.5, kThumb - 3, kThumb - 3, "none", 1, "#009e73", 4);
+  }
+}
+
+}  // namespace
+
+Svg retrieval_sheet(const Dataset& data, const EvalTransform& transform, const RetrievalResult& result, int count) {
+  const Tensor cosines = similarity(result.texts, result.images.values);
+  const auto width = static_cast<size_t>(cosines.size(1));
+  const std::span<const float> values = cosines.data<float>();
+  std::vector<Query> queries;
+  for (size_t t = 0; t < result.image_of_text.size(); ++t) {
+    queries.push_back(ask(values.subspan(t * width, width), static_cast<int64_t>(t), result.image_of_text[t]));
+  }
+  std::ranges::stable_sort(
+      queries, [](const Query& a, const Query& b) { return a.rank != b.rank ? a.rank < b.rank : a.lead > b.lead; });
+  const auto shown = std::min(static_cast<size_t>(count), queries.size());
+  Svg svg(kText + kShown * (kThumb + kGap) + kGap, 2 * 34 + 2 * static_cast<double>(shown) * (kThumb + kGap) + kGap);
+  double y = 0;
+  for (const bool best : {true, false}) {
+    svg.text(kGap, y + 22, best ? "texts that find their image with the largest lead" : "texts whose image ranks last",
+             {.size = 14, .bold = true});
+    y += 34;
+    for (size_t i = 0; i < shown; ++i, y += kThumb + kGap) {
+      draw_query(svg, queries[best ? i : queries.size() - 1 - i], data, transform, result, y);
+    }
+  }
+  return svg;
+}
+
+}  // namespace tessera::rils

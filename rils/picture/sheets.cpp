@@ -1,0 +1,159 @@
+#include "rils/picture/sheets.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "engine/core/error.h"
+#include "engine/core/philox.h"
+#include "engine/ops/norm.h"
+#include "rils/eval/metrics.h"
+#include "rils/eval/pointing.h"
+#include "rils/model/masking.h"
+#include "rils/picture/heat_map.h"
+#include "rils/train/data.h"
+#include "rils/train/trainer.h"
+
+namespace tessera::rils {
+namespace {
+
+constexpr double kPanel = 224, kGap = 16, kTextHeight = 64;
+constexpr int kColumns = 34;  // characters below a panel
+
+/// The image in the model's size, and normalised as a batch of one.
+struct Seen {
+  Image picture;
+  Tensor batch;
+};
+
+Seen look(const LoadedModel& loaded, const Image& image) {
+  const EvalTransform& transform = loaded.embed.transform;
+  Seen seen{transform.crop(image), Tensor::empty({1, 3, transform.size, transform.size})};
+  transform(image, seen.batch.data<float>());
+  return seen;
+}
+
+int64_t grid_of(const Model& model) {
+  return static_cast<int64_t>(std::llround(std::sqrt(static_cast<double>(model.vision().patches()))));
+}
+
+/// Column `column` of a table [rows, columns].
+std::vector<float> column_of(const Tensor& table, int64_t column) {
+  const auto width = static_cast<size_t>(table.size(1));
+  const auto values = table.data<float>();
+  std::vector<float> result;
+  for (size_t i = static_cast<size_t>(column); i < values.size(); i += width) result.push_back(values[i]);
+  return result;
+}
+
+std::vector<int64_t> best_of_rows(const Tensor& table) {
+  const auto width = static_cast<size_t>(table.size(1));
+  const std::span<const float> values = table.data<float>();
+  std::vector<int64_t> result;
+  for (size_t i = 0; i < values.size(); i += width) {
+    const auto row = values.subspan(i, width);
+    result.push_back(std::ranges::max_element(row) - row.begin());
+  }
+  return result;
+}
+
+int32_t rgb(std::string_view colour) {
+  return static_cast<int32_t>(std::stol(std::string(colour.substr(1)), nullptr, 16));
+}
+
+/// Colours for more sentences than the palette has: steps around the wheel.
+int32_t sentence_colour(size_t index, size_t count) {
+  if (count <= 8) return rgb(series_colour(index));
+  const double hue = 6.0 * static_cast<double>(index) / static_cast<double>(count);
+  const auto channel = [&](double shift) {
+    const double k = std::fmod(hue + shift, 6.0);
+    return static_cast<int32_t>(std::lround(40 + 190 * std::clamp(std::abs(k - 3) - 1, 0.0, 1.0)));
+  };
+  return channel(0) << 16 | channel(4) << 8 | channel(2);
+}
+
+}  // namespace
+
+Svg heat_map_sheet(const LoadedModel& m, const Image& image, const std::vector<std::string>& sentences,
+                   double temperature) {
+  if (sentences.empty()) throw ConfigError("--sentences: expected at least one, found none");
+  const Seen seen = look(m, image);
+  const Tensor patches = patch_embeddings(*m.model, seen.batch, m.embed.pass);
+  const Tensor prototypes = embed_texts(*m.model, sentences, encoder_of(m.tokenizer), m.embed);
+  const bool several = sentences.size() > 1;
+  const Tensor maps =
+      several ? sentence_probabilities(patches, prototypes, temperature) : similarity(patches, prototypes);
+  const auto values = maps.data<float>();
+  const auto [low, high] = std::ranges::minmax(values);
+  Svg svg(kGap + (kPanel + kGap) * static_cast<double>(sentences.size() + 1), kPanel + 2 * kGap + kTextHeight);
+  svg.image(seen.picture, kGap, kGap, kPanel, kPanel);
+  svg.paragraph(kGap, kGap + kPanel + 18,
+                several ? fmt::format("probability given the patch, 0 to {:.2f}", high)
+                        : fmt::format("cosine with the patch, {:.2f} to {:.2f}", low, high),
+                kColumns, 2, {.fill = "#555555"});
+  for (size_t s = 0; s < sentences.size(); ++s) {
+    const double x = kGap + (kPanel + kGap) * static_cast<double>(s + 1);
+    svg.image(heat_overlay(seen.picture, column_of(maps, static_cast<int64_t>(s)), grid_of(*m.model),
+                           several ? 0.0 : static_cast<double>(low), static_cast<double>(high)),
+              x, kGap, kPanel, kPanel);
+    svg.paragraph(x, kGap + kPanel + 18, sentences[s], kColumns, 3);
+  }
+  return svg;
+}
+
+Svg reconstruction_sheet(const LoadedModel& m, const Image& image, const std::vector<std::string>& sentences,
+                         uint64_t seed) {
+  if (m.model->decoder() == nullptr) {
+    throw ConfigError(fmt::format("{}: expected a model with a decoder (objective rils), found objective {}", m.path,
+                                  m.config.model.objective));
+  }
+  if (sentences.size() < 2)
+    throw ConfigError(fmt::format("--sentences: expected two or more, found {}", sentences.size()));
+  const Seen seen = look(m, image);
+  const Model& model = *m.model;
+  const int64_t count = model.vision().patches();
+  const Masks masks(mask_noise(seed, 0, 0, 1, count), m.config.loss.mask_ratio);
+  const int64_t only[] = {0};
+  const Var tokens = model.vision().patch_tokens(seen.batch, m.embed.pass);
+  const Var visible = model.vision().encode_visible(tokens, masks, only, m.embed.pass);
+  const Tensor student = l2_normalize(model.project((*model.decoder())(visible, masks, only, m.embed.pass)).value).y;
+  const Tensor teacher = patch_embeddings(model, seen.batch, m.embed.pass);
+  const Tensor prototypes = embed_texts(model, sentences, encoder_of(m.tokenizer), m.embed);
+  const auto guesses = best_of_rows(similarity(student, prototypes));
+  const auto answers = best_of_rows(similarity(teacher, prototypes));
+
+  const std::vector<int32_t> nothing(static_cast<size_t>(count), -1);
+  std::vector<int32_t> hidden = nothing, guessed = nothing, answered = nothing;
+  int64_t equal = 0;
+  for (size_t i = 0; i < guesses.size(); ++i) {
+    const auto patch = static_cast<size_t>(masks.masked(0)[i]);
+    hidden[patch] = 0x808080;
+    guessed[patch] = sentence_colour(static_cast<size_t>(guesses[i]), sentences.size());
+    answered[patch] = sentence_colour(static_cast<size_t>(answers[patch]), sentences.size());
+    equal += guesses[i] == answers[patch] ? 1 : 0;
+  }
+  const int64_t grid = grid_of(model);
+  Svg svg(kGap + 4 * (kPanel + kGap), kPanel + 3 * kGap + 24 + 18 * static_cast<double>(sentences.size()));
+  const std::string agreement = fmt::format("teacher's answer ({:.0f} % agree)",
+                                            100.0 * static_cast<double>(equal) / static_cast<double>(guesses.size()));
+  const std::vector<std::pair<std::string, Image>> panels = {
+      {"image", seen.picture},
+      {"what is shown", painted_patches(seen.picture, hidden, grid, 1)},
+      {"guess behind hidden patches", painted_patches(seen.picture, guessed, grid, 0.65)},
+      {agreement, painted_patches(seen.picture, answered, grid, 0.65)}};
+  for (size_t i = 0; i < panels.size(); ++i) {
+    const double x = kGap + (kPanel + kGap) * static_cast<double>(i);
+    svg.image(panels[i].second, x, kGap, kPanel, kPanel);
+    svg.text(x, kGap + kPanel + 18, panels[i].first, {.fill = "#555555"});
+  }
+  for (size_t s = 0; s < sentences.size(); ++s) {
+    const double y = 2 * kGap + kPanel + 34 + 18 * static_cast<double>(s);
+    svg.rect(kGap, y - 10, 12, 12, fmt::format("#{:06x}", sentence_colour(s, sentences.size())));
+    svg.text(kGap + 20, y, sentences[s]);
+  }
+  return svg;
+}
+
+}  // namespace tessera::rils

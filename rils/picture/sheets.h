@@ -1,0 +1,34 @@
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "rils/data/image.h"
+#include "rils/eval/evaluate.h"
+#include "rils/eval/tasks.h"
+#include "rils/picture/svg.h"
+
+namespace tessera::rils {
+
+/// The image as the model sees it, and for each sentence where it is: the probability of the sentence given the patch,
+/// softmax over all the sentences at `temperature` (the teacher's distribution of the reconstruction loss), beside each
+/// other on one scale. For a single sentence the map shows cosines between their smallest and largest.
+[[nodiscard]] Svg heat_map_sheet(const LoadedModel& loaded, const Image& image,
+                                 const std::vector<std::string>& sentences, double temperature);
+
+/// What the model expects behind each hidden patch, beside the teacher's answer: the most probable of the sentences by
+/// colour, with their agreement in per cent. `seed` draws the mask. Throws ConfigError for a model without a decoder.
+[[nodiscard]] Svg reconstruction_sheet(const LoadedModel& loaded, const Image& image,
+                                       const std::vector<std::string>& sentences, uint64_t seed);
+
+/// Texts with their five nearest images, the right one framed: those found with the largest lead, then those whose
+/// image ranks last. `count` of each.
+[[nodiscard]] Svg retrieval_sheet(const Dataset& data, const EvalTransform& transform, const RetrievalResult& result,
+                                  int count);
+
+/// Loss, contrastive and reconstruction loss, gate, and held-out recall over the steps, of one run or of several: the
+/// folders logs/NAME. Throws IoError when one has no metrics.
+[[nodiscard]] Svg curves_sheet(const std::vector<std::filesystem::path>& runs);
+
+}  // namespace tessera::rils

@@ -1,0 +1,91 @@
+#include "rils/picture/svg.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "engine/core/error.h"
+#include "rils/picture/chart.h"
+#include "rils/picture/heat_map.h"
+
+namespace tessera::rils {
+namespace {
+
+TEST(Base64, PadsAsRfc4648Says) {
+  EXPECT_EQ(base64(""), "");
+  EXPECT_EQ(base64("f"), "Zg==");
+  EXPECT_EQ(base64("fo"), "Zm8=");
+  EXPECT_EQ(base64("foo"), "Zm9v");
+  EXPECT_EQ(base64("foobar"), "Zm9vYmFy");
+  EXPECT_EQ(base64(std::string("\xff\xfe\x00", 3)), "//4A");
+}
+
+TEST(Svg, EscapesWhatUsersType) {
+  Svg svg(10, 10);
+  svg.text(1, 2, "<b> & \"c\"\x01");
+  const std::string text = svg.str();
+  EXPECT_NE(text.find("&lt;b&gt; &amp; &quot;c&quot;</text>"), std::string::npos) << text;
+}
+
+TEST(Svg, BreaksLinesAtBlanksAndNeverWithinACharacter) {
+  Svg svg(10, 10);
+  EXPECT_EQ(svg.paragraph(0, 0, "one two three", 7, 9), 2);
+  EXPECT_NE(svg.str().find(">one two</text>"), std::string::npos);
+  Svg cut(10, 10);
+  EXPECT_EQ(cut.paragraph(0, 0, "one two three four", 5, 2), 2);
+  EXPECT_NE(cut.str().find(">two …</text>"), std::string::npos) << cut.str();
+  Svg wide(10, 10);
+  EXPECT_EQ(wide.paragraph(0, 0, "äöü", 3, 9), 3);
+  EXPECT_NE(wide.str().find(">ö</text>"), std::string::npos) << wide.str();
+}
+
+TEST(Svg, OtherEndingsAreRefused) { EXPECT_THROW(write_drawing("picture.gif", Svg(1, 1)), ConfigError); }
+
+TEST(Chart, TicksAreRoundAndCover) {
+  EXPECT_EQ(axis_ticks(0, 10, 5), (std::vector<double>{0, 2, 4, 6, 8, 10}));
+  EXPECT_EQ(axis_ticks(0.13, 0.42, 4), (std::vector<double>{0.2, 0.30000000000000004, 0.4}));
+  EXPECT_EQ(axis_ticks(3, 3, 4), (std::vector<double>{3}));
+  EXPECT_FALSE(std::signbit(axis_ticks(-1, 1, 4).at(2)));
+}
+
+TEST(Chart, DrawsGapsForWhatIsNotFinite) {
+  Svg svg(200, 100);
+  draw_chart(svg, {"t", "step", {{"a", {{0, 1}, {1, 2}, {2, NAN}, {3, 1}, {4, 2}}, false}}, false}, 0, 0, 200, 100);
+  const std::string text = svg.str();
+  int lines = 0;
+  for (size_t at = 0; (at = text.find("<polyline", at)) != std::string::npos; ++at) ++lines;
+  EXPECT_EQ(lines, 3) << "two runs and the legend";
+  Svg empty(200, 100);
+  draw_chart(empty, {"t", "step", {{"a", {}, false}}, false}, 0, 0, 200, 100);
+  EXPECT_NE(empty.str().find("no figures yet"), std::string::npos);
+}
+
+TEST(HeatMap, IsBrightestOverTheLargestValue) {
+  const Image grey(40, 40);
+  const std::vector<float> values = {0, 0, 0, 1};
+  const Image map = heat_overlay(grey, values, 2, 0, 1);
+  const auto light = [&](int x, int y) { return map.pixel(x, y)[0] + map.pixel(x, y)[1] + map.pixel(x, y)[2]; };
+  EXPECT_GT(light(35, 35), light(20, 20));
+  EXPECT_GT(light(20, 20), light(4, 4));
+  int last = -1;
+  for (int i = 0; i <= 10; ++i) {
+    const auto c = heat_colour(i / 10.0);
+    const int now = 2126 * c[0] + 7152 * c[1] + 722 * c[2];
+    EXPECT_GT(now, last) << "lightness grows at " << i;
+    last = now;
+  }
+}
+
+TEST(PaintedPatches, LeaveTheOthersAlone) {
+  Image image(4, 4);
+  for (uint8_t& p : image.pixels) p = 10;
+  const Image out = painted_patches(image, std::vector<int32_t>{-1, 0xff8040, -1, -1}, 2, 1);
+  EXPECT_EQ(out.pixel(0, 0)[0], 10);
+  EXPECT_EQ(out.pixel(3, 1)[0], 0xff);
+  EXPECT_EQ(out.pixel(2, 0)[1], 0x80);
+  EXPECT_EQ(out.pixel(3, 1)[2], 0x40);
+  EXPECT_EQ(out.pixel(3, 2)[0], 10);
+}
+
+}  // namespace
+}  // namespace tessera::rils

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "apps/common/config_options.h"
 #include "rils/picture/commands.h"
 
 namespace tessera::apps {
@@ -43,6 +44,9 @@ std::function<int()> add_picture_commands(CLI::App& app) {
   CLI::App* found = add(app, *words, "retrievals", "best and worst answers to captions");
   found->add_option("--data", o.data, "images and captions")->required();
   found->add_option("--count", o.count, "of each")->check(CLI::Range(1, 50));
+  CLI::App* data = app.add_subcommand("data", "what a data set is: counts, duplicates, overlap, rate");
+  const auto config = std::make_shared<ConfigOptions>(*data);
+  data->add_option("--montage", o.out, "a drawing of some samples, .svg or .png");
   CLI::App* curves = app.add_subcommand("curves", "losses, gate and accuracy of one run or several");
   curves->add_option("runs", words->runs, "folders logs/NAME")->required();
   curves->add_option("--out", o.out, "drawing, .svg or .png")->required();
@@ -53,6 +57,7 @@ std::function<int()> add_picture_commands(CLI::App& app) {
     if (*heat) return draw_heat_maps(words->options);
     if (*hidden) return draw_reconstruction(words->options);
     if (*found) return draw_retrievals(words->options);
+    if (*data) return inspect_data(config->resolve(), words->options.out);
     if (*curves) return rils::draw_curves(words->runs, words->options.out);
     return *report ? rils::write_report(words->run, words->options.out) : -1;
   };

@@ -2,12 +2,16 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <chrono>
 #include <filesystem>
 
 #include "engine/core/atomic_file.h"
 #include "engine/core/error.h"
+#include "rils/config/schema.h"
 #include "rils/data/decode.h"
 #include "rils/data/file_datasets.h"
+#include "rils/eval/survey.h"
 #include "rils/picture/report.h"
 #include "rils/picture/sheets.h"
 #include "rils/run/progress.h"
@@ -17,6 +21,9 @@ namespace tessera::rils {
 namespace {
 
 constexpr int64_t kBatch = 256;
+constexpr int kExamples = 5;          // of duplicates and overlaps
+constexpr int kMontage = 32;          // pictures
+constexpr double kLoaderSeconds = 2;  // of measuring
 
 LoadedModel load(const PictureOptions& o) { return load_model(o.checkpoint, o.vocabulary, kBatch, "fp32"); }
 
@@ -77,6 +84,46 @@ int draw_retrievals(const PictureOptions& o) {
       run_retrieval(*m.model, *data, encoder_of(m.tokenizer), m.embed,
                     [&](int64_t done, int64_t total) { bar("reading images", done, total); });
   return finish(o.out, retrieval_sheet(*data, m.embed.transform, result, o.count));
+}
+
+int inspect_data(const Config& given, const std::string& montage) {
+  const bool has_vocabulary = !given.data.vocabulary.empty();
+  const Config config = has_vocabulary ? with_vocabulary_size(given) : given;
+  const auto tokenizer = has_vocabulary ? open_tokenizer(config) : nullptr;
+  DatasetOptions options = dataset_options(config);
+  options.need_caption = false;
+  StageProgress bar;
+  const auto survey = [&](const std::string& source, const char* split) {
+    options.split = split;
+    const std::shared_ptr<const Dataset> data = open_dataset(source, options);
+    DataSurvey found = survey_data(*data, tokenizer.get(), config.data.max_image_pixels,
+                                   [&](int64_t done, int64_t total) { bar(source, done, total); });
+    fmt::print("{}\n{}", source, describe(found, kExamples));
+    return std::pair(data, std::move(found));
+  };
+  if (config.data.train_data.empty()) throw ConfigError("data.train_data: expected a source, found none");
+  const auto [train, found] = survey(config.data.train_data, "train");
+  if (!config.data.val_data.empty()) {
+    const auto shared = overlap(survey(config.data.val_data, "test").second, found);
+    fmt::print("{} images are in both\n", shared.size());
+    for (size_t i = 0; i < std::min<size_t>(shared.size(), kExamples); ++i) {
+      fmt::print("  {} = {}\n", shared[i].first, shared[i].second);
+    }
+  }
+  if (!montage.empty()) write_drawing(montage, montage_sheet(*train, eval_transform(config), kMontage));
+  const int64_t batch = std::min(plan_batch(config, 1).global, found.samples);
+  const auto loader = open_loader(config, train, tokenizer, batch, {});
+  Batch sink;
+  const auto start = std::chrono::steady_clock::now();
+  int64_t read = 0;
+  double seconds = 0;
+  while (seconds < kLoaderSeconds && read < 2 * found.samples) {
+    if (loader->next(sink)) read += sink.size;
+    seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  }
+  fmt::print("the loader gives {:.0f} samples a second with {} workers\n", static_cast<double>(read) / seconds,
+             config.data.workers);
+  return 0;
 }
 
 int draw_curves(const std::vector<std::string>& runs, const std::string& out) {

@@ -3,6 +3,8 @@
 #include <string>
 #include <vector>
 
+#include "rils/config/config.h"
+
 namespace tessera::rils {
 
 /// What the picture commands of `inspect` are asked with.
@@ -22,6 +24,9 @@ struct PictureOptions {
 int draw_heat_maps(const PictureOptions& options);
 int draw_reconstruction(const PictureOptions& options);
 int draw_retrievals(const PictureOptions& options);
+/// Prints what data.train_data and data.val_data are, their overlap, and the loader's rate; `montage`: a drawing, or
+/// "".
+int inspect_data(const Config& config, const std::string& montage);
 int draw_curves(const std::vector<std::string>& runs, const std::string& out);
 int write_report(const std::string& run, const std::string& out);
 

@@ -51,6 +51,32 @@ void draw_query(Svg& svg, const Query& q, const Dataset& data, const EvalTransfo
 
 }  // namespace
 
+Svg montage_sheet(const Dataset& data, const EvalTransform& transform, int count) {
+  constexpr int kAcross = 8, kColumns = 19, kLines = 4;
+  constexpr double kHeight = kThumb + 62;
+  const auto shown = std::min<int64_t>(count, data.size());
+  const int64_t rows = (shown + kAcross - 1) / kAcross;
+  Svg svg(kGap + kAcross * (kThumb + kGap), kGap + static_cast<double>(rows) * kHeight);
+  for (int64_t i = 0; i < shown; ++i) {
+    const double x = kGap + static_cast<double>(i % kAcross) * (kThumb + kGap);
+    const double y = kGap + static_cast<double>(i / kAcross) * kHeight;
+    std::string below;
+    try {
+      const Sample sample = data.load(i * data.size() / shown, true);
+      svg.image(transform.crop(decode_sample(sample)), x, y, kThumb, kThumb);
+      const auto label = static_cast<size_t>(sample.label);
+      if (!sample.captions.empty())
+        below = sample.captions.front();
+      else if (sample.label >= 0)
+        below = label < data.class_names().size() ? data.class_names()[label] : fmt::format("class {}", label);
+    } catch (const SampleError& e) {
+      below = e.reason();
+    }
+    svg.paragraph(x, y + kThumb + 12, below, kColumns, kLines, {.size = 10});
+  }
+  return svg;
+}
+
 Svg retrieval_sheet(const Dataset& data, const EvalTransform& transform, const RetrievalResult& result, int count) {
   const Tensor cosines = similarity(result.texts, result.images.values);
   const auto width = static_cast<size_t>(cosines.size(1));

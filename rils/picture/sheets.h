@@ -22,6 +22,9 @@ namespace tessera::rils {
 [[nodiscard]] Svg reconstruction_sheet(const LoadedModel& loaded, const Image& image,
                                        const std::vector<std::string>& sentences, uint64_t seed);
 
+/// `count` samples spread evenly over a data set, as the model sees them, with their first captions or classes.
+[[nodiscard]] Svg montage_sheet(const Dataset& data, const EvalTransform& transform, int count);
+
 /// Texts with their five nearest images, the right one framed: those found with the largest lead, then those whose
 /// image ranks last. `count` of each.
 [[nodiscard]] Svg retrieval_sheet(const Dataset& data, const EvalTransform& transform, const RetrievalResult& result,

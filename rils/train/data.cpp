@@ -88,7 +88,7 @@ std::unique_ptr<Loader> open_loader(const Config& config, std::shared_ptr<const 
   o.batch_size = global_batch;
   o.image_size = static_cast<int>(config.model.vision.image_size);
   o.transform = train_transform(config);
-  o.encoder = encoder_of(std::move(tokenizer));
+  if (tokenizer) o.encoder = encoder_of(std::move(tokenizer));
   o.context_length = config.model.text.context_length;
   o.captions = config.data.captions == "all" ? CaptionMode::all : CaptionMode::random;
   o.epoch_samples = config.data.train_num_samples;

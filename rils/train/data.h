@@ -24,7 +24,7 @@ namespace tessera::rils {
 [[nodiscard]] TrainTransform train_transform(const Config& config);
 [[nodiscard]] EvalTransform eval_transform(const Config& config);
 
-/// The loader of global batches for training, continued from `state`.
+/// The loader of global batches for training, continued from `state`. Without a tokenizer batches have no tokens.
 [[nodiscard]] std::unique_ptr<Loader> open_loader(const Config& config, std::shared_ptr<const Dataset> data,
                                                   std::shared_ptr<const Tokenizer> tokenizer, int64_t global_batch,
                                                   LoaderState state);

@@ -1,16 +1,15 @@
 #!/usr/bin/env bash
 # Installs what is missing, builds, and runs every test; the last line is "N passed, N failed".
-#   bash tests/run.sh          release build, every test, the installed example, format
+#   bash tests/run.sh          release build, every test, the installed example, format, clang-tidy, and the tests under
+#                              AddressSanitizer with UBSan, the threaded ones under ThreadSanitizer
 #   bash tests/run.sh quick    the release build's tests alone
-#   bash tests/run.sh full     also clang-tidy and the sanitizer builds
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 mode=${1:-all}
 . apps/setup.sh
 # shellcheck disable=SC2086
 tessera_install $tessera_build_packages libgtest-dev libbenchmark-dev || exit 1
-[ "$mode" = quick ] || tessera_install clang-format-14 || exit 1
-[ "$mode" != full ] || tessera_install clang-tidy-14 || exit 1
+[ "$mode" = quick ] || tessera_install clang-format-14 clang-tidy-14 || exit 1
 export LC_ALL=C.UTF-8
 passed=0
 failed=0
@@ -31,10 +30,13 @@ check() {
   fi
 }
 
+# build PRESET [TARGET…]
 build() {
-  echo "building $1"
-  check "configure $1" cmake --preset "$1"
-  check "build $1" cmake --build --preset "$1"
+  local preset=$1
+  shift
+  echo "building $preset"
+  check "configure $preset" cmake --preset "$preset"
+  check "build $preset" cmake --build --preset "$preset" ${1:+--target "$@"}
 }
 
 # suite PRESET [FILTER…]: each gtest binary of the preset, its tests counted one by one.
@@ -62,14 +64,14 @@ suite release
 if [ "$mode" != quick ]; then
   check "installed example" bash tests/install/check.sh build/release
   check "clang-format" bash tests/lint/format.sh
-fi
-# Not part of the plain run yet: minutes of building each.
-if [ "$mode" = full ]; then
   check "clang-tidy" bash tests/lint/tidy.sh build/release
   build asan
   suite asan
-  build tsan
-  suite tsan test_engine test_rils_data test_rils_run
+  threaded="test_engine test_rils_data test_rils_run"  # pools, loader, signals
+  # shellcheck disable=SC2086
+  build tsan $threaded
+  # shellcheck disable=SC2086
+  suite tsan $threaded
 fi
 echo "$passed passed, $failed failed"
 [ "$failed" = 0 ] && [ "$passed" -gt 0 ]

@@ -127,6 +127,7 @@ struct RunConfig {
   int64_t log_every_n_steps = 10;   // steps
   int64_t val_frequency = 1;        // epochs; 0: never
   int64_t zeroshot_frequency = 1;   // epochs; 0: never
+  int64_t picture_frequency = 0;    // epochs; 0: never
   bool grad_checkpointing = false;  // keep the inputs of blocks only, run them again in the backward
   std::string report_to;            // "tensorboard"
   bool operator==(const RunConfig&) const = default;

@@ -11,6 +11,7 @@
 #include "rils/config/schema.h"
 #include "rils/data/decode.h"
 #include "rils/data/file_datasets.h"
+#include "rils/eval/evaluate.h"
 #include "rils/eval/survey.h"
 #include "rils/picture/report.h"
 #include "rils/picture/sheets.h"
@@ -26,6 +27,8 @@ constexpr int kMontage = 32;          // pictures
 constexpr double kLoaderSeconds = 2;  // of measuring
 
 LoadedModel load(const PictureOptions& o) { return load_model(o.checkpoint, o.vocabulary, kBatch, "fp32"); }
+
+Viewer viewer(const LoadedModel& m) { return {*m.model, m.config.loss, m.tokenizer, m.embed}; }
 
 Image open_image(const std::string& path) {
   try {
@@ -64,13 +67,13 @@ int finish(const std::string& out, const Svg& drawing) {
 int draw_heat_maps(const PictureOptions& o) {
   const LoadedModel m = load(o);
   const double temperature = o.temperature > 0 ? o.temperature : m.config.loss.teacher_temperature;
-  return finish(o.out, heat_map_sheet(m, open_image(o.image), sentences_of(o.sentences), temperature));
+  return finish(o.out, heat_map_sheet(viewer(m), open_image(o.image), sentences_of(o.sentences), temperature));
 }
 
 int draw_reconstruction(const PictureOptions& o) {
   const LoadedModel m = load(o);
-  return finish(o.out,
-                reconstruction_sheet(m, open_image(o.image), sentences_of(o.sentences), static_cast<uint64_t>(o.seed)));
+  return finish(o.out, reconstruction_sheet(viewer(m), open_image(o.image), sentences_of(o.sentences),
+                                            static_cast<uint64_t>(o.seed)));
 }
 
 int draw_retrievals(const PictureOptions& o) {

@@ -28,8 +28,8 @@ struct Seen {
   Tensor batch;
 };
 
-Seen look(const LoadedModel& loaded, const Image& image) {
-  const EvalTransform& transform = loaded.embed.transform;
+Seen look(const Viewer& v, const Image& image) {
+  const EvalTransform& transform = v.embed.transform;
   Seen seen{transform.crop(image), Tensor::empty({1, 3, transform.size, transform.size})};
   transform(image, seen.batch.data<float>());
   return seen;
@@ -76,12 +76,11 @@ int32_t sentence_colour(size_t index, size_t count) {
 
 }  // namespace
 
-Svg heat_map_sheet(const LoadedModel& m, const Image& image, const std::vector<std::string>& sentences,
-                   double temperature) {
+Svg heat_map_sheet(const Viewer& v, const Image& image, const std::vector<std::string>& sentences, double temperature) {
   if (sentences.empty()) throw ConfigError("--sentences: expected at least one, found none");
-  const Seen seen = look(m, image);
-  const Tensor patches = patch_embeddings(*m.model, seen.batch, m.embed.pass);
-  const Tensor prototypes = embed_texts(*m.model, sentences, encoder_of(m.tokenizer), m.embed);
+  const Seen seen = look(v, image);
+  const Tensor patches = patch_embeddings(v.model, seen.batch, v.embed.pass);
+  const Tensor prototypes = embed_texts(v.model, sentences, encoder_of(v.tokenizer), v.embed);
   const bool several = sentences.size() > 1;
   const Tensor maps =
       several ? sentence_probabilities(patches, prototypes, temperature) : similarity(patches, prototypes);
@@ -95,7 +94,7 @@ Svg heat_map_sheet(const LoadedModel& m, const Image& image, const std::vector<s
                 kColumns, 2, {.fill = "#555555"});
   for (size_t s = 0; s < sentences.size(); ++s) {
     const double x = kGap + (kPanel + kGap) * static_cast<double>(s + 1);
-    svg.image(heat_overlay(seen.picture, column_of(maps, static_cast<int64_t>(s)), grid_of(*m.model),
+    svg.image(heat_overlay(seen.picture, column_of(maps, static_cast<int64_t>(s)), grid_of(v.model),
                            several ? 0.0 : static_cast<double>(low), static_cast<double>(high)),
               x, kGap, kPanel, kPanel);
     svg.paragraph(x, kGap + kPanel + 18, sentences[s], kColumns, 3);
@@ -103,24 +102,24 @@ Svg heat_map_sheet(const LoadedModel& m, const Image& image, const std::vector<s
   return svg;
 }
 
-Svg reconstruction_sheet(const LoadedModel& m, const Image& image, const std::vector<std::string>& sentences,
+Svg reconstruction_sheet(const Viewer& v, const Image& image, const std::vector<std::string>& sentences,
                          uint64_t seed) {
-  if (m.model->decoder() == nullptr) {
-    throw ConfigError(fmt::format("{}: expected a model with a decoder (objective rils), found objective {}", m.path,
-                                  m.config.model.objective));
+  if (v.model.decoder() == nullptr) {
+    throw ConfigError(fmt::format("--checkpoint: expected a model with a decoder (objective rils), found objective {}",
+                                  v.model.config().objective));
   }
   if (sentences.size() < 2)
     throw ConfigError(fmt::format("--sentences: expected two or more, found {}", sentences.size()));
-  const Seen seen = look(m, image);
-  const Model& model = *m.model;
+  const Seen seen = look(v, image);
+  const Model& model = v.model;
   const int64_t count = model.vision().patches();
-  const Masks masks(mask_noise(seed, 0, 0, 1, count), m.config.loss.mask_ratio);
+  const Masks masks(mask_noise(seed, 0, 0, 1, count), v.loss.mask_ratio);
   const int64_t only[] = {0};
-  const Var tokens = model.vision().patch_tokens(seen.batch, m.embed.pass);
-  const Var visible = model.vision().encode_visible(tokens, masks, only, m.embed.pass);
-  const Tensor student = l2_normalize(model.project((*model.decoder())(visible, masks, only, m.embed.pass)).value).y;
-  const Tensor teacher = patch_embeddings(model, seen.batch, m.embed.pass);
-  const Tensor prototypes = embed_texts(model, sentences, encoder_of(m.tokenizer), m.embed);
+  const Var tokens = model.vision().patch_tokens(seen.batch, v.embed.pass);
+  const Var visible = model.vision().encode_visible(tokens, masks, only, v.embed.pass);
+  const Tensor student = l2_normalize(model.project((*model.decoder())(visible, masks, only, v.embed.pass)).value).y;
+  const Tensor teacher = patch_embeddings(model, seen.batch, v.embed.pass);
+  const Tensor prototypes = embed_texts(model, sentences, encoder_of(v.tokenizer), v.embed);
   const auto guesses = best_of_rows(similarity(student, prototypes));
   const auto answers = best_of_rows(similarity(teacher, prototypes));
 

@@ -1,25 +1,34 @@
 #pragma once
 
 #include <filesystem>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "rils/data/image.h"
-#include "rils/eval/evaluate.h"
 #include "rils/eval/tasks.h"
 #include "rils/picture/svg.h"
+#include "rils/text/tokenizer.h"
 
 namespace tessera::rils {
+
+/// A model with what looking through it needs.
+struct Viewer {
+  const Model& model;
+  const LossConfig& loss;
+  std::shared_ptr<const Tokenizer> tokenizer;
+  EmbedOptions embed;
+};
 
 /// The image as the model sees it, and for each sentence where it is: the probability of the sentence given the patch,
 /// softmax over all the sentences at `temperature` (the teacher's distribution of the reconstruction loss), beside each
 /// other on one scale. For a single sentence the map shows cosines between their smallest and largest.
-[[nodiscard]] Svg heat_map_sheet(const LoadedModel& loaded, const Image& image,
-                                 const std::vector<std::string>& sentences, double temperature);
+[[nodiscard]] Svg heat_map_sheet(const Viewer& viewer, const Image& image, const std::vector<std::string>& sentences,
+                                 double temperature);
 
 /// What the model expects behind each hidden patch, beside the teacher's answer: the most probable of the sentences by
 /// colour, with their agreement in per cent. `seed` draws the mask. Throws ConfigError for a model without a decoder.
-[[nodiscard]] Svg reconstruction_sheet(const LoadedModel& loaded, const Image& image,
+[[nodiscard]] Svg reconstruction_sheet(const Viewer& viewer, const Image& image,
                                        const std::vector<std::string>& sentences, uint64_t seed);
 
 /// `count` samples spread evenly over a data set, as the model sees them, with their first captions or classes.

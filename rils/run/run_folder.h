@@ -16,8 +16,9 @@ struct CheckpointFiles {
   std::filesystem::path weights, state, ema;
 };
 
-/// A run's folder, logs/NAME: config.toml, metrics.jsonl, results.jsonl, out.log, tensorboard/ and checkpoints/. Every
-/// function throws IoError with the path and the system's reason (a full disk, say) when a file cannot be handled.
+/// A run's folder, logs/NAME: config.toml, metrics.jsonl, results.jsonl, out.log, tensorboard/, pictures/ and
+/// checkpoints/. Every function throws IoError with the path and the system's reason (a full disk, say) when a file
+/// cannot be handled.
 class RunFolder {
  public:
   /// Makes the folder. Throws ConfigError when it exists already.
@@ -31,6 +32,7 @@ class RunFolder {
   [[nodiscard]] std::filesystem::path results() const { return folder_ / "results.jsonl"; }
   [[nodiscard]] std::filesystem::path log() const { return folder_ / "out.log"; }
   [[nodiscard]] std::filesystem::path tensorboard() const { return folder_ / "tensorboard"; }
+  [[nodiscard]] std::filesystem::path pictures() const { return folder_ / "pictures"; }
   [[nodiscard]] std::filesystem::path checkpoints() const { return folder_ / "checkpoints"; }
   /// checkpoints/step_%08d.{safetensors, state.safetensors, ema.safetensors}
   [[nodiscard]] CheckpointFiles checkpoint(int64_t step) const;

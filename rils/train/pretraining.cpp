@@ -176,6 +176,9 @@ class TrainingLoop {
     if (!pairs && !classes) return false;
     trainer_.swap_ema();
     const ValidationReport report = validation_.run(trainer_.model(), trainer_.pass(), pairs, classes);
+    if (validation_.has_pairs() && epoch_due(step, config_.run.picture_frequency)) {
+      validation_.draw(trainer_.model(), config_.loss, trainer_.pass(), folder_.pictures(), step);
+    }
     trainer_.swap_ema();
     Record line;
     line.add("step", step);

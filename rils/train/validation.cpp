@@ -6,6 +6,7 @@
 #include <cmath>
 #include <numeric>
 
+#include "rils/picture/sheets.h"
 #include "rils/train/data.h"
 
 namespace tessera::rils {
@@ -39,13 +40,43 @@ Validation::Validation(const Config& config, std::shared_ptr<const Tokenizer> to
 }
 
 ValidationReport Validation::run(const Model& model, const PassOptions& pass, bool pairs, bool classes) const {
-  EmbedOptions options;
-  options.transform = transform_;
-  options.pass = pass;
+  const EmbedOptions options = embed_options(pass);
   ValidationReport report;
   if (classes && classes_) add_zero_shot(model, options, report);
   if (pairs && pairs_) add_retrieval(model, options, report);
   return report;
+}
+
+EmbedOptions Validation::embed_options(const PassOptions& pass) const {
+  EmbedOptions options;
+  options.transform = transform_;
+  options.pass = pass;
+  return options;
+}
+
+void Validation::draw(const Model& model, const LossConfig& loss, const PassOptions& pass,
+                      const std::filesystem::path& folder, int64_t step) const {
+  constexpr int64_t kImages = 2, kSentences = 4;
+  const EmbedOptions options = embed_options(pass);
+  const RetrievalResult found = run_retrieval(model, *pairs_, encoder_of(tokenizer_), options);
+  std::filesystem::create_directories(folder);
+  const auto name = [&](std::string_view what) { return folder / fmt::format("step_{:08}-{}.svg", step, what); };
+  write_drawing(name("retrievals"), retrieval_sheet(*pairs_, transform_, found, 3));
+  const Viewer viewer{model, loss, tokenizer_, options};
+  const auto images = static_cast<int64_t>(found.images.indices.size());
+  for (int64_t i = 0; i < std::min(kImages, images); ++i) {
+    // Its own caption beside those of the images that follow it.
+    std::vector<std::string> sentences;
+    for (int64_t s = 0; s < std::min(kSentences, images); ++s) {
+      sentences.push_back(found.images.captions[static_cast<size_t>((i + s) % images)].front());
+    }
+    const Image image = decode_sample(pairs_->load(found.images.indices[static_cast<size_t>(i)], true));
+    write_drawing(name(fmt::format("heat-map-{}", i + 1)),
+                  heat_map_sheet(viewer, image, sentences, loss.teacher_temperature));
+    if (model.decoder() == nullptr || sentences.size() < 2) continue;
+    write_drawing(name(fmt::format("reconstruction-{}", i + 1)),
+                  reconstruction_sheet(viewer, image, sentences, static_cast<uint64_t>(step)));
+  }
 }
 
 void Validation::add_retrieval(const Model& model, const EmbedOptions& options, ValidationReport& report) const {

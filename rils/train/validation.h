@@ -1,5 +1,6 @@
 #pragma once
 
+#include <filesystem>
 #include <memory>
 #include <string>
 #include <vector>
@@ -28,8 +29,13 @@ class Validation {
   [[nodiscard]] bool has_classes() const { return classes_ != nullptr; }
   /// Contrastive loss and recall both ways where `pairs`, zero-shot accuracy where `classes`.
   [[nodiscard]] ValidationReport run(const Model& model, const PassOptions& pass, bool pairs, bool classes) const;
+  /// Draws best and worst retrievals, and for two of the pairs heat maps and (with a decoder) guesses behind hidden
+  /// patches, as FOLDER/STEP-NAME.svg. Needs pairs.
+  void draw(const Model& model, const LossConfig& loss, const PassOptions& pass, const std::filesystem::path& folder,
+            int64_t step) const;
 
  private:
+  [[nodiscard]] EmbedOptions embed_options(const PassOptions& pass) const;
   void add_retrieval(const Model& model, const EmbedOptions& options, ValidationReport& report) const;
   void add_zero_shot(const Model& model, const EmbedOptions& options, ValidationReport& report) const;
 

@@ -136,7 +136,7 @@ TEST(Options, AreThoseThatPeopleKnow) {
   c.data.csv_separator = ",";
   c.data.workers = 0;
   c.optim = {8, 2, 16, 3, 1e-3, 1e-6, 1e-5, 20, 0.8, 0.9, 1e-6, 0.1, 1, 0};
-  c.run = {"n", "l", 5, "amp_bf16", "cpu", 7, 2, 3, 10, 0, 4, true, "tensorboard"};
+  c.run = {"n", "l", 5, "amp_bf16", "cpu", 7, 2, 3, 10, 0, 4, 0, true, "tensorboard"};
   c.model.objective = "clip";
   EXPECT_EQ(differences(*o.config, c).size(), 0U);
   EXPECT_EQ(*o.config, c);

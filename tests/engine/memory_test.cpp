@@ -2,7 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <cstring>
-#include <set>
+#include <map>
 #include <thread>
 #include <vector>
 
@@ -49,7 +49,7 @@ TEST(HostPool, HandsOutTheLastFreedBlockOfAClass) {
 
 TEST(HostPool, BlocksAreAlignedDistinctAndWritable) {
   HostPool pool;
-  std::set<void*> blocks;
+  std::map<void*, size_t> blocks;
   const size_t sizes[] = {0, 0, 1, 63, 64, 65, 4097, kMiB, 3 * kMiB, 5 * kMiB};
   for (const size_t bytes : sizes) {
     void* block = pool.allocate(bytes);
@@ -57,10 +57,11 @@ TEST(HostPool, BlocksAreAlignedDistinctAndWritable) {
     if (bytes >= 2 * kMiB) {
       EXPECT_EQ(reinterpret_cast<uintptr_t>(block) % (2 * kMiB), 0u) << "a huge page";
     }
-    EXPECT_TRUE(blocks.insert(block).second);
+    EXPECT_TRUE(blocks.emplace(block, bytes).second);
     std::memset(block, 0x5a, HostPool::rounded(bytes));
   }
   EXPECT_EQ(blocks.size(), std::size(sizes));
+  for (const auto& [block, bytes] : blocks) pool.deallocate(block, bytes);
 }
 
 TEST(HostPool, CountsWhatItHolds) {

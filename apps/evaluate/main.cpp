@@ -28,17 +28,23 @@ int main(int argc, char** argv) {
   auto* retrieval = app.add_subcommand("retrieval", "images and captions, both ways");
   auto* zero_shot = app.add_subcommand("zero-shot", "labelled images against class names");
   auto* knn = app.add_subcommand("knn", "nearest neighbours of labelled images");
-  for (CLI::App* sub : {retrieval, zero_shot, knn}) add_common(*sub, o);
+  auto* pointing = app.add_subcommand("pointing", "how much of a name's heat map lies in its box");
+  for (CLI::App* sub : {retrieval, zero_shot, knn, pointing}) {
+    add_common(*sub, o);
+    const bool pixels = sub == knn;
+    sub->add_option("--features", o.features, pixels ? "model, untrained or pixels" : "model or untrained")
+        ->check(pixels ? CLI::IsMember({"model", "untrained", "pixels"}) : CLI::IsMember({"model", "untrained"}));
+  }
   zero_shot->add_option("--classnames", o.classnames, "a line per class [classnames.txt beside the data]");
   zero_shot->add_option("--templates", o.templates, "a line per prompt, {c} for the class");
   knn->add_option("--train-data", o.train_data, "labelled images to compare with")->required();
   knn->add_option("--k", o.k, "neighbours");
   knn->add_option("--temperature", o.temperature, "of the votes");
-  knn->add_option("--features", o.features, "model, untrained or pixels")
-      ->check(CLI::IsMember({"model", "untrained", "pixels"}));
+  pointing->add_option("--pattern", o.pattern, "the sentence of a name, {c}");
   return tessera::apps::run(app, argc, argv, [&] {
     o.command = tessera::apps::command_line(argc, argv);
     if (*retrieval) return evaluate_retrieval(o);
-    return *zero_shot ? evaluate_zero_shot(o) : evaluate_knn(o);
+    if (*zero_shot) return evaluate_zero_shot(o);
+    return *knn ? evaluate_knn(o) : evaluate_pointing(o);
   });
 }

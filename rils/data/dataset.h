@@ -23,6 +23,7 @@ struct Sample {
   std::optional<Image> decoded;
   std::vector<std::string> captions;  // never blank; may be empty where none is needed
   int32_t label = -1;                 // class, or −1
+  std::string metadata;               // text of the .json member, where options.need_metadata
 };
 
 /// Samples by index. Opening finds out what there is without decoding anything; what is unusable by then is counted in
@@ -62,6 +63,7 @@ struct DatasetOptions {
   DatasetType type = DatasetType::automatic;
   bool need_caption = true;  // samples without one are skipped
   bool need_label = false;
+  bool need_metadata = false;                   // keep the .json of shards and of img2dataset's folders
   std::string image_key = "jpg;jpeg;png;webp";  // extensions of a shard's members, the first found wins
   std::string text_key = "txt";
   bool caption_per_line = false;  // every line of a text member is a caption (CLIP_benchmark's retrieval shards)

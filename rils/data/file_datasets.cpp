@@ -116,8 +116,10 @@ Sample FilesDataset::load(int64_t index, bool with_image) const {
   Sample sample;
   sample.key = e.stem;
   if (with_image) sample.encoded = read_sample_file(stem + e.image_extension);
-  sample.captions = parse_captions(e.text ? read_text(stem + "." + options_.text_key) : std::string(),
-                                   e.json ? read_text(stem + ".json") : std::string(), options_.caption_per_line);
+  std::string json = e.json ? read_text(stem + ".json") : std::string();
+  sample.captions = parse_captions(e.text ? read_text(stem + "." + options_.text_key) : std::string(), json,
+                                   options_.caption_per_line);
+  if (options_.need_metadata) sample.metadata = std::move(json);
   if (options_.need_caption && sample.captions.empty())
     throw SampleError(e.text ? skip::kEmptyCaption : skip::kNoCaption, "there is no caption");
   return sample;

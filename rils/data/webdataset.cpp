@@ -218,7 +218,9 @@ Sample WebDataset::load(int64_t index, bool with_image) const {
       return part.exists() ? file.read(uint64_t{part.block} * 512, part.size) : std::vector<std::byte>();
     };
     if (with_image) sample.encoded = read(entry.image);
-    sample.captions = parse_captions(as_text(read(entry.text)), as_text(read(entry.json)), options_.caption_per_line);
+    const std::vector<std::byte> json = read(entry.json);
+    sample.captions = parse_captions(as_text(read(entry.text)), as_text(json), options_.caption_per_line);
+    if (options_.need_metadata) sample.metadata = as_text(json);
     if (entry.label.exists() && options_.need_label) sample.label = parse_label(as_text(read(entry.label)));
   } catch (const SampleError&) {
     throw;

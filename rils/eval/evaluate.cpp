@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <filesystem>
@@ -9,9 +10,10 @@
 
 #include "engine/core/atomic_file.h"
 #include "engine/core/error.h"
-#include "nn/io/checkpoint.h"
-#include "rils/config/toml.h"
-#include "rils/eval/metrics.h"
+#include "rils/eval/loaded_model.h"
+#include "rils/eval/scenes.h"
+#include "rils/eval/tasks.h"
+#include "rils/run/progress.h"
 #include "rils/train/data.h"
 
 namespace tessera::rils {
@@ -20,41 +22,21 @@ namespace {
 using Json = nlohmann::ordered_json;
 using Clock = std::chrono::steady_clock;
 
-std::string metadata_of(const nn::SafetensorsFile& file, const std::string& key) {
-  const auto it = file.metadata().find(key);
-  if (it == file.metadata().end()) {
-    throw IoError(
-        fmt::format("{}: expected a checkpoint of pretrain, found no metadata \"{}\"", file.path().string(), key));
-  }
-  return it->second;
+/// The model that the options name; for "untrained" one of its configuration with its initial values.
+LoadedModel open_model(const EvaluateOptions& o) {
+  LoadedModel m = load_model(o.checkpoint, o.vocabulary, o.batch_size, o.precision);
+  if (o.features == "untrained") return untrained_like(m);
+  return m;
 }
 
-std::vector<std::string> read_lines(const std::filesystem::path& path) {
-  std::vector<std::string> lines;
-  const std::string text = read_file(path);
-  for (size_t begin = 0; begin < text.size();) {
-    const size_t end = std::min(text.find('\n', begin), text.size());
-    std::string line = text.substr(begin, end - begin);
-    while (!line.empty() && (line.back() == '\r' || line.back() == ' ')) line.pop_back();
-    if (!line.empty()) lines.push_back(line);
-    begin = end + 1;
-  }
-  return lines;
-}
-
-/// A file that the user names, or else one that lies in or beside the data.
-std::vector<std::string> lines_beside(const std::string& named, const std::string& data, const char* name) {
-  if (!named.empty()) return read_lines(named);
-  const std::filesystem::path source(data);
-  for (const auto& folder : {source, source.parent_path()}) {
-    if (std::filesystem::exists(folder / name)) return read_lines(folder / name);
-  }
-  return {};
+Progress reading(StageProgress& bar) {
+  return [&bar](int64_t done, int64_t total) { bar("reading images", done, total); };
 }
 
 std::unique_ptr<Dataset> open_data(const EvaluateOptions& o, const std::string& source, bool captions, bool labels,
                                    const std::string& split) {
   DatasetOptions d;
+  d.need_metadata = !captions && !labels;
   d.type = dataset_type(o.dataset_type);
   d.need_caption = captions;
   d.need_label = labels;
@@ -72,7 +54,7 @@ void write_result(const EvaluateOptions& o, const LoadedModel& loaded, const cha
   json["dataset"] = o.dataset_name.empty() ? std::filesystem::path(o.data).filename().string() : o.dataset_name;
   json["model"] = fmt::format("{}-{}x{}", loaded.config.model.objective, loaded.config.model.vision.width,
                               loaded.config.model.vision.layers);
-  json["pretrained"] = o.checkpoint;
+  json["pretrained"] = o.features == "model" ? o.checkpoint : o.features;
   json["task"] = task;
   json["language"] = "en";
   json["metrics"] = std::move(metrics);
@@ -82,8 +64,8 @@ void write_result(const EvaluateOptions& o, const LoadedModel& loaded, const cha
   write_file_atomically(o.output, json.dump(2) + "\n");
 }
 
-void print_classification(const char* name, const Classification& c, int64_t classes) {
-  fmt::print("{:<12} acc1 {:6.2f} %   acc5 {}   mean per class {:6.2f} %   ({} images, {} classes, chance {:.2f} %)\n",
+void print_classification(const std::string& name, const Classification& c, int64_t classes) {
+  fmt::print("{:<19} acc1 {:6.2f} %   acc5 {}   mean per class {:6.2f} %   ({} images, {} classes, chance {:.2f} %)\n",
              name, 100 * c.acc1, std::isfinite(c.acc5) ? fmt::format("{:6.2f} %", 100 * c.acc5) : "-",
              100 * c.mean_per_class_recall, c.samples, classes, 100.0 / static_cast<double>(classes));
 }
@@ -92,114 +74,99 @@ Json classification_metrics(const Classification& c) {
   return {{"acc1", c.acc1}, {"acc5", fraction(c.acc5)}, {"mean_per_class_recall", c.mean_per_class_recall}};
 }
 
-int64_t class_count(std::span<const int32_t> labels, const std::string& source) {
-  int64_t classes = 0;
-  for (const int32_t label : labels) {
-    if (label < 0) throw IoError(fmt::format("{}: an image has no label", source));
-    classes = std::max<int64_t>(classes, label + 1);
+/// The chance that one of `right` among `all` is among k drawn without putting back.
+double hit_chance(int64_t right, int64_t all, int64_t k) {
+  double miss = 1;
+  for (int64_t i = 0; i < std::min(k, all); ++i) {
+    miss *= std::max(0.0, static_cast<double>(all - right - i)) / static_cast<double>(all - i);
   }
-  return classes;
+  return 1 - miss;
+}
+
+/// Mean of hit_chance over the images, whose texts differ in number.
+double text_chance(const RetrievalResult& r, int64_t k) {
+  std::vector<int64_t> texts(static_cast<size_t>(r.images.values.size(0)));
+  for (const int64_t image : r.image_of_text) ++texts[static_cast<size_t>(image)];
+  double sum = 0, images = 0;
+  for (const int64_t count : texts) {
+    if (count == 0) continue;
+    sum += hit_chance(count, r.texts.size(0), k);
+    ++images;
+  }
+  return images > 0 ? sum / images : 0;
 }
 
 }  // namespace
 
-LoadedModel load_model(const std::string& checkpoint, const std::string& vocabulary, int64_t batch_size,
-                       const std::string& precision) {
-  LoadedModel m;
-  m.path = checkpoint;
-  const nn::SafetensorsFile file(checkpoint);
-  merge_toml(m.config, metadata_of(file, "config"), checkpoint);
-  m.model = std::make_unique<Model>(m.config.model, 0);
-  load_weights(file, m.model->store());
-  if (!vocabulary.empty()) m.config.data.vocabulary = vocabulary;
-  m.tokenizer = open_tokenizer(m.config);
-  if (m.tokenizer->vocabulary().digest() != metadata_of(file, "vocabulary")) {
-    throw ConfigError(fmt::format("{}: its vocabulary is {}, expected that of {}: {}", checkpoint,
-                                  metadata_of(file, "vocabulary"), m.config.data.vocabulary,
-                                  m.tokenizer->vocabulary().digest()));
-  }
-  m.embed.transform = eval_transform(m.config);
-  m.embed.pass.precision = nn::parse_precision(precision);
-  m.embed.batch_size = batch_size;
-  return m;
-}
-
-LoadedModel untrained_like(const LoadedModel& loaded) {
-  LoadedModel m;
-  m.path = "untrained";
-  m.config = loaded.config;
-  m.model = std::make_unique<Model>(m.config.model, static_cast<uint64_t>(m.config.run.seed));
-  m.tokenizer = loaded.tokenizer;
-  m.embed = loaded.embed;
-  return m;
-}
-
 int evaluate_retrieval(const EvaluateOptions& o) {
   const auto start = Clock::now();
-  const LoadedModel m = load_model(o.checkpoint, o.vocabulary, o.batch_size, o.precision);
+  const LoadedModel m = open_model(o);
   const auto data = open_data(o, o.data, true, false, "test");
-  const ImageEmbeddings images = embed_images(*data, m.embed, joint_embedding(*m.model, m.embed.pass));
-  std::vector<std::string> texts;
-  std::vector<int64_t> owner;
-  for (size_t i = 0; i < images.captions.size(); ++i) {
-    texts.insert(texts.end(), images.captions[i].begin(), images.captions[i].end());
-    owner.resize(texts.size(), static_cast<int64_t>(i));
-  }
-  const Tensor text = embed_texts(*m.model, texts, encoder_of(m.tokenizer), m.embed);
-  const Retrieval r = retrieval(images.values, text, owner);
-  fmt::print("{} images, {} captions, {}\n", images.values.size(0), texts.size(), images.skipped.describe());
+  StageProgress bar;
+  const RetrievalResult r = run_retrieval(*m.model, *data, encoder_of(m.tokenizer), m.embed, reading(bar));
+  const int64_t images = r.images.values.size(0);
+  fmt::print("{}: {} images, {} captions, {}\n", o.features, images, r.texts.size(0), r.images.skipped.describe());
   Json metrics;
-  for (const auto& [name, label, d] : {std::tuple{"image_retrieval", "text to image", r.text_to_image},
-                                       std::tuple{"text_retrieval", "image to text", r.image_to_text}}) {
+  for (const auto& [name, label, d] : {std::tuple{"image_retrieval", "text to image", r.figures.text_to_image},
+                                       std::tuple{"text_retrieval", "image to text", r.figures.image_to_text}}) {
     fmt::print("{}   R@1 {:6.2f} %   R@5 {:6.2f} %   R@10 {:6.2f} %   mean rank {:.1f}   median rank {:.1f}\n", label,
                100 * d.recall_1, 100 * d.recall_5, 100 * d.recall_10, d.mean_rank, d.median_rank);
+    const bool to_image = std::string_view(name) == "image_retrieval";
+    const auto chance = [&](int64_t k) { return 100 * (to_image ? hit_chance(1, images, k) : text_chance(r, k)); };
+    fmt::print("{:>13}   R@1 {:6.2f} %   R@5 {:6.2f} %   R@10 {:6.2f} %\n", "chance", chance(1), chance(5), chance(10));
     metrics[fmt::format("{}_recall@1", name)] = d.recall_1;
     metrics[fmt::format("{}_recall@5", name)] = d.recall_5;
     metrics[fmt::format("{}_recall@10", name)] = d.recall_10;
     metrics[fmt::format("{}_mean_rank", name)] = d.mean_rank;
     metrics[fmt::format("{}_median_rank", name)] = d.median_rank;
   }
-  write_result(o, m, "zeroshot_retrieval", std::move(metrics), images.values.size(0), start);
+  write_result(o, m, "zeroshot_retrieval", std::move(metrics), images, start);
   return 0;
 }
 
 int evaluate_zero_shot(const EvaluateOptions& o) {
   const auto start = Clock::now();
-  const LoadedModel m = load_model(o.checkpoint, o.vocabulary, o.batch_size, o.precision);
+  const LoadedModel m = open_model(o);
   const auto data = open_data(o, o.data, false, true, "test");
-  std::vector<std::string> names = lines_beside(o.classnames, o.data, "classnames.txt");
-  if (names.empty()) names = data->class_names();
-  if (names.empty()) throw ConfigError("--classnames: expected a file with a class a line, found none");
-  std::vector<std::string> templates = lines_beside(o.templates, o.data, "zeroshot_classification_templates.txt");
-  if (templates.empty()) templates = {"a photo of a {c}."};
-  const Tensor classes = embed_classes(*m.model, names, templates, encoder_of(m.tokenizer), m.embed);
-  const ImageEmbeddings images = embed_images(*data, m.embed, joint_embedding(*m.model, m.embed.pass));
-  if (class_count(images.labels, o.data) > static_cast<int64_t>(names.size())) {
-    throw ConfigError(
-        fmt::format("--classnames: expected {} classes, found {}", class_count(images.labels, o.data), names.size()));
-  }
-  const Classification c = classification(similarity(images.values, classes), images.labels);
-  fmt::print("{}\n", images.skipped.describe());
-  print_classification("zero-shot", c, static_cast<int64_t>(names.size()));
-  write_result(o, m, "zeroshot_classification", classification_metrics(c), c.samples, start);
+  const ClassPrompts prompts = class_prompts(o.classnames, o.templates, o.data, *data);
+  StageProgress bar;
+  const ZeroShotResult r = run_zero_shot(*m.model, *data, prompts, encoder_of(m.tokenizer), m.embed, reading(bar));
+  if (r.images.skipped.total() > 0) fmt::print("{}\n", r.images.skipped.describe());
+  print_classification(fmt::format("zero-shot {}", o.features), r.figures, r.classes);
+  write_result(o, m, "zeroshot_classification", classification_metrics(r.figures), r.figures.samples, start);
   return 0;
 }
 
 int evaluate_knn(const EvaluateOptions& o) {
   const auto start = Clock::now();
-  LoadedModel m = load_model(o.checkpoint, o.vocabulary, o.batch_size, o.precision);
-  if (o.features == "untrained") m = untrained_like(m);
+  LoadedModel m = open_model(o);
   m.embed.keep_captions = false;
   const ImageFunction features = o.features == "pixels" ? raw_pixels() : backbone_features(*m.model, m.embed.pass);
   const auto train_data = open_data(o, o.train_data, false, true, "train");
   const auto test_data = open_data(o, o.data, false, true, "test");
-  const ImageEmbeddings train = embed_images(*train_data, m.embed, features);
-  const ImageEmbeddings test = embed_images(*test_data, m.embed, features);
+  StageProgress bar;
+  const ImageEmbeddings train = embed_images(*train_data, m.embed, features, reading(bar));
+  const ImageEmbeddings test = embed_images(*test_data, m.embed, features, reading(bar));
   const int64_t classes = std::max(class_count(train.labels, o.train_data), class_count(test.labels, o.data));
   const Tensor scores = knn_scores(train.values, train.labels, test.values, classes, {o.k, o.temperature});
   const Classification c = classification(scores, test.labels);
-  print_classification(fmt::format("{}-NN {}", o.k, o.features).c_str(), c, classes);
+  print_classification(fmt::format("{}-NN {}", o.k, o.features), c, classes);
   write_result(o, m, "knn", classification_metrics(c), c.samples, start);
+  return 0;
+}
+
+int evaluate_pointing(const EvaluateOptions& o) {
+  const auto start = Clock::now();
+  const LoadedModel m = open_model(o);
+  const auto data = open_data(o, o.data, false, false, "test");
+  const auto objects = scene_objects(*data);
+  StageProgress bar;
+  const PointingSummary p = pointing(*m.model, *data, objects, o.pattern, m.config.loss.teacher_temperature,
+                                     encoder_of(m.tokenizer), m.embed, reading(bar));
+  fmt::print(
+      "pointing {:<10} share inside the box {:6.2f} %   largest inside {:6.2f} %   ({} things, chance {:.2f} %)\n",
+      o.features, 100 * p.share, 100 * p.hit, p.objects, 100 * p.chance);
+  write_result(o, m, "pointing", {{"share", p.share}, {"hit", p.hit}, {"chance", p.chance}}, p.objects, start);
   return 0;
 }
 

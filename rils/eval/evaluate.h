@@ -1,27 +1,9 @@
 #pragma once
 
-#include <memory>
+#include <cstdint>
 #include <string>
 
-#include "rils/eval/embed.h"
-#include "rils/text/tokenizer.h"
-
 namespace tessera::rils {
-
-/// A trained model with what using it needs, from a checkpoint's weights and metadata.
-struct LoadedModel {
-  std::string path;
-  Config config;
-  std::unique_ptr<Model> model;
-  std::shared_ptr<const Tokenizer> tokenizer;
-  EmbedOptions embed;
-};
-/// `vocabulary` overrides the file that the checkpoint's configuration names. The vocabulary must be the one that the
-/// model was trained with. Throws IoError or ConfigError.
-[[nodiscard]] LoadedModel load_model(const std::string& checkpoint, const std::string& vocabulary, int64_t batch_size,
-                                     const std::string& precision);
-/// A model with its initial values, for comparison; of the same configuration as a checkpoint.
-[[nodiscard]] LoadedModel untrained_like(const LoadedModel& loaded);
 
 struct EvaluateOptions {
   std::string checkpoint;
@@ -34,16 +16,19 @@ struct EvaluateOptions {
   std::string dataset_name;
   std::string precision = "fp32";
   std::string dataset_type = "auto";
-  std::string features = "model";  // of knn: model, untrained or pixels
+  std::string features = "model";  // or untrained: a network with the run's initial values; of knn also pixels
   std::string command;
   int64_t batch_size = 256;
   int64_t k = 20;
-  double temperature = 0.07;
+  double temperature = 0.07;      // of knn's votes
+  std::string pattern = "a {c}";  // of pointing: the sentence of a name
 };
 
 /// Print a table and write CLIP_benchmark's JSON. Return the exit code.
 int evaluate_retrieval(const EvaluateOptions& options);
 int evaluate_zero_shot(const EvaluateOptions& options);
 int evaluate_knn(const EvaluateOptions& options);
+/// The share of a name's patch-sentence map that lies inside the named thing's box (see scenes.h).
+int evaluate_pointing(const EvaluateOptions& options);
 
 }  // namespace tessera::rils

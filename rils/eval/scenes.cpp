@@ -1,13 +1,53 @@
 #include "rils/eval/scenes.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <nlohmann/json.hpp>
 
 #include "engine/core/error.h"
 #include "rils/eval/pointing.h"
 
 namespace tessera::rils {
+namespace {
+
+/// A box in pixels, in fractions of the centre crop of the shorter side.
+SceneObject seen_object(const nlohmann::json& object, double width, double height) {
+  const auto& box = object.at("box");
+  const double side = std::min(width, height);
+  const auto fraction = [&](size_t i, double size) {
+    return std::clamp((box.at(i).get<double>() - 0.5 * (size - side)) / side, 0.0, 1.0);
+  };
+  return {object.at("name").get<std::string>(), fraction(0, width), fraction(1, height), fraction(2, width),
+          fraction(3, height)};
+}
+
+}  // namespace
+
+std::vector<std::vector<SceneObject>> scene_objects(const Dataset& data) {
+  std::vector<std::vector<SceneObject>> scenes;
+  for (int64_t i = 0; i < data.size(); ++i) {
+    try {
+      const auto json = nlohmann::json::parse(data.load(i, false).metadata);
+      std::vector<SceneObject> objects;
+      for (const auto& object : json.at("objects")) {
+        SceneObject seen = seen_object(object, json.at("width").get<double>(), json.at("height").get<double>());
+        // What the crop leaves out cannot be pointed at.
+        if (seen.x1 > seen.x0 && seen.y1 > seen.y0) objects.push_back(std::move(seen));
+      }
+      scenes.push_back(std::move(objects));
+    } catch (const SampleError& error) {
+      throw IoError(fmt::format("{}: {}: {}", data.name(i), error.reason(), error.what()));
+    } catch (const nlohmann::json::exception&) {
+      throw IoError(fmt::format("{}: expected JSON with width, height and objects of a name and a box, found none",
+                                data.name(i)));
+    }
+  }
+  return scenes;
+}
+
 PointingSummary pointing(const Model& model, const Dataset& data, const std::vector<std::vector<SceneObject>>& objects,
                          const std::string& pattern, double temperature, const TextEncoder& encoder,
                          const EmbedOptions& options, const Progress& progress) {

@@ -22,6 +22,11 @@ struct SceneObject {
   double x0 = 0, y0 = 0, x1 = 0, y1 = 0;
 };
 
+/// The named objects of every image of a data set that was opened with need_metadata: {"width", "height", "objects":
+/// [{"name", "box": [x0, y0, x1, y1] in pixels}]}, as seen through a centre crop of the shorter side. Throws IoError
+/// that names the first sample without them.
+[[nodiscard]] std::vector<std::vector<SceneObject>> scene_objects(const Dataset& data);
+
 /// For each image its named objects. The sentences are the distinct names over all images, "a photo of NAME" by
 /// `pattern` ("{c}" for the name); the map of an object is the probability of its sentence given each patch at
 /// `temperature`, the teacher's distribution of the reconstruction loss.

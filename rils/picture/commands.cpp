@@ -11,7 +11,7 @@
 #include "rils/config/schema.h"
 #include "rils/data/decode.h"
 #include "rils/data/file_datasets.h"
-#include "rils/eval/evaluate.h"
+#include "rils/eval/loaded_model.h"
 #include "rils/eval/survey.h"
 #include "rils/picture/report.h"
 #include "rils/picture/sheets.h"

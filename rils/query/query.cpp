@@ -12,7 +12,7 @@
 #include "engine/core/atomic_file.h"
 #include "engine/core/error.h"
 #include "rils/data/file_datasets.h"
-#include "rils/eval/evaluate.h"
+#include "rils/eval/loaded_model.h"
 #include "rils/eval/tasks.h"
 #include "rils/query/npy.h"
 #include "rils/run/progress.h"

@@ -1,0 +1,55 @@
+#include "rils/eval/loaded_model.h"
+
+#include <fmt/format.h>
+
+#include "engine/core/error.h"
+#include "nn/io/checkpoint.h"
+#include "rils/config/toml.h"
+#include "rils/train/data.h"
+
+namespace tessera::rils {
+namespace {
+
+std::string metadata_of(const nn::SafetensorsFile& file, const std::string& key) {
+  const auto it = file.metadata().find(key);
+  if (it == file.metadata().end()) {
+    throw IoError(
+        fmt::format("{}: expected a checkpoint of pretrain, found no metadata \"{}\"", file.path().string(), key));
+  }
+  return it->second;
+}
+
+}  // namespace
+
+LoadedModel load_model(const std::string& checkpoint, const std::string& vocabulary, int64_t batch_size,
+                       const std::string& precision) {
+  LoadedModel m;
+  m.path = checkpoint;
+  const nn::SafetensorsFile file(checkpoint);
+  merge_toml(m.config, metadata_of(file, "config"), checkpoint);
+  m.model = std::make_unique<Model>(m.config.model, 0);
+  load_weights(file, m.model->store());
+  if (!vocabulary.empty()) m.config.data.vocabulary = vocabulary;
+  m.tokenizer = open_tokenizer(m.config);
+  if (m.tokenizer->vocabulary().digest() != metadata_of(file, "vocabulary")) {
+    throw ConfigError(fmt::format("{}: its vocabulary is {}, expected that of {}: {}", checkpoint,
+                                  metadata_of(file, "vocabulary"), m.config.data.vocabulary,
+                                  m.tokenizer->vocabulary().digest()));
+  }
+  m.embed.transform = eval_transform(m.config);
+  m.embed.pass.precision = nn::parse_precision(precision);
+  m.embed.batch_size = batch_size;
+  return m;
+}
+
+LoadedModel untrained_like(const LoadedModel& loaded) {
+  LoadedModel m;
+  m.path = "untrained";
+  m.config = loaded.config;
+  m.model = std::make_unique<Model>(m.config.model, static_cast<uint64_t>(m.config.run.seed));
+  m.tokenizer = loaded.tokenizer;
+  m.embed = loaded.embed;
+  return m;
+}
+
+}  // namespace tessera::rils

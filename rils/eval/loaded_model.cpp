@@ -23,6 +23,7 @@ std::string metadata_of(const nn::SafetensorsFile& file, const std::string& key)
 
 LoadedModel load_model(const std::string& checkpoint, const std::string& vocabulary, int64_t batch_size,
                        const std::string& precision) {
+  if (batch_size < 1) throw ConfigError(fmt::format("--batch-size: expected at least 1, found {}", batch_size));
   LoadedModel m;
   m.path = checkpoint;
   const nn::SafetensorsFile file(checkpoint);

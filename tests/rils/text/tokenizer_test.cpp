@@ -2,9 +2,12 @@
 
 #include <gtest/gtest.h>
 #include <unistd.h>
+#include <zlib.h>
 
 #include <algorithm>
 #include <filesystem>
+#include <fstream>
+#include <random>
 #include <sstream>
 
 #include "engine/core/atomic_file.h"
@@ -101,6 +104,36 @@ TEST(Vocabulary, HostileFilesGiveOneClearError) {
   expect_error("#v\na \xe2\x82\xac\n", "stands for no byte");
   expect_error(std::string("\x1f\x8b\x08\x00gzip that is cut", 20), "gzip");
   EXPECT_THROW((void)Vocabulary::load(path.string() + ".none"), IoError);
+  std::filesystem::remove(path);
+}
+
+TEST(Vocabulary, CutAndDamagedFilesGiveOneLineOrAVocabulary) {
+  const auto path = std::filesystem::path(testing::TempDir()) / ("damaged_" + std::to_string(::getpid()));
+  const std::string plain = read_file(golden("merges.txt"));
+  gzFile file = gzopen(path.c_str(), "wb");
+  ASSERT_EQ(gzwrite(file, plain.data(), static_cast<unsigned>(plain.size())), static_cast<int>(plain.size()));
+  gzclose(file);
+  const std::string packed = read_file(path);
+  EXPECT_EQ(Vocabulary::load(path).digest(), Vocabulary::load(golden("merges.txt")).digest());
+  int failed = 0;
+  const auto attempt = [&](const std::string& content) {
+    std::ofstream(path, std::ios::binary) << content;
+    try {
+      EXPECT_GE(Vocabulary::load(path).size(), 514);
+    } catch (const IoError& e) {
+      ++failed;
+      EXPECT_EQ(std::string(e.what()).find_first_of("\n\r"), std::string::npos) << e.what();
+    }
+  };
+  for (size_t n = 2; n < packed.size(); n += 5) attempt(packed.substr(0, n));
+  EXPECT_EQ(failed, static_cast<int>((packed.size() - 3) / 5 + 1)) << "every cut of a gzip file is noticed";
+  std::mt19937 random(1);
+  for (int i = 0; i < 100; ++i) {
+    std::string damaged = i % 2 == 0 ? plain : packed;
+    for (int k = 0; k < 8; ++k) damaged[random() % damaged.size()] = static_cast<char>(random());
+    attempt(damaged);
+    attempt(plain.substr(0, random() % plain.size()));
+  }
   std::filesystem::remove(path);
 }
 

@@ -40,10 +40,12 @@ int main(int argc, char** argv) {
   folder->add_option("--input", f.input, "class folders, or train/ and test/ that hold them")->required();
   folder->add_option("--out", f.output, "folder")->required();
 
-  auto* vocabulary = app.add_subcommand("vocabulary", "learns a byte-level BPE from captions");
+  auto* vocabulary = app.add_subcommand("vocabulary", "learns a byte-level BPE from captions, or takes CLIP's");
   rils::PrepareVocabularyOptions v;
-  vocabulary->add_option("--captions", v.captions, "text file, shards, table or folder")->required();
-  vocabulary->add_option("--size", v.size, "ids");
+  vocabulary->add_option("--captions", v.captions, "text file, shards, table or folder to learn from");
+  vocabulary->add_option("--size", v.size, "ids to learn");
+  vocabulary->add_flag("--clip", v.clip, "CLIP's own vocabulary instead, from the PyPI package open_clip_torch");
+  vocabulary->add_option("--package", v.package, "its wheel or folder; empty: pip downloads it");
   vocabulary->add_option("--out", v.output, "merges file")->required();
 
   return apps::run(app, argc, argv, [&] {
@@ -51,7 +53,8 @@ int main(int argc, char** argv) {
     if (*scenes) std::cout << prepare_default(d, std::ref(progress)).describe();
     if (*captions) std::cout << prepare_captions(c).describe() << '\n';
     if (*folder) std::cout << prepare_folder(f).describe() << '\n';
-    if (*vocabulary) std::cout << v.output << ": " << prepare_vocabulary(v) << " ids\n";
+    const int64_t ids = *vocabulary ? prepare_vocabulary(v) : 0;
+    if (*vocabulary) std::cout << v.output << ": " << ids << " ids\n";
     return 0;
   });
 }

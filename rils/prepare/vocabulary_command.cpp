@@ -6,6 +6,7 @@
 #include "engine/core/atomic_file.h"
 #include "engine/core/error.h"
 #include "rils/data/dataset.h"
+#include "rils/prepare/clip_vocabulary.h"
 #include "rils/text/learn_vocabulary.h"
 
 namespace tessera::rils {
@@ -23,6 +24,9 @@ void for_each_line(const std::string& path, const std::function<void(std::string
 }  // namespace
 
 int64_t prepare_vocabulary(const PrepareVocabularyOptions& o) {
+  if (o.clip == !o.captions.empty()) throw ConfigError("vocabulary: expected --captions or --clip, one of the two");
+  if (!o.clip && !o.package.empty()) throw ConfigError("vocabulary: --package belongs to --clip");
+  if (o.clip) return write_clip_vocabulary(o.package, o.output);
   const bool lines = o.captions.ends_with(".txt") && std::filesystem::is_regular_file(o.captions);
   const auto captions = [&](const std::function<void(std::string_view)>& visit) {
     if (lines) {

@@ -14,6 +14,9 @@ namespace {
 
 constexpr std::string_view kStart = "<start_of_text>";
 constexpr std::string_view kEnd = "<end_of_text>";
+/// CLIP's pattern folds case, and ſ is a small s: one word, though not the symbol.
+constexpr std::string_view kStartLongS = "<ſtart_of_text>";
+constexpr char32_t kIotaBelow = 0x345;  // the combining sign whose capital is the letter iota
 constexpr size_t kCacheEntries = 1 << 16;
 
 /// Bytes of an English clitic ('s, 't, 're, 've, 'm, 'll, 'd) at the front, or 0. Case is folded, and so ſ is an s.
@@ -23,6 +26,9 @@ size_t clitic(std::string_view text) {
   }
   return 0;
 }
+
+/// What CLIP's pattern passes over: white space, and the iota below, which folding case makes neither letter nor sign.
+bool is_gap(uint32_t code) { return unicode::is_space(code) || code == kIotaBelow; }
 
 template <class Predicate>
 size_t run_length(std::string_view text, Predicate&& belongs) {
@@ -48,15 +54,14 @@ std::vector<std::string_view> split_words(std::string_view text) {
   while (!text.empty()) {
     const unicode::Decoded d = unicode::decode(text);
     size_t n = 0;
-    for (const std::string_view special : {kStart, kEnd}) {
+    for (const std::string_view special : {kStart, kEnd, kStartLongS}) {
       if (text.starts_with(special)) n = special.size();
     }
     if (n == 0) n = clitic(text);
     if (n == 0 && unicode::is_letter(d.code)) n = run_length(text, unicode::is_letter);
     if (n == 0 && unicode::is_number(d.code)) n = d.bytes;
-    if (n == 0 && !unicode::is_space(d.code)) {
-      n = run_length(
-          text, [](uint32_t c) { return !unicode::is_space(c) && !unicode::is_letter(c) && !unicode::is_number(c); });
+    if (n == 0 && !is_gap(d.code)) {
+      n = run_length(text, [](uint32_t c) { return !is_gap(c) && !unicode::is_letter(c) && !unicode::is_number(c); });
     }
     if (n > 0) words.push_back(text.substr(0, n));
     text.remove_prefix(n > 0 ? n : d.bytes);

@@ -59,6 +59,14 @@ std::string read_unpacked(const std::filesystem::path& path) {
   return text;
 }
 
+/// For messages: any byte may come from a file.
+std::string printable(std::string_view text) {
+  std::string out(text);
+  std::ranges::replace_if(
+      out, [](char c) { return c < ' ' || c > '~'; }, '?');
+  return out;
+}
+
 }  // namespace
 
 const std::vector<std::string>& byte_characters() {
@@ -162,7 +170,7 @@ Vocabulary Vocabulary::load(const std::filesystem::path& path) {
     if (blank == std::string_view::npos || row.find(' ', blank + 1) != std::string_view::npos || blank == 0 ||
         blank + 1 == row.size()) {
       throw IoError(fmt::format("{}:{}: expected two symbols and a blank between them, found \"{}\"", path.string(),
-                                line, row.substr(0, 40)));
+                                line, printable(row.substr(0, 40))));
     }
     merges.emplace_back(row.substr(0, blank), row.substr(blank + 1));
   }

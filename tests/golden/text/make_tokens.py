@@ -1,24 +1,25 @@
-"""Makes merges.txt (a small vocabulary learned here) and tokens.tsv (texts and their ids by open_clip's SimpleTokenizer).
+"""Makes merges.txt (a small vocabulary learned here), tokens.tsv (texts as open_clip's SimpleTokenizer cleans and encodes
+them) and garbled.txt (which pairs of characters ftfy takes for wrongly decoded).
 
     python make_tokens.py        needs open_clip_torch
 
-tokens.tsv: the text as hexadecimal UTF-8, a tab, the ids without start and end of text.
+tokens.tsv: text, cleaned text, ids without start and end of text; tabs between. The texts are UTF-8 with \\t, \\n, \\r,
+\\0 and \\\\ escaped. garbled.txt: the characters in hexadecimal, then for each of them a row with a bit for every second
+character, four to a digit, the first highest.
 """
 
 import collections
-import os
+import gzip
 import pathlib
-import random
 import sys
+import tempfile
 
-from open_clip.tokenizer import SimpleTokenizer, bytes_to_unicode
+from ftfy.badness import is_bad
+from open_clip.tokenizer import SimpleTokenizer, bytes_to_unicode, get_clean_fn
+
+from texts import CATEGORY_CHARACTERS, SENTENCES, texts
 
 HERE = pathlib.Path(__file__).parent
-SENTENCES = [
-    "A red apple left of a dog, below a bus.", "Two children are playing football on the green grass!",
-    "the man's hat wasn't blue; they'll see it's grey", "a photo of the large building at night (2019)",
-    "People walk along the river while boats pass under an old bridge.", "A black-and-white cat sleeps on the sofa",
-]
 
 
 def learn(words, count):
@@ -47,38 +48,41 @@ def learn(words, count):
     return merges
 
 
-def texts():
-    yield from SENTENCES
-    yield from ["", "   ", "ÉCOLE d'été à Zürich", "ΟΔΟΣ ΣΟΦΙΑΣ Σ", "İstanbul ISPARTA", "naïve café", "e\u0301 cafe\u0301",
-                "ﬁne ﬂower ﬃ", "ＡＢＣ１２３！", "“quoted” and ‘single’", "it’s John’s", "&lt;b&gt; &amp;amp; &eacute;&#233;&#xe9;",
-                "tab\tand\nnew  line\u00a0nbsp", "日本語の文字 漢字", "Привет, мир", "हिन्दी पाठ", "مرحبا بالعالم", "👍🏽 👩‍👩‍👧 🇩🇪",
-                "x²+y³=½", "１２３ ٣٤٥ Ⅷ", "co-operate, re-do...!!!", "don't DON'T we've I'm he'd she'll you're", "a'ſ K",
-                "<start_of_text> hi <end_of_text>", "ß STRASSE ẞ", "ǅ ǆ Ǆ", "100% $5.00 #tag @user", "\u200bzero\u200dwidth"]
-    rng = random.Random(0)
-    pools = ["abcdefghijklmnop QRSTUV.,'-", "абвгдеж ЗИК", "αβγδ ΣΣΑς", "0123456789 +-", "日本漢字 かな", "éèêëñçüöä "]
-    for _ in range(400):
-        pool = rng.choice(pools) + rng.choice(pools)
-        yield "".join(rng.choice(pool) for _ in range(rng.randint(1, 40)))
+def escaped(text):
+    for plain, code in (("\\", "\\\\"), ("\t", "\\t"), ("\n", "\\n"), ("\r", "\\r"), ("\0", "\\0")):
+        text = text.replace(plain, code)
+    return text
+
+
+def tokens(tokenizer):
+    clean = get_clean_fn("lower")
+    for text in texts(1800):
+        ids = " ".join(map(str, tokenizer.encode(text)))
+        yield f"{escaped(text)}\t{escaped(clean(text))}\t{ids}\n"
+
+
+def garbled():
+    seconds = [" ", "a", "Z", "1", "\n"] + CATEGORY_CHARACTERS
+    yield " ".join(f"{ord(c):x}" for c in seconds) + "\n"
+    for first in seconds:
+        bits = "".join("1" if is_bad(first + second) else "0" for second in seconds)
+        bits += "0" * (-len(bits) % 4)
+        yield f"{int(bits, 2):0{len(bits) // 4}x}\n"
 
 
 def main():
-    words = [w for s in SENTENCES for w in s.lower().replace("'", " ").split()]
+    words = [w for s in SENTENCES[:6] for w in s.lower().replace("'", " ").split()]
     merges = learn(words, 400)
-    path = HERE / "merges.txt"
-    path.write_text("#version: 0.2\n" + "".join(f"{a} {b}\n" for a, b in merges), encoding="utf-8")
-    tokenizer = SimpleTokenizer(bpe_path=gzipped(path))
-    with open(HERE / "tokens.tsv", "w", encoding="ascii") as out:
-        for text in texts():
-            ids = " ".join(map(str, tokenizer.encode(text)))
-            out.write(f"{text.encode().hex()}\t{ids}\n")
-
-
-def gzipped(path):
-    import gzip
-    target = pathlib.Path(os.environ.get("TMPDIR", "/tmp")) / "merges.txt.gz"
-    with gzip.open(target, "wb") as f:
-        f.write(path.read_bytes())
-    return str(target)
+    text = "#version: 0.2\n" + "".join(f"{a} {b}\n" for a, b in merges)
+    (HERE / "merges.txt").write_text(text, encoding="utf-8")
+    with tempfile.NamedTemporaryFile(suffix=".gz") as packed:
+        packed.write(gzip.compress(text.encode()))
+        packed.flush()
+        tokenizer = SimpleTokenizer(bpe_path=packed.name)
+    with open(HERE / "tokens.tsv", "w", encoding="utf-8", newline="\n") as out:
+        out.writelines(tokens(tokenizer))
+    with open(HERE / "garbled.txt", "w", encoding="ascii") as out:
+        out.writelines(garbled())
 
 
 if __name__ == "__main__":

@@ -1,0 +1,121 @@
+#include "rils/text/fix_text.h"
+
+#include <algorithm>
+
+#include "rils/text/html.h"
+#include "rils/text/mojibake.h"
+#include "rils/text/unicode.h"
+
+namespace tessera::rils {
+namespace {
+
+constexpr size_t kLongestSegment = 1'000'000;  // ftfy's max_decode_length
+
+/// Latin letters that are one character for typography's or an old encoding's sake; empty for all others.
+std::u32string_view ligature(char32_t c) {
+  constexpr std::u32string_view kTypographic[] = {U"ff", U"fi", U"fl", U"ffi", U"ffl", U"\u017ft", U"st"};
+  constexpr std::pair<char32_t, std::u32string_view> kDigraphs[] = {
+      {0x132, U"IJ"},      {0x133, U"ij"}, {0x149, U"\u02bcn"}, {0x1c4, U"D\u017d"}, {0x1c5, U"D\u017e"},
+      {0x1c6, U"d\u017e"}, {0x1c7, U"LJ"}, {0x1c8, U"Lj"},      {0x1c9, U"lj"},      {0x1ca, U"NJ"},
+      {0x1cb, U"Nj"},      {0x1cc, U"nj"}, {0x1f1, U"DZ"},      {0x1f2, U"Dz"},      {0x1f3, U"dz"}};
+  if (c >= 0xfb00 && c <= 0xfb06) return kTypographic[c - 0xfb00];
+  if (c < 0x132 || c > 0x1f3) return {};
+  const auto* const found = std::ranges::find(kDigraphs, c, [](const auto& pair) { return pair.first; });
+  return found == std::end(kDigraphs) ? std::u32string_view() : found->second;
+}
+
+bool is_dropped_control(char32_t c) {
+  return c < 0x09 || c == 0x0b || (c >= 0x0e && c < 0x20) || c == 0x7f || (c >= 0x206a && c <= 0x206f) || c == 0xfeff ||
+         (c >= 0xfff9 && c <= 0xfffc);
+}
+
+/// Ligatures spelled out, full-width and half-width forms made ordinary, quotes straight, every line break '\n'.
+std::u32string make_plain(std::u32string_view text) {
+  std::u32string spelled;
+  spelled.reserve(text.size());
+  for (const char32_t c : text) {
+    if (const std::u32string_view letters = ligature(c); !letters.empty()) {
+      spelled += letters;
+    } else if (c == 0x3000) {
+      spelled += U' ';
+    } else if (c > 0xff00 && c < 0xfff0) {
+      spelled += unicode::compatible(c);
+    } else {
+      spelled += c;
+    }
+  }
+  std::u32string plain;
+  plain.reserve(spelled.size());
+  for (size_t i = 0; i < spelled.size(); ++i) {
+    const char32_t c = spelled[i];
+    if ((c >= 0x2018 && c <= 0x201b) || c == 0x02bc) {
+      plain += U'\'';
+    } else if (c >= 0x201c && c <= 0x201f) {
+      plain += U'"';
+    } else if (c == '\r' || c == 0x2028 || c == 0x2029 || c == 0x85) {
+      if (c == '\r' && i + 1 < spelled.size() && spelled[i + 1] == '\n') ++i;
+      plain += U'\n';
+    } else {
+      plain += c;
+    }
+  }
+  return plain;
+}
+
+/// The length of a terminal's escape sequence at the front of `text`: ESC [, numbers, a letter. 0 for none.
+size_t escape_length(std::u32string_view text) {
+  if (!text.starts_with(U"\033[")) return 0;
+  size_t n = 2;
+  while (n < text.size() && (text[n] == ';' || unicode::is_decimal_digit(text[n]))) ++n;
+  const char32_t last = n < text.size() ? text[n] | 0x20 : 0;
+  return last >= 'a' && last <= 'z' ? n + 1 : 0;
+}
+
+std::u32string remove_controls(std::u32string_view text) {
+  std::u32string without_escapes;
+  without_escapes.reserve(text.size());
+  while (!text.empty()) {
+    const size_t length = escape_length(text);
+    if (length == 0) without_escapes += text[0];
+    text.remove_prefix(std::max<size_t>(length, 1));
+  }
+  std::erase_if(without_escapes, is_dropped_control);
+  return without_escapes;
+}
+
+/// Text that no step changes: what nearly all captions are.
+bool is_plain(std::u32string_view text) {
+  return std::ranges::all_of(text,
+                             [](char32_t c) { return (c >= ' ' && c < 0x7f && c != '&') || c == '\t' || c == '\n'; });
+}
+
+/// One line. The steps are ftfy's in its order; its repair of surrogates has nothing to do here, since decoded UTF-8
+/// has none.
+std::u32string fix_line(std::u32string text, bool unescape) {
+  while (!is_plain(text)) {
+    std::u32string fixed = unescape ? unescape_closed_references(text) : text;
+    fixed = fix_c1_controls(fix_encoding(std::move(fixed)));
+    fixed = unicode::compose(remove_controls(make_plain(fixed)));
+    if (fixed == text) break;
+    text = std::move(fixed);
+  }
+  return text;
+}
+
+}  // namespace
+
+std::u32string fix_text(std::u32string text) {
+  if (is_plain(text)) return text;
+  std::u32string out;
+  bool unescape = true;
+  for (std::u32string_view rest = text; !rest.empty();) {
+    const std::u32string_view line =
+        rest.substr(0, std::min({rest.find(U'\n'), rest.size() - 1, kLongestSegment - 1}) + 1);
+    unescape = unescape && line.find(U'<') == std::u32string_view::npos;
+    out += fix_line(std::u32string(line), unescape);
+    rest.remove_prefix(line.size());
+  }
+  return out;
+}
+
+}  // namespace tessera::rils

@@ -1,4 +1,4 @@
-// Made by make_tables.py: change that, not this. Sources: ftfy (Robyn Speer, Apache License 2.0) and Python's codecs, regex.
+// Made by make_tables.py: change that, not this. Sources: ftfy (Robyn Speer, Apache License 2.0) and Python's codecs.
 // clang-format off
 #include "rils/text/tables/tables.h"
 

@@ -85,7 +85,7 @@ def newer(category):
 
 
 def characters():
-    return (HEAD.format("Sources: ftfy (Robyn Speer, Apache License 2.0) and Python's codecs, regex.") +
+    return (HEAD.format("Sources: ftfy (Robyn Speer, Apache License 2.0) and Python's codecs.") +
             '#include "rils/text/tables/tables.h"\n\nnamespace tessera::rils {\nnamespace {\n\n'
             "constexpr ClassRange kRanges[] = {\n" + wrapped(class_ranges(), "    ", " ") + "};\n\n"
             "constexpr CodeRange kLetters[] = {\n" + newer("L") + "};\n\n"

@@ -26,7 +26,8 @@ FIXED = [
     "", "   ", "ÉCOLE Bébé à Zürich", "ΟΔΟΣ ΣΟΦΑΣ Σ", "ΑΣ. ΑΣ.Α Α'Σ' \u00aaΣ ⅣΣ Ⓐ\u0301Σ Σ́ ΑΣ\u00ad", "İstanbul ISPARTA ıİ", "x²+y³=½",
     "１２３ ٣٤٥ Ⅷ", "co-operate, re-do...!!!", "don't DON'T we've I'm he'd she'll you're", "a'ſ K 'ﬅ", "<start_of_text> hi <end_of_text>",
     "<START_OF_TEXT>x<End_Of_Text>", "<ſtart_of_text>", "a</w> </w>b </w>", "ß STRASSE ẞ", "ǅ ǆ Ǆ", "100% $5.00 #tag @user",
-    "\u200bzero\u200dwidth\u2060", "x\u0345y !\u0345! \u0345", "&lt;b&gt; &amp;amp; &eacute;&#233;&#xe9;", "<b>&eacute;</b> &amp;lt;", "a &lt; b\n<i>\n&amp;amp;amp; c",
+    "\u200bzero\u200dwidth\u2060", "x\u0345y !\u0345! \u0345",
+    "\u6f22\U000323b0\u5b57 ab\U00013460c! \U00011bf0x \U0003fc40", "&lt;b&gt; &amp;amp; &eacute;&#233;&#xe9;", "<b>&eacute;</b> &amp;lt;", "a &lt; b\n<i>\n&amp;amp;amp; c",
     "&amp;amp;amp;amp;lt;", "P&EACUTE;REZ BUNDESSTRA&SZLIG;E &FFILIG; &NAPOS; &nTILDE; &LTIMES; &AMPX;", "&ampfoo &notit; &notin; &copy2019 &ltgt",
     "&#0; &#128; &#x80; &#150; &#xd800; &#x110000; &#99999999999999999999; &#xfffe; &#1; &#59; &#12abc; &#xyz; &#; &#x; &", "&CounterClockwiseContourIntegral; &fjlig; &bne; &ThickSpace;",
     "&unknownentityname; &toolongtobeanentityofanykindatall;", "&amp\u00e9;", "&#\u0661;", "\x1b[36;44mblue\x1b[0m \x1b[\u0663m \x1b[ \x1b[1", "\ufeffbom a\ufeffb", "a\rb\r\nc\u2028d\u2029e\x85f\x0bg\x0ch",
@@ -34,7 +35,7 @@ FIXED = [
     "Ã quele dia", "Ã s vezes", "Ã©tÃ©", "schÃ¶n und gut", "l’humanitÃ©", "Â£5 Â© 2019", "ÃƒÂ©tÃƒÂ©", "RUF MICH ZURÃœCK", "à²¸à³", "the â€“ dash", "Õ¡", "Ãƒâ€šÃ‚Â",
     "Ñ‚ÐµÑÑ‚", "РїСЂРёРІРµС‚", "вЂњС‚РµСЃС‚вЂќ", "Î±Î²Î³", "Ø³Ù„Ø§Ù…", "ðŸ˜€ ðŸ‘\x8d", "√© caf√©", "‚Äúhi‚Äù", "├⌐t├⌐", "Ã¡ À\n", "í\xa0½í¸\x80", "í ½í¸€", "À\x80 Ã©",
     "\x80 and \x99s", "it\x92s \x93so\x94", "caf\xe9 \x81", "Å", "Åland Ã", "AÂ·B", "×²", "3° À° É°", "œ œuvre Œ!", "ГўВЂВ™s", "€™", "β€™", "ā€™", "\ufffd", "\x1a Ã©", "Ã\x1a",
-    "┌─┐│x│└─┘", "░▒▓ ▀▄", "Ω≈ç√∫˜µ≤≥÷", "ÅÄÖ åäö", "(O_O) ò_ó Ù_Ù ö", "naïve façade — coöperate",
+    "ðŸ˜  angry", "ðŸ €", "ð €€", "caf√© – ok", "┌─┐│x│└─┘", "░▒▓ ▀▄", "Ω≈ç√∫˜µ≤≥÷", "ÅÄÖ åäö", "(O_O) ò_ó Ù_Ù ö", "naïve façade — coöperate",
 ]
 CATEGORY_CHARACTERS = sorted({chr(c) for c in range(0x10000) for p in [re.compile("[" + "".join(list(MOJIBAKE_CATEGORIES.values()) +
                               list(UTF8_CLUES.values())) + "]")] if p.match(chr(c))})

@@ -35,7 +35,7 @@ Trainer::Trainer(const Config& config, int64_t total_steps, int64_t steps_per_ep
   if (optim_.ema > 0) ema_.emplace(model_.store(), optim_.ema);
 }
 
-StepFigures Trainer::step(std::span<const MicroBatch> batches) {
+StepFigures Trainer::step(std::span<const MicroBatch> batches, double lr) {
   StepOptions options;
   options.pass = pass_;
   if (loss_.reconstruction_warmup_steps > 0) {
@@ -43,7 +43,7 @@ StepFigures Trainer::step(std::span<const MicroBatch> batches) {
         std::min(1.0, static_cast<double>(steps()) / static_cast<double>(loss_.reconstruction_warmup_steps));
   }
   StepFigures figures;
-  figures.lr = schedule_(steps());
+  figures.lr = lr;
   figures.losses = compute_gradients(model_, loss_, batches, options);
   figures.grad_norm = optimizer_->grad_norm();
   if (!std::isfinite(figures.losses.loss) || !std::isfinite(figures.grad_norm)) {

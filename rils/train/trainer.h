@@ -40,7 +40,9 @@ class Trainer {
 
   /// One optimiser step on a global batch given in parts. Throws Error when the loss is not finite, before any weight
   /// is changed.
-  StepFigures step(std::span<const MicroBatch> batches);
+  StepFigures step(std::span<const MicroBatch> batches) { return step(batches, lr(steps())); }
+  /// The same at a learning rate of one's own.
+  StepFigures step(std::span<const MicroBatch> batches, double lr);
   /// The losses of the next step's batch, without a step.
   [[nodiscard]] StepResult evaluate(std::span<const MicroBatch> batches);
 

@@ -29,9 +29,11 @@ int dry_run(TrainingSetup& setup, Console& console) {
 int overfit_batch(TrainingSetup& setup, Console& console) {
   const auto batch = setup.next_micro_batches(console);
   const double floor = 0.05 * std::log(static_cast<double>(setup.global_batch));
-  constexpr int64_t kMostSteps = 2000;
+  // The run's own schedule may warm up for longer than all of this, or end before it: the peak, after a short rise.
+  constexpr int64_t kMostSteps = 2000, kRise = 20;
   for (int64_t step = 1; step <= kMostSteps; ++step) {
-    const StepFigures f = setup.trainer->step(batch);
+    const double rise = std::min(1.0, static_cast<double>(step) / static_cast<double>(kRise));
+    const StepFigures f = setup.trainer->step(batch, rise * setup.config.optim.lr);
     if (step % 20 == 0 || step == 1) {
       console.line(fmt::format("step {}: clip_loss {:.4f}, recon_loss {:.4f}, accuracy {:.1f} %", step,
                                f.losses.clip_loss, f.losses.recon_loss, 100 * f.losses.clip_accuracy));

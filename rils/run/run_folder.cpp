@@ -68,16 +68,27 @@ std::string lines_up_to(std::string_view text, int64_t step) {
   return kept;
 }
 
+/// Whether a folder is all that is left of a run that was killed before its configuration was written, or is empty.
+bool never_begun(const fs::path& folder) {
+  return fs::is_directory(folder) && std::ranges::all_of(entries_of(folder), [](const fs::path& path) {
+           return path.filename() == "checkpoints" ? fs::is_directory(path) && fs::is_empty(path)
+                                                   : path.filename().string().starts_with("config.toml.tmp.");
+         });
+}
+
 }  // namespace
 
 RunFolder RunFolder::create(const fs::path& folder) {
-  if (fs::exists(fs::symlink_status(folder))) {
+  if (fs::exists(fs::symlink_status(folder)) && !never_begun(folder)) {
     throw ConfigError(fmt::format("--name: {} exists already; expected a new name, or --resume latest to go on with it",
                                   folder.string()));
   }
   std::error_code error;
   fs::create_directories(folder / "checkpoints", error);
   if (error) fail(folder, "create the folder", error);
+  for (const fs::path& path : entries_of(folder)) {
+    if (path.filename() != "checkpoints") remove_file(path);  // a torn configuration
+  }
   return RunFolder(folder);
 }
 

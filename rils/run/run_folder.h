@@ -21,7 +21,7 @@ struct CheckpointFiles {
 /// cannot be handled.
 class RunFolder {
  public:
-  /// Makes the folder. Throws ConfigError when it exists already.
+  /// Makes the folder. Throws ConfigError when it exists already and holds a run.
   [[nodiscard]] static RunFolder create(const std::filesystem::path& folder);
   /// An existing run's folder. Throws ConfigError when it is none.
   [[nodiscard]] static RunFolder open(const std::filesystem::path& folder);

@@ -44,13 +44,23 @@ class RunFolderTest : public ::testing::Test {
 };
 
 TEST_F(RunFolderTest, RefusesAnExistingName) {
-  (void)RunFolder::create(root_ / "logs" / "a");
+  RunFolder::create(root_ / "logs" / "a").write_config(Config(), "command");
   EXPECT_TRUE(fs::is_directory(root_ / "logs" / "a" / "checkpoints"));
   EXPECT_EQ(message<ConfigError>([&] { (void)RunFolder::create(root_ / "logs" / "a"); }),
             fmt::format("--name: {} exists already; expected a new name, or --resume latest to go on with it",
                         (root_ / "logs" / "a").string()));
   put(root_ / "file");
   EXPECT_NE(message<ConfigError>([&] { (void)RunFolder::create(root_ / "file"); }), "no error");
+}
+
+TEST_F(RunFolderTest, WhatARunKilledBeforeItsFirstFileLeftIsTakenOver) {
+  const fs::path folder = root_ / "a";
+  fs::create_directories(folder);
+  (void)RunFolder::create(folder);
+  put(folder / "config.toml.tmp.1.0");
+  (void)RunFolder::create(folder);
+  put(folder / "checkpoints" / "step_00000001.safetensors");
+  EXPECT_NE(message<ConfigError>([&] { (void)RunFolder::create(folder); }), "no error");
 }
 
 TEST_F(RunFolderTest, AFolderThatCannotBeMadeIsAnIoError) {

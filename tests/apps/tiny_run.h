@@ -1,0 +1,106 @@
+#pragma once
+
+#include <gtest/gtest.h>
+#include <sys/types.h>
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "engine/tensor/tensor.h"
+#include "tests/rils/data/test_files.h"
+
+namespace tessera::test {
+
+/// What a program did.
+struct Outcome {
+  int code = -1;  // the exit code, or minus the signal that ended it
+  std::string out, err;
+};
+
+/// A program of this build as a child process; what it prints goes to files.
+class Process {
+ public:
+  using Words = std::vector<std::string>;
+  /// `prepare` runs in the child before the program takes its place (a limit, a mount); false ends it with 127.
+  Process(const std::string& program, Words words, const std::filesystem::path& folder,
+          const std::function<bool()>& prepare = {});
+  /// Kills what still runs.
+  ~Process();
+  Process(const Process&) = delete;
+  Process& operator=(const Process&) = delete;
+  void send(int signal) const;
+  /// Whether it has ended by itself; does not wait.
+  [[nodiscard]] bool ended();
+  /// The exit code, or minus the signal that ended it.
+  int wait();
+  /// Waits, and reads what was printed.
+  Outcome finish();
+
+ private:
+  bool collect(int how);
+  std::filesystem::path out_, err_;
+  pid_t pid_ = -1;
+  bool done_ = false;
+  int code_ = -1;
+};
+
+/// Pictures of 32 x 32 pixels in four quarters, each of one of six colours, and captions that name the colours in four
+/// languages, one for each quarter: a word says one thing, and a small model learns them in a second. Captions are
+/// distinct, and those of val are not among those of train. Made once a process.
+struct TinyData {
+  std::filesystem::path folder;
+  std::string vocabulary;  // merges file, learned from the captions
+  std::string train;       // 384 pairs in three shards
+  std::string permuted;    // the same images, captions exchanged at random
+  std::string val;         // 100 pairs
+  std::string labelled;    // 60 images like those of train, whose class is the colour of the first quarter
+  std::string config;      // of a model that makes some hundred steps a second
+  int64_t train_pairs = 384, val_pairs = 100;
+};
+[[nodiscard]] const TinyData& tiny_data();
+
+/// A test that runs programs in an empty folder of its own.
+class TinyRuns : public ::testing::Test {
+ protected:
+  [[nodiscard]] const std::filesystem::path& root() const { return folder_.path(); }
+  [[nodiscard]] const TemporaryFolder& folder() const { return folder_; }
+  /// Runs a program to its end.
+  Outcome run(const std::string& program, const std::vector<std::string>& words,
+              const std::function<bool()>& prepare = {}) const;
+  /// The words of a training run of this name: the tiny configuration and data, then `more`, which may override both.
+  [[nodiscard]] static std::vector<std::string> training(const std::string& name,
+                                                         const std::vector<std::string>& more = {});
+  /// Trains to the end; a failed expectation tells what was printed where the code is not 0.
+  Outcome train(const std::string& name, const std::vector<std::string>& more = {}) const;
+
+  [[nodiscard]] std::filesystem::path log_folder(const std::string& name) const { return root() / "logs" / name; }
+  /// What a run saved after a step: its weights, or with ".state" the moments.
+  [[nodiscard]] std::filesystem::path checkpoint(const std::string& name, int64_t step,
+                                                 const std::string& kind = "") const;
+  /// A log's lines, complete ones only; empty where there is no such file.
+  [[nodiscard]] std::vector<nlohmann::json> lines(const std::string& name,
+                                                  const std::string& file = "metrics.jsonl") const;
+  /// The same without what depends on the clock and on memory.
+  [[nodiscard]] std::vector<nlohmann::json> timeless(const std::string& name,
+                                                     const std::string& file = "metrics.jsonl") const;
+  /// A figure of every logged step.
+  [[nodiscard]] std::vector<double> column(const std::string& name, const std::string& figure) const;
+
+ private:
+  TemporaryFolder folder_;
+};
+
+/// Every tensor of a safetensors file.
+[[nodiscard]] std::map<std::string, Tensor> tensors_of(const std::filesystem::path& file);
+/// Same type, shape and bits.
+[[nodiscard]] bool same_bits(const Tensor& a, const Tensor& b);
+/// Names of the tensors that are not in both files or differ in a bit.
+[[nodiscard]] std::vector<std::string> different_tensors(const std::filesystem::path& a,
+                                                         const std::filesystem::path& b);
+
+}  // namespace tessera::test

@@ -39,7 +39,7 @@ Parameter& ParameterStore::add_fused(const std::string& name, const Shape& shape
 }
 
 Buffer& ParameterStore::add_buffer(const std::string& name, Tensor tensor, bool persistent) {
-  return buffers_.emplace_back(name, std::move(tensor), persistent);
+  return buffers_.emplace_back(Buffer{name, std::move(tensor), persistent});
 }
 
 void ParameterStore::allocate(DType dtype) {

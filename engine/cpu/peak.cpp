@@ -18,6 +18,7 @@ using Vector8 = float __attribute__((vector_size(32)));
 // In assembly, so that the compiler can neither fold the chains nor move them out of the loop.
 #define TESSERA_FMA(i) "vfmadd213ps %[y], %[x], %[s" #i "]\n"
 #define TESSERA_CHAIN(i) [s##i] "+v"(s[i])
+// NOLINTBEGIN(bugprone-macro-parentheses): Vector is a type.
 #define TESSERA_FMA_LOOP(Vector)                                                                                 \
   Vector s[kChains] = {};                                                                                        \
   const Vector x = Vector{} + 0.999f;                                                                            \
@@ -30,6 +31,8 @@ using Vector8 = float __attribute__((vector_size(32)));
                    TESSERA_CHAIN(10), TESSERA_CHAIN(11)                                                          \
                  : [x] "v"(x), [y] "v"(y));                                                                      \
   }
+
+// NOLINTEND(bugprone-macro-parentheses)
 
 __attribute__((target("avx512f"))) void run_avx512() { TESSERA_FMA_LOOP(Vector16) }
 __attribute__((target("avx2,fma"))) void run_avx2() { TESSERA_FMA_LOOP(Vector8) }

@@ -19,10 +19,10 @@ std::vector<int32_t> sorted_order(std::span<const int32_t> index, int64_t source
     return order;
   }
   std::vector<int32_t> start(static_cast<size_t>(source_rows) + 2, 0);  // value v, from −1 on, starts at start[v + 1]
-  for (const int32_t i : index) ++start[static_cast<size_t>(i + 2)];
+  for (const int64_t i : index) ++start[static_cast<size_t>(i + 2)];
   std::partial_sum(start.begin(), start.end(), start.begin());
   for (size_t r = 0; r < index.size(); ++r) {
-    order[static_cast<size_t>(start[static_cast<size_t>(index[r] + 1)]++)] = static_cast<int32_t>(r);
+    order[static_cast<size_t>(start[static_cast<size_t>(int64_t{index[r]} + 1)]++)] = static_cast<int32_t>(r);
   }
   return order;
 }

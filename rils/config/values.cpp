@@ -15,6 +15,8 @@ template <class... F>
 struct Overloaded : F... {
   using F::operator()...;
 };
+template <class... F>
+Overloaded(F...) -> Overloaded<F...>;
 
 /// Control characters and quotes as TOML's basic strings escape them.
 std::string quoted(std::string_view text) {
@@ -57,7 +59,7 @@ std::string value_text(const Value& value) {
 
 /// What a key takes: "an integer at least 1", "one of rils, clip".
 std::string expected(const Key& key, const Field& field) {
-  const auto with_range = [&](std::string what) {
+  const auto with_range = [&](const std::string& what) {
     const std::string range = key.range.describe();
     return range.empty() ? what : what + " " + range;
   };

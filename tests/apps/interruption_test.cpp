@@ -21,8 +21,8 @@ class Interruption : public TinyRuns {
  protected:
   /// Validation, averages and a checkpoint at every third step, so that a moment is likely to fall into one of them.
   [[nodiscard]] static std::vector<std::string> words(const std::string& name, bool resumed) {
-    std::vector<std::string> words = training(
-        name, {"--epochs", "6", "--save-every-steps", "3", "--ema", "0.9", "--keep", "2", "--val-data", tiny_data().val});
+    std::vector<std::string> words = training(name, {"--epochs", "6", "--save-every-steps", "3", "--ema", "0.9",
+                                                     "--keep", "2", "--val-data", tiny_data().val});
     if (resumed) words.insert(words.end(), {"--resume", "latest"});
     return words;
   }

@@ -36,7 +36,8 @@ TEST_F(Learning, OneBatchCanBeLearnedWhateverItsCaptions) {
   EXPECT_FALSE(std::filesystem::exists(log_folder("one"))) << "it is a trial";
   // A warm-up longer than the trial, or a run shorter than it, must not keep the rate down.
   train("slow", {"--overfit-batch", "--warmup", "1000000"});
-  const Outcome o = run("pretrain", training("still", {"--overfit-batch", "--lr", "1e-9", "--objective", "clip", "--batch-size", "8"}));
+  const Outcome o = run(
+      "pretrain", training("still", {"--overfit-batch", "--lr", "1e-9", "--objective", "clip", "--batch-size", "8"}));
   EXPECT_EQ(o.code, 1);
   EXPECT_NE(o.err.find("the loss stayed above"), std::string::npos) << o.err;
 }

@@ -71,8 +71,8 @@ rils::Image picture_of(const Design& design, std::mt19937& random) {
 }
 
 /// Shards of designs; the caption of sample i is that of design captions[i].
-std::string write_pairs(const fs::path& folder, const std::vector<Design>& designs,
-                        const std::vector<size_t>& captions, bool labels = false) {
+std::string write_pairs(const fs::path& folder, const std::vector<Design>& designs, const std::vector<size_t>& captions,
+                        bool labels = false) {
   constexpr int64_t kPerShard = 128;
   std::mt19937 random(2);
   rils::ShardWriter writer(folder, kPerShard);
@@ -237,8 +237,7 @@ std::vector<nlohmann::json> TinyRuns::lines(const std::string& name, const std::
 std::vector<nlohmann::json> TinyRuns::timeless(const std::string& name, const std::string& file) const {
   std::vector<nlohmann::json> found = lines(name, file);
   for (nlohmann::json& line : found) {
-    for (const char* figure :
-         {"samples_per_second", "batch_time", "data_time", "flops_of_peak", "memory_peak_bytes"}) {
+    for (const char* figure : {"samples_per_second", "batch_time", "data_time", "flops_of_peak", "memory_peak_bytes"}) {
       line.erase(figure);
     }
   }

@@ -1,0 +1,149 @@
+// A trained model in use: query, the pictures of inspect, and what inspect says of data with planted faults.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <sstream>
+
+#include "engine/core/atomic_file.h"
+#include "rils/data/shard_writer.h"
+#include "rils/query/npy.h"
+#include "tests/apps/tiny_run.h"
+
+namespace tessera::test {
+namespace {
+
+namespace fs = std::filesystem;
+
+class Use : public TinyRuns {
+ protected:
+  /// A model that knows the colours; trained once for each test, in a second.
+  std::string trained() const {
+    train("model", {"--epochs", "8", "--val-data", tiny_data().val, "--picture-frequency", "8"});
+    return checkpoint("model", 96).string();
+  }
+  [[nodiscard]] std::vector<nlohmann::json> json_lines(const fs::path& path) const {
+    std::vector<nlohmann::json> result;
+    std::istringstream text(read_file(path));
+    for (std::string line; std::getline(text, line);) result.push_back(nlohmann::json::parse(line));
+    return result;
+  }
+};
+
+TEST_F(Use, QueryFindsWhatEvaluateCounts) {
+  const std::string weights = trained();
+  ASSERT_EQ(run("query", {"embed", tiny_data().val, "--checkpoint", weights, "--out", "val"}).code, 0);
+  const Tensor images = rils::read_npy(root() / "val.images.npy"), texts = rils::read_npy(root() / "val.texts.npy");
+  ASSERT_EQ(images.size(0), 100);
+  ASSERT_EQ(texts.size(0), 100);
+  // Recall at 1 by hand, from the files alone.
+  std::istringstream table(read_file(root() / "val.texts.tsv"));
+  const auto width = static_cast<size_t>(images.size(1));
+  int hits = 0;
+  for (size_t t = 0; t < 100; ++t) {
+    std::string line;
+    std::getline(table, line);
+    const auto text = texts.data<float>().subspan(t * width, width);
+    std::pair<double, size_t> best{-2, 0};
+    for (size_t i = 0; i < 100; ++i) {
+      const auto image = images.data<float>().subspan(i * width, width);
+      double cosine = 0;
+      for (size_t k = 0; k < width; ++k) cosine += static_cast<double>(text[k]) * static_cast<double>(image[k]);
+      if (cosine > best.first) best = {cosine, i};
+    }
+    hits += best.second == std::stoul(line) ? 1 : 0;
+  }
+  const std::vector<std::string> evaluate = {"retrieval",     "--checkpoint", weights, "--data",
+                                             tiny_data().val, "--output",     "r.json"};
+  ASSERT_EQ(run("evaluate", evaluate).code, 0);
+  const auto metrics = nlohmann::json::parse(read_file(root() / "r.json")).at("metrics");
+  EXPECT_NEAR(metrics.at("image_retrieval_recall@1").get<double>(), hits / 100.0, 1e-9);
+  EXPECT_GT(hits, 30) << "chance is one";
+
+  // The stored embeddings answer as the images do.
+  const std::vector<std::string> search = {"search", "a text", tiny_data().val, "--checkpoint", weights,
+                                           "--top",  "7",      "--output",      "fresh.jsonl"};
+  ASSERT_EQ(run("query", search).code, 0);
+  std::vector<std::string> stored = search;
+  stored[2] = "val.images.npy";
+  stored.back() = "stored.jsonl";
+  ASSERT_EQ(run("query", stored).code, 0);
+  EXPECT_EQ(read_file(root() / "fresh.jsonl"), read_file(root() / "stored.jsonl"));
+  EXPECT_EQ(json_lines(root() / "fresh.jsonl").size(), 7U);
+}
+
+TEST_F(Use, ClassifyNamesEachImage) {
+  const std::string weights = trained();
+  folder().write("a.png", rils::encode_png(flat_image(200, 32, 32)));
+  folder().write("more/b.png", rils::encode_png(flat_image(20, 32, 32)));
+  folder().write("labels.txt", "red\ngreen;lime\nblue\n");
+  const Outcome o = run("query", {"classify", "a.png", "more", "--labels", "labels.txt", "--checkpoint", weights,
+                                  "--top", "2", "--output", "c.jsonl"});
+  ASSERT_EQ(o.code, 0) << o.err;
+  const auto found = json_lines(root() / "c.jsonl");
+  ASSERT_EQ(found.size(), 2U);
+  EXPECT_EQ(found[0].at("image"), "a.png");
+  EXPECT_EQ(found[1].at("image"), "more/b.png");
+  for (const auto& line : found) {
+    ASSERT_EQ(line.at("labels").size(), 2U);
+    EXPECT_GE(line.at("labels")[0].at("probability"), line.at("labels")[1].at("probability"));
+  }
+  const Outcome missing = run("query", {"classify", "none.png", "--labels", "labels.txt", "--checkpoint", weights});
+  EXPECT_EQ(missing.code, 1);
+  EXPECT_EQ(missing.err, "error: none.png: expected an image or a folder of images, found nothing\n");
+}
+
+TEST_F(Use, DrawsWhatItIsAskedFor) {
+  const std::string weights = trained();
+  folder().write("a.png", rils::encode_png(flat_image(200, 32, 32)));
+  const auto draws = [&](std::vector<std::string> words, const std::string& out) {
+    words.insert(words.end(), {"--out", out});
+    const Outcome o = run("inspect", words);
+    EXPECT_EQ(o.code, 0) << o.err;
+    return o.code == 0 ? read_file(root() / out) : "";
+  };
+  const std::string map =
+      draws({"heatmap", "--checkpoint", weights, "--image", "a.png", "--sentences", "red", "a <b>"}, "map.svg");
+  EXPECT_NE(map.find(">red</text>"), std::string::npos);
+  EXPECT_NE(map.find(">a &lt;b&gt;</text>"), std::string::npos);
+  const std::string guesses = draws(
+      {"reconstruction", "--checkpoint", weights, "--image", "a.png", "--sentences", "red", "blue"}, "guesses.svg");
+  EXPECT_NE(guesses.find("% agree"), std::string::npos);
+  EXPECT_NE(draws({"retrievals", "--checkpoint", weights, "--data", tiny_data().val}, "r.svg").find("ranks 1 of 100"),
+            std::string::npos);
+  EXPECT_NE(draws({"curves", "logs/model"}, "c.svg").find("contrastive loss"), std::string::npos);
+  const std::string report = draws({"report", "logs/model"}, "report.html");
+  EXPECT_NE(report.find("<h2>Pictures</h2>"), std::string::npos) << "pretrain drew at its eighth epoch";
+  EXPECT_NE(report.find("image_retrieval_recall@10"), std::string::npos);
+
+  train("plain", {"--objective", "clip"});
+  const Outcome no_decoder = run("inspect", {"reconstruction", "--checkpoint", checkpoint("plain", 12).string(),
+                                             "--image", "a.png", "--sentences", "a", "b", "--out", "x.svg"});
+  EXPECT_EQ(no_decoder.code, 2);
+  EXPECT_NE(no_decoder.err.find("expected a model with a decoder"), std::string::npos) << no_decoder.err;
+}
+
+TEST_F(Use, InspectDataFindsPlantedFaults) {
+  rils::ShardWriter train(root() / "train", 100), val(root() / "val", 100);
+  for (int i = 0; i < 20; ++i) {
+    const auto png = rils::encode_png(flat_image(i == 7 ? 3 : i, 32, 32));  // sample 7 repeats sample 3
+    rils::ShardWriter::Sample sample;
+    sample.image = png;
+    sample.captions = {i == 5 ? "red red red red red red red red red red" : fmt::format("red {}", i)};
+    train.add(sample);
+    if (i == 2 || i == 11) val.add(sample);
+  }
+  train.finish();
+  val.finish();
+  const Outcome o = run("inspect", {"data", "--config", tiny_data().config, "--train-data", "train", "--val-data",
+                                    "val", "--batch-size", "4", "--montage", "m.svg"});
+  ASSERT_EQ(o.code, 0) << o.err;
+  EXPECT_NE(o.out.find("20 samples, none skipped"), std::string::npos) << o.out;
+  EXPECT_NE(o.out.find("1 duplicates by pixels\n  00000.tar/000000007 = 00000.tar/000000003\n"), std::string::npos)
+      << o.out;
+  EXPECT_NE(o.out.find("1 too long (first 00000.tar/000000005)"), std::string::npos) << o.out;
+  EXPECT_NE(o.out.find("2 images are in both"), std::string::npos) << o.out;
+  EXPECT_TRUE(fs::exists(root() / "m.svg"));
+}
+
+}  // namespace
+}  // namespace tessera::test

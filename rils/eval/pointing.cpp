@@ -9,7 +9,7 @@
 namespace tessera::rils {
 
 Tensor sentence_probabilities(const Tensor& patches, const Tensor& sentences, double temperature) {
-  const Tensor scores = matmul(patches, sentences.transpose(0, 1), 1.0 / temperature);
+  Tensor scores = matmul(patches, sentences.transpose(0, 1), 1.0 / temperature);
   const auto n = static_cast<size_t>(sentences.size(0));
   const auto all = scores.data<float>();
   for (size_t p = 0; n > 0 && p < static_cast<size_t>(patches.size(0)); ++p) {

@@ -1,9 +1,12 @@
 #include "engine/ops/patches.h"
 
-#include "engine/cpu/simd/isa_begin.h"
-#include "engine/cpu/simd/loops.h"
 #include "engine/cpu/tables.h"
 #include "engine/runtime/context.h"
+
+// The rest lies inside the region of the instruction set.
+#include "engine/cpu/simd/isa_begin.h"
+
+#include "engine/cpu/simd/loops.h"
 
 namespace tessera::cpu::TESSERA_ISA {
 namespace {

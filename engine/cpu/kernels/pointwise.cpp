@@ -1,10 +1,13 @@
 #include "engine/ops/pointwise.h"
 
-#include "engine/cpu/simd/isa_begin.h"
-#include "engine/cpu/simd/loops.h"
-#include "engine/cpu/simd/math.h"
 #include "engine/cpu/strided.h"
 #include "engine/cpu/tables.h"
+
+// The rest lies inside the region of the instruction set.
+#include "engine/cpu/simd/isa_begin.h"
+
+#include "engine/cpu/simd/loops.h"
+#include "engine/cpu/simd/math.h"
 
 namespace tessera::cpu::TESSERA_ISA {
 namespace {

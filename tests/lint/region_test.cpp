@@ -1,0 +1,100 @@
+// The region of an instruction set (engine/cpu/README.md): what is compiled for a wide target bears the name of that
+// target. A header shared with baseline code that were first seen inside the region would have its inline functions
+// compiled for the wide target, and the linker might keep that copy for everyone.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <string>
+#include <vector>
+
+#include "tests/lint/sources.h"
+
+namespace tessera::test {
+namespace {
+
+const std::string kBegin = "engine/cpu/simd/isa_begin.h";
+const std::string kEnd = "engine/cpu/simd/isa_end.h";
+const std::string kFormulas = "engine/ops/functors.h";  // templates that are instantiated for a region's types alone
+
+bool is_bracket(const std::string& name) { return name == kBegin || name == kEnd; }
+
+/// Headers that belong inside the region.
+bool belongs_inside(const std::string& name) {
+  const bool wide = name.starts_with("engine/cpu/simd/") || name.starts_with("engine/cpu/gemm/");
+  return (wide && name.ends_with(".h") && !is_bracket(name)) || name == kFormulas;
+}
+
+/// What stands between the angle brackets or quotes of each include, in order.
+std::vector<std::string> includes(const std::string& text) {
+  std::vector<std::string> result;
+  for (const auto& m : matches("\n" + text, "\n[ \t]*#[ \t]*include[ \t]*[<\"]([^>\"]+)[>\"]")) result.push_back(m[1]);
+  return result;
+}
+
+/// One line for each include of a file that stands on the wrong side of its region's bounds.
+std::vector<std::string> misplaced(const std::string& name, const std::string& text) {
+  std::vector<std::string> wrong;
+  bool inside = belongs_inside(name);  // as a whole
+  for (const std::string& target : includes(text)) {
+    if (is_bracket(target)) {
+      inside = target == kBegin;
+    } else if (inside && !belongs_inside(target)) {
+      wrong.push_back(name + " includes " + target + " inside the region of an instruction set");
+    } else if (!inside && belongs_inside(target) && target != kFormulas) {
+      wrong.push_back(name + " includes " + target + " outside the region of an instruction set");
+    }
+  }
+  return wrong;
+}
+
+TEST(Region, TheRuleSeesWhatItForbids) {
+  const std::string begin = "#include \"" + kBegin + "\"\n";
+  const std::string end = "#include \"" + kEnd + "\"\n";
+  const std::string loops = "#include \"engine/cpu/simd/loops.h\"\n";
+  const std::string tables = "#include \"engine/cpu/tables.h\"\n";
+  const auto count = [](const std::string& text) { return misplaced("engine/cpu/kernels/x.cpp", text).size(); };
+  EXPECT_EQ(count(tables + begin + loops + end + "#include <vector>\n"), 0U);
+  EXPECT_EQ(count(begin + loops + tables + end), 1U) << "a shared header inside";
+  EXPECT_EQ(count(begin + loops + "  # include <vector>\n" + end), 1U) << "a standard header inside";
+  EXPECT_EQ(count(loops + begin + tables), 2U);
+  EXPECT_EQ(misplaced("engine/cpu/gemm/x.h", loops + tables).size(), 1U) << "a header of the region brings another in";
+}
+
+TEST(Region, HoldsNoHeaderThatOthersShare) {
+  int kernels = 0;
+  for (const auto& path :
+       sources({"engine", "autograd", "nn", "rils", "apps", "tests", "benchmarks"}, {".h", ".cpp"})) {
+    const std::string name = name_in_tree(path);
+    if (is_bracket(name)) continue;
+    const std::string text = read(path);
+    for (const std::string& message : misplaced(name, text)) ADD_FAILURE() << message;
+    kernels += name.starts_with("engine/cpu/kernels/") ? 1 : 0;
+  }
+  EXPECT_GE(kernels, 11);
+}
+
+TEST(Region, KernelFilesOpenAndCloseIt) {
+  for (const auto& path : sources({"engine/cpu/kernels"}, {".cpp"})) {
+    const auto all = includes(read(path));
+    EXPECT_EQ(std::ranges::count(all, kBegin), 1) << name_in_tree(path);
+    ASSERT_FALSE(all.empty()) << name_in_tree(path);
+    EXPECT_EQ(all.back(), kEnd) << name_in_tree(path);
+  }
+}
+
+/// Headers of the region and kernel files put every name into the namespace of the instruction set.
+TEST(Region, NamesBearTheInstructionSet) {
+  for (const auto& path : sources({"engine/cpu"}, {".h", ".cpp"})) {
+    const std::string name = name_in_tree(path);
+    if (!belongs_inside(name) && !name.starts_with("engine/cpu/kernels/")) continue;
+    int opened = 0;
+    for (const auto& m : matches(read(path), "\nnamespace ([A-Za-z_:]+) \\{")) {
+      EXPECT_TRUE(m[1].starts_with("tessera::cpu::TESSERA_ISA")) << name << " opens namespace " << m[1];
+      ++opened;
+    }
+    EXPECT_GT(opened, 0) << name << " puts names where two instruction sets would share them";
+  }
+}
+
+}  // namespace
+}  // namespace tessera::test

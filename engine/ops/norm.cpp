@@ -32,11 +32,29 @@ void layer_norm_grad(const Tensor& x, const Tensor& gamma, const Tensor& mean, c
                      const GradOut& dx, const GradOut& dgamma, const GradOut& dbeta) {
   constexpr const char* kOp = "layer_norm_grad";
   Context& c = check::device(kOp, {{"x", x}, {"gamma", gamma}, {"mean", mean}, {"rstd", rstd}, {"dy", dy}});
+  check::rank(kOp, {"x", x}, 2);
+  check::dtype(kOp, {"x", x}, {DType::f32, DType::f64});
   check::shape(kOp, {"dy", dy}, x.shape(), "the shape of x");
-  check::contiguous(kOp, {{"x", x}, {"dy", dy}, {"dx", dx.tensor}, {"dgamma", dgamma.tensor}, {"dbeta", dbeta.tensor}});
-  if (dx) check::shape(kOp, {"dx", dx.tensor}, x.shape(), "the shape of x");
-  if (dgamma) check::shape(kOp, {"dgamma", dgamma.tensor}, {x.size(1)}, "last dim of x");
-  if (dbeta) check::shape(kOp, {"dbeta", dbeta.tensor}, {x.size(1)}, "last dim of x");
+  if (x.dtype() == DType::f64) {
+    check::dtype(kOp, {"dy", dy}, {DType::f64});
+  } else {
+    check::dtype(kOp, {"dy", dy}, {DType::f32, DType::bf16});
+  }
+  check::contiguous(kOp, {{"x", x}, {"dy", dy}});
+  const Shape row{x.size(1)}, column{x.size(0)};
+  const auto like_x = [&](check::Operand operand, const Shape& shape, const char* why) {
+    if (!operand.tensor) return;
+    (void)check::device(kOp, {{"x", x}, operand});
+    check::shape(kOp, operand, shape, why);
+    check::dtype(kOp, operand, {x.dtype()});
+    check::contiguous(kOp, {operand});
+  };
+  like_x({"gamma", gamma}, row, "last dim of x");
+  like_x({"mean", mean}, column, "rows of x");
+  like_x({"rstd", rstd}, column, "rows of x");
+  like_x({"dx", dx.tensor}, x.shape(), "the shape of x");
+  like_x({"dgamma", dgamma.tensor}, row, "last dim of x");
+  like_x({"dbeta", dbeta.tensor}, row, "last dim of x");
   c.kernels().norm.layer_norm_grad(
       c, {x, gamma, mean, rstd, dy, dx.tensor, dgamma.tensor, dbeta.tensor, dx.mode, dgamma.mode, dbeta.mode});
 }

@@ -163,15 +163,26 @@ OpCase layer_norm_case() {
   const auto call = [](const Tensor& a, const Tensor& gamma, const Tensor& beta, DType out) {
     return [=] { (void)layer_norm(a, gamma, beta, kEps, out); };
   };
+  const Tensor saved = Tensor::zeros({3});
+  const auto backward = [=](const Tensor& dy, const Tensor& dx, const Tensor& dgamma, const Tensor& dbeta) {
+    return [=] { layer_norm_grad(x, g, saved, saved, dy, {dx}, {dgamma}, {dbeta}); };
+  };
   c.refusals = {{"gamma too short", ErrorKind::shape, call(x, Tensor::zeros({3}), g, DType::f32)},
                 {"beta too long", ErrorKind::shape, call(x, g, Tensor::zeros({5}), DType::f32)},
                 {"rank 3", ErrorKind::shape, call(Tensor::zeros({2, 3, 4}), g, g, DType::f32)},
                 {"strided", ErrorKind::shape, call(Tensor::zeros({4, 3}).transpose(0, 1), g, g, DType::f32)},
                 {"x in bf16", ErrorKind::dtype, call(Tensor::zeros({3, 4}, DType::bf16), g, g, DType::f32)},
                 {"f64 result of f32", ErrorKind::dtype, call(x, g, g, DType::f64)},
-                {"dgamma too short", ErrorKind::shape, [=] {
-                   const Tensor s = Tensor::zeros({3});
-                   layer_norm_grad(x, g, s, s, x, {}, {Tensor::zeros({3}), GradMode::overwrite}, {});
+                {"dgamma too short", ErrorKind::shape, backward(x, {}, Tensor::zeros({3}), {})},
+                {"dbeta too long", ErrorKind::shape, backward(x, {}, {}, Tensor::zeros({5}))},
+                {"dx of another shape", ErrorKind::shape, backward(x, Tensor::zeros({4, 3}), {}, {})},
+                {"dy of another shape", ErrorKind::shape, backward(Tensor::zeros({4, 3}), x, {}, {})},
+                {"dy in f64", ErrorKind::dtype, backward(Tensor::zeros({3, 4}, DType::f64), x, {}, {})},
+                {"dx in bf16", ErrorKind::dtype, backward(x, Tensor::zeros({3, 4}, DType::bf16), {}, {})},
+                {"dgamma in bf16", ErrorKind::dtype, backward(x, {}, Tensor::zeros({4}, DType::bf16), {})},
+                {"dbeta in f64", ErrorKind::dtype, backward(x, {}, {}, Tensor::zeros({4}, DType::f64))},
+                {"mean too short", ErrorKind::shape, [=] {
+                   layer_norm_grad(x, g, Tensor::zeros({2}), saved, x, {Tensor::zeros({3, 4})}, {}, {});
                  }}};
   return c;
 }

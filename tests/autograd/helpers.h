@@ -29,7 +29,4 @@ namespace tessera::autograd {
   return {t.data<float>().begin(), t.data<float>().end()};
 }
 
-/// Runs a disabled test of this binary in a process with one more environment variable; returns what it prints.
-[[nodiscard]] std::string run_disabled_test(const std::string& variable, const std::string& test);
-
 }  // namespace tessera::autograd

@@ -83,7 +83,9 @@ class Noise {
 
  private:
   static float ease(float t) { return t * t * (3.0f - 2.0f * t); }
-  [[nodiscard]] float at(int x, int y) const { return values_[static_cast<size_t>(y * (cells_ + 1) + x)]; }
+  [[nodiscard]] float at(int x, int y) const {
+    return values_[static_cast<size_t>(y) * (static_cast<size_t>(cells_) + 1) + static_cast<size_t>(x)];
+  }
   int cells_;
   std::vector<float> values_;
 };

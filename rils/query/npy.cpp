@@ -75,7 +75,7 @@ Tensor read_npy(const std::filesystem::path& path) {
   if (rows == 0 || columns == 0 || bytes / sizeof(float) / rows != columns || bytes != rows * columns * sizeof(float)) {
     fail(fmt::format("{} bytes for the shape [{}]", bytes, fmt::join(sizes, ", ")));
   }
-  const Tensor values = Tensor::empty({sizes[0], sizes[1]}, DType::f32);
+  Tensor values = Tensor::empty({sizes[0], sizes[1]}, DType::f32);
   std::memcpy(values.data<float>().data(), text.data() + kPreamble + length, bytes);
   return values;
 }

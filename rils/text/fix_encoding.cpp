@@ -138,7 +138,7 @@ std::optional<std::u32string> decode_found_utf8(const std::string& bytes) {
     }
     const unicode::Decoded d = unicode::decode(std::string_view(bytes).substr(i));
     if (!d.valid) return std::nullopt;
-    out += d.code;
+    out += static_cast<char32_t>(d.code);
     i += d.bytes;
   }
   return out;

@@ -34,7 +34,7 @@ std::unordered_map<std::string_view, Entity> parse_entities() {
     for (const char* at = codes.data(); at < end; ++at) {
       uint32_t code = 0;
       at = std::from_chars(at, end, code, 16).ptr;
-      entity.text += code;
+      entity.text += static_cast<char32_t>(code);
     }
     entities.emplace(name, std::move(entity));
   }

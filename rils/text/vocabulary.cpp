@@ -181,7 +181,7 @@ Vocabulary Vocabulary::load(const std::filesystem::path& path) {
 
 void Vocabulary::save(const std::filesystem::path& path) const {
   std::string text = "#version: 0.2 byte-level BPE merges";
-  for (const auto& [left, right] : merges_) text += "\n" + left + " " + right;
+  for (const auto& [left, right] : merges_) text.append("\n").append(left).append(" ").append(right);
   write_file_atomically(path, text);
 }
 

@@ -74,11 +74,17 @@ TEST(Files, AreSmallRooms) {
   }
 }
 
+/// A folder has a README of its own, or is described by name in that of the folder above it.
 TEST(Folders, SayWhatLivesInThem) {
-  for (const char* folder : kFolders) {
-    const auto path = source_root() / folder;
-    if (!std::filesystem::exists(path)) continue;
-    EXPECT_TRUE(std::filesystem::exists(path / "README.md")) << folder << " has no README.md";
+  std::set<std::filesystem::path> folders;
+  for (const auto& path : sources(kFolders, {".h", ".cpp", ".py", ".sh", ".toml"})) folders.insert(path.parent_path());
+  EXPECT_GT(folders.size(), 50U);
+  for (const auto& folder : folders) {
+    const bool own = std::filesystem::exists(folder / "README.md");
+    const auto above = folder.parent_path() / "README.md";
+    const bool described =
+        std::filesystem::exists(above) && read(above).find("`" + folder.filename().string() + "/") != std::string::npos;
+    EXPECT_TRUE(own || described) << name_in_tree(folder) << " has no README.md";
   }
 }
 

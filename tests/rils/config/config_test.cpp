@@ -161,7 +161,8 @@ TEST(Toml, ErrorsSayWhereAndWhat) {
             "run.toml:2: loss.student_temperature: expected a number above 0, found 0");
   EXPECT_EQ(reading("[loss]\ngather = \"none\""),
             "run.toml:2: loss.gather: expected one of constant, with-gradient, found \"none\"");
-  EXPECT_EQ(reading("[model]\nobjective = 3"), "run.toml:2: model.objective: expected one of rils, clip, found 3");
+  EXPECT_EQ(reading("[model]\nobjective = 3"),
+            "run.toml:2: model.objective: expected one of rils, clip, slip, simclr, mae, mae+clip, found 3");
   EXPECT_EQ(reading("[run]\nname = true"), "run.toml:2: run.name: expected a string in quotes, found true");
   EXPECT_EQ(reading("[run]\nreport_to = \"wandb\""),
             "run.toml:2: run.report_to: expected \"tensorboard\" or nothing, found \"wandb\"");

@@ -40,6 +40,14 @@ Tensor pixel_targets(const Tensor& images, int64_t patch, const Masks& masks, st
   return standardise(gather_rows(pixels, RowIndex(hidden, pixels.size(0)), {{}, {}, {}, pixels.dtype()}));
 }
 
+PatchMoments patch_moments(std::span<const float> pixels) {
+  const auto n = static_cast<double>(pixels.size());
+  double sum = 0, squares = 0;
+  for (const float x : pixels) sum += static_cast<double>(x);
+  for (const float x : pixels) squares += (static_cast<double>(x) - sum / n) * (static_cast<double>(x) - sum / n);
+  return {sum / n, std::sqrt(squares / (n - 1.0) + kEps)};
+}
+
 autograd::Var pixel_loss(const autograd::Var& predicted, const Tensor& target, double weight) {
   const autograd::Var error = autograd::sub(predicted, target);
   return autograd::sum(autograd::mul(error, error), weight / static_cast<double>(target.size(1)));

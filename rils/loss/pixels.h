@@ -16,6 +16,12 @@ namespace tessera::rils {
 /// Pixels of every patch [B·P, 3·p²] in (row, column, channel) order, raster order within an image; images f32 or f64.
 [[nodiscard]] Tensor patch_pixels(const Tensor& images, int64_t patch);
 
+/// What a target is standardised by: mean, and √(unbiased variance + 1e-6).
+struct PatchMoments {
+  double mean = 0, deviation = 1;
+};
+[[nodiscard]] PatchMoments patch_moments(std::span<const float> pixels);
+
 /// weight · Σ over rows of mean((predicted − target)²), a scalar. predicted, target [R, 3·p²].
 [[nodiscard]] autograd::Var pixel_loss(const autograd::Var& predicted, const Tensor& target, double weight);
 

@@ -72,9 +72,12 @@ void Validation::draw(const Model& model, const LossConfig& loss, const PassOpti
     const Image image = decode_sample(pairs_->load(found.images.indices[static_cast<size_t>(i)], true));
     write_drawing(name(fmt::format("heat-map-{}", i + 1)),
                   heat_map_sheet(viewer, image, sentences, loss.teacher_temperature));
-    if (model.objective().reconstruction != Reconstruction::language || sentences.size() < 2) continue;
+    const Reconstruction what = model.objective().reconstruction;
+    if (what == Reconstruction::none || (what == Reconstruction::language && sentences.size() < 2)) continue;
+    const auto seed = static_cast<uint64_t>(step);
     write_drawing(name(fmt::format("reconstruction-{}", i + 1)),
-                  reconstruction_sheet(viewer, image, sentences, static_cast<uint64_t>(step)));
+                  what == Reconstruction::pixels ? pixel_sheet(viewer, image, seed)
+                                                 : reconstruction_sheet(viewer, image, sentences, seed));
   }
 }
 

@@ -264,6 +264,31 @@ TEST(Check, NamesTheKeysThatDoNotFit) {
               c.model.vision.heads = 2;
             }),
             "model.vision.width: expected a multiple of 4 (sine and cosine of row and column), found 22");
+  EXPECT_EQ(checking([](Config& c) {
+              c.model.objective = "mae";
+              c.model.text.heads = 7;
+            }),
+            "no error")
+      << "mae has no text encoder";
+  EXPECT_EQ(checking([](Config& c) {
+              c.model.objective = "mae+clip";
+              c.model.decoder.heads = 7;
+            }),
+            "model.decoder.heads: expected a divisor of model.decoder.width = 768, found 7");
+  EXPECT_EQ(checking([](Config& c) {
+              c.model.objective = "mae";
+              c.loss.mask_ratio = 0;
+            }),
+            "loss.mask_ratio: expected at least one of 196 patches to be hidden, found 0");
+  EXPECT_EQ(checking([](Config& c) {
+              c.model.objective = "simclr";
+              c.optim.batch_size = 1;
+            }),
+            "optim.batch_size: expected a global batch of at least 2 for objective simclr, found 1");
+  EXPECT_EQ(checking([](Config& c) {
+              c.augment.view_crop_scale = {1.0, 0.5};
+            }),
+            "augment.view_crop_scale: expected two numbers in order, found [1, 0.5]");
   EXPECT_EQ(checking([](Config& c) { c.loss.mask_ratio = 0.999; }),
             "loss.mask_ratio: expected at least one of 196 patches to stay visible, found 0.999");
   EXPECT_EQ(checking([](Config& c) { c.loss.shards = 5; }),

@@ -26,7 +26,7 @@ uint8_t to_byte(double x) { return static_cast<uint8_t>(std::clamp(x, 0.0, 255.0
 
 /// Hue, saturation and value in bytes, cut as Pillow cuts them.
 std::array<uint8_t, 3> to_hsv(const uint8_t* p) {
-  const auto [low, high] = std::minmax({p[0], p[1], p[2]});
+  const uint8_t low = std::min({p[0], p[1], p[2]}), high = std::max({p[0], p[1], p[2]});
   if (low == high) return {0, 0, high};
   const auto range = static_cast<float>(high - low);
   const auto below = [&](int c) { return static_cast<float>(high - p[c]) / range; };
@@ -44,7 +44,7 @@ std::array<uint8_t, 3> to_hsv(const uint8_t* p) {
 }
 
 void from_hsv(const std::array<uint8_t, 3>& hsv, uint8_t* p) {
-  const auto [h, s, v] = hsv;
+  const uint8_t h = hsv[0], s = hsv[1], v = hsv[2];
   if (s == 0) {
     p[0] = p[1] = p[2] = v;
     return;
@@ -113,7 +113,8 @@ void adjust_contrast(Image& image, double factor) {
   if (image.pixels.empty()) return;
   uint64_t sum = 0;
   for_each_pixel(image, [&](const uint8_t* p) { sum += grey_of(p); });
-  const int mean = static_cast<int>(static_cast<double>(sum) / (static_cast<double>(image.pixels.size()) / 3.0) + 0.5);
+  const double pixels = static_cast<double>(image.pixels.size()) / 3.0;
+  const int mean = static_cast<int>(std::floor(static_cast<double>(sum) / pixels + 0.5));
   const auto f = static_cast<float>(factor);
   for (uint8_t& value : image.pixels) value = blend(mean, value, f);
 }

@@ -23,7 +23,7 @@ void take_out_own(std::span<T> logits, int64_t rows) {
 
 /// Logits [N, 2N] of queries with the others' keys and then with their own.
 Var logits_of(const Var& own, const Var& other, double temperature) {
-  const Var logits = autograd::matmul_transposed(own, autograd::concatenate_rows(other, own), 1.0 / temperature);
+  Var logits = autograd::matmul_transposed(own, autograd::concatenate_rows(other, own), 1.0 / temperature);
   // A constant is added, which gradients do not see; in place, since nobody has read the product yet.
   if (logits.dtype() == DType::f64) {
     take_out_own(logits.value.data<double>(), own.value.size(0));

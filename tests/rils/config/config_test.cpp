@@ -377,7 +377,7 @@ TEST(Shipped, EveryConfigurationIsValid) {
     ++count;
     EXPECT_NO_THROW(check_config(load_config(entry.path()))) << entry.path();
   }
-  EXPECT_GE(count, 4);
+  EXPECT_GE(count, 6);
 }
 
 TEST(Shipped, PublishedSizes) {
@@ -392,6 +392,14 @@ TEST(Shipped, PublishedSizes) {
   EXPECT_EQ(l.model.embed_dim, 768);
   EXPECT_EQ(l.loss, LossConfig{});
   EXPECT_EQ(plan_batch(l, 1).global, 4096);
+  const Config mae = load_config(TESSERA_SOURCE_DIR "/apps/configs/mae_vitb16.toml");
+  EXPECT_EQ(mae.model.objective, "mae");
+  EXPECT_EQ(mae.model.vision, VisionConfig{});
+  EXPECT_EQ(mae.model.decoder, (DecoderConfig{512, 8, 16}));
+  const Config slip = load_config(TESSERA_SOURCE_DIR "/apps/configs/slip_vitb16.toml");
+  EXPECT_EQ(slip.model.objective, "slip");
+  EXPECT_EQ(slip.model.image_mlp, (ImageMlpConfig{4096, 256}));
+  EXPECT_EQ(slip.loss, LossConfig{});
 }
 
 }  // namespace

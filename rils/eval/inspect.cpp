@@ -37,12 +37,12 @@ void inspect_model(const Config& given, std::ostream& out) {
   row(c.gated ? "all, gate open" : "all", p.total(), c.total(1));
   if (c.gated) row("all, gate closed", p.total(), c.total(0));
   const bool bf16 = config.run.precision != "fp32";
-  out << fmt::format(
-      "training memory    {:.2f} GiB at batch {} ({}{}), captions of {} tokens\n",
-      training_bytes(config.model, config.loss, tokens, config.optim.batch_size, bf16, config.run.grad_checkpointing) /
-          0x1p30,
-      config.optim.batch_size, config.run.precision, config.run.grad_checkpointing ? ", checkpointing" : "",
-      config.model.text.context_length);
+  out << fmt::format("training memory    {:.2f} GiB at batch {} ({}{}), captions of {} tokens\n",
+                     training_bytes(config.model, config.loss, tokens, config.optim.batch_size, batch, bf16,
+                                    config.run.grad_checkpointing) /
+                         0x1p30,
+                     config.optim.batch_size, config.run.precision,
+                     config.run.grad_checkpointing ? ", checkpointing" : "", config.model.text.context_length);
 }
 
 namespace {

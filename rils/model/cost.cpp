@@ -91,7 +91,7 @@ ForwardCost forward_cost(const ModelConfig& m, const LossConfig& loss, double ca
 }
 
 double training_bytes(const ModelConfig& m, const LossConfig& loss, double caption_tokens, int64_t micro_batch,
-                      bool bf16, bool checkpointing) {
+                      int64_t global_batch, bool bf16, bool checkpointing) {
   constexpr double kF32 = 4;
   const double compute = bf16 ? 2 : 4;
   const double parameters = 4 * kF32 * static_cast<double>(parameter_counts(m).total());
@@ -115,7 +115,9 @@ double training_bytes(const ModelConfig& m, const LossConfig& loss, double capti
     activations += tower(kept + 1, static_cast<double>(m.vision.layers), d) +
                    tower(patches + 1, static_cast<double>(m.decoder.layers), static_cast<double>(m.decoder.width));
   }
-  return parameters + activations * static_cast<double>(micro_batch);
+  // Of each view and each of two layers: before the norm in f32, after it and after the ReLU.
+  const double head = objective.views ? 4 * static_cast<double>(m.image_mlp.hidden) * (kF32 + 2 * compute) : 0;
+  return parameters + activations * static_cast<double>(micro_batch) + head * static_cast<double>(global_batch);
 }
 
 }  // namespace tessera::rils

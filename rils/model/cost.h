@@ -38,8 +38,9 @@ struct ForwardCost {
 [[nodiscard]] ForwardCost forward_cost(const ModelConfig& model, const LossConfig& loss, double caption_tokens,
                                        int64_t batch);
 
-/// Bytes that a training step holds: parameters, gradients, two moments, and the activations of `rows` pairs.
+/// Bytes that a training step holds: parameters, gradients, two moments, the activations of a micro-batch, and those of
+/// the views' head for the global batch.
 [[nodiscard]] double training_bytes(const ModelConfig& model, const LossConfig& loss, double caption_tokens,
-                                    int64_t micro_batch, bool bf16, bool checkpointing);
+                                    int64_t micro_batch, int64_t global_batch, bool bf16, bool checkpointing);
 
 }  // namespace tessera::rils

@@ -64,8 +64,9 @@ void TrainingSetup::print_plan(Console& console) const {
                                       : "no text";
   console.line(fmt::format("global batch {} = {} x {}; {} steps an epoch, {} in all; {}", global_batch,
                            global_batch / micro_batches, micro_batches, steps_per_epoch, total_steps, words));
-  const double bytes = training_bytes(config.model, config.loss, kCaptionTokens, global_batch / micro_batches,
-                                      trainer->pass().precision.compute == DType::bf16, config.run.grad_checkpointing);
+  const double bytes =
+      training_bytes(config.model, config.loss, kCaptionTokens, global_batch / micro_batches, global_batch,
+                     trainer->pass().precision.compute == DType::bf16, config.run.grad_checkpointing);
   console.line(fmt::format("device cpu ({}, {} threads), precision {}; about {:.2f} GiB", cpu_context().kernels().name,
                            cpu_context().threads().threads(), config.run.precision, bytes / 0x1p30));
   const Objective objective = trainer->model().objective();

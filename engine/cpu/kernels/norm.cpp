@@ -353,19 +353,20 @@ void batch_norm_grad_as(Context& context, const BatchNormGradArgs& a) {
   using E = typename V::Element;
   const int64_t rows = a.x.size(0);
   const int64_t n = a.x.size(1);
-  const bool sums = a.dgamma || a.dbeta || a.own_moments;
-  const Scratch scratch(context, sums ? static_cast<size_t>(row_blocks(rows) * 2 * n) * sizeof(E) : 0);
-  E* partials = scratch.as<E>();  // Σ dy, Σ dy x̂
-  if (sums) {
-    const auto* x = a.x.data<const E>();
-    const auto* dy = a.dy.data<const T>();
-    const auto* mean = a.mean.data<const E>();
-    const auto* rstd = a.rstd.data<const E>();
-    sum_columns<V, 2>(context, rows, n, partials, [&](int64_t r, int64_t c, auto count, V* t) TESSERA_INLINE_BODY {
-      t[0] = load<V>(dy + r * n + c, count);
-      t[1] = t[0] * ((load<V>(x + r * n + c, count) - load<V>(mean + c, count)) * load<V>(rstd + c, count));
-    });
+  if (!a.dgamma && !a.dbeta && !a.own_moments) {
+    if (a.dx) batch_norm_grad_rows<T>(context, a, nullptr, nullptr);
+    return;
   }
+  const Scratch scratch(context, static_cast<size_t>(row_blocks(rows) * 2 * n) * sizeof(E));
+  E* partials = scratch.as<E>();  // Σ dy, Σ dy x̂
+  const auto* x = a.x.data<const E>();
+  const auto* dy = a.dy.data<const T>();
+  const auto* mean = a.mean.data<const E>();
+  const auto* rstd = a.rstd.data<const E>();
+  sum_columns<V, 2>(context, rows, n, partials, [&](int64_t r, int64_t c, auto count, V* t) TESSERA_INLINE_BODY {
+    t[0] = load<V>(dy + r * n + c, count);
+    t[1] = t[0] * ((load<V>(x + r * n + c, count) - load<V>(mean + c, count)) * load<V>(rstd + c, count));
+  });
   const auto finish = [&](const View& out, GradMode mode, const E* from) {
     if (!out) return;
     sweep<V>(n, [&](int64_t i, auto count) TESSERA_INLINE_BODY {

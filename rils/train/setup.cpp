@@ -74,6 +74,10 @@ void TrainingSetup::print_plan(Console& console) const {
     console.line(fmt::format("the contrastive loss of a model that knows nothing is ln {} = {:.3f}", global_batch,
                              std::log(static_cast<double>(global_batch))));
   }
+  if (!objective.contrastive && !(config.data.val_data.empty() && config.data.zeroshot_data.empty())) {
+    console.line(fmt::format("no validation while training: objective {} has no text to judge by (evaluate knn does)",
+                             config.model.objective));
+  }
   if (objective.views) {
     const int64_t others = 2 * global_batch - 1;
     console.line(fmt::format("the views' loss of a model that knows nothing is ln {} = {:.3f}", others,

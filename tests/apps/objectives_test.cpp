@@ -101,7 +101,8 @@ TEST_F(Objectives, PixelsBehindHiddenPatchesAreDrawn) {
 }
 
 TEST_F(Objectives, WithoutTextAreJudgedByTheirFeaturesAlone) {
-  train("mae", words("mae", {"--epochs", "1", "--val-data", tiny_data().val}));
+  const Outcome o = train("mae", words("mae", {"--epochs", "1", "--val-data", tiny_data().val}));
+  EXPECT_NE(o.out.find("no validation while training: objective mae"), std::string::npos) << o.out;
   EXPECT_TRUE(lines("mae", "results.jsonl").empty()) << "there is no text to retrieve by";
   const std::string weights = checkpoint("mae", 12).string();
   const Outcome knn = run("evaluate", {"knn", "--checkpoint", weights, "--train-data", tiny_data().labelled, "--data",
@@ -109,9 +110,9 @@ TEST_F(Objectives, WithoutTextAreJudgedByTheirFeaturesAlone) {
   EXPECT_EQ(knn.code, 0) << knn.err;
   for (const Words& asked : {Words{"evaluate", "retrieval", "--checkpoint", weights, "--data", tiny_data().val},
                              Words{"query", "search", "red", tiny_data().val, "--checkpoint", weights}}) {
-    const Outcome o = run(asked[0], Words(asked.begin() + 1, asked.end()));
-    EXPECT_EQ(o.code, 2) << o.out << o.err;
-    EXPECT_NE(o.err.find("expected one with a text encoder"), std::string::npos) << o.err;
+    const Outcome refused = run(asked[0], Words(asked.begin() + 1, asked.end()));
+    EXPECT_EQ(refused.code, 2) << refused.out << refused.err;
+    EXPECT_NE(refused.err.find("expected one with a text encoder"), std::string::npos) << refused.err;
   }
 }
 

@@ -72,7 +72,7 @@ float box_radius(double sigma) {
   return whole + part;
 }
 
-/// One box blur along lines of n pixels: from and to may be the same; `step` bytes between neighbours.
+/// One box blur along lines of values, in place.
 class BoxBlur {
  public:
   explicit BoxBlur(float radius) : radius_(static_cast<int>(radius)) {
@@ -81,7 +81,7 @@ class BoxBlur {
     edge_ = (kOne - (2 * static_cast<uint32_t>(radius_) + 1) * whole_) / 2;
   }
 
-  /// Channel by channel, in place.
+  /// n values, `step` bytes apart.
   void line(uint8_t* pixels, int n, size_t step) {
     line_.resize(static_cast<size_t>(n));
     for (int x = 0; x < n; ++x) line_[static_cast<size_t>(x)] = pixels[static_cast<size_t>(x) * step];

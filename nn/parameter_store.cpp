@@ -38,8 +38,8 @@ Parameter& ParameterStore::add_fused(const std::string& name, const Shape& shape
   return parameter;
 }
 
-Buffer& ParameterStore::add_buffer(const std::string& name, Tensor tensor, bool persistent) {
-  return buffers_.emplace_back(Buffer{name, std::move(tensor), persistent});
+Buffer& ParameterStore::add_buffer(const std::string& name, Tensor tensor, Buffer::Kind kind) {
+  return buffers_.emplace_back(Buffer{name, std::move(tensor), kind});
 }
 
 void ParameterStore::allocate(DType dtype) {

@@ -28,11 +28,15 @@ struct Entry {
   [[nodiscard]] Tensor grad() const;
 };
 
-/// A tensor that belongs to a model and is not trained: a position table, say.
+/// A tensor that belongs to a model and has no gradient.
 struct Buffer {
+  enum class Kind : uint8_t {
+    fixed,    // the model's own, a position table say: in checkpoints for others to read
+    running,  // changes while training, as a batch norm's kept moments do: read back from checkpoints
+  };
   std::string name;
   Tensor tensor;
-  bool persistent = true;  // false: left out of checkpoints
+  Kind kind = Kind::fixed;
 };
 
 /// Owns a model's parameters: values and gradients in two flat arenas, moments added by the optimiser. Modules register
@@ -53,7 +57,7 @@ class ParameterStore {
     Init init;
   };
   Parameter& add_fused(const std::string& name, const Shape& shape, const std::vector<Part>& parts);
-  Buffer& add_buffer(const std::string& name, Tensor tensor, bool persistent = true);
+  Buffer& add_buffer(const std::string& name, Tensor tensor, Buffer::Kind kind = Buffer::Kind::fixed);
 
   /// Gives every parameter its place in the arenas, values zero. Called once, after all were added.
   void allocate(DType dtype);

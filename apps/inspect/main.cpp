@@ -9,6 +9,7 @@
 #include "rils/config/toml.h"
 #include "rils/eval/gradients.h"
 #include "rils/eval/inspect.h"
+#include "rils/train/figures.h"
 
 int main(int argc, char** argv) {
   using namespace tessera;
@@ -25,7 +26,8 @@ int main(int argc, char** argv) {
   rils::GradientFiles files;
   gradients->add_option("--config", config_file, "TOML with [model] and [loss]")->required();
   gradients->add_option("--checkpoint", files.checkpoint, "weights, safetensors")->required();
-  gradients->add_option("--batch", files.batch, "images, tokens and noise, safetensors")->required();
+  gradients->add_option("--batch", files.batch, "images, tokens, noise, views, as the objective uses them, safetensors")
+      ->required();
   gradients->add_option("--out", files.out, "losses and grad.NAME, safetensors")->required();
   gradients->add_option("--precision", precision, "fp32 or amp_bf16");
   std::string device = "auto";
@@ -51,7 +53,7 @@ int main(int argc, char** argv) {
       if (device != "auto") (void)context(parse_device(device));
       const rils::Config c = rils::load_config(config_file);
       const auto r = rils::write_gradients(c.model, c.loss, files, nn::parse_precision(precision));
-      std::cout << "loss " << r.loss << "  clip_loss " << r.clip_loss << "  recon_loss " << r.recon_loss << '\n';
+      std::cout << "loss " << r.loss << "  " << rils::terms_text(r, rils::parse_objective(c.model.objective)) << '\n';
     }
     return std::max(draw(), 0);
   });

@@ -25,9 +25,9 @@ CLI::App* add(CLI::App& app, Words& words, const char* name, const char* help) {
   return sub;
 }
 
-void add_image(CLI::App& sub, rils::PictureOptions& options) {
+CLI::Option* add_image(CLI::App& sub, rils::PictureOptions& options) {
   sub.add_option("--image", options.image, "a picture")->required();
-  sub.add_option("--sentences", options.sentences, "one or more; @FILE: a line each")->required();
+  return sub.add_option("--sentences", options.sentences, "one or more; @FILE: a line each");
 }
 
 }  // namespace
@@ -36,10 +36,10 @@ std::function<int()> add_picture_commands(CLI::App& app) {
   const auto words = std::make_shared<Words>();
   rils::PictureOptions& o = words->options;
   CLI::App* heat = add(app, *words, "heatmap", "where sentences are in an image, by patch");
-  add_image(*heat, o);
+  add_image(*heat, o)->required();
   heat->add_option("--temperature", o.temperature, "of the maps; 0: the teacher's");
   CLI::App* hidden = add(app, *words, "reconstruction", "what the model expects behind hidden patches");
-  add_image(*hidden, o);
+  (void)add_image(*hidden, o);  // not where pixels are predicted
   hidden->add_option("--seed", o.seed, "of the mask");
   CLI::App* found = add(app, *words, "retrievals", "best and worst answers to captions");
   found->add_option("--data", o.data, "images and captions")->required();

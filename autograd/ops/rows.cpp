@@ -1,6 +1,7 @@
 #include "autograd/ops/rows.h"
 
 #include "autograd/tape.h"
+#include "engine/ops/copy.h"
 
 namespace tessera::autograd {
 namespace {
@@ -33,12 +34,38 @@ class GatherRowsNode final : public Node {
   RowIndex index_, table_index_;
 };
 
+class ConcatenateRowsNode final : public Node {
+ public:
+  ConcatenateRowsNode(const Var& a, const Var& b) : a_(a.slot), b_(b.slot), rows_a_(a.value.size(0)) {}
+  [[nodiscard]] std::string_view name() const override { return "concatenate_rows"; }
+  [[nodiscard]] size_t saved_bytes() const override { return 0; }
+  void backward(Tape& tape, const Tensor& dy) override {
+    tape.give(a_, dy.slice(0, 0, rows_a_));
+    tape.give(b_, dy.slice(0, rows_a_, dy.size(0) - rows_a_));
+  }
+
+ private:
+  Slot a_, b_;
+  int64_t rows_a_;
+};
+
 }  // namespace
 
 Var gather_rows(const Var& x, const RowIndex& index, const GatherInputs& in) {
   Tensor y = tessera::gather_rows(x.value, index, {in.fill.value, in.table.value, in.table_index, in.out_dtype});
   if (Tape* tape = recording({&x, &in.fill, &in.table})) {
     return tape->record(std::make_unique<GatherRowsNode>(x, index, in), std::move(y));
+  }
+  return y;
+}
+
+Var concatenate_rows(const Var& a, const Var& b) {
+  const int64_t rows = a.value.size(0), more = b.value.size(0);
+  Tensor y = Tensor::empty({rows + more, a.value.size(1)}, a.dtype(), a.value.device());
+  copy_into(a.value, y.slice(0, 0, rows));
+  copy_into(b.value, y.slice(0, rows, more));
+  if (Tape* tape = recording({&a, &b})) {
+    return tape->record(std::make_unique<ConcatenateRowsNode>(a, b), std::move(y));
   }
   return y;
 }

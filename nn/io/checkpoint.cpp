@@ -32,9 +32,7 @@ void save_weights(const std::filesystem::path& path, const ParameterStore& store
                   const Metadata& metadata) {
   std::vector<NamedTensor> tensors;
   for (const Entry& entry : store.entries()) tensors.push_back({entry.name, part_of(values, entry)});
-  for (const Buffer& buffer : store.buffers()) {
-    if (buffer.persistent) tensors.push_back({buffer.name, buffer.tensor});
-  }
+  for (const Buffer& buffer : store.buffers()) tensors.push_back({buffer.name, buffer.tensor});
   write_safetensors(path, tensors, metadata);
 }
 
@@ -64,6 +62,14 @@ LoadReport load_matching(const SafetensorsFile& file, ParameterStore& store) {
     } else if (!differs(entry.name, entry.shape)) {
       copy_into(file.load(entry.name), entry.value());
       entry.parameter->mark_written();
+    }
+  }
+  for (const Buffer& buffer : store.buffers()) {
+    if (buffer.kind != Buffer::Kind::running) continue;
+    if (!file.contains(buffer.name)) {
+      report.missing.push_back(buffer.name);
+    } else if (file.tensors().at(buffer.name).shape == buffer.tensor.shape()) {
+      copy_into(file.load(buffer.name), buffer.tensor);
     }
   }
   for (const auto& [name, info] : file.tensors()) {

@@ -13,15 +13,16 @@ namespace tessera::nn {
 
 using Metadata = std::map<std::string, std::string>;
 
-/// Entries and persistent buffers of a store, by their names.
+/// Entries and buffers of a store, by their names.
 void save_weights(const std::filesystem::path& path, const ParameterStore& store, const Metadata& metadata);
 /// The same names with other values (an EMA arena laid out like the store's).
 void save_weights(const std::filesystem::path& path, const ParameterStore& store, const Tensor& values,
                   const Metadata& metadata);
 
-/// What a load found. Buffers that are there must agree in shape; their values are the model's own.
+/// What a load found. Fixed buffers may be absent from the file; those that are there must agree in shape, and their
+/// values stay the model's own.
 struct LoadReport {
-  std::vector<std::string> missing;     // entries that the file does not have
+  std::vector<std::string> missing;     // entries and running buffers that the file does not have
   std::vector<std::string> unexpected;  // tensors that the model does not have
   std::vector<std::string> mismatched;  // "NAME: file [..], model [..]"
   [[nodiscard]] bool complete() const { return missing.empty() && unexpected.empty() && mismatched.empty(); }
@@ -29,9 +30,9 @@ struct LoadReport {
   [[nodiscard]] std::string summary() const;
 };
 
-/// Copies what fits by name and shape, converting floating types.
+/// Copies what fits by name and shape into entries and running buffers, converting floating types.
 LoadReport load_matching(const SafetensorsFile& file, ParameterStore& store);
-/// Throws IoError in one line unless names and shapes agree exactly (frozen buffers may be absent from the file).
+/// Throws IoError in one line unless names and shapes agree exactly (fixed buffers may be absent from the file).
 void load_weights(const SafetensorsFile& file, ParameterStore& store);
 
 /// The optimiser's moments under `m.NAME` and `v.NAME`; steps and whatever else resuming needs are in the metadata.

@@ -27,16 +27,21 @@ void check_order(std::string_view key, const std::array<double, 2>& range) {
   }
 }
 
+void check_text(const TextConfig& t) {
+  check_divides("model.text.heads", t.heads, "model.text.width", t.width);
+  if (t.vocab_size != 0 && t.vocab_size < 3) {
+    throw ConfigError(
+        fmt::format("model.text.vocab_size: expected 0 (the vocabulary's) or at least 3, found {}", t.vocab_size));
+  }
+}
+
 void check_model(const ModelConfig& m) {
   check_divides("model.vision.patch_size", m.vision.patch_size, "model.vision.image_size", m.vision.image_size);
   check_divides("model.vision.heads", m.vision.heads, "model.vision.width", m.vision.width);
-  check_divides("model.text.heads", m.text.heads, "model.text.width", m.text.width);
   check_positions("model.vision.width", m.vision.width);
-  if (m.text.vocab_size != 0 && m.text.vocab_size < 3) {
-    throw ConfigError(
-        fmt::format("model.text.vocab_size: expected 0 (the vocabulary's) or at least 3, found {}", m.text.vocab_size));
-  }
-  if (m.objective != "rils") return;
+  const Objective objective = parse_objective(m.objective);
+  if (objective.contrastive) check_text(m.text);
+  if (objective.reconstruction == Reconstruction::none) return;
   check_divides("model.decoder.heads", m.decoder.heads, "model.decoder.width", m.decoder.width);
   check_positions("model.decoder.width", m.decoder.width);
 }
@@ -44,8 +49,15 @@ void check_model(const ModelConfig& m) {
 void check_mask(const Config& c) {
   const int64_t grid = c.model.vision.image_size / c.model.vision.patch_size;
   const auto patches = static_cast<double>(grid * grid);
-  if (c.model.objective == "rils" && patches * (1.0 - c.loss.mask_ratio) < 1.0) {
+  const Reconstruction what = parse_objective(c.model.objective).reconstruction;
+  if (what == Reconstruction::none) return;
+  const double kept = std::floor(patches * (1.0 - c.loss.mask_ratio));
+  if (kept < 1.0) {
     throw ConfigError(fmt::format("loss.mask_ratio: expected at least one of {} patches to stay visible, found {}",
+                                  grid * grid, c.loss.mask_ratio));
+  }
+  if (what == Reconstruction::pixels && kept == patches) {
+    throw ConfigError(fmt::format("loss.mask_ratio: expected at least one of {} patches to be hidden, found {}",
                                   grid * grid, c.loss.mask_ratio));
   }
 }
@@ -65,12 +77,17 @@ void check_config(const Config& config) {
   check_mask(config);
   check_order("augment.crop_scale", config.augment.crop_scale);
   check_order("augment.crop_ratio", config.augment.crop_ratio);
+  check_order("augment.view_crop_scale", config.augment.view_crop_scale);
   check_device(config.run.device);
   if (config.run.name.find('/') != std::string::npos || config.run.name == ".." || config.run.name == ".") {
     throw ConfigError(
         fmt::format("run.name: expected the name of a folder below run.logs, found \"{}\"", config.run.name));
   }
-  (void)plan_batch(config, 1);
+  const int64_t batch = plan_batch(config, 1).global;
+  if (parse_objective(config.model.objective).views && batch < 2) {
+    throw ConfigError(fmt::format("optim.batch_size: expected a global batch of at least 2 for objective {}, found {}",
+                                  config.model.objective, batch));
+  }
 }
 
 BatchPlan plan_batch(const Config& config, int64_t processes) {

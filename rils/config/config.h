@@ -4,6 +4,8 @@
 #include <cstdint>
 #include <string>
 
+#include "rils/config/objective.h"
+
 namespace tessera::rils {
 
 /// The image encoder. Defaults: ViT-B/16.
@@ -16,7 +18,7 @@ struct VisionConfig {
   bool operator==(const VisionConfig&) const = default;
 };
 
-/// The masked decoder of objective "rils".
+/// The masked decoder of objectives "rils", "mae" and "mae+clip". Defaults: that of "rils".
 struct DecoderConfig {
   int64_t width = 768;
   int64_t layers = 1;
@@ -34,16 +36,24 @@ struct TextConfig {
   bool operator==(const TextConfig&) const = default;
 };
 
+/// The head of objectives "simclr" and "slip": three linear layers with batch norm between them.
+struct ImageMlpConfig {
+  int64_t hidden = 4096;
+  int64_t output = 256;
+  bool operator==(const ImageMlpConfig&) const = default;
+};
+
 struct ModelConfig {
-  std::string objective = "rils";  // or "clip"
+  std::string objective = "rils";  // or "clip", "slip", "simclr", "mae", "mae+clip"
   int64_t embed_dim = 512;         // of the joint space
   VisionConfig vision;
   DecoderConfig decoder;
   TextConfig text;
+  ImageMlpConfig image_mlp;
   bool operator==(const ModelConfig&) const = default;
 };
 
-/// The objective. The last two keys are departures of ours from the published method, off by default.
+/// The losses. The last two keys are departures of ours from the published method, off by default.
 struct LossConfig {
   double mask_ratio = 0.75;           // fraction of patches hidden, in [0, 1)
   double student_temperature = 0.1;   // of the predicted distribution
@@ -52,6 +62,9 @@ struct LossConfig {
   std::string gather = "constant";  // keys and prototypes; or "with-gradient"
   int64_t shards = 1;               // parts of the global batch with losses of their own
   double logit_scale_max = 100;     // clamp of exp(logit_scale) after each step
+  double mae_weight = 1.0;          // of the pixel loss of "mae" and "mae+clip"
+  double ssl_temperature = 0.1;     // of the loss between two views of "simclr" and "slip"
+  double ssl_scale = 1.0;           // weight of that loss
   /// Ours: the reconstruction weight grows linearly from 0 over so many steps; 0 = full weight from the first.
   int64_t reconstruction_warmup_steps = 0;
   /// What the reconstruction sum is divided by: "selected", the hidden patches of images that pass the gate, as
@@ -89,6 +102,7 @@ struct AugmentConfig {
   std::array<double, 2> crop_scale = {0.5, 1.0};              // share of the area
   std::array<double, 2> crop_ratio = {3.0 / 4.0, 4.0 / 3.0};  // width / height
   double flip = 0.0;                                          // probability
+  std::array<double, 2> view_crop_scale = {0.08, 1.0};        // of the two views of "simclr" and "slip"
   std::string image_interpolation = "bilinear";               // or "bicubic"
   std::array<double, 3> image_mean = {0.485, 0.456, 0.406};   // ImageNet's, of values in [0, 1]
   std::array<double, 3> image_std = {0.229, 0.224, 0.225};

@@ -46,19 +46,24 @@ template <class Member>
 auto text(Member member) {
   return at(&Config::model, &ModelConfig::text, member);
 }
+template <class Member>
+auto image_mlp(Member member) {
+  return at(&Config::model, &ModelConfig::image_mlp, member);
+}
 
 // Each row: path, field, placeholder, help with its unit, range, choices, level, whether a resumed run must agree.
 std::vector<Key> model_keys() {
   using V = VisionConfig;
   using D = DecoderConfig;
   using T = TextConfig;
+  using M = ImageMlpConfig;
   return {
       {"model.objective",
        at(&Config::model, &ModelConfig::objective),
        "NAME",
        "what is trained",
        kAny,
-       {{"rils"}, {"clip"}},
+       {{"rils"}, {"clip"}, {"slip"}, {"simclr"}, {"mae"}, {"mae+clip"}},
        kCommon,
        kFixed},
       {"model.embed_dim",
@@ -89,6 +94,8 @@ std::vector<Key> model_keys() {
       {"model.text.width", text(&T::width), "N", "of the text encoder", kCount, {}, kSetOnly, kFixed},
       {"model.text.layers", text(&T::layers), "N", "of the text encoder", kCount, {}, kSetOnly, kFixed},
       {"model.text.heads", text(&T::heads), "N", "of the text encoder", kCount, {}, kSetOnly, kFixed},
+      {"model.image_mlp.hidden", image_mlp(&M::hidden), "N", "width of the views' head", kCount, {}, kSetOnly, kFixed},
+      {"model.image_mlp.output", image_mlp(&M::output), "N", "width of its result", kCount, {}, kSetOnly, kFixed},
   };
 }
 
@@ -135,6 +142,23 @@ std::vector<Key> loss_keys() {
        "X",
        "clamp of the logit scale",
        {1, kInfinity},
+       {},
+       kRare,
+       kFixed},
+      {"loss.mae_weight", loss(&L::mae_weight), "X", "of the pixel loss", kNotNegative, {}, kRare, kFixed},
+      {"loss.ssl_temperature",
+       loss(&L::ssl_temperature),
+       "X",
+       "of the loss between two views",
+       kPositive,
+       {},
+       kRare,
+       kFixed},
+      {"loss.ssl_scale",
+       loss(&L::ssl_scale),
+       "X",
+       "weight of the loss between two views",
+       kPositive,
        {},
        kRare,
        kFixed},
@@ -289,6 +313,14 @@ std::vector<Key> augment_keys() {
        kRare,
        kFixed},
       {"augment.flip", augment(&A::flip), "P", "probability of mirroring", kFraction, {}, kRare, kFixed},
+      {"augment.view_crop_scale",
+       augment(&A::view_crop_scale),
+       "A,B",
+       "the same of the two views",
+       kOpenFraction,
+       {},
+       kRare,
+       kFixed},
       {"augment.image_interpolation",
        augment(&A::image_interpolation),
        "HOW",

@@ -171,8 +171,10 @@ void Loader::fill_item(Item& item, int64_t epoch) const {
   item.images.resize(values * static_cast<size_t>(options_.views));
   for (size_t view = 0; view < static_cast<size_t>(options_.views); ++view) {
     const uint64_t turn = static_cast<uint64_t>(caption_id + 1) * static_cast<uint64_t>(options_.views) + view;
-    options_.transform(*image, AugmentStream(augment_philox_, step, id, turn << kElementsOfView),
-                       std::span(item.images).subspan(view * values, values));
+    const ImageTransform& transform =
+        view > 0 && options_.view_transform ? options_.view_transform : options_.transform;
+    transform(*image, AugmentStream(augment_philox_, step, id, turn << kElementsOfView),
+              std::span(item.images).subspan(view * values, values));
   }
 }
 

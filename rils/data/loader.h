@@ -27,10 +27,11 @@ enum class CaptionMode { random, all };
 
 struct LoaderOptions {
   int64_t batch_size = 64;
-  int image_size = 224;      // what the transform fills: [3, image_size, image_size]
-  ImageTransform transform;  // TrainTransform or EvalTransform
-  int views = 1;             // independent results of the transform for each sample
-  CaptionEncoder encoder;    // empty: no tokens
+  int image_size = 224;           // what the transform fills: [3, image_size, image_size]
+  ImageTransform transform;       // TrainTransform or EvalTransform
+  int views = 1;                  // independent results for each sample
+  ImageTransform view_transform;  // of those after the first; empty: `transform`
+  CaptionEncoder encoder;         // empty: no tokens
   int64_t context_length = 77;
   CaptionMode captions = CaptionMode::random;
   bool shuffle = true;

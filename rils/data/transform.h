@@ -73,7 +73,10 @@ struct TrainTransform {
 
   /// The crop that the stream's numbers choose.
   [[nodiscard]] Box draw_box(int height, int width, AugmentStream& random) const;
-  /// Draws 41 numbers whatever they are used for, so that what follows does not depend on the image.
+  /// That crop, resized. Takes 40 numbers of the stream whatever they are used for, so that what follows does not
+  /// depend on the image.
+  [[nodiscard]] Image crop(const Image& image, AugmentStream& random) const;
+  /// crop(), flip and normalisation.
   void operator()(const Image& image, AugmentStream random, std::span<float> out) const;
 };
 

@@ -5,6 +5,7 @@
 #include "engine/core/error.h"
 #include "engine/ops/copy.h"
 #include "nn/io/checkpoint.h"
+#include "rils/train/figures.h"
 
 namespace tessera::rils {
 namespace {
@@ -25,9 +26,21 @@ MicroBatch load_batch(const std::filesystem::path& path, const Model& model) {
   const nn::SafetensorsFile file(path);
   const ModelConfig& c = model.config();
   MicroBatch batch;
-  batch.images = load_checked(file, "images", DType::f32, {-1, 3, c.vision.image_size, c.vision.image_size});
-  const int64_t samples = batch.images.size(0);
-  batch.tokens = load_checked(file, "tokens", DType::i32, {samples, c.text.context_length});
+  const Objective& objective = model.objective();
+  int64_t samples = -1;  // of the first tensor, and then of all
+  const auto pictures = [&](const char* name) {
+    Tensor t = load_checked(file, name, DType::f32, {samples, 3, c.vision.image_size, c.vision.image_size});
+    samples = t.size(0);
+    return t;
+  };
+  if (objective.contrastive || model.decoder() != nullptr) batch.images = pictures("images");
+  if (objective.views) {
+    batch.view1 = pictures("view1");
+    batch.view2 = pictures("view2");
+  }
+  if (objective.contrastive) {
+    batch.tokens = load_checked(file, "tokens", DType::i32, {samples, c.text.context_length});
+  }
   if (model.decoder() != nullptr) {
     batch.noise = load_checked(file, "noise", DType::f32, {samples, model.vision().patches()});
   }
@@ -44,18 +57,20 @@ StepResult write_gradients(const ModelConfig& config, const LossConfig& loss, co
   Model model(config, 0, precision.param);
   load_weights(nn::SafetensorsFile(files.checkpoint), model.store());
   const MicroBatch batch = load_batch(files.batch, model);
-  if (batch.images.size(0) % loss.shards != 0) {
+  const int64_t samples = (batch.images ? batch.images : batch.view1).size(0);
+  if (samples % loss.shards != 0) {
     throw ConfigError(fmt::format("{}: {} samples, expected a multiple of loss.shards = {}", files.batch.string(),
-                                  batch.images.size(0), loss.shards));
+                                  samples, loss.shards));
   }
   StepOptions options;
   options.pass.precision = precision;
   const StepResult result = compute_gradients(model, loss, std::span(&batch, 1), options);
 
-  std::vector<nn::NamedTensor> out = {{"loss", scalar(result.loss)},
-                                      {"clip_loss", scalar(result.clip_loss)},
-                                      {"recon_loss", scalar(result.recon_loss)},
-                                      {"clip_acc", scalar(100.0 * result.clip_accuracy)}};
+  std::vector<nn::NamedTensor> out = {{"loss", scalar(result.loss)}};
+  const Record figures = term_figures(result, model.objective());
+  for (const auto& [name, figure] : figures.figures()) {
+    out.push_back({name, scalar(std::get<double>(figure))});
+  }
   for (const nn::Entry& entry : model.store().entries()) {
     out.push_back(
         {"grad." + entry.name, entry.grad().dtype() == DType::f32 ? entry.grad() : cast(entry.grad(), DType::f32)});

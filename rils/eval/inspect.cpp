@@ -26,22 +26,23 @@ void inspect_model(const Config& given, std::ostream& out) {
   const auto row = [&](const char* name, int64_t parameters, double macs) {
     out << fmt::format("{:<18} {:>13} {:>12.4f}\n", name, parameters, macs / 1e9);
   };
-  out << fmt::format("{:<18} {:>13} {:>12}\n", "part", "parameters", "GMAC/pair");
+  out << fmt::format("{:<18} {:>13} {:>12}\n", "part", "parameters", "GMAC/sample");
   row("encoder, full", p.encoder, c.full_pass);
   row("encoder, masked", 0, c.masked_pass);
   row("decoder", p.decoder, c.decoder);
   row("text", p.text, c.text);
   row("projections", p.image_projection + p.logit_scale, c.projections);
   row("patch-sentence", 0, c.patch_sentence);
-  row("all, gate open", p.total(), c.total(1));
-  row("all, gate closed", p.total(), c.total(0));
+  row("two views", p.image_mlp, c.views);
+  row(c.gated ? "all, gate open" : "all", p.total(), c.total(1));
+  if (c.gated) row("all, gate closed", p.total(), c.total(0));
   const bool bf16 = config.run.precision != "fp32";
-  out << fmt::format(
-      "training memory    {:.2f} GiB at batch {} ({}{}), captions of {} tokens\n",
-      training_bytes(config.model, config.loss, tokens, config.optim.batch_size, bf16, config.run.grad_checkpointing) /
-          0x1p30,
-      config.optim.batch_size, config.run.precision, config.run.grad_checkpointing ? ", checkpointing" : "",
-      config.model.text.context_length);
+  out << fmt::format("training memory    {:.2f} GiB at batch {} ({}{}), captions of {} tokens\n",
+                     training_bytes(config.model, config.loss, tokens, config.optim.batch_size, batch, bf16,
+                                    config.run.grad_checkpointing) /
+                         0x1p30,
+                     config.optim.batch_size, config.run.precision,
+                     config.run.grad_checkpointing ? ", checkpointing" : "", config.model.text.context_length);
 }
 
 namespace {

@@ -32,7 +32,7 @@ LoadedModel load_model(const std::string& checkpoint, const std::string& vocabul
   load_weights(file, m.model->store());
   if (!vocabulary.empty()) m.config.data.vocabulary = vocabulary;
   m.tokenizer = open_tokenizer(m.config);
-  if (m.tokenizer->vocabulary().digest() != metadata_of(file, "vocabulary")) {
+  if (m.tokenizer && m.tokenizer->vocabulary().digest() != metadata_of(file, "vocabulary")) {
     throw ConfigError(fmt::format("{}: its vocabulary is {}, expected that of {}: {}", checkpoint,
                                   metadata_of(file, "vocabulary"), m.config.data.vocabulary,
                                   m.tokenizer->vocabulary().digest()));

@@ -13,7 +13,7 @@ struct LoadedModel {
   std::string path;
   Config config;
   std::unique_ptr<Model> model;
-  std::shared_ptr<const Tokenizer> tokenizer;
+  std::shared_ptr<const Tokenizer> tokenizer;  // null where the model has no text encoder
   EmbedOptions embed;
 };
 /// `vocabulary` overrides the file that the checkpoint's configuration names. The vocabulary must be the one that the

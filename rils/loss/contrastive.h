@@ -3,12 +3,16 @@
 #include <vector>
 
 #include "autograd/variable.h"
+#include "rils/config/config.h"
 
 namespace tessera::rils {
 
 /// Whether the keys of the contrastive loss and the sentence prototypes are constants, as in the authors' multi-process
 /// runs, or carry gradient, as in their single-process runs and open_clip's --gather-with-grad.
 enum class Gather : uint8_t { constant, with_gradient };
+[[nodiscard]] inline Gather gather_of(const LossConfig& loss) {
+  return loss.gather == "with-gradient" ? Gather::with_gradient : Gather::constant;
+}
 
 struct Contrastive {
   autograd::Var loss;              // scalar: ½ [mean CE(image → text) + mean CE(text → image)]

@@ -1,5 +1,7 @@
 #include "rils/model/cost.h"
 
+#include <algorithm>
+
 #include "rils/model/masking.h"
 
 namespace tessera::rils {
@@ -21,7 +23,13 @@ double block_macs(double width, double rows, double queries) {
   return 2 * width * width * rows + (width * width + 9 * width * width) * queries + 2 * width * rows * queries;
 }
 
-bool has_decoder(const ModelConfig& model) { return model.objective == "rils"; }
+bool has_decoder(const ModelConfig& m) { return parse_objective(m.objective).reconstruction != Reconstruction::none; }
+
+/// Numbers that the decoder gives for a patch.
+int64_t decoder_outputs(const ModelConfig& m) {
+  const bool pixels = parse_objective(m.objective).reconstruction == Reconstruction::pixels;
+  return pixels ? patch_inputs(m.vision) : m.vision.width;
+}
 
 }  // namespace
 
@@ -31,40 +39,59 @@ ParameterCounts parameter_counts(const ModelConfig& m) {
   c.encoder = d + d * patch_inputs(m.vision) + d + m.vision.layers * block_parameters(d, 2 * d) + norm_parameters(d);
   if (has_decoder(m)) {
     const int64_t w = m.decoder.width;
-    c.decoder = w + (d * w + w) + m.decoder.layers * block_parameters(w, 2 * w) + norm_parameters(w) + (w * d + d);
+    c.decoder = w + (d * w + w) + m.decoder.layers * block_parameters(w, 2 * w) + norm_parameters(w) +
+                (w + 1) * decoder_outputs(m);
   }
+  const Objective objective = parse_objective(m.objective);
+  if (objective.views) {
+    const int64_t h = m.image_mlp.hidden;
+    c.image_mlp = (d * h + h) + (h * h + h) + 2 * norm_parameters(h) + (h + 1) * m.image_mlp.output;
+  }
+  if (!objective.contrastive) return c;
   const int64_t t = m.text.width;
   c.text = m.text.vocab_size * t + m.text.context_length * t + m.text.layers * block_parameters(t, 3 * t) +
            norm_parameters(t) + t * m.embed_dim;
   c.image_projection = d * m.embed_dim;
+  c.logit_scale = 1;
   return c;
 }
 
 ForwardCost forward_cost(const ModelConfig& m, const LossConfig& loss, double caption_tokens, int64_t batch) {
   ForwardCost c;
+  const Objective objective = parse_objective(m.objective);
   const auto d = static_cast<double>(m.vision.width);
   const auto e = static_cast<double>(m.embed_dim);
   const auto patches = static_cast<double>(grid(m.vision) * grid(m.vision));
   const auto layers = static_cast<double>(m.vision.layers);
-  c.full_pass =
-      patches * d * static_cast<double>(patch_inputs(m.vision)) + layers * block_macs(d, patches + 1, patches + 1);
-  const auto t = static_cast<double>(m.text.width);
-  c.text = static_cast<double>(m.text.layers - 1) * block_macs(t, caption_tokens, caption_tokens) +
-           block_macs(t, caption_tokens, 1);
-  c.projections = d * e + t * e + 2.0 * e * static_cast<double>(batch);
+  const double embedding = patches * d * static_cast<double>(patch_inputs(m.vision));
+  const double pass = embedding + layers * block_macs(d, patches + 1, patches + 1);
+  if (objective.contrastive) {
+    c.full_pass = pass;
+    const auto t = static_cast<double>(m.text.width);
+    c.text = static_cast<double>(m.text.layers - 1) * block_macs(t, caption_tokens, caption_tokens) +
+             block_macs(t, caption_tokens, 1);
+    c.projections = d * e + t * e + 2.0 * e * static_cast<double>(batch);
+  }
+  if (objective.views) {
+    const auto h = static_cast<double>(m.image_mlp.hidden);
+    const auto o = static_cast<double>(m.image_mlp.output);
+    c.views = 2 * (pass + d * h + h * h + h * o + 2.0 * o * static_cast<double>(batch));
+  }
   if (!has_decoder(m)) return c;
+  c.gated = objective.reconstruction == Reconstruction::language;
   const auto kept = static_cast<double>(kept_patches(static_cast<int64_t>(patches), loss.mask_ratio));
   const double hidden = patches - kept;
   const auto w = static_cast<double>(m.decoder.width);
-  c.masked_pass = layers * block_macs(d, kept + 1, kept + 1);
+  // Patch tokens are those of the full pass where there is one.
+  c.masked_pass = (objective.contrastive ? 0 : embedding) + layers * block_macs(d, kept + 1, kept + 1);
   c.decoder = (kept + 1) * d * w + static_cast<double>(m.decoder.layers - 1) * block_macs(w, patches + 1, patches + 1) +
-              block_macs(w, patches + 1, hidden) + hidden * w * d;
-  c.patch_sentence = 2 * hidden * (d * e + e * static_cast<double>(batch));
+              block_macs(w, patches + 1, hidden) + hidden * w * static_cast<double>(decoder_outputs(m));
+  if (c.gated) c.patch_sentence = 2 * hidden * (d * e + e * static_cast<double>(batch));
   return c;
 }
 
 double training_bytes(const ModelConfig& m, const LossConfig& loss, double caption_tokens, int64_t micro_batch,
-                      bool bf16, bool checkpointing) {
+                      int64_t global_batch, bool bf16, bool checkpointing) {
   constexpr double kF32 = 4;
   const double compute = bf16 ? 2 : 4;
   const double parameters = 4 * kF32 * static_cast<double>(parameter_counts(m).total());
@@ -75,15 +102,22 @@ double training_bytes(const ModelConfig& m, const LossConfig& loss, double capti
   };
   const auto patches = static_cast<double>(grid(m.vision) * grid(m.vision));
   const auto d = static_cast<double>(m.vision.width);
-  double activations = tower(patches + 1, static_cast<double>(m.vision.layers), d) +
-                       tower(caption_tokens, static_cast<double>(m.text.layers), static_cast<double>(m.text.width)) +
-                       patches * static_cast<double>(patch_inputs(m.vision)) * compute;
+  const Objective objective = parse_objective(m.objective);
+  const double passes = (objective.contrastive ? 1 : 0) + (objective.views ? 2 : 0);
+  const double images = std::max(passes, 1.0);
+  double activations = passes * tower(patches + 1, static_cast<double>(m.vision.layers), d) +
+                       images * patches * static_cast<double>(patch_inputs(m.vision)) * compute;
+  if (objective.contrastive) {
+    activations += tower(caption_tokens, static_cast<double>(m.text.layers), static_cast<double>(m.text.width));
+  }
   if (has_decoder(m)) {
     const auto kept = static_cast<double>(kept_patches(static_cast<int64_t>(patches), loss.mask_ratio));
     activations += tower(kept + 1, static_cast<double>(m.vision.layers), d) +
                    tower(patches + 1, static_cast<double>(m.decoder.layers), static_cast<double>(m.decoder.width));
   }
-  return parameters + activations * static_cast<double>(micro_batch);
+  // Of each view and each of two layers: before the norm in f32, after it and after the ReLU.
+  const double head = objective.views ? 4 * static_cast<double>(m.image_mlp.hidden) * (kF32 + 2 * compute) : 0;
+  return parameters + activations * static_cast<double>(micro_batch) + head * static_cast<double>(global_batch);
 }
 
 }  // namespace tessera::rils

@@ -1,10 +1,13 @@
 #include "rils/model/model.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
 
 #include "autograd/ops/matmul.h"
 #include "autograd/ops/pointwise.h"
+#include "engine/core/error.h"
 
 namespace tessera::rils {
 namespace {
@@ -14,21 +17,37 @@ constexpr double kInitialTemperature = 0.07;
 }  // namespace
 
 Model::Model(const ModelConfig& config, uint64_t seed, DType dtype)
-    : config_(config), store_(std::make_unique<ParameterStore>()) {
+    : config_(config), objective_(parse_objective(config.objective)), store_(std::make_unique<ParameterStore>()) {
   vision_.emplace(*store_, config.vision, dtype);
-  if (config.objective == "rils") decoder_.emplace(*store_, config.vision, config.decoder, dtype);
-  text_.emplace(*store_, config.text);
-  const auto deviation = [](int64_t width) { return 1.0 / std::sqrt(static_cast<double>(width)); };
-  image_projection_ = &store_->add("image_projection", {config.vision.width, config.embed_dim},
-                                   nn::normal(deviation(config.vision.width)));
-  text_projection_ =
-      &store_->add("text_projection", {config.text.width, config.embed_dim}, nn::normal(deviation(config.text.width)));
-  logit_scale_ = &store_->add("logit_scale", {}, nn::constant(std::log(1.0 / kInitialTemperature)));
+  if (objective_.reconstruction != Reconstruction::none) {
+    const bool pixels = objective_.reconstruction == Reconstruction::pixels;
+    const int64_t patch = config.vision.patch_size;
+    decoder_.emplace(*store_, config.vision, config.decoder, pixels ? 3 * patch * patch : config.vision.width, dtype);
+  }
+  if (objective_.contrastive) {
+    text_.emplace(*store_, config.text);
+    const auto projection = [&](const char* name, int64_t width) {
+      const double deviation = 1.0 / std::sqrt(static_cast<double>(width));
+      return &store_->add(name, {width, config.embed_dim}, nn::normal(deviation));
+    };
+    image_projection_ = projection("image_projection", config.vision.width);
+    text_projection_ = projection("text_projection", config.text.width);
+    logit_scale_ = &store_->add("logit_scale", {}, nn::constant(std::log(1.0 / kInitialTemperature)));
+  }
+  if (objective_.views) image_mlp_.emplace(*store_, config.vision.width, config.image_mlp, dtype);
   store_->allocate(dtype);
   store_->initialise(seed);
 }
 
-Var Model::project(const Var& features) const { return autograd::matmul(features, autograd::use(*image_projection_)); }
+void Model::need_language() const {
+  if (text_) return;
+  throw ConfigError(fmt::format("model: expected one with a text encoder, found objective {}", config_.objective));
+}
+
+Var Model::project(const Var& features) const {
+  need_language();
+  return autograd::matmul(features, autograd::use(*image_projection_));
+}
 
 Var Model::encode_features(const Tensor& images, const PassOptions& options) const {
   const int64_t samples = images.size(0);
@@ -40,12 +59,17 @@ Var Model::encode_image(const Tensor& images, const PassOptions& options) const 
 }
 
 Var Model::encode_text(const Tensor& tokens, const PassOptions& options) const {
+  need_language();
   return autograd::matmul((*text_)(tokens, options), autograd::use(*text_projection_));
 }
 
-Var Model::logit_scale() const { return autograd::unary(Unary::exp, autograd::use(*logit_scale_)); }
+Var Model::logit_scale() const {
+  need_language();
+  return autograd::unary(Unary::exp, autograd::use(*logit_scale_));
+}
 
 void Model::clamp_logit_scale(double maximum) {
+  if (logit_scale_ == nullptr) return;
   const auto clamp = [&](auto& x) {
     using T = std::remove_reference_t<decltype(x)>;
     x = std::clamp(x, T{0}, static_cast<T>(std::log(maximum)));

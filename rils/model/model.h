@@ -5,25 +5,28 @@
 
 #include "nn/parameter_store.h"
 #include "rils/config/config.h"
+#include "rils/model/image_mlp.h"
 #include "rils/model/text.h"
 #include "rils/model/vision.h"
 
 namespace tessera::rils {
 
-/// The two towers, the projections into language space and, for objective "rils", the decoder, with the official
-/// parameter names. A model owns only the parameters that its objective uses.
+/// The image tower and what else the objective uses, with the official parameter names: text tower and projections into
+/// language space, a decoder, the views' head. A model owns no parameter that its objective does not use.
 class Model {
  public:
   /// Registers, allocates (f32, or f64 for checks) and draws the initial values.
   Model(const ModelConfig& config, uint64_t seed, DType dtype = DType::f32);
 
   [[nodiscard]] const ModelConfig& config() const { return config_; }
+  [[nodiscard]] const Objective& objective() const { return objective_; }
   [[nodiscard]] ParameterStore& store() { return *store_; }
   [[nodiscard]] const ParameterStore& store() const { return *store_; }
   [[nodiscard]] const VisionTower& vision() const { return *vision_; }
-  [[nodiscard]] const TextTower& text() const { return *text_; }
   [[nodiscard]] const Decoder* decoder() const { return decoder_ ? &*decoder_ : nullptr; }
+  [[nodiscard]] const ImageMlp* image_mlp() const { return image_mlp_ ? &*image_mlp_ : nullptr; }
 
+  // Those that need language space throw ConfigError where the objective has none.
   /// Features [R, D] in language space: x · image_projection, [R, E].
   [[nodiscard]] Var project(const Var& features) const;
   /// Backbone features [B, D]: the mean of the patch features after the final norm, before the projection.
@@ -34,15 +37,20 @@ class Model {
   [[nodiscard]] Var encode_text(const Tensor& tokens, const PassOptions& options) const;
   /// exp(logit_scale), one element.
   [[nodiscard]] Var logit_scale() const;
-  /// Clamps logit_scale to [0, ln maximum], as after each step of the published recipe's code base.
+  /// Clamps logit_scale, where there is one, to [0, ln maximum], as after each step of the published recipe's code
+  /// base.
   void clamp_logit_scale(double maximum);
 
  private:
+  void need_language() const;
+
   ModelConfig config_;
+  Objective objective_;
   std::unique_ptr<ParameterStore> store_;
   std::optional<VisionTower> vision_;
   std::optional<Decoder> decoder_;
   std::optional<TextTower> text_;
+  std::optional<ImageMlp> image_mlp_;
   Parameter* image_projection_ = nullptr;
   Parameter* text_projection_ = nullptr;
   Parameter* logit_scale_ = nullptr;

@@ -108,7 +108,8 @@ Var VisionTower::pool(const Var& encoded, int64_t samples) const {
   return autograd::segment_mean(encoded, SegmentTable::uniform(samples, 1 + patches()), 1);
 }
 
-Decoder::Decoder(ParameterStore& store, const VisionConfig& vision, const DecoderConfig& config, DType dtype) {
+Decoder::Decoder(ParameterStore& store, const VisionConfig& vision, const DecoderConfig& config, int64_t outputs,
+                 DType dtype) {
   const int64_t grid = vision.image_size / vision.patch_size;
   patches_ = grid * grid;
   mask_token_ = &add_token(store, "visual.mask_token", config.width);
@@ -120,8 +121,8 @@ Decoder::Decoder(ParameterStore& store, const VisionConfig& vision, const Decode
                          nn::TransformerBlock::vision(config.width, config.heads));
   }
   norm_ = nn::LayerNorm(store, "visual.decoder_norm", config.width, kVisionEps);
-  pred_ = nn::Linear(store, "visual.decoder_pred", config.width, vision.width,
-                     nn::xavier_uniform(config.width, vision.width), nn::zeros());
+  pred_ = nn::Linear(store, "visual.decoder_pred", config.width, outputs, nn::xavier_uniform(config.width, outputs),
+                     nn::zeros());
 }
 
 Var Decoder::operator()(const Var& visible, const Masks& masks, std::span<const int64_t> samples,

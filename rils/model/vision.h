@@ -52,14 +52,14 @@ class VisionTower {
   nn::LayerNorm norm_;
 };
 
-/// The masked decoder: visible features in, a feature for each hidden patch out. Parameters `visual.decoder_*` and
-/// `visual.mask_token`.
+/// The masked decoder: visible features in, `outputs` numbers for each hidden patch out: features of the encoder's
+/// width, or pixels. Parameters `visual.decoder_*` and `visual.mask_token`.
 class Decoder {
  public:
-  Decoder(ParameterStore& store, const VisionConfig& vision, const DecoderConfig& config, DType dtype);
+  Decoder(ParameterStore& store, const VisionConfig& vision, const DecoderConfig& config, int64_t outputs, DType dtype);
 
-  /// Predictions [G·hidden, D] for the hidden patches of the chosen samples, raster order within a sample. The last
-  /// block and what follows are computed for those rows alone.
+  /// Predictions [G·hidden, outputs] for the hidden patches of the chosen samples, raster order within a sample. The
+  /// last block and what follows are computed for those rows alone.
   [[nodiscard]] Var operator()(const Var& visible, const Masks& masks, std::span<const int64_t> samples,
                                const PassOptions& options) const;
 

@@ -72,6 +72,9 @@ int draw_heat_maps(const PictureOptions& o) {
 
 int draw_reconstruction(const PictureOptions& o) {
   const LoadedModel m = load(o);
+  if (m.model->objective().reconstruction == Reconstruction::pixels) {
+    return finish(o.out, pixel_sheet(viewer(m), open_image(o.image), static_cast<uint64_t>(o.seed)));
+  }
   return finish(o.out, reconstruction_sheet(viewer(m), open_image(o.image), sentences_of(o.sentences),
                                             static_cast<uint64_t>(o.seed)));
 }

@@ -71,6 +71,8 @@ Svg curves_sheet(const std::vector<fs::path>& folders) {
   std::vector<Chart> charts = {
       compare(runs, false, "clip_loss", "contrastive loss", 1, false),
       compare(runs, false, "recon_loss", "reconstruction loss, weighted", 1, true),
+      compare(runs, false, "mae_loss", "pixel loss, weighted", 1, true),
+      compare(runs, false, "ssl_loss", "loss between views, weighted", 1, false),
       compare(runs, false, "clip_acc", "images that pass the gate, per cent", 1, true),
       compare(runs, true, "image_retrieval_recall@10", "held-out recall@10, text to image, per cent", 100, true),
       compare(runs, true, "zeroshot_acc1", "held-out zero-shot accuracy, per cent", 100, true),

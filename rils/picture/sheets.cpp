@@ -11,6 +11,7 @@
 #include "engine/ops/norm.h"
 #include "rils/eval/metrics.h"
 #include "rils/eval/pointing.h"
+#include "rils/loss/pixels.h"
 #include "rils/model/masking.h"
 #include "rils/picture/heat_map.h"
 #include "rils/train/data.h"
@@ -74,6 +75,46 @@ int32_t sentence_colour(size_t index, size_t count) {
   return channel(0) << 16 | channel(4) << 8 | channel(2);
 }
 
+void need_decoder(const Model& model, Reconstruction wanted, const char* what) {
+  if (model.objective().reconstruction == wanted) return;
+  throw ConfigError(fmt::format("--checkpoint: expected a model with a decoder of {}, found objective {}", what,
+                                model.config().objective));
+}
+
+/// What the decoder makes of the visible patches: a row for each hidden patch.
+Tensor predict_hidden(const Viewer& v, const Seen& seen, const Masks& masks) {
+  const int64_t only[] = {0};
+  const Var tokens = v.model.vision().patch_tokens(seen.batch, v.embed.pass);
+  const Var visible = v.model.vision().encode_visible(tokens, masks, only, v.embed.pass);
+  return (*v.model.decoder())(visible, masks, only, v.embed.pass).value;
+}
+
+using Panels = std::vector<std::pair<std::string, Image>>;
+
+/// Pictures beside each other with a line of text below each.
+void draw_panels(Svg& svg, const Panels& panels) {
+  for (size_t i = 0; i < panels.size(); ++i) {
+    const double x = kGap + (kPanel + kGap) * static_cast<double>(i);
+    svg.image(panels[i].second, x, kGap, kPanel, kPanel);
+    svg.text(x, kGap + kPanel + 18, panels[i].first, {.fill = "#555555"});
+  }
+}
+
+/// Paints pixels of a patch, (row, column, channel), given in the units of a normalised image.
+void paint_patch(Image& picture, int64_t patch, int64_t grid, std::span<const double> pixels,
+                 const EvalTransform& transform) {
+  const auto side = static_cast<int>(picture.width / grid);
+  const int left = static_cast<int>(patch % grid) * side, top = static_cast<int>(patch / grid) * side;
+  for (size_t i = 0; i < pixels.size(); ++i) {
+    const size_t c = i % 3;
+    const int at = static_cast<int>(i / 3);
+    const double value =
+        255.0 * (pixels[i] * static_cast<double>(transform.std[c]) + static_cast<double>(transform.mean[c]));
+    picture.pixel(left + at % side, top + at / side)[c] =
+        static_cast<uint8_t>(std::lround(std::clamp(value, 0.0, 255.0)));
+  }
+}
+
 }  // namespace
 
 Svg heat_map_sheet(const Viewer& v, const Image& image, const std::vector<std::string>& sentences, double temperature) {
@@ -104,20 +145,14 @@ Svg heat_map_sheet(const Viewer& v, const Image& image, const std::vector<std::s
 
 Svg reconstruction_sheet(const Viewer& v, const Image& image, const std::vector<std::string>& sentences,
                          uint64_t seed) {
-  if (v.model.decoder() == nullptr) {
-    throw ConfigError(fmt::format("--checkpoint: expected a model with a decoder (objective rils), found objective {}",
-                                  v.model.config().objective));
-  }
+  need_decoder(v.model, Reconstruction::language, "language-space features (rils)");
   if (sentences.size() < 2)
     throw ConfigError(fmt::format("--sentences: expected two or more, found {}", sentences.size()));
   const Seen seen = look(v, image);
   const Model& model = v.model;
   const int64_t count = model.vision().patches();
   const Masks masks(mask_noise(seed, 0, 0, 1, count), v.loss.mask_ratio);
-  const int64_t only[] = {0};
-  const Var tokens = model.vision().patch_tokens(seen.batch, v.embed.pass);
-  const Var visible = model.vision().encode_visible(tokens, masks, only, v.embed.pass);
-  const Tensor student = l2_normalize(model.project((*model.decoder())(visible, masks, only, v.embed.pass)).value).y;
+  const Tensor student = l2_normalize(model.project(predict_hidden(v, seen, masks)).value).y;
   const Tensor teacher = patch_embeddings(model, seen.batch, v.embed.pass);
   const Tensor prototypes = embed_texts(model, sentences, encoder_of(v.tokenizer), v.embed);
   const auto guesses = best_of_rows(similarity(student, prototypes));
@@ -137,21 +172,48 @@ Svg reconstruction_sheet(const Viewer& v, const Image& image, const std::vector<
   Svg svg(kGap + 4 * (kPanel + kGap), kPanel + 3 * kGap + 24 + 18 * static_cast<double>(sentences.size()));
   const std::string agreement = fmt::format("teacher's answer ({:.0f} % agree)",
                                             100.0 * static_cast<double>(equal) / static_cast<double>(guesses.size()));
-  const std::vector<std::pair<std::string, Image>> panels = {
-      {"image", seen.picture},
-      {"what is shown", painted_patches(seen.picture, hidden, grid, 1)},
-      {"guess behind hidden patches", painted_patches(seen.picture, guessed, grid, 0.65)},
-      {agreement, painted_patches(seen.picture, answered, grid, 0.65)}};
-  for (size_t i = 0; i < panels.size(); ++i) {
-    const double x = kGap + (kPanel + kGap) * static_cast<double>(i);
-    svg.image(panels[i].second, x, kGap, kPanel, kPanel);
-    svg.text(x, kGap + kPanel + 18, panels[i].first, {.fill = "#555555"});
-  }
+  const Panels panels = {{"image", seen.picture},
+                         {"what is shown", painted_patches(seen.picture, hidden, grid, 1)},
+                         {"guess behind hidden patches", painted_patches(seen.picture, guessed, grid, 0.65)},
+                         {agreement, painted_patches(seen.picture, answered, grid, 0.65)}};
+  draw_panels(svg, panels);
   for (size_t s = 0; s < sentences.size(); ++s) {
     const double y = 2 * kGap + kPanel + 34 + 18 * static_cast<double>(s);
     svg.rect(kGap, y - 10, 12, 12, fmt::format("#{:06x}", sentence_colour(s, sentences.size())));
     svg.text(kGap + 20, y, sentences[s]);
   }
+  return svg;
+}
+
+Svg pixel_sheet(const Viewer& v, const Image& image, uint64_t seed) {
+  need_decoder(v.model, Reconstruction::pixels, "pixels (mae, mae+clip)");
+  const Seen seen = look(v, image);
+  const int64_t grid = grid_of(v.model), count = v.model.vision().patches();
+  const Masks masks(mask_noise(seed, 0, 0, 1, count), v.loss.mask_ratio);
+  const int64_t only[] = {0}, patch = v.model.config().vision.patch_size;
+  const Tensor predicted = predict_hidden(v, seen, masks);
+  const Tensor target = pixel_targets(seen.batch, patch, masks, only);
+  const double loss = pixel_loss(predicted, target, 1.0 / static_cast<double>(masks.hidden())).value.item();
+  const Tensor shown = patch_pixels(seen.batch, patch);
+
+  std::vector<int32_t> hidden(static_cast<size_t>(count), -1);
+  Image guessed = seen.picture;
+  const auto width = static_cast<size_t>(shown.size(1));
+  std::vector<double> pixels(width);
+  for (size_t i = 0; i < masks.masked(0).size(); ++i) {
+    const auto place = static_cast<size_t>(masks.masked(0)[i]);
+    const auto own = shown.data<float>().subspan(place * width, width);
+    const auto guess = predicted.data<float>().subspan(i * width, width);
+    const PatchMoments m = patch_moments(own);
+    std::ranges::transform(guess, pixels.begin(),
+                           [&](float x) { return m.mean + m.deviation * static_cast<double>(x); });
+    paint_patch(guessed, static_cast<int64_t>(place), grid, pixels, v.embed.transform);
+    hidden[place] = 0x808080;
+  }
+  Svg svg(kGap + 3 * (kPanel + kGap), kPanel + 3 * kGap + 24);
+  draw_panels(svg, {{"image", seen.picture},
+                    {"what is shown", painted_patches(seen.picture, hidden, grid, 1)},
+                    {fmt::format("guess behind hidden patches (loss {:.3f})", loss), guessed}});
   return svg;
 }
 

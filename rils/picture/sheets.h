@@ -27,9 +27,15 @@ struct Viewer {
                                  double temperature);
 
 /// What the model expects behind each hidden patch, beside the teacher's answer: the most probable of the sentences by
-/// colour, with their agreement in per cent. `seed` draws the mask. Throws ConfigError for a model without a decoder.
+/// colour, with their agreement in per cent. `seed` draws the mask. Throws ConfigError for a model whose decoder does
+/// not predict language-space features.
 [[nodiscard]] Svg reconstruction_sheet(const Viewer& viewer, const Image& image,
                                        const std::vector<std::string>& sentences, uint64_t seed);
+
+/// The image, what is shown of it, and the decoder's pixels behind the hidden patches, each patch with the mean and the
+/// deviation of its own true pixels; with the loss. `seed` draws the mask. Throws ConfigError for a model whose decoder
+/// does not predict pixels.
+[[nodiscard]] Svg pixel_sheet(const Viewer& viewer, const Image& image, uint64_t seed);
 
 /// `count` samples spread evenly over a data set, as the model sees them, with their first captions or classes.
 [[nodiscard]] Svg montage_sheet(const Dataset& data, const EvalTransform& transform, int count);
@@ -39,7 +45,7 @@ struct Viewer {
 [[nodiscard]] Svg retrieval_sheet(const Dataset& data, const EvalTransform& transform, const RetrievalResult& result,
                                   int count);
 
-/// Loss, contrastive and reconstruction loss, gate, and held-out recall over the steps, of one run or of several: the
+/// Losses of the objectives' terms, gate, and held-out recall over the steps, of one run or of several: the
 /// folders logs/NAME. Throws IoError when one has no metrics.
 [[nodiscard]] Svg curves_sheet(const std::vector<std::filesystem::path>& runs);
 

@@ -47,8 +47,9 @@ std::string Record::json() const {
 Record to_record(const StepMetrics& m) {
   Record record;
   record.add("step", m.step).add("epoch", m.epoch).add("samples", m.samples);
-  record.add("loss", m.loss).add("clip_loss", m.clip_loss).add("recon_loss", m.recon_loss);
-  record.add("clip_acc", m.clip_acc).add("logit_scale", m.logit_scale).add("lr", m.lr).add("grad_norm", m.grad_norm);
+  record.add("loss", m.loss).append(m.terms);
+  if (m.logit_scale) record.add("logit_scale", *m.logit_scale);
+  record.add("lr", m.lr).add("grad_norm", m.grad_norm);
   record.add("samples_per_second", m.samples_per_second).add("batch_time", m.batch_time).add("data_time", m.data_time);
   record.add("flops_of_peak", m.flops_of_peak).add("memory_peak_bytes", m.memory_peak_bytes);
   return record;

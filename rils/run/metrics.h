@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -32,9 +33,9 @@ struct StepMetrics {
   int64_t step = 0;   // optimiser steps made
   int64_t epoch = 0;  // of the step's batch, from 0
   int64_t samples = 0;
-  double loss = 0, clip_loss = 0, recon_loss = 0;  // recon_loss is already weighted
-  double clip_acc = 0;                             // per cent
-  double logit_scale = 0;                          // the factor itself
+  double loss = 0;
+  Record terms;                       // losses and accuracies of the objective's terms
+  std::optional<double> logit_scale;  // the factor itself, where there is one
   double lr = 0;
   double grad_norm = 0;  // before clipping
   double samples_per_second = 0;

@@ -26,11 +26,13 @@ std::shared_ptr<const Vocabulary> open_vocabulary(const Config& config) {
 }  // namespace
 
 Config with_vocabulary_size(Config config) {
+  if (!parse_objective(config.model.objective).contrastive) return config;
   if (config.model.text.vocab_size == 0) config.model.text.vocab_size = open_vocabulary(config)->size();
   return config;
 }
 
 std::shared_ptr<const Tokenizer> open_tokenizer(const Config& config) {
+  if (!parse_objective(config.model.objective).contrastive) return nullptr;
   auto vocabulary = open_vocabulary(config);
   if (vocabulary->size() != config.model.text.vocab_size) {
     throw ConfigError(fmt::format("model.text.vocab_size: expected {} (the size of {}), found {}", vocabulary->size(),
@@ -41,6 +43,7 @@ std::shared_ptr<const Tokenizer> open_tokenizer(const Config& config) {
 }
 
 TextEncoder encoder_of(std::shared_ptr<const Tokenizer> tokenizer) {
+  if (!tokenizer) throw ConfigError("model: expected one with a text encoder, found one without");
   return [tokenizer = std::move(tokenizer)](std::string_view text, std::span<int32_t> ids) {
     return tokenizer->encode_padded(text, ids);
   };
@@ -48,6 +51,7 @@ TextEncoder encoder_of(std::shared_ptr<const Tokenizer> tokenizer) {
 
 DatasetOptions dataset_options(const Config& config) {
   DatasetOptions o;
+  o.need_caption = parse_objective(config.model.objective).contrastive;
   o.type = dataset_type(config.data.dataset_type);
   o.image_key = config.data.image_key;
   o.text_key = config.data.text_key;
@@ -72,6 +76,14 @@ TrainTransform train_transform(const Config& config) {
   return t;
 }
 
+ViewTransform view_transform(const Config& config) {
+  ViewTransform t;
+  t.crop = train_transform(config);
+  const auto& [low, high] = config.augment.view_crop_scale;
+  t.crop.scale = {static_cast<float>(low), static_cast<float>(high)};
+  return t;
+}
+
 EvalTransform eval_transform(const Config& config) {
   EvalTransform t;
   t.size = t.resize = static_cast<int>(config.model.vision.image_size);
@@ -88,9 +100,16 @@ std::unique_ptr<Loader> open_loader(const Config& config, std::shared_ptr<const 
   o.batch_size = global_batch;
   o.image_size = static_cast<int>(config.model.vision.image_size);
   o.transform = train_transform(config);
+  const Objective objective = parse_objective(config.model.objective);
+  if (objective.views) {
+    // An image for the captions, if there are any, and then the two views.
+    o.views = objective.contrastive ? 3 : 2;
+    o.view_transform = view_transform(config);
+    if (!objective.contrastive) o.transform = o.view_transform;
+  }
   if (tokenizer) o.encoder = encoder_of(std::move(tokenizer));
   o.context_length = config.model.text.context_length;
-  o.captions = config.data.captions == "all" ? CaptionMode::all : CaptionMode::random;
+  o.captions = tokenizer && config.data.captions == "all" ? CaptionMode::all : CaptionMode::random;
   o.epoch_samples = config.data.train_num_samples;
   o.workers = static_cast<int>(config.data.workers);
   o.seed = static_cast<uint64_t>(config.run.seed);
@@ -100,20 +119,32 @@ std::unique_ptr<Loader> open_loader(const Config& config, std::shared_ptr<const 
 }
 
 std::vector<MicroBatch> to_micro_batches(const Batch& batch, const Config& config, int64_t parts, int64_t step) {
+  const Objective objective = parse_objective(config.model.objective);
   const int64_t rows = batch.size / parts;
   const int64_t size = config.model.vision.image_size;
   const int64_t context = config.model.text.context_length;
   const int64_t patches = (size / config.model.vision.patch_size) * (size / config.model.vision.patch_size);
-  const std::span<const float> images(batch.images);
   const std::span<const int32_t> tokens(batch.tokens);
   const auto part = [](auto all, int64_t i, int64_t count) {
     return all.subspan(static_cast<size_t>(i * count), static_cast<size_t>(count));
   };
-  std::vector<MicroBatch> result;
+  const auto pictures = [&](int64_t view, int64_t i) {
+    const int64_t values = rows * 3 * size * size;
+    return Tensor::from(part(std::span<const float>(batch.images), view * parts + i, values), {rows, 3, size, size});
+  };
+  std::vector<MicroBatch> result(static_cast<size_t>(parts));
   for (int64_t i = 0; i < parts; ++i) {
-    result.push_back({Tensor::from(part(images, i, rows * 3 * size * size), {rows, 3, size, size}),
-                      Tensor::from(part(tokens, i, rows * context), {rows, context}),
-                      mask_noise(static_cast<uint64_t>(config.run.seed), step, i * rows, rows, patches)});
+    MicroBatch& b = result[static_cast<size_t>(i)];
+    int64_t view = 0;
+    if (objective.contrastive || objective.reconstruction != Reconstruction::none) b.images = pictures(view++, i);
+    if (objective.contrastive) b.tokens = Tensor::from(part(tokens, i, rows * context), {rows, context});
+    if (objective.reconstruction != Reconstruction::none) {
+      b.noise = mask_noise(static_cast<uint64_t>(config.run.seed), step, i * rows, rows, patches);
+    }
+    if (objective.views) {
+      b.view1 = pictures(view++, i);
+      b.view2 = pictures(view, i);
+    }
   }
   return result;
 }

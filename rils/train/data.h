@@ -5,6 +5,7 @@
 
 #include "rils/config/config.h"
 #include "rils/data/loader.h"
+#include "rils/data/views.h"
 #include "rils/eval/embed.h"
 #include "rils/text/tokenizer.h"
 #include "rils/train/step.h"
@@ -14,14 +15,16 @@ namespace tessera::rils {
 /// The configuration with the size of its vocabulary where that was left open (0). Throws as open_tokenizer.
 [[nodiscard]] Config with_vocabulary_size(Config config);
 
-/// The tokenizer that a configuration names. Throws ConfigError when no vocabulary is named or when its size is not the
-/// model's, IoError when it cannot be read.
+/// The tokenizer that a configuration names; null where the objective has no text. Throws ConfigError when no
+/// vocabulary is named or when its size is not the model's, IoError when it cannot be read.
 [[nodiscard]] std::shared_ptr<const Tokenizer> open_tokenizer(const Config& config);
+/// Throws ConfigError without a tokenizer: the model has no text encoder.
 [[nodiscard]] TextEncoder encoder_of(std::shared_ptr<const Tokenizer> tokenizer);
 
-/// Options of open_dataset as the configuration has them.
+/// Options of open_dataset as the configuration has them; captions are needed where the objective reads them.
 [[nodiscard]] DatasetOptions dataset_options(const Config& config);
 [[nodiscard]] TrainTransform train_transform(const Config& config);
+[[nodiscard]] ViewTransform view_transform(const Config& config);
 [[nodiscard]] EvalTransform eval_transform(const Config& config);
 
 /// The loader of global batches for training, continued from `state`. Without a tokenizer batches have no tokens.
@@ -29,7 +32,7 @@ namespace tessera::rils {
                                                   std::shared_ptr<const Tokenizer> tokenizer, int64_t global_batch,
                                                   const LoaderState& state);
 
-/// A loader's batch in `parts` micro-batches, with the masks' noise of this step.
+/// A loader's batch in `parts` micro-batches, with the masks' noise of this step: what the objective uses.
 [[nodiscard]] std::vector<MicroBatch> to_micro_batches(const Batch& batch, const Config& config, int64_t parts,
                                                        int64_t step);
 

@@ -18,6 +18,7 @@
 #include "rils/run/run_folder.h"
 #include "rils/run/signals.h"
 #include "rils/run/tensorboard.h"
+#include "rils/train/figures.h"
 #include "rils/train/setup.h"
 #include "rils/train/validation.h"
 
@@ -94,12 +95,16 @@ class TrainingLoop {
     return folder;
   }
 
+  /// Empty where there is no text.
+  [[nodiscard]] std::string vocabulary_digest() const {
+    return setup_.tokenizer ? setup_.tokenizer->vocabulary().digest() : "";
+  }
+
   void restore(const CheckpointFiles& files) {
     const nn::Metadata state = trainer_.load(files);
-    const Vocabulary& vocabulary = setup_.tokenizer->vocabulary();
-    if (state.at("vocabulary") != vocabulary.digest()) {
+    if (state.at("vocabulary") != vocabulary_digest()) {
       throw ConfigError(fmt::format("--resume: data.vocabulary: expected the run's own ({}), found {} ({})",
-                                    state.at("vocabulary"), config_.data.vocabulary, vocabulary.digest()));
+                                    state.at("vocabulary"), config_.data.vocabulary, vocabulary_digest()));
     }
     if (state.at("isa") != cpu_context().kernels().name) {
       console_.line(fmt::format("warning: the run was on {}, this is {}: results will agree to rounding only",
@@ -122,10 +127,13 @@ class TrainingLoop {
     m.epoch = setup_.batch().epoch;
     m.samples = m.step * setup_.global_batch;
     m.loss = f.losses.loss;
-    m.clip_loss = f.losses.clip_loss;
-    m.recon_loss = f.losses.recon_loss;
-    m.clip_acc = 100.0 * f.losses.clip_accuracy;
-    m.logit_scale = f.losses.logit_scale;
+    const Objective& objective = trainer_.model().objective();
+    m.terms = term_figures(f.losses, objective);
+    terms_ = terms_text(f.losses, objective);
+    if (objective.contrastive) {
+      m.logit_scale = f.losses.logit_scale;
+      warn_when_stuck(f.losses.clip_loss);
+    }
     m.lr = f.lr;
     m.grad_norm = f.grad_norm;
     m.samples_per_second = static_cast<double>(setup_.global_batch) / m.batch_time;
@@ -144,12 +152,14 @@ class TrainingLoop {
     }
     const double per_step = seconds_since(start_) / static_cast<double>(m.step - first_step_);
     console_.progress({m.step, setup_.total_steps, m.loss, m.samples_per_second,
-                       per_step * static_cast<double>(setup_.total_steps - m.step),
-                       fmt::format("clip {:.4f}  recon {:.4f}  acc {:.1f} %", m.clip_loss, m.recon_loss, m.clip_acc)},
+                       per_step * static_cast<double>(setup_.total_steps - m.step), terms_},
                       due || m.step == first_step_ + 1);
+  }
+
+  void warn_when_stuck(double clip_loss) {
     constexpr int kStuckSteps = 500;
     const double chance = std::log(static_cast<double>(setup_.global_batch));
-    stuck_ = std::abs(m.clip_loss - chance) < 0.02 ? stuck_ + 1 : 0;
+    stuck_ = std::abs(clip_loss - chance) < 0.02 ? stuck_ + 1 : 0;
     if (stuck_ == kStuckSteps) {
       console_.line(
           fmt::format("warning: the contrastive loss has stayed at ln N = {:.3f} for {} steps; try "
@@ -194,7 +204,7 @@ class TrainingLoop {
   }
 
   void save(int64_t step, bool best) {
-    const std::string digest = setup_.tokenizer->vocabulary().digest();
+    const std::string digest = vocabulary_digest();
     const nn::Metadata weights = {{"config", to_toml(config_)},
                                   {"preprocessing", preprocessing(config_)},
                                   {"step", std::to_string(step)},
@@ -224,6 +234,7 @@ class TrainingLoop {
   Clock::time_point start_;
   int64_t first_step_ = 0;
   int64_t stuck_ = 0;
+  std::string terms_;  // of the last step, for a person
 };
 
 }  // namespace

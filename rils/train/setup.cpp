@@ -53,20 +53,36 @@ void TrainingSetup::start_from(const std::string& weights, Console& console) {
 
 void TrainingSetup::print_plan(Console& console) const {
   const ParameterCounts p = parameter_counts(config.model);
-  console.line(fmt::format("objective {}, {} parameters: encoder {}, decoder {}, text {}, projection {}",
-                           config.model.objective, p.total(), p.encoder, p.decoder, p.text, p.image_projection));
+  console.line(
+      fmt::format("objective {}, {} parameters: encoder {}, decoder {}, text {}, projection {}, head of views {}",
+                  config.model.objective, p.total(), p.encoder, p.decoder, p.text, p.image_projection, p.image_mlp));
   console.line(
       fmt::format("data {}: {} samples, {}", config.data.train_data, data_->size(), data_->skipped().describe()));
   for (const std::string& note : data_->notes()) console.line(note);
-  console.line(fmt::format("global batch {} = {} x {}; {} steps an epoch, {} in all; vocabulary {} ids ({})",
-                           global_batch, global_batch / micro_batches, micro_batches, steps_per_epoch, total_steps,
-                           tokenizer->vocabulary().size(), tokenizer->vocabulary().digest()));
-  const double bytes = training_bytes(config.model, config.loss, kCaptionTokens, global_batch / micro_batches,
-                                      trainer->pass().precision.compute == DType::bf16, config.run.grad_checkpointing);
+  const std::string words = tokenizer ? fmt::format("vocabulary {} ids ({})", tokenizer->vocabulary().size(),
+                                                    tokenizer->vocabulary().digest())
+                                      : "no text";
+  console.line(fmt::format("global batch {} = {} x {}; {} steps an epoch, {} in all; {}", global_batch,
+                           global_batch / micro_batches, micro_batches, steps_per_epoch, total_steps, words));
+  const double bytes =
+      training_bytes(config.model, config.loss, kCaptionTokens, global_batch / micro_batches, global_batch,
+                     trainer->pass().precision.compute == DType::bf16, config.run.grad_checkpointing);
   console.line(fmt::format("device cpu ({}, {} threads), precision {}; about {:.2f} GiB", cpu_context().kernels().name,
                            cpu_context().threads().threads(), config.run.precision, bytes / 0x1p30));
-  console.line(fmt::format("the contrastive loss of a model that knows nothing is ln {} = {:.3f}", global_batch,
-                           std::log(static_cast<double>(global_batch))));
+  const Objective objective = trainer->model().objective();
+  if (objective.contrastive) {
+    console.line(fmt::format("the contrastive loss of a model that knows nothing is ln {} = {:.3f}", global_batch,
+                             std::log(static_cast<double>(global_batch))));
+  }
+  if (!objective.contrastive && !(config.data.val_data.empty() && config.data.zeroshot_data.empty())) {
+    console.line(fmt::format("no validation while training: objective {} has no text to judge by (evaluate knn does)",
+                             config.model.objective));
+  }
+  if (objective.views) {
+    const int64_t others = 2 * global_batch - 1;
+    console.line(fmt::format("the views' loss of a model that knows nothing is ln {} = {:.3f}", others,
+                             std::log(static_cast<double>(others))));
+  }
 }
 
 double TrainingSetup::step_flops(double gate_rate) const {

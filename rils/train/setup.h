@@ -48,7 +48,8 @@ class TrainingSetup {
 /// The plan's memory, time of three steps and time expected in all; writes nothing. Returns the exit code.
 int dry_run(TrainingSetup& setup, Console& console);
 
-/// One batch until the contrastive loss is below a twentieth of ln N. Throws Error when it does not get there.
+/// One batch until the leading term of the objective (see figures.h) is below a twentieth of chance, for pixels a
+/// quarter. Throws Error when it does not get there.
 int overfit_batch(TrainingSetup& setup, Console& console);
 
 }  // namespace tessera::rils

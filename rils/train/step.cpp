@@ -1,18 +1,14 @@
 #include "rils/train/step.h"
 
-#include <algorithm>
 #include <numeric>
 
-#include "autograd/ops/loss.h"
-#include "autograd/ops/norm.h"
 #include "autograd/ops/pointwise.h"
 #include "engine/core/error.h"
 #include "engine/ops/copy.h"
-#include "engine/ops/matmul.h"
-#include "engine/ops/norm.h"
-#include "engine/ops/rows.h"
 #include "rils/loss/contrastive.h"
-#include "rils/loss/reconstruction.h"
+#include "rils/loss/views.h"
+#include "rils/train/masked_terms.h"
+#include "rils/train/passes.h"
 
 namespace tessera::rils {
 namespace {
@@ -20,209 +16,190 @@ namespace {
 using autograd::Root;
 using autograd::Tape;
 using autograd::TapeScope;
+using KeepMoments = ImageMlp::KeepMoments;
 
-Gather gather_of(const LossConfig& loss) {
-  return loss.gather == "with-gradient" ? Gather::with_gradient : Gather::constant;
-}
+int64_t rows_of(const MicroBatch& b) { return b.images ? b.images.size(0) : b.view1.size(0); }
 
-/// The images of one micro-batch that pass the gate, by their place in it, with the weight of each of their patches.
-struct Selection {
-  std::vector<int64_t> samples;
-  std::vector<double> weights;
-};
-
-Selection select(const ReconstructionWeights& all, int64_t first, int64_t count) {
-  Selection chosen;
-  for (size_t i = 0; i < all.samples.size(); ++i) {
-    const int64_t sample = all.samples[i] - first;
-    if (sample < 0 || sample >= count) continue;
-    chosen.samples.push_back(sample);
-    chosen.weights.push_back(all.per_sample[i]);
-  }
-  return chosen;
-}
-
-/// The image side of one micro-batch, as far as the contrastive loss needs it.
-struct ImagePass {
-  Var tokens;     // patch tokens, shared with the masked pass
-  Var encoded;    // [B·(P+1), D]
-  Var embedding;  // [B, E], normalised
-};
-
-ImagePass image_pass(const Model& model, const Tensor& images, const PassOptions& options) {
-  ImagePass pass;
-  const int64_t samples = images.size(0);
-  pass.tokens = model.vision().patch_tokens(images, options);
-  pass.encoded = model.vision().encode(pass.tokens, samples, options);
-  pass.embedding = autograd::l2_normalize(model.project(model.vision().pool(pass.encoded, samples)));
-  return pass;
-}
-
-Var text_pass(const Model& model, const Tensor& tokens, const PassOptions& options) {
-  return autograd::l2_normalize(model.encode_text(tokens, options));
-}
-
-/// The teacher's answer: normalised language-space features of the hidden patches, no gradient.
-Tensor teacher_features(const Model& model, const ImagePass& pass, const Masks& masks, const Selection& chosen) {
-  const TapeScope none(nullptr);
-  const std::vector<int32_t> rows = hidden_rows(masks, chosen.samples, false);
-  const Tensor features =
-      gather_rows(pass.encoded.value, RowIndex(rows, pass.encoded.value.size(0)), {{}, {}, {}, pass.encoded.dtype()});
-  return l2_normalize(model.project(Var(features)).value).y;
-}
-
-/// The weighted reconstruction loss of the chosen images; absent when there are none.
-Var reconstruct(const Model& model, const LossConfig& loss, const ImagePass& pass, const Tensor& noise,
-                const Var& sentences, const Selection& chosen, const PassOptions& options) {
-  if (chosen.samples.empty()) return {};
-  const Masks masks(noise, loss.mask_ratio);
-  const Var visible = model.vision().encode_visible(pass.tokens, masks, chosen.samples, options);
-  const Var predicted = (*model.decoder())(visible, masks, chosen.samples, options);
-  const Var student = autograd::l2_normalize(model.project(predicted));
-  const Tensor teacher = teacher_features(model, pass, masks, chosen);
-
-  std::vector<double> weights;
-  for (const double w : chosen.weights) weights.insert(weights.end(), static_cast<size_t>(masks.hidden()), w);
-  const Tensor weight = Tensor::from(weights, {static_cast<int64_t>(weights.size())});
-  // Operands of the patch-sentence product are rounded once to the compute type; its sums stay wide.
-  const DType compute = options.precision.compute;
-  return autograd::patch_sentence(
-      autograd::cast(student, compute), teacher.dtype() == compute ? teacher : cast(teacher, compute),
-      autograd::cast(gather_of(loss) == Gather::constant ? sentences.detach() : sentences, compute),
-      compute == DType::f64 ? weight : cast(weight, DType::f32), {loss.student_temperature, loss.teacher_temperature});
-}
-
-/// What the whole batch decides before any reconstruction: the contrastive part and the weights of the gate.
+/// What the whole batch decides on embeddings and features of all its rows: the terms over all of them, and the weights
+/// of the gate.
 struct Decision {
-  Var clip_loss;
+  std::vector<Root> roots;
   ReconstructionWeights weights;
   StepResult result;
 };
 
-Decision decide(const Model& model, const LossConfig& loss, const Var& image, const Var& text, int64_t hidden,
-                const StepOptions& options) {
-  Decision d;
+void add_contrast(const Model& model, const LossConfig& loss, const Embeddings& all, const StepOptions& options,
+                  Decision& d) {
   const Var scale = model.logit_scale();
-  const Contrastive contrastive = contrastive_loss(image, text, scale, gather_of(loss));
-  d.clip_loss = contrastive.loss;
-  if (model.decoder() != nullptr) {
-    d.weights = reconstruction_weights(contrastive.retrieved, hidden, loss, options.reconstruction_factor);
+  const Contrastive contrastive = contrastive_loss(all.image, all.text, scale, gather_of(loss));
+  d.roots.push_back({contrastive.loss, {}});
+  if (model.objective().reconstruction == Reconstruction::language) {
+    d.weights =
+        reconstruction_weights(contrastive.retrieved, hidden_patches(model, loss), loss, options.reconstruction_factor);
   }
   const auto passed = std::accumulate(contrastive.retrieved.begin(), contrastive.retrieved.end(), 0.0);
   d.result.clip_loss = contrastive.loss.value.item();
   d.result.clip_accuracy = passed / static_cast<double>(contrastive.retrieved.size());
   d.result.logit_scale = scale.value.item();
+}
+
+void add_views(const Model& model, const LossConfig& loss, const Embeddings& all, const StepOptions& options,
+               KeepMoments keep, Decision& d) {
+  const ImageMlp& head = *model.image_mlp();
+  const Var first = head(all.view1, options.pass.precision, keep);
+  const Var second = head(all.view2, options.pass.precision, keep);
+  const ViewContrast contrast = view_contrast(first, second, loss.ssl_temperature);
+  const Var weighted = autograd::scale(contrast.loss, loss.ssl_scale);
+  d.roots.push_back({weighted, {}});
+  d.result.ssl_loss = weighted.value.item();
+  d.result.ssl_accuracy = contrast.accuracy;
+}
+
+Decision decide(const Model& model, const LossConfig& loss, const Embeddings& all, const StepOptions& options,
+                KeepMoments keep) {
+  Decision d;
+  if (all.image) add_contrast(model, loss, all, options, d);
+  if (all.view1) add_views(model, loss, all, options, keep, d);
   return d;
 }
 
-int64_t hidden_patches(const Model& model, const LossConfig& loss) {
-  const int64_t patches = model.vision().patches();
-  return patches - kept_patches(patches, loss.mask_ratio);
+/// The masked term of one micro-batch, if the objective has one and anything has weight.
+void add_masked_term(const Model& model, const LossConfig& loss, const ImagePass& pass, const Share& share,
+                     const Var& sentences, const StepOptions& options, Decision& d, std::vector<Root>& roots) {
+  const Reconstruction what = model.objective().reconstruction;
+  Var term;
+  if (what == Reconstruction::language) {
+    term = reconstruct_language(model, loss, pass, share, sentences, d.weights, options.pass);
+  } else if (what == Reconstruction::pixels) {
+    term = reconstruct_pixels(model, loss, pass, share, options.pass);
+  }
+  if (!term) return;
+  (what == Reconstruction::language ? d.result.recon_loss : d.result.mae_loss) += term.value.item();
+  roots.push_back({term, {}});
 }
-
-void finish(StepResult& result) { result.loss = result.clip_loss + result.recon_loss; }
 
 /// One batch on one tape.
-StepResult step_undivided(Model& model, const LossConfig& loss, const MicroBatch& batch, const StepOptions& options) {
+StepResult step_undivided(const Model& model, const LossConfig& loss, const MicroBatch& batch,
+                          const StepOptions& options) {
   Tape tape;
-  Var clip_loss, recon_loss;
-  StepResult result;
+  Decision d;
   {
     const TapeScope scope(tape);
-    const Var text = text_pass(model, batch.tokens, options.pass);
-    const ImagePass pass = image_pass(model, batch.images, options.pass);
-    const Decision d = decide(model, loss, pass.embedding, text, hidden_patches(model, loss), options);
-    result = d.result;
-    clip_loss = d.clip_loss;
-    recon_loss =
-        reconstruct(model, loss, pass, batch.noise, text, select(d.weights, 0, batch.images.size(0)), options.pass);
+    Embeddings all;
+    ImagePass pass;
+    const Objective& objective = model.objective();
+    if (objective.contrastive) all.text = text_pass(model, batch.tokens, options.pass);
+    if (batch.images) pass = image_pass(model, batch.images, options.pass);
+    all.image = pass.embedding;
+    if (objective.views) {
+      all.view1 = model.encode_features(batch.view1, options.pass);
+      all.view2 = model.encode_features(batch.view2, options.pass);
+    }
+    d = decide(model, loss, all, options, KeepMoments::yes);
+    add_masked_term(model, loss, pass, {batch, 0, rows_of(batch)}, all.text, options, d, d.roots);
   }
-  if (recon_loss) result.recon_loss = recon_loss.value.item();
-  const Root roots[] = {{clip_loss, {}}, {recon_loss, {}}};
-  tape.backward(std::span(roots, recon_loss ? 2 : 1));
-  return result;
+  tape.backward(d.roots);
+  return d.result;
 }
 
-/// Rows of all micro-batches in one tensor.
-Tensor concatenate(const std::vector<Tensor>& parts) {
-  int64_t rows = 0;
-  for (const Tensor& p : parts) rows += p.size(0);
-  Tensor all = Tensor::empty({rows, parts.front().size(1)}, parts.front().dtype());
-  int64_t at = 0;
-  for (const Tensor& p : parts) {
-    copy_into(p, all.slice(0, at, p.size(0)));
-    at += p.size(0);
+/// Embeddings and features of all rows, without a tape; `passes` receives the image passes where given.
+Embeddings embed_all(const Model& model, std::span<const MicroBatch> batches, const PassOptions& options,
+                     std::vector<ImagePass>* passes = nullptr) {
+  const TapeScope none(nullptr);
+  const Objective& objective = model.objective();
+  std::vector<Tensor> image, text, view1, view2;
+  for (const MicroBatch& b : batches) {
+    if (objective.contrastive) text.push_back(text_pass(model, b.tokens, options).value);
+    if (objective.contrastive || (passes != nullptr && b.images)) {
+      ImagePass pass = image_pass(model, b.images, options);
+      if (objective.contrastive) image.push_back(pass.embedding.value);
+      if (passes != nullptr) passes->push_back(std::move(pass));
+    }
+    if (objective.views) {
+      view1.push_back(model.encode_features(b.view1, options).value);
+      view2.push_back(model.encode_features(b.view2, options).value);
+    }
   }
-  return all;
+  const auto joined = [](const std::vector<Tensor>& parts) { return parts.empty() ? Var() : Var(concatenate(parts)); };
+  return {joined(image), joined(text), joined(view1), joined(view2)};
 }
 
-struct Embeddings {
-  Tensor image, text;  // [N, E], normalised
+/// Gradients of the embeddings and features of all rows.
+struct EmbeddingGradients {
+  Tensor image, text, view1, view2;
 };
 
-Embeddings embed_all(const Model& model, std::span<const MicroBatch> batches, const PassOptions& options) {
-  const TapeScope none(nullptr);
-  std::vector<Tensor> image, text;
-  for (const MicroBatch& b : batches) {
-    text.push_back(text_pass(model, b.tokens, options).value);
-    image.push_back(image_pass(model, b.images, options).embedding.value);
+/// The terms over the whole batch on a tape of their own.
+Decision decide_apart(const Model& model, const LossConfig& loss, const Embeddings& cached, const StepOptions& options,
+                      EmbeddingGradients& gradients) {
+  Tape tape;
+  const auto input = [&](const Var& v) { return v ? tape.input(v.value) : Var(); };
+  const Embeddings all{input(cached.image), input(cached.text), input(cached.view1), input(cached.view2)};
+  Decision d;
+  {
+    const TapeScope scope(tape);
+    d = decide(model, loss, all, options, KeepMoments::yes);
   }
-  return {concatenate(image), concatenate(text)};
+  tape.backward(d.roots);
+  gradients = {tape.take(all.image.slot), tape.take(all.text.slot), tape.take(all.view1.slot),
+               tape.take(all.view2.slot)};
+  return d;
+}
+
+/// Runs a pass of one micro-batch again, given the gradient of its rows.
+template <class Pass>
+void run_again(const Pass& pass, const Tensor& gradient) {
+  Tape tape;
+  Var rows;
+  {
+    const TapeScope scope(tape);
+    rows = pass();
+  }
+  tape.backward(rows, gradient);
 }
 
 /// Several micro-batches: losses on cached embeddings first, then each part again with the gradients of its rows.
-StepResult step_divided(Model& model, const LossConfig& loss, std::span<const MicroBatch> batches,
+StepResult step_divided(const Model& model, const LossConfig& loss, std::span<const MicroBatch> batches,
                         const StepOptions& options) {
   const Embeddings all = embed_all(model, batches, options.pass);
-  Decision d;
-  Tensor d_image, d_text;
-  {
-    Tape tape;
-    Var image, text;
-    {
-      const TapeScope scope(tape);
-      image = tape.input(all.image);
-      text = tape.input(all.text);
-      d = decide(model, loss, image, text, hidden_patches(model, loss), options);
-    }
-    tape.backward(d.clip_loss);
-    d_image = tape.take(image.slot);
-    d_text = tape.take(text.slot);
-  }
-  StepResult result = d.result;
+  EmbeddingGradients gradients;
+  Decision d = decide_apart(model, loss, all, options, gradients);
+  int64_t total = 0;
+  for (const MicroBatch& b : batches) total += rows_of(b);
   int64_t first = 0;
   for (const MicroBatch& b : batches) {
-    const int64_t count = b.images.size(0);
-    Tape tape;
-    std::vector<Root> roots;
-    Var sentences;
-    {
-      const TapeScope scope(tape);
-      sentences = tape.input(all.text);
-      const ImagePass pass = image_pass(model, b.images, options.pass);
-      roots.push_back({pass.embedding, d_image.slice(0, first, count)});
-      const Var recon =
-          reconstruct(model, loss, pass, b.noise, sentences, select(d.weights, first, count), options.pass);
-      if (recon) {
-        result.recon_loss += recon.value.item();
-        roots.push_back({recon, {}});
+    const int64_t count = rows_of(b);
+    if (b.images) {
+      Tape tape;
+      std::vector<Root> roots;
+      Var sentences;
+      {
+        const TapeScope scope(tape);
+        if (all.text) sentences = tape.input(all.text.value);
+        const ImagePass pass = image_pass(model, b.images, options.pass);
+        if (pass.embedding) roots.push_back({pass.embedding, gradients.image.slice(0, first, count)});
+        add_masked_term(model, loss, pass, {b, first, total}, sentences, options, d, roots);
       }
+      tape.backward(roots);
+      if (const Tensor more = tape.take(sentences.slot)) copy_into(more, gradients.text, GradMode::accumulate);
     }
-    tape.backward(roots);
-    if (const Tensor more = tape.take(sentences.slot)) copy_into(more, d_text, GradMode::accumulate);
+    if (model.objective().views) {
+      run_again([&] { return model.encode_features(b.view1, options.pass); }, gradients.view1.slice(0, first, count));
+      run_again([&] { return model.encode_features(b.view2, options.pass); }, gradients.view2.slice(0, first, count));
+    }
     first += count;
   }
   first = 0;
   for (const MicroBatch& b : batches) {
-    Tape tape;
-    Var text;
-    {
-      const TapeScope scope(tape);
-      text = text_pass(model, b.tokens, options.pass);
-    }
-    tape.backward(text, d_text.slice(0, first, b.tokens.size(0)));
-    first += b.tokens.size(0);
+    if (!all.text) break;
+    run_again([&] { return text_pass(model, b.tokens, options.pass); }, gradients.text.slice(0, first, rows_of(b)));
+    first += rows_of(b);
   }
+  return d.result;
+}
+
+StepResult finished(StepResult result) {
+  result.loss = result.clip_loss + result.recon_loss + result.mae_loss + result.ssl_loss;
   return result;
 }
 
@@ -232,36 +209,25 @@ StepResult compute_gradients(Model& model, const LossConfig& loss, std::span<con
                              const StepOptions& options) {
   if (batches.empty()) throw ShapeError("step: no batch");
   model.store().clear_grads();
-  StepResult result = batches.size() == 1 ? step_undivided(model, loss, batches.front(), options)
-                                          : step_divided(model, loss, batches, options);
+  const StepResult result = batches.size() == 1 ? step_undivided(model, loss, batches.front(), options)
+                                                : step_divided(model, loss, batches, options);
   model.store().complete_grads();
-  finish(result);
-  return result;
+  return finished(result);
 }
 
 StepResult compute_losses(Model& model, const LossConfig& loss, std::span<const MicroBatch> batches,
                           const StepOptions& options) {
   const TapeScope none(nullptr);
-  std::vector<Tensor> image, text;
   std::vector<ImagePass> passes;
-  for (const MicroBatch& b : batches) {
-    text.push_back(text_pass(model, b.tokens, options.pass).value);
-    passes.push_back(image_pass(model, b.images, options.pass));
-    image.push_back(passes.back().embedding.value);
+  const Embeddings all = embed_all(model, batches, options.pass, &passes);
+  Decision d = decide(model, loss, all, options, KeepMoments::no);
+  int64_t total = 0, first = 0;
+  for (const MicroBatch& b : batches) total += rows_of(b);
+  for (size_t i = 0; i < passes.size(); ++i) {
+    add_masked_term(model, loss, passes[i], {batches[i], first, total}, all.text, options, d, d.roots);
+    first += rows_of(batches[i]);
   }
-  const Var sentences(concatenate(text));
-  const Decision d = decide(model, loss, concatenate(image), sentences, hidden_patches(model, loss), options);
-  StepResult result = d.result;
-  int64_t first = 0;
-  for (size_t i = 0; i < batches.size(); ++i) {
-    const int64_t count = batches[i].images.size(0);
-    const Var recon =
-        reconstruct(model, loss, passes[i], batches[i].noise, sentences, select(d.weights, first, count), options.pass);
-    if (recon) result.recon_loss += recon.value.item();
-    first += count;
-  }
-  finish(result);
-  return result;
+  return finished(d.result);
 }
 
 }  // namespace tessera::rils

@@ -6,6 +6,7 @@
 
 #include "engine/core/error.h"
 #include "engine/runtime/context.h"
+#include "rils/train/figures.h"
 #include "rils/train/setup.h"
 
 namespace tessera::rils {
@@ -28,19 +29,23 @@ int dry_run(TrainingSetup& setup, Console& console) {
 
 int overfit_batch(TrainingSetup& setup, Console& console) {
   const auto batch = setup.next_micro_batches(console);
-  const double floor = 0.05 * std::log(static_cast<double>(setup.global_batch));
+  const Objective& objective = setup.trainer->model().objective();
+  // A twentieth of what a model that knows nothing has; a quarter for pixels, whose grain no model of patches guesses.
+  const double share = objective.contrastive || objective.views ? 0.05 : 0.25;
   // The run's own schedule may warm up for longer than all of this, or end before it: the peak, after a short rise.
   constexpr int64_t kMostSteps = 2000, kRise = 20;
+  double floor = 0;
   for (int64_t step = 1; step <= kMostSteps; ++step) {
     const double rise = std::min(1.0, static_cast<double>(step) / static_cast<double>(kRise));
     const StepFigures f = setup.trainer->step(batch, rise * setup.config.optim.lr);
     if (step % 20 == 0 || step == 1) {
-      console.line(fmt::format("step {}: clip_loss {:.4f}, recon_loss {:.4f}, accuracy {:.1f} %", step,
-                               f.losses.clip_loss, f.losses.recon_loss, 100 * f.losses.clip_accuracy));
+      console.line(fmt::format("step {}: {}", step, terms_text(f.losses, objective)));
     }
-    if (f.losses.clip_loss < floor) {
-      console.line(fmt::format("reached clip_loss {:.4f} below {:.4f} after {} steps: one batch can be learned",
-                               f.losses.clip_loss, floor, step));
+    const LeadingTerm leading = leading_term(f.losses, objective, setup.global_batch);
+    floor = share * leading.chance;
+    if (leading.value < floor) {
+      console.line(fmt::format("reached {} {:.4f} below {:.4f} after {} steps: one batch can be learned", leading.name,
+                               leading.value, floor, step));
       return 0;
     }
   }

@@ -29,11 +29,10 @@ std::shared_ptr<const Dataset> open_held_out(const Config& config, const std::st
 }  // namespace
 
 Validation::Validation(const Config& config, std::shared_ptr<const Tokenizer> tokenizer, int64_t global_batch)
-    : transform_(eval_transform(config)),
-      tokenizer_(std::move(tokenizer)),
-      batch_(global_batch),
-      pairs_(open_held_out(config, config.data.val_data, true, config.data.val_num_samples)),
-      classes_(open_held_out(config, config.data.zeroshot_data, false, 0)) {
+    : transform_(eval_transform(config)), tokenizer_(std::move(tokenizer)), batch_(global_batch) {
+  if (!tokenizer_) return;
+  pairs_ = open_held_out(config, config.data.val_data, true, config.data.val_num_samples);
+  classes_ = open_held_out(config, config.data.zeroshot_data, false, 0);
   if (classes_) {
     prompts_ = class_prompts(config.data.classnames, config.data.templates, config.data.zeroshot_data, *classes_);
   }
@@ -73,9 +72,12 @@ void Validation::draw(const Model& model, const LossConfig& loss, const PassOpti
     const Image image = decode_sample(pairs_->load(found.images.indices[static_cast<size_t>(i)], true));
     write_drawing(name(fmt::format("heat-map-{}", i + 1)),
                   heat_map_sheet(viewer, image, sentences, loss.teacher_temperature));
-    if (model.decoder() == nullptr || sentences.size() < 2) continue;
+    const Reconstruction what = model.objective().reconstruction;
+    if (what == Reconstruction::none || (what == Reconstruction::language && sentences.size() < 2)) continue;
+    const auto seed = static_cast<uint64_t>(step);
     write_drawing(name(fmt::format("reconstruction-{}", i + 1)),
-                  reconstruction_sheet(viewer, image, sentences, static_cast<uint64_t>(step)));
+                  what == Reconstruction::pixels ? pixel_sheet(viewer, image, seed)
+                                                 : reconstruction_sheet(viewer, image, sentences, seed));
   }
 }
 

@@ -20,6 +20,7 @@ struct ValidationReport {
 };
 
 /// The held-out data of a run: image-caption pairs (data.val_data), labelled images (data.zeroshot_data), or neither.
+/// Both are judged by text: where the objective has none, nothing is opened.
 class Validation {
  public:
   /// Opens both. Throws IoError or ConfigError.

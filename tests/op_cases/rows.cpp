@@ -109,23 +109,29 @@ OpCase gather_case() {
   c.name = "gather_rows";
   c.slots = {"rows.gather"};
   c.problems = gather_problems;
-  c.gradients = {{.name = "repeated rows, fill and table",
-                  .inputs = {{values.normal({4, 3})}, {values.normal({1, 3})}, {values.normal({4, 3})}},
-                  .forward =
-                      [=](const auto& v, DType t) {
-                        return autograd::gather_rows(
-                            v[0], RowIndex(rows, 4),
-                            {.fill = v[1], .table = v[2], .table_index = RowIndex(table_rows, 4), .out_dtype = t});
-                      },
-                  .k = 4},
-                 {.name = "all rows and a table, to the other type",
-                  .inputs = {{values.normal({7, 3})}, {values.normal({4, 3})}},
-                  .forward =
-                      [=](const auto& v, DType t) {
-                        return autograd::gather_rows(
-                            v[0], {}, {.table = v[1], .table_index = RowIndex(table_rows, 4), .out_dtype = t});
-                      },
-                  .k = 4}};
+  c.gradients = {
+      {.name = "repeated rows, fill and table",
+       .inputs = {{values.normal({4, 3})}, {values.normal({1, 3})}, {values.normal({4, 3})}},
+       .forward =
+           [=](const auto& v, DType t) {
+             return autograd::gather_rows(
+                 v[0], RowIndex(rows, 4),
+                 {.fill = v[1], .table = v[2], .table_index = RowIndex(table_rows, 4), .out_dtype = t});
+           },
+       .k = 4},
+      {.name = "all rows and a table, to the other type",
+       .inputs = {{values.normal({7, 3})}, {values.normal({4, 3})}},
+       .forward =
+           [=](const auto& v, DType t) {
+             return autograd::gather_rows(v[0], {},
+                                          {.table = v[1], .table_index = RowIndex(table_rows, 4), .out_dtype = t});
+           },
+       .k = 4},
+      {.name = "concatenated, one of them twice",
+       .inputs = {{values.normal({4, 3})}, {values.normal({2, 3})}},
+       .forward = [](const auto& v,
+                     DType) { return autograd::concatenate_rows(autograd::concatenate_rows(v[0], v[1]), v[0]); },
+       .k = 2}};
   const Tensor x = Tensor::zeros({4, 3});
   const RowIndex index(rows, 4);
   const auto call = [](const Tensor& source, const RowIndex& i, const GatherOptions& o) {
@@ -150,6 +156,10 @@ OpCase gather_case() {
                 {"fill in bf16", ErrorKind::dtype, call(x, index, narrow_fill)},
                 {"f64 result of f32", ErrorKind::dtype, call(x, index, f64)},
                 {"integers", ErrorKind::dtype, call(Tensor::zeros({4, 3}, DType::i32), index, good)},
+                {"concatenated widths", ErrorKind::shape,
+                 [=] {
+                   (void)autograd::concatenate_rows(x, Tensor::zeros({4, 2}));
+                 }},
                 {"an index beyond the rows", ErrorKind::shape, [=] { (void)RowIndex(rows, 2); }}};
   c.benchmarks = [](DType dtype) {
     Values v("gather benchmark");

@@ -17,6 +17,7 @@ import tomllib
 import torch
 import torch.nn.functional as F
 
+import make_objectives
 import make_rils
 import oracle
 import samples
@@ -177,11 +178,60 @@ def softmax_of(values):
     return [value / sum(exponentials) for value in exponentials]
 
 
-def literal_losses(found, config):
-    """The losses in plain Python over lists of unit vectors, written from the definition."""
+def unit(rows):
+    return [[v / math.sqrt(sum(w * w for w in row)) for v in row] for row in rows]
+
+
+def dot(a, b):
+    return sum(v * w for v, w in zip(a, b))
+
+
+def literal_losses(found, images, config):
+    """Every term of the objective, and their sum, in plain Python from the definitions."""
     options = oracle.loss_options(config)
-    unit = lambda rows: [[v / math.sqrt(sum(w * w for w in row)) for v in row] for row in rows]
-    dot = lambda a, b: sum(v * w for v, w in zip(a, b))
+    terms = {}
+    if found.image is not None:
+        terms |= literal_text_losses(found, options)
+    if found.pixels is not None:
+        terms |= literal_pixel_loss(found, images, config, options)
+    if found.view1 is not None:
+        terms |= literal_view_losses(found, options)
+    return {**terms, "loss": sum(value for key, value in terms.items() if key.endswith("_loss"))}
+
+
+def literal_pixel_loss(found, images, config, options):
+    """Patch by patch and pixel by pixel: row, column, channel."""
+    side = config["model"]["vision"]["patch_size"]
+    grid = config["model"]["vision"]["image_size"] // side
+    total = hidden = 0.0
+    for n in range(len(images)):
+        for patch in range(grid * grid):
+            if not found.removed[n, patch]:
+                continue
+            top, left = patch // grid * side, patch % grid * side
+            true = [float(images[n, c, top + y, left + x]) for y in range(side) for x in range(side) for c in range(3)]
+            mean = sum(true) / len(true)
+            deviation = math.sqrt(sum((v - mean) ** 2 for v in true) / (len(true) - 1) + 1e-6)
+            errors = [(guess - (v - mean) / deviation) ** 2 for guess, v in zip(found.pixels[n, patch].tolist(), true)]
+            total += sum(errors) / len(errors)
+            hidden += 1
+    return {"mae_loss": options["mae_weight"] * total / hidden}
+
+
+def literal_view_losses(found, options):
+    """Each view looks for its other among all others; it never meets itself."""
+    a, b = unit(found.view1.tolist()), unit(found.view2.tolist())
+    loss = accuracy = 0.0
+    for i in range(len(a)):
+        for query, others, own in ((a[i], b, a), (b[i], a, b)):
+            scores = [dot(query, k) for k in others] + [dot(query, k) for j, k in enumerate(own) if j != i]
+            loss -= math.log(softmax_of([s / options["ssl_temperature"] for s in scores])[i]) / (2 * len(a))
+            if own is a and scores.index(max(scores)) == i:
+                accuracy += 100 / len(a)
+    return {"ssl_loss": options["ssl_scale"] * loss, "ssl_acc": accuracy}
+
+
+def literal_text_losses(found, options):
     image, text = unit(found.image.tolist()), unit(found.text.tolist())
     count, shards = len(image), options["shards"]
     size, scale = count // shards, math.exp(found.logit_scale)
@@ -208,7 +258,30 @@ def literal_losses(found, config):
                     numerator += sum(a * (math.log(a) - math.log(b)) for a, b in zip(p, q))
                     denominator += 1
         recon += options["reconstruction_weight"] * numerator / (denominator + 1e-6) / shards
-    return {"loss": clip + recon, "clip_loss": clip, "recon_loss": recon, "clip_acc": accuracy}
+    return {"clip_loss": clip, "recon_loss": recon, "clip_acc": accuracy}
+
+
+def check_image_mlp():
+    """Two steps of the head's batch norms against PyTorch's own."""
+    generator = torch.Generator().manual_seed(4)
+    shapes = oracle.image_mlp_shapes({"hidden": 7, "output": 3}, 5)
+    p = {name: torch.randn(shape, generator=generator, dtype=torch.float64) for name, shape in shapes.items()}
+    module = torch.nn.Sequential(
+        torch.nn.Linear(5, 7), torch.nn.BatchNorm1d(7), torch.nn.ReLU(),
+        torch.nn.Linear(7, 7), torch.nn.BatchNorm1d(7), torch.nn.ReLU(), torch.nn.Linear(7, 3)).double()
+    names = {"layer1": 0, "bn1": 1, "layer2": 3, "bn2": 4, "layer3": 6}
+    module.load_state_dict({f"{names[name.split('.')[1]]}.{name.split('.')[2]}": value for name, value in p.items()},
+                           strict=False)
+    entering = []
+    for view in range(2):
+        x = torch.randn(6, 5, generator=generator, dtype=torch.float64)
+        found, before = oracle.image_mlp(p, x)
+        entering.append(before)
+        check(f"views' head against nn.BatchNorm1d, view {view}", difference(found, module(x).detach()), 1e-12)
+    kept = oracle.kept_moments(entering)
+    check("moments kept by the head", max(
+        difference(kept[f"image_mlp.{norm}.{moment}"], module.state_dict()[f"{names[norm]}.{moment}"])
+        for norm in ("bn1", "bn2") for moment in ("running_mean", "running_var")), 1e-12)
 
 
 def check_student_gradient(found, tokens, config):
@@ -253,7 +326,9 @@ def check_differences(name, config, parameters, batch, stored, generator):
     """
     tables = oracle.cast(oracle.position_tables(config), torch.float64)
     base = oracle.cast(parameters, torch.float64)
-    inputs = oracle.cast(batch, torch.float64) | {"noise": batch["noise"]}
+    inputs = oracle.cast(batch, torch.float64)
+    if "noise" in batch:
+        inputs["noise"] = batch["noise"]
     _, gradients, fixed = oracle.evaluate(config, parameters, batch)
     worst = stored_error = 0.0
 
@@ -264,7 +339,10 @@ def check_differences(name, config, parameters, batch, stored, generator):
 
     with torch.no_grad():
         for key, gradient in gradients.items():
-            stored_error = max(stored_error, difference(stored[key].double(), gradient))
+            if key in make_objectives.constants_of(config):
+                stored_error = max(stored_error, float(stored[key].abs().max()), float(gradient.abs().max()))
+            else:
+                stored_error = max(stored_error, difference(stored[key].double(), gradient))
             axis = torch.zeros_like(gradient)
             axis.view(-1)[gradient.abs().argmax()] = 1
             random = torch.randn(gradient.shape, generator=generator, dtype=torch.float64)
@@ -281,9 +359,9 @@ def check_case(path, generator):
     config = tomllib.loads(path.read_text())
     stored = storage.load(path.stem)
     parameters = storage.below("param", stored)
-    batch = {key: stored[key] for key in ("images", "tokens", "noise")}
+    batch = {key: stored[key] for key in ("images", "tokens", "noise", "view1", "view2") if key in stored}
     result, _, found = oracle.evaluate(config, parameters, batch)
-    literal = literal_losses(found, config)
+    literal = literal_losses(found, batch.get("images"), config)
     check(f"{path.stem}: losses against plain loops",
           max(abs(literal[key] - float(result[key])) for key in literal), 1e-11)
     check(f"{path.stem}: stored losses", max(abs(float(stored[key] - result[key])) for key in literal), 1e-12)
@@ -299,6 +377,7 @@ if __name__ == "__main__":
     check_blocks()
     check_masking()
     check_towers()
+    check_image_mlp()
     source = torch.Generator().manual_seed(2)
     for case in sorted(storage.HERE.glob("case_*.toml")):
         check_case(case, source)

@@ -1,4 +1,4 @@
-"""RILS in PyTorch: the reference that the C++ implementation is measured against.
+"""RILS and the objectives beside it in PyTorch: the reference that the C++ implementation is measured against.
 
 Written for legibility, in any floating-point type (float64 by default). A configuration is the nested dict
 that `tomllib` reads from a TOML file; parameters are one flat dict under the official names.
@@ -14,6 +14,9 @@ import torch.nn.functional as F
 
 VISION_EPS = 1e-6
 TEXT_EPS = 1e-5
+BATCH_NORM_EPS = 1e-5
+PIXEL_EPS = 1e-6
+SELF = 1e9  # taken off a row's logit with itself
 
 LOSS_DEFAULTS = {
     "mask_ratio": 0.75,
@@ -25,6 +28,13 @@ LOSS_DEFAULTS = {
     "logit_scale_max": 100.0,
 }
 
+# Of the objectives that have pixels or views.
+MORE_LOSS_DEFAULTS = {
+    "mae_weight": 1.0,
+    "ssl_temperature": 0.1,
+    "ssl_scale": 1.0,
+}
+
 
 # ---------------------------------------------------------------------------------------------------------
 # Configuration and parameters
@@ -32,17 +42,40 @@ LOSS_DEFAULTS = {
 
 def loss_options(config):
     """The [loss] section with its defaults filled in."""
-    options = {**LOSS_DEFAULTS, **config.get("loss", {})}
+    options = {**LOSS_DEFAULTS, **MORE_LOSS_DEFAULTS, **config.get("loss", {})}
     if options["gather"] not in ("constant", "with-gradient"):
         raise ValueError(f"loss.gather: expected constant or with-gradient, found {options['gather']}")
     return options
 
 
+OBJECTIVES = ("rils", "clip", "slip", "simclr", "mae", "mae+clip")
+
+
 def objective_of(config):
     objective = config["model"].get("objective", "rils")
-    if objective not in ("rils", "clip"):
-        raise ValueError(f"model.objective: the oracle knows rils and clip, found {objective}")
+    if objective not in OBJECTIVES:
+        raise ValueError(f"model.objective: the oracle knows {', '.join(OBJECTIVES)}, found {objective}")
     return objective
+
+
+def contrasts_texts(config):
+    return objective_of(config) in ("rils", "clip", "slip", "mae+clip")
+
+
+def contrasts_views(config):
+    return objective_of(config) in ("simclr", "slip")
+
+
+def predicts_pixels(config):
+    return objective_of(config) in ("mae", "mae+clip")
+
+
+def has_decoder(config):
+    return objective_of(config) == "rils" or predicts_pixels(config)
+
+
+def reads_images(config):
+    return contrasts_texts(config) or has_decoder(config)
 
 
 def patch_count(config):
@@ -96,7 +129,7 @@ def encoder_shapes(vision):
     return shapes | {"visual.norm.weight": (width,), "visual.norm.bias": (width,)}
 
 
-def decoder_shapes(decoder, encoder_width):
+def decoder_shapes(decoder, encoder_width, outputs):
     width = decoder["width"]
     shapes = {
         "visual.mask_token": (1, 1, width),
@@ -108,9 +141,23 @@ def decoder_shapes(decoder, encoder_width):
     return shapes | {
         "visual.decoder_norm.weight": (width,),
         "visual.decoder_norm.bias": (width,),
-        "visual.decoder_pred.weight": (encoder_width, width),
-        "visual.decoder_pred.bias": (encoder_width,),
+        "visual.decoder_pred.weight": (outputs, width),
+        "visual.decoder_pred.bias": (outputs,),
     }
+
+
+def image_mlp_shapes(head, width):
+    hidden, output = head["hidden"], head["output"]
+    linear = lambda name, rows, columns: {f"{name}.weight": (rows, columns), f"{name}.bias": (rows,)}
+    norm = lambda name: {f"{name}.weight": (hidden,), f"{name}.bias": (hidden,)}
+    shapes = {
+        **linear("layer1", hidden, width),
+        **norm("bn1"),
+        **linear("layer2", hidden, hidden),
+        **norm("bn2"),
+        **linear("layer3", output, hidden),
+    }
+    return {f"image_mlp.{name}": shape for name, shape in shapes.items()}
 
 
 def text_shapes(text, embed_dim):
@@ -129,12 +176,17 @@ def text_shapes(text, embed_dim):
 def parameter_shapes(config):
     """Every trainable parameter that the objective uses: name -> shape."""
     model = config["model"]
+    width = model["vision"]["width"]
     shapes = encoder_shapes(model["vision"])
-    if objective_of(config) == "rils":
-        shapes |= decoder_shapes(model["decoder"], model["vision"]["width"])
-    shapes |= text_shapes(model["text"], model["embed_dim"])
-    shapes["image_projection"] = (model["vision"]["width"], model["embed_dim"])
-    shapes["logit_scale"] = ()
+    if has_decoder(config):
+        pixels = 3 * model["vision"]["patch_size"] ** 2
+        shapes |= decoder_shapes(model["decoder"], width, pixels if predicts_pixels(config) else width)
+    if contrasts_texts(config):
+        shapes |= text_shapes(model["text"], model["embed_dim"])
+        shapes["image_projection"] = (width, model["embed_dim"])
+        shapes["logit_scale"] = ()
+    if contrasts_views(config):
+        shapes |= image_mlp_shapes(model["image_mlp"], width)
     return shapes
 
 
@@ -153,7 +205,7 @@ def position_tables(config):
     model = config["model"]
     grid = model["vision"]["image_size"] // model["vision"]["patch_size"]
     tables = {"visual.pos_embed": position_table(model["vision"]["width"], grid)}
-    if objective_of(config) == "rils":
+    if has_decoder(config):
         tables["visual.decoder_pos_embed"] = position_table(model["decoder"]["width"], grid)
     return tables
 
@@ -274,38 +326,100 @@ def encode_texts(parameters, tokens, text):
     return x[torch.arange(len(x), device=x.device), tokens.argmax(1)] @ parameters["text_projection"]
 
 
+def image_mlp(parameters, features):
+    """The views' head, with batch norm by the batch's own moments: its result and what enters the two batch norms."""
+    p = part(parameters, "image_mlp")
+    x, entering = features, {}
+    for layer, norm in (("layer1", "bn1"), ("layer2", "bn2")):
+        x = entering[norm] = F.linear(x, p[f"{layer}.weight"], p[f"{layer}.bias"])
+        wide = x.to(torch.promote_types(x.dtype, torch.float32))
+        mean, variance = wide.mean(0), wide.var(0, unbiased=False)
+        wide = (wide - mean) / torch.sqrt(variance + BATCH_NORM_EPS) * p[f"{norm}.weight"] + p[f"{norm}.bias"]
+        x = F.relu(wide.to(x.dtype))
+    return F.linear(x, p["layer3.weight"], p["layer3.bias"]), entering
+
+
+def view_features(parameters, tables, images, config):
+    """Backbone features [N, D] of one view of each image."""
+    encoded = encode_patches(parameters, tables["visual.pos_embed"], images, config["model"]["vision"])
+    return encoded[:, 1:].mean(1)
+
+
+def entering_batch_norms(parameters, tables, batch, config):
+    """For each view, what enters the head's batch norms."""
+    return [image_mlp(parameters, view_features(parameters, tables, batch[view], config))[1]
+            for view in ("view1", "view2")]
+
+
+def kept_moments(entering):
+    """What the batch norms of a new head keep after one step: momentum 0.1, unbiased variance, the views in turn."""
+    kept = {}
+    for norm in ("bn1", "bn2"):
+        mean, variance = 0.0, 1.0
+        for x in (view[norm] for view in entering):
+            mean, variance = 0.9 * mean + 0.1 * x.mean(0), 0.9 * variance + 0.1 * x.var(0)
+        kept[f"image_mlp.{norm}.running_mean"], kept[f"image_mlp.{norm}.running_var"] = mean, variance
+    return kept
+
+
+def patch_pixels(images, patch):
+    """[N, P, 3*patch*patch]: the pixels of each patch, row by row, channels last."""
+    n, channels, height, width = images.shape
+    x = images.reshape(n, channels, height // patch, patch, width // patch, patch)
+    return x.permute(0, 2, 4, 3, 5, 1).reshape(n, -1, patch * patch * channels)
+
+
+def pixel_targets(images, patch):
+    """Each patch by its own mean and unbiased variance."""
+    pixels = patch_pixels(images, patch)
+    return (pixels - pixels.mean(-1, keepdim=True)) / torch.sqrt(pixels.var(-1, keepdim=True) + PIXEL_EPS)
+
+
 @dataclass
 class Features:
     """What the losses read: embeddings before normalisation and the logarithm of the logit scale."""
-    image: torch.Tensor                    # [N, E]
-    text: torch.Tensor                     # [N, E]
-    logit_scale: torch.Tensor              # []
+    image: torch.Tensor | None = None        # [N, E]
+    text: torch.Tensor | None = None         # [N, E]
+    logit_scale: torch.Tensor | None = None  # []
     teacher: torch.Tensor | None = None    # [N, P, E] patches of the full pass
     student: torch.Tensor | None = None    # [N, P, E] patches that the decoder predicts
     removed: torch.Tensor | None = None    # [N, P] 1 where a patch was removed
+    pixels: torch.Tensor | None = None     # [N, P, 3*patch*patch] that the decoder predicts
+    target: torch.Tensor | None = None     # the same, of the images
+    view1: torch.Tensor | None = None      # [N, output] of the views' head
+    view2: torch.Tensor | None = None
 
     def map(self, function):
         return Features(**{key: value if value is None else function(value) for key, value in vars(self).items()})
 
 
 def features(parameters, tables, batch, config):
-    """Both towers on one batch {images, tokens, noise}."""
+    """What the objective uses of a batch {images, tokens, noise, view1, view2}."""
     model = config["model"]
-    full = encode_patches(parameters, tables["visual.pos_embed"], batch["images"], model["vision"])[:, 1:]
-    project = parameters["image_projection"]
-    result = Features(
-        image=full.mean(1) @ project,
-        text=encode_texts(parameters, batch["tokens"], model["text"]),
-        logit_scale=parameters["logit_scale"],
-    )
-    if objective_of(config) == "rils":
+    encode = lambda images, masking=None: encode_patches(
+        parameters, tables["visual.pos_embed"], images, model["vision"], masking)
+    result = Features()
+    if contrasts_texts(config):
+        full = encode(batch["images"])[:, 1:]
+        result.image = full.mean(1) @ parameters["image_projection"]
+        result.text = encode_texts(parameters, batch["tokens"], model["text"])
+        result.logit_scale = parameters["logit_scale"]
+    if has_decoder(config):
         masking = masking_from_noise(batch["noise"], loss_options(config)["mask_ratio"])
-        visible = encode_patches(parameters, tables["visual.pos_embed"], batch["images"], model["vision"], masking)
+        visible = encode(batch["images"], masking)
         predicted = decode_patches(
-            parameters, tables["visual.decoder_pos_embed"], visible, masking, model["decoder"])
-        result.teacher = full @ project
-        result.student = predicted[:, 1:] @ project
+            parameters, tables["visual.decoder_pos_embed"], visible, masking, model["decoder"])[:, 1:]
         result.removed = masking.removed
+        if predicts_pixels(config):
+            result.pixels = predicted
+            result.target = pixel_targets(batch["images"], model["vision"]["patch_size"])
+        else:
+            result.teacher = full @ parameters["image_projection"]
+            result.student = predicted @ parameters["image_projection"]
+    if contrasts_views(config):
+        result.view1, result.view2 = (
+            image_mlp(parameters, view_features(parameters, tables, batch[view], config))[0]
+            for view in ("view1", "view2"))
     return result
 
 
@@ -360,9 +474,27 @@ def shard_losses(live, fixed, tokens, options, rows):
     return {"clip_loss": clip, "recon_loss": recon, "clip_acc": 100 * correct.mean(), "gate": correct}
 
 
-def losses(live, fixed, tokens, config):
-    """Means over the shards of loss, clip_loss, recon_loss (weighted) and clip_acc (per cent); gate [N]."""
-    options = loss_options(config)
+def view_losses(a, b, options):
+    """ssl_loss (weighted) and ssl_acc (per cent): each view finds the other among both views of all images."""
+    a, b = normalised(a), normalised(b)
+    labels = torch.arange(len(a), device=a.device)
+    own = SELF * torch.eye(len(a), dtype=a.dtype, device=a.device)
+    against = lambda q, k: q @ k.T / options["ssl_temperature"]
+    from_a = torch.cat([against(a, b), against(a, a) - own], dim=1)
+    from_b = torch.cat([against(b, a), against(b, b) - own], dim=1)
+    loss = (F.cross_entropy(from_a, labels) + F.cross_entropy(from_b, labels)) / 2
+    correct = (from_a.argmax(1) == labels).to(a.dtype)
+    return {"ssl_loss": options["ssl_scale"] * loss, "ssl_acc": 100 * correct.mean()}
+
+
+def pixel_losses(live, options):
+    """mae_loss (weighted): the mean over the removed patches of all images."""
+    rows = ((live.pixels - live.target) ** 2).mean(-1)
+    return {"mae_loss": options["mae_weight"] * (rows * live.removed).sum() / live.removed.sum()}
+
+
+def text_losses(live, fixed, tokens, options):
+    """Means over the shards of clip_loss, recon_loss (weighted) and clip_acc (per cent); gate [N]."""
     count = len(live.image)
     size = count // options["shards"]
     if size * options["shards"] != count:
@@ -371,8 +503,21 @@ def losses(live, fixed, tokens, config):
               for start in range(0, count, size)]
     result = {key: torch.stack([shard[key] for shard in shards]).mean()
               for key in ("clip_loss", "recon_loss", "clip_acc")}
-    result["loss"] = result["clip_loss"] + result["recon_loss"]
     result["gate"] = torch.cat([shard["gate"] for shard in shards])
+    return result
+
+
+def losses(live, fixed, tokens, config):
+    """The figures of the objective's terms, and `loss`, their sum."""
+    options = loss_options(config)
+    result = {}
+    if live.image is not None:
+        result |= text_losses(live, fixed, tokens, options)
+    if live.pixels is not None:
+        result |= pixel_losses(live, options)
+    if live.view1 is not None:
+        result |= view_losses(live.view1, live.view2, options)
+    result["loss"] = sum(value for key, value in result.items() if key.endswith("_loss"))
     return result
 
 
@@ -392,8 +537,9 @@ def forward(config, parameters, tables, batch, fixed=None):
     live = live.map(lambda v: v.to(torch.promote_types(v.dtype, torch.float32)) if v.is_floating_point() else v)
     constants = live.map(torch.Tensor.detach) if fixed is None else fixed
     # Logits, softmax and losses stay in the full type even under autocast.
-    with torch.autocast(live.image.device.type, enabled=False):
-        return losses(live, constants, batch["tokens"], config), live
+    device = next(iter(parameters.values())).device.type
+    with torch.autocast(device, enabled=False):
+        return losses(live, constants, batch.get("tokens"), config), live
 
 
 def evaluate(config, parameters, batch, dtype=torch.float64, autocast=False, device="cpu"):
@@ -407,7 +553,9 @@ def evaluate(config, parameters, batch, dtype=torch.float64, autocast=False, dev
     leaves = {name: value.detach().requires_grad_() for name, value in
               cast({name: parameters[name] for name in parameter_shapes(config)}, dtype, device).items()}
     # Noise keeps its own type: its order must not change.
-    inputs = cast(batch, dtype, device) | {"noise": batch["noise"].to(device)}
+    inputs = cast(batch, dtype, device)
+    if "noise" in batch:
+        inputs["noise"] = batch["noise"].to(device)
     with torch.autocast(device, dtype=torch.bfloat16, enabled=autocast):
         result, live = forward(config, leaves, tables, inputs)
     gradients = torch.autograd.grad(result["loss"], list(leaves.values()))

@@ -21,7 +21,7 @@ def random_parameters(config, generator, logit_scale=2.0):
     for name, shape in oracle.parameter_shapes(config).items():
         if name == "logit_scale":
             parameters[name] = torch.tensor(logit_scale)
-        elif "norm" in name or ".ln_" in name or name.startswith("ln_"):
+        elif "norm" in name or ".ln_" in name or ".bn" in name or name.startswith("ln_"):
             parameters[name] = normal(shape, 0.3, generator) + (1.0 if name.endswith("weight") else 0.0)
         elif len(shape) == 1:
             parameters[name] = normal(shape, 0.3, generator)
@@ -35,7 +35,7 @@ def random_parameters(config, generator, logit_scale=2.0):
 
 def initial_value(name, shape, model, generator):
     """One parameter's value at the start of training."""
-    width, layers = model["text"]["width"], model["text"]["layers"]
+    width, layers = (model["text"][key] for key in ("width", "layers")) if "text" in model else (1, 1)
     text_std = {
         "attn.in_proj_weight": width ** -0.5,
         "attn.out_proj.weight": width ** -0.5 * (2 * layers) ** -0.5,
@@ -57,6 +57,9 @@ def initial_value(name, shape, model, generator):
             return normal(shape, text_std[kind], generator)
         if kind in text_bound:
             return uniform(shape, text_bound[kind], generator)
+    if name.startswith("image_mlp.layer"):
+        head = model["image_mlp"]
+        return uniform(shape, (model["vision"]["width"] if "layer1" in name else head["hidden"]) ** -0.5, generator)
     if name == "visual.patch_embed.proj.bias":
         return uniform(shape, (3 * model["vision"]["patch_size"] ** 2) ** -0.5, generator)
     if len(shape) == 1:
@@ -101,11 +104,18 @@ def random_tokens(count, config, generator):
 
 
 def random_batch(count, config, generator):
-    return {
-        "images": random_images(count, config, generator),
-        "tokens": random_tokens(count, config, generator),
-        "noise": torch.rand(count, oracle.patch_count(config), generator=generator),
-    }
+    """What the objective uses; views are images with some grain of their own."""
+    batch = {}
+    if oracle.reads_images(config):
+        batch["images"] = random_images(count, config, generator)
+        if oracle.contrasts_texts(config):
+            batch["tokens"] = random_tokens(count, config, generator)
+        batch["noise"] = torch.rand(count, oracle.patch_count(config), generator=generator)
+    if oracle.contrasts_views(config):
+        images = random_images(count, config, generator)
+        for view in ("view1", "view2"):
+            batch[view] = images + normal(images.shape, 0.5, generator)
+    return batch
 
 
 def embeddings(config, parameters, images, tokens, dtype=torch.float64, device="cpu"):

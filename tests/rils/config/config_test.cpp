@@ -161,7 +161,8 @@ TEST(Toml, ErrorsSayWhereAndWhat) {
             "run.toml:2: loss.student_temperature: expected a number above 0, found 0");
   EXPECT_EQ(reading("[loss]\ngather = \"none\""),
             "run.toml:2: loss.gather: expected one of constant, with-gradient, found \"none\"");
-  EXPECT_EQ(reading("[model]\nobjective = 3"), "run.toml:2: model.objective: expected one of rils, clip, found 3");
+  EXPECT_EQ(reading("[model]\nobjective = 3"),
+            "run.toml:2: model.objective: expected one of rils, clip, slip, simclr, mae, mae+clip, found 3");
   EXPECT_EQ(reading("[run]\nname = true"), "run.toml:2: run.name: expected a string in quotes, found true");
   EXPECT_EQ(reading("[run]\nreport_to = \"wandb\""),
             "run.toml:2: run.report_to: expected \"tensorboard\" or nothing, found \"wandb\"");
@@ -263,6 +264,31 @@ TEST(Check, NamesTheKeysThatDoNotFit) {
               c.model.vision.heads = 2;
             }),
             "model.vision.width: expected a multiple of 4 (sine and cosine of row and column), found 22");
+  EXPECT_EQ(checking([](Config& c) {
+              c.model.objective = "mae";
+              c.model.text.heads = 7;
+            }),
+            "no error")
+      << "mae has no text encoder";
+  EXPECT_EQ(checking([](Config& c) {
+              c.model.objective = "mae+clip";
+              c.model.decoder.heads = 7;
+            }),
+            "model.decoder.heads: expected a divisor of model.decoder.width = 768, found 7");
+  EXPECT_EQ(checking([](Config& c) {
+              c.model.objective = "mae";
+              c.loss.mask_ratio = 0;
+            }),
+            "loss.mask_ratio: expected at least one of 196 patches to be hidden, found 0");
+  EXPECT_EQ(checking([](Config& c) {
+              c.model.objective = "simclr";
+              c.optim.batch_size = 1;
+            }),
+            "optim.batch_size: expected a global batch of at least 2 for objective simclr, found 1");
+  EXPECT_EQ(checking([](Config& c) {
+              c.augment.view_crop_scale = {1.0, 0.5};
+            }),
+            "augment.view_crop_scale: expected two numbers in order, found [1, 0.5]");
   EXPECT_EQ(checking([](Config& c) { c.loss.mask_ratio = 0.999; }),
             "loss.mask_ratio: expected at least one of 196 patches to stay visible, found 0.999");
   EXPECT_EQ(checking([](Config& c) { c.loss.shards = 5; }),
@@ -351,7 +377,7 @@ TEST(Shipped, EveryConfigurationIsValid) {
     ++count;
     EXPECT_NO_THROW(check_config(load_config(entry.path()))) << entry.path();
   }
-  EXPECT_GE(count, 4);
+  EXPECT_GE(count, 6);
 }
 
 TEST(Shipped, PublishedSizes) {
@@ -366,6 +392,14 @@ TEST(Shipped, PublishedSizes) {
   EXPECT_EQ(l.model.embed_dim, 768);
   EXPECT_EQ(l.loss, LossConfig{});
   EXPECT_EQ(plan_batch(l, 1).global, 4096);
+  const Config mae = load_config(TESSERA_SOURCE_DIR "/apps/configs/mae_vitb16.toml");
+  EXPECT_EQ(mae.model.objective, "mae");
+  EXPECT_EQ(mae.model.vision, VisionConfig{});
+  EXPECT_EQ(mae.model.decoder, (DecoderConfig{512, 8, 16}));
+  const Config slip = load_config(TESSERA_SOURCE_DIR "/apps/configs/slip_vitb16.toml");
+  EXPECT_EQ(slip.model.objective, "slip");
+  EXPECT_EQ(slip.model.image_mlp, (ImageMlpConfig{4096, 256}));
+  EXPECT_EQ(slip.loss, LossConfig{});
 }
 
 }  // namespace

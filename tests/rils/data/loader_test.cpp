@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "engine/core/atomic_file.h"
+#include "rils/data/views.h"
 #include "tests/rils/data/golden_file.h"
 #include "tests/rils/data/test_files.h"
 
@@ -299,6 +300,33 @@ TEST(Loader, ViewsDifferAndLieOneAfterTheOther) {
   EXPECT_FALSE(std::equal(two.images.begin(), half, half));
   // A further view does not change the first.
   EXPECT_TRUE(std::equal(two.images.begin(), half, one.images.begin()));
+}
+
+TEST(Loader, FurtherViewsHaveATransformOfTheirOwnForAnyWorkersAndAfterAResume) {
+  const auto dataset = std::make_shared<FakeDataset>(40, 1, false);
+  const auto options_with = [](int workers) {
+    auto options = small_options(workers);
+    options.views = 3;
+    ViewTransform view;
+    view.crop.size = options.image_size;
+    options.view_transform = view;
+    return options;
+  };
+  Batch plain, one, several, resumed;
+  Loader alone(dataset, small_options(0)), threads(dataset, options_with(3)), whole(dataset, options_with(0));
+  ASSERT_TRUE(alone.next(plain) && whole.next(one) && threads.next(several));
+  const size_t values = plain.images.size();
+  ASSERT_EQ(one.images.size(), 3 * values);
+  const auto view = [&](const Batch& b, size_t i) {
+    return std::vector<float>(b.images.begin() + static_cast<std::ptrdiff_t>(i * values),
+                              b.images.begin() + static_cast<std::ptrdiff_t>((i + 1) * values));
+  };
+  EXPECT_EQ(view(one, 0), plain.images) << "the first is as without views";
+  EXPECT_NE(view(one, 1), view(one, 2));
+  EXPECT_EQ(several.images, one.images);
+  Loader later(dataset, options_with(2), one.next);
+  ASSERT_TRUE(whole.next(one) && later.next(resumed));
+  EXPECT_EQ(resumed.images, one.images);
 }
 
 TEST(Loader, TheCacheSparesLoadingAndKeepsItsLimit) {

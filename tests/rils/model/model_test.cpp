@@ -49,9 +49,10 @@ TEST(Cost, CountsTheParametersOfThePublishedSizes) {
 }
 
 TEST(Cost, AgreesWithTheModelItself) {
-  for (const char* objective : {"rils", "clip"}) {
+  for (const char* objective : {"rils", "clip", "slip", "simclr", "mae", "mae+clip"}) {
     ModelConfig m = small();
     m.objective = objective;
+    m.image_mlp = {6, 5};
     EXPECT_EQ(Model(m, 0).store().parameter_count(), parameter_counts(m).total()) << objective;
   }
 }

@@ -48,10 +48,12 @@ TEST(Record, WritesNumbersThatReadBack) {
 TEST(Record, OfAStepHasTheDocumentedFields) {
   StepMetrics m;
   m.step = 7;
+  m.terms.add("clip_loss", 0.5).add("recon_loss", 0.25).add("clip_acc", 3.0);
+  m.logit_scale = 14.0;
   m.flops_of_peak = std::numeric_limits<double>::quiet_NaN();
   EXPECT_EQ(to_record(m).json(),
-            "{\"step\":7,\"epoch\":0,\"samples\":0,\"loss\":0.0,\"clip_loss\":0.0,\"recon_loss\":0.0,\"clip_acc\":0.0,"
-            "\"logit_scale\":0.0,\"lr\":0.0,\"grad_norm\":0.0,\"samples_per_second\":0.0,\"batch_time\":0.0,"
+            "{\"step\":7,\"epoch\":0,\"samples\":0,\"loss\":0.0,\"clip_loss\":0.5,\"recon_loss\":0.25,\"clip_acc\":3.0,"
+            "\"logit_scale\":14.0,\"lr\":0.0,\"grad_norm\":0.0,\"samples_per_second\":0.0,\"batch_time\":0.0,"
             "\"data_time\":0.0,\"flops_of_peak\":null,\"memory_peak_bytes\":0}");
 }
 

@@ -1,0 +1,21 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+namespace tessera::rils {
+
+/// What a masked decoder predicts: language-space features of hidden patches (rils.md 1.10), or their pixels.
+enum class Reconstruction : uint8_t { none, language, pixels };
+
+/// The terms of an objective; they say which parts of the model and of the data it uses (rils.md 1.15).
+struct Objective {
+  bool contrastive = false;  // images against captions: text tower, projections, logit scale; the full pass
+  Reconstruction reconstruction = Reconstruction::none;  // the masked pass and a decoder
+  bool views = false;  // two augmented views of an image against each other: image_mlp
+};
+
+/// "rils", "clip", "slip", "simclr", "mae", "mae+clip". Throws ConfigError for another name.
+[[nodiscard]] Objective parse_objective(const std::string& name);
+
+}  // namespace tessera::rils

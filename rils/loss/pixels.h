@@ -1,0 +1,28 @@
+#pragma once
+
+#include <span>
+
+#include "autograd/variable.h"
+#include "rils/model/masking.h"
+
+namespace tessera::rils {
+
+/// MAE's targets for the hidden patches of `samples` of the images [B, 3, H, W]: [hidden rows, 3·p²] in (row, column,
+/// channel) order within a patch, raster order within a sample. Each patch is standardised by its own mean and unbiased
+/// variance: (x − mean) / √(variance + 1e-6). f32, or f64 for images in f64.
+[[nodiscard]] Tensor pixel_targets(const Tensor& images, int64_t patch, const Masks& masks,
+                                   std::span<const int64_t> samples);
+
+/// Pixels of every patch [B·P, 3·p²] in (row, column, channel) order, raster order within an image; images f32 or f64.
+[[nodiscard]] Tensor patch_pixels(const Tensor& images, int64_t patch);
+
+/// What a target is standardised by: mean, and √(unbiased variance + 1e-6).
+struct PatchMoments {
+  double mean = 0, deviation = 1;
+};
+[[nodiscard]] PatchMoments patch_moments(std::span<const float> pixels);
+
+/// weight · Σ over rows of mean((predicted − target)²), a scalar. predicted, target [R, 3·p²].
+[[nodiscard]] autograd::Var pixel_loss(const autograd::Var& predicted, const Tensor& target, double weight);
+
+}  // namespace tessera::rils

@@ -1,0 +1,25 @@
+#pragma once
+
+#include <string>
+
+#include "rils/run/metrics.h"
+#include "rils/train/step.h"
+
+namespace tessera::rils {
+
+/// The figures of an objective's terms under their names in metrics.jsonl, accuracies in per cent: clip_loss,
+/// recon_loss, clip_acc; mae_loss; ssl_loss, ssl_acc.
+[[nodiscard]] Record term_figures(const StepResult& result, const Objective& objective);
+/// The same for a person: "clip 4.1589  recon 0.0312  acc 1.6 %".
+[[nodiscard]] std::string terms_text(const StepResult& result, const Objective& objective);
+
+/// The loss that shows whether a batch is learned, and its size in a model that knows nothing: the contrastive one
+/// where there is one (ln N), else that between views (ln (2N − 1)), else that of pixels (1, their variance).
+struct LeadingTerm {
+  std::string name;
+  double value = 0;
+  double chance = 0;
+};
+[[nodiscard]] LeadingTerm leading_term(const StepResult& result, const Objective& objective, int64_t global_batch);
+
+}  // namespace tessera::rils

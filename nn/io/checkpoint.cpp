@@ -24,6 +24,10 @@ void list_some(std::string& text, const char* what, const std::vector<std::strin
                       shown < names.size() ? ", …" : "");
 }
 
+[[noreturn]] void refuse(const SafetensorsFile& file, const LoadReport& report) {
+  throw IoError(fmt::format("{}: not a checkpoint of this model: {}", file.path().string(), report.summary()));
+}
+
 constexpr const char* kSteps = "optimizer_steps";
 
 }  // namespace
@@ -43,6 +47,7 @@ void save_weights(const std::filesystem::path& path, const ParameterStore& store
 std::string LoadReport::summary() const {
   std::string text;
   list_some(text, "missing", missing);
+  list_some(text, "missing that changes while training", unrestored);
   list_some(text, "unexpected", unexpected);
   list_some(text, "of another shape", mismatched);
   return text.empty() ? "everything matched" : text;
@@ -67,7 +72,7 @@ LoadReport load_matching(const SafetensorsFile& file, ParameterStore& store) {
   for (const Buffer& buffer : store.buffers()) {
     if (buffer.kind != Buffer::Kind::running) continue;
     if (!file.contains(buffer.name)) {
-      report.missing.push_back(buffer.name);
+      report.unrestored.push_back(buffer.name);
     } else if (file.tensors().at(buffer.name).shape == buffer.tensor.shape()) {
       copy_into(file.load(buffer.name), buffer.tensor);
     }
@@ -86,9 +91,12 @@ LoadReport load_matching(const SafetensorsFile& file, ParameterStore& store) {
 
 void load_weights(const SafetensorsFile& file, ParameterStore& store) {
   const LoadReport report = load_matching(file, store);
-  if (!report.complete()) {
-    throw IoError(fmt::format("{}: not a checkpoint of this model: {}", file.path().string(), report.summary()));
-  }
+  if (!report.complete()) refuse(file, report);
+}
+
+void load_parameters(const SafetensorsFile& file, ParameterStore& store) {
+  const LoadReport report = load_matching(file, store);
+  if (!report.fits()) refuse(file, report);
 }
 
 void save_training_state(const std::filesystem::path& path, const ParameterStore& store, const AdamW& optimizer,

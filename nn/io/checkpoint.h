@@ -22,10 +22,13 @@ void save_weights(const std::filesystem::path& path, const ParameterStore& store
 /// What a load found. Fixed buffers may be absent from the file; those that are there must agree in shape, and their
 /// values stay the model's own.
 struct LoadReport {
-  std::vector<std::string> missing;     // entries and running buffers that the file does not have
+  std::vector<std::string> missing;     // entries that the file does not have
+  std::vector<std::string> unrestored;  // running buffers that the file does not have
   std::vector<std::string> unexpected;  // tensors that the model does not have
   std::vector<std::string> mismatched;  // "NAME: file [..], model [..]"
-  [[nodiscard]] bool complete() const { return missing.empty() && unexpected.empty() && mismatched.empty(); }
+  /// Every entry was there, and nothing that the model does not know.
+  [[nodiscard]] bool fits() const { return missing.empty() && unexpected.empty() && mismatched.empty(); }
+  [[nodiscard]] bool complete() const { return fits() && unrestored.empty(); }
   /// The first few of each kind in one line.
   [[nodiscard]] std::string summary() const;
 };
@@ -34,6 +37,8 @@ struct LoadReport {
 LoadReport load_matching(const SafetensorsFile& file, ParameterStore& store);
 /// Throws IoError in one line unless names and shapes agree exactly (fixed buffers may be absent from the file).
 void load_weights(const SafetensorsFile& file, ParameterStore& store);
+/// The same, but running buffers may be absent too and then stay as they are.
+void load_parameters(const SafetensorsFile& file, ParameterStore& store);
 
 /// The optimiser's moments under `m.NAME` and `v.NAME`; steps and whatever else resuming needs are in the metadata.
 void save_training_state(const std::filesystem::path& path, const ParameterStore& store, const AdamW& optimizer,

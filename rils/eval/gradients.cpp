@@ -55,7 +55,7 @@ Tensor scalar(double value) { return Tensor::full({}, value); }
 StepResult write_gradients(const ModelConfig& config, const LossConfig& loss, const GradientFiles& files,
                            nn::Precision precision) {
   Model model(config, 0, precision.param);
-  load_weights(nn::SafetensorsFile(files.checkpoint), model.store());
+  load_parameters(nn::SafetensorsFile(files.checkpoint), model.store());
   const MicroBatch batch = load_batch(files.batch, model);
   const int64_t samples = (batch.images ? batch.images : batch.view1).size(0);
   if (samples % loss.shards != 0) {

@@ -1,11 +1,15 @@
 // The whole method against the f64 oracle: losses and every parameter's gradient, in each precision, divided into
 // micro-batches and not, with and without checkpointing.
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <cmath>
+#include <filesystem>
 
 #include "engine/ops/copy.h"
+#include "nn/io/safetensors.h"
 #include "rils/config/toml.h"
+#include "rils/eval/gradients.h"
 #include "rils/train/step.h"
 #include "tests/support/golden.h"
 
@@ -64,11 +68,11 @@ bool is_taken_out(const Golden& golden, const std::string& name) {
 }
 
 /// A gradient's error, of its largest element; where that is 0 by is_taken_out, of its layer's weight's.
-double gradient_error(const Golden& golden, const nn::Entry& entry, const Tensor& found) {
-  const Tensor expected = golden.file.load("grad." + entry.name);
-  if (!is_taken_out(golden, entry.name)) return relative_error(found, expected);
+double gradient_error(const Golden& golden, const std::string& name, const Tensor& found) {
+  const Tensor expected = golden.file.load("grad." + name);
+  if (!is_taken_out(golden, name)) return relative_error(found, expected);
   EXPECT_EQ(test::absolute_error(expected, Tensor::zeros(expected.shape())), 0.0);
-  const Tensor weight = golden.file.load("grad." + entry.name.substr(0, entry.name.rfind('.')) + ".weight");
+  const Tensor weight = golden.file.load("grad." + name.substr(0, name.rfind('.')) + ".weight");
   return test::absolute_error(found, expected) / test::absolute_error(weight, Tensor::zeros(weight.shape()));
 }
 
@@ -107,7 +111,7 @@ void compare(const Golden& golden, nn::Precision precision, int64_t parts, bool 
   compare_losses(golden, result, bounds.loss);
   size_t compared = 0;
   for (const nn::Entry& entry : model.store().entries()) {
-    EXPECT_LE(gradient_error(golden, entry, entry.grad()), bounds.gradient) << entry.name;
+    EXPECT_LE(gradient_error(golden, entry.name, entry.grad()), bounds.gradient) << entry.name;
     ++compared;
   }
   size_t expected = 0;
@@ -146,7 +150,7 @@ TEST_P(Gradients, AmpBf16WithinItsBound) {
   for (const nn::Entry& entry : model.store().entries()) {
     const Tensor expected = cast(golden.file.load("grad." + entry.name), DType::f64);
     const Tensor found = cast(entry.grad(), DType::f64);
-    EXPECT_LE(gradient_error(golden, entry, found), 0.1) << entry.name;
+    EXPECT_LE(gradient_error(golden, entry.name, found), 0.1) << entry.name;
     for (size_t i = 0; i < expected.data<double>().size(); ++i) {
       const double e = expected.data<double>()[i];
       const double f = found.data<double>()[i];
@@ -159,6 +163,39 @@ TEST_P(Gradients, AmpBf16WithinItsBound) {
 
 INSTANTIATE_TEST_SUITE_P(Cases, Gradients, testing::ValuesIn(kCases),
                          [](const testing::TestParamInfo<const char*>& p) { return std::string(p.param); });
+
+/// inspect gradients on files that hold the parameters and the batch alone.
+TEST_P(Gradients, ThroughFiles) {
+  const Golden golden(GetParam());
+  const std::filesystem::path folder =
+      std::filesystem::path(testing::TempDir()) / (std::to_string(::getpid()) + "-gradients-" + GetParam());
+  std::filesystem::create_directories(folder);
+  const GradientFiles files{folder / "weights", folder / "batch", folder / "out"};
+  std::vector<nn::NamedTensor> parameters, batch;
+  for (const auto& [name, info] : golden.file.tensors()) {
+    if (name.starts_with("param.")) parameters.push_back({name.substr(6), golden.file.load(name)});
+    for (const char* part : {"images", "tokens", "noise", "view1", "view2"}) {
+      if (name == part) batch.push_back({name, golden.file.load(name)});
+    }
+  }
+  nn::write_safetensors(files.checkpoint, parameters, {});
+  nn::write_safetensors(files.batch, batch, {});
+  (void)write_gradients(golden.config.model, golden.config.loss, files, nn::kFp32);
+  const nn::SafetensorsFile out(files.out);
+  size_t compared = 0;
+  for (const auto& [name, info] : golden.file.tensors()) {
+    if (name == "loss" || name.ends_with("_loss") || name.ends_with("_acc")) {
+      // Per cents are stored in f32.
+      EXPECT_NEAR(out.load(name).item(), golden.scalar(name.c_str()), name.ends_with("_acc") ? 1e-5 : 2e-6) << name;
+    } else if (name.starts_with("grad.")) {
+      EXPECT_LE(gradient_error(golden, name.substr(5), out.load(name)), 1e-5) << name;
+      ++compared;
+    }
+  }
+  EXPECT_EQ(compared, parameters.size());
+  EXPECT_TRUE(out.contains("loss"));
+  std::filesystem::remove_all(folder);
+}
 
 TEST(Objectives, WeightZeroGivesTheGradientsOfClip) {
   const Golden golden("basic");

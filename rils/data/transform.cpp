@@ -90,13 +90,17 @@ Box TrainTransform::draw_box(int height, int width, AugmentStream& random) const
   });
 }
 
-void TrainTransform::operator()(const Image& image, AugmentStream random, std::span<float> out) const {
+Image TrainTransform::picture(const Image& image, AugmentStream random) const {
   AugmentStream crop_numbers = random;
   const Box box = draw_box(image.height, image.width, crop_numbers);
   Image cropped = rils::resize(image, box, size, size, interpolation);
   random.skip(kTries * kNumbersPerTry);
   if (random.uniform() < flip_probability) flip_horizontally(cropped);
-  normalize(cropped, mean, std, out);
+  return cropped;
+}
+
+void TrainTransform::operator()(const Image& image, AugmentStream random, std::span<float> out) const {
+  normalize(picture(image, random), mean, std, out);
 }
 
 Image EvalTransform::crop(const Image& image) const {

@@ -73,7 +73,10 @@ struct TrainTransform {
 
   /// The crop that the stream's numbers choose.
   [[nodiscard]] Box draw_box(int height, int width, AugmentStream& random) const;
-  /// Draws 41 numbers whatever they are used for, so that what follows does not depend on the image.
+  /// Numbers that picture() draws, whatever they are used for, so that what follows does not depend on the image.
+  static constexpr uint64_t kNumbers = 41;
+  /// The picture before normalisation, size × size.
+  [[nodiscard]] Image picture(const Image& image, AugmentStream random) const;
   void operator()(const Image& image, AugmentStream random, std::span<float> out) const;
 };
 

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <nlohmann/json.hpp>
+
 #include "engine/core/error.h"
 #include "rils/train/trainer.h"
 
@@ -81,13 +83,21 @@ EvalTransform eval_transform(const Config& config) {
   return t;
 }
 
+std::string preprocessing(const Config& config) {
+  return nlohmann::json{{"size", config.model.vision.image_size},
+                        {"mean", config.augment.image_mean},
+                        {"std", config.augment.image_std},
+                        {"interpolation", config.augment.image_interpolation}}
+      .dump();
+}
+
 std::unique_ptr<Loader> open_loader(const Config& config, std::shared_ptr<const Dataset> data,
-                                    std::shared_ptr<const Tokenizer> tokenizer, int64_t global_batch,
-                                    LoaderState state) {
+                                    std::shared_ptr<const Tokenizer> tokenizer, int64_t global_batch, LoaderState state,
+                                    ImageTransform transform) {
   LoaderOptions o;
   o.batch_size = global_batch;
   o.image_size = static_cast<int>(config.model.vision.image_size);
-  o.transform = train_transform(config);
+  o.transform = transform ? std::move(transform) : train_transform(config);
   if (tokenizer) o.encoder = encoder_of(std::move(tokenizer));
   o.context_length = config.model.text.context_length;
   o.captions = config.data.captions == "all" ? CaptionMode::all : CaptionMode::random;

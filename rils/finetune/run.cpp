@@ -13,6 +13,7 @@
 #include "rils/config/toml.h"
 #include "rils/eval/loaded_model.h"
 #include "rils/finetune/data.h"
+#include "rils/finetune/probe.h"
 #include "rils/finetune/trainer.h"
 #include "rils/run/metrics.h"
 #include "rils/run/progress.h"
@@ -26,6 +27,10 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+
+/// A probe is asked for.
+bool probes(const Config& config) { return config.finetune.linear || config.finetune.shots > 0; }
+bool trains(const Config& config, const FinetuningOptions& options) { return !options.eval && !probes(config); }
 
 /// What follows from a checkpoint or from the run that goes on: encoder, normalisation, image size, learning rate.
 Config resolve(Config c, const FinetuningOptions& options) {
@@ -51,20 +56,12 @@ Config resolve(Config c, const FinetuningOptions& options) {
   f.input_size = c.model.vision.image_size;
   if (c.optim.lr == 0) c.optim.lr = f.blr * static_cast<double>(c.optim.batch_size * c.optim.accum_freq) / 256.0;
   check_config(c);
-  if ((f.mixup > 0 || f.cutmix > 0) && c.optim.batch_size % 2 != 0) {
+  if (trains(c, options) && (f.mixup > 0 || f.cutmix > 0) && c.optim.batch_size % 2 != 0) {
     throw ConfigError(fmt::format("optim.batch_size: expected an even number (mixup and cutmix pair images), found {}",
                                   c.optim.batch_size));
   }
   if (c.run.name.empty()) c.run.name = automatic_name(c.model) + "-finetune";
   return c;
-}
-
-EmbedOptions judging_options(const Config& config, const PassOptions& pass) {
-  EmbedOptions o;
-  o.transform = centre_transform(config);
-  o.pass = pass;
-  o.batch_size = config.optim.batch_size;
-  return o;
 }
 
 std::string describe(const ClassifierReport& r) {
@@ -300,6 +297,7 @@ int run_finetuning(const Config& config, const FinetuningOptions& options) {
   LabelledData data = open_labelled(resolved);
   resolved.finetune.nb_classes = data.classes;
   if (options.eval) return evaluate_run(resolved, data, console, options);
+  if (probes(resolved)) return run_probe(resolved, data, console, options.command);
   return FinetuningLoop(resolved, std::move(data), console, options).run();
 }
 

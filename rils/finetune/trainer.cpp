@@ -6,6 +6,7 @@
 #include "engine/ops/copy.h"
 #include "engine/ops/loss.h"
 #include "engine/ops/reduce.h"
+#include "rils/finetune/data.h"
 #include "rils/finetune/mixing.h"
 #include "rils/train/checkpoint_files.h"
 #include "rils/train/trainer.h"
@@ -91,6 +92,14 @@ void ClassifierTrainer::restart_ema() {
 
 void ClassifierTrainer::swap_ema() {
   if (ema_) model_.store().swap_values(ema_->values());
+}
+
+EmbedOptions judging_options(const Config& config, const PassOptions& pass) {
+  EmbedOptions o;
+  o.transform = centre_transform(config);
+  o.pass = pass;
+  o.batch_size = config.optim.batch_size;
+  return o;
 }
 
 ClassifierReport judge(const Classifier& model, const Dataset& data, const EmbedOptions& options) {

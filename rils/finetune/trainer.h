@@ -72,6 +72,8 @@ struct ClassifierReport {
   double loss = 0;  // mean cross-entropy with the true labels
   SkipCounts skipped;
 };
+/// How held-out images are prepared and passed.
+[[nodiscard]] EmbedOptions judging_options(const Config& config, const PassOptions& pass);
 [[nodiscard]] ClassifierReport judge(const Classifier& model, const Dataset& data, const EmbedOptions& options);
 
 }  // namespace tessera::rils

@@ -2,6 +2,7 @@
 // says of data and options that cannot be.
 #include <fmt/format.h>
 
+#include <cmath>
 #include <csignal>
 #include <random>
 
@@ -165,12 +166,40 @@ TEST_F(Finetune, NeitherThreadsNorWorkersChangeABit) {
 
 TEST_F(Finetune, EvaluatesWhatItSaved) {
   finetune("run", {"--epochs", "3"});
-  const Outcome o = run("finetune", {"--eval", "--resume", "logs/run", "--batch-size", "7"});
-  ASSERT_EQ(o.code, 2) << "an odd batch cannot be mixed";
-  const Outcome found = run("finetune", {"--eval", "--resume", "logs/run", "--batch-size", "22"});
-  ASSERT_EQ(found.code, 0) << found.err;
   const double accuracy = lines("run", "results.jsonl").back().at("acc1").get<double>();
-  EXPECT_NE(found.out.find(fmt::format("step 12: top 1 {:.2f} %", 100 * accuracy)), std::string::npos) << found.out;
+  for (const char* batch : {"7", "22"}) {
+    const Outcome o = run("finetune", {"--eval", "--resume", "logs/run", "--batch-size", batch});
+    ASSERT_EQ(o.code, 0) << o.err;
+    EXPECT_NE(o.out.find(fmt::format("step 12: top 1 {:.2f} %", 100 * accuracy)), std::string::npos) << o.out;
+  }
+}
+
+TEST_F(Finetune, ProbesFrozenFeatures) {
+  const std::string weights = pretrained();
+  const auto probe = [&](const std::string& name, const Words& more) {
+    finetune(name, more);
+    return lines(name, "results.jsonl");
+  };
+  const auto all = probe("linear", {"--finetune", weights, "--linear"});
+  ASSERT_EQ(all.size(), 1u);
+  EXPECT_EQ(all[0].at("train_samples"), 60);
+  EXPECT_GT(all[0].at("lp_acc1").get<double>(), 0.4) << "chance is a sixth";
+  EXPECT_EQ(probe("odd", {"--finetune", weights, "--linear", "--batch-size", "7", "--num-workers", "0"}), all)
+      << "features do not depend on the batch";
+
+  const auto shots = probe("shots", {"--finetune", weights, "--shots", "2", "--draws", "4"});
+  ASSERT_EQ(shots.size(), 5u);
+  double mean = 0, square = 0;
+  for (size_t i = 0; i < 4; ++i) {
+    EXPECT_EQ(shots[i].at("train_samples"), 12);
+    mean += shots[i].at("lp_acc1").get<double>() / 4;
+  }
+  for (size_t i = 0; i < 4; ++i) square += std::pow(shots[i].at("lp_acc1").get<double>() - mean, 2) / 3;
+  EXPECT_NEAR(shots[4].at("lp_acc1").get<double>(), mean, 1e-12);
+  EXPECT_NEAR(shots[4].at("lp_acc1_deviation").get<double>(), std::sqrt(square), 1e-12);
+  EXPECT_FALSE(fs::exists(log_folder("shots") / "metrics.jsonl"));
+  EXPECT_EQ(probe("untrained", {"--shots", "1", "--draws", "1", "--cls-token"}).size(), 1u);
+  expect_refused(words("many", {"--shots", "99"}), "finetune.shots: expected at most");
 }
 
 TEST_F(Finetune, OutputDirNamesTheRun) {

@@ -153,11 +153,16 @@ Process::Process(const std::string& program, Words words, const fs::path& folder
   std::vector<char*> argv;
   for (std::string& word : words) argv.push_back(word.data());
   argv.push_back(nullptr);
+  // Made before the child, which may be killed before its first step.
+  const int out = ::open(out_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+  const int err = ::open(err_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
   pid_ = ::fork();
   if (pid_ < 0) throw IoError(fmt::format("{}: cannot start: {}", program, std::strerror(errno)));
-  if (pid_ > 0) return;
-  const int out = ::open(out_.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0644);
-  const int err = ::open(err_.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0644);
+  if (pid_ > 0) {
+    ::close(out);
+    ::close(err);
+    return;
+  }
   ::dup2(out, STDOUT_FILENO);
   ::dup2(err, STDERR_FILENO);
   if (::chdir(folder.c_str()) == 0 && (!prepare || prepare())) ::execv(argv[0], argv.data());

@@ -152,8 +152,30 @@ def write_positions():
     save("positions", out)
 
 
+def write_logistic():
+    """Rows centred and of unit length, and the minimum of the regularised mean loss, by Newton's method."""
+    features, labels = randn(40, 6) + torch.arange(6) * 0.7, torch.randint(0, 4, (40,), generator=generator)
+    features[torch.arange(40), labels] += 1.5
+    features[7] = 2.5
+    rows = features.double()
+    rows = F.normalize(rows - rows.mean(1, keepdim=True), dim=1)
+    loss = lambda w, lam: F.cross_entropy(rows @ w.reshape(4, 6).T, labels) + 0.5 * lam * w.square().sum()
+    out = {"features": features, "labels": labels.int(), "rows": rows}
+    for name, lam in (("weak", 1e-3), ("strong", 0.1)):
+        w = torch.zeros(24, dtype=torch.float64)
+        for _ in range(60):
+            hessian = torch.autograd.functional.hessian(lambda v: loss(v, lam), w)
+            gradient = torch.autograd.functional.jacobian(lambda v: loss(v, lam), w)
+            w = w - torch.linalg.solve(hessian, gradient)
+        assert torch.autograd.functional.jacobian(lambda v: loss(v, lam), w).norm() < 1e-13
+        out |= {f"{name}.lambda": torch.tensor(lam, dtype=torch.float64), f"{name}.weights": w.reshape(4, 6),
+                f"{name}.value": loss(w, lam)}
+    save("logistic", out)
+
+
 write_classifier("mean")
 write_classifier("cls")
 write_mixing()
 write_rates()
 write_positions()
+write_logistic()

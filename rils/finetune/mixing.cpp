@@ -97,7 +97,7 @@ Tensor soft_targets(std::span<const int32_t> labels, int64_t classes, double lam
   const auto off = static_cast<float>(smoothing / static_cast<double>(classes));
   const auto on = static_cast<float>(1.0 - smoothing + smoothing / static_cast<double>(classes));
   const auto own = static_cast<float>(lambda), other = static_cast<float>(1.0 - lambda);
-  const Tensor targets = Tensor::empty({rows, classes});
+  Tensor targets = Tensor::empty({rows, classes});
   float* out = targets.data<float>().data();
   for (int64_t b = 0; b < rows; ++b) {
     const int32_t label = labels[static_cast<size_t>(b)], reversed = labels[static_cast<size_t>(rows - 1 - b)];

@@ -180,7 +180,7 @@ void enhance_contrast(Image& image, double factor) {
   for (size_t i = 0; i < image.pixels.size(); i += 3) sum += luma(&image.pixels[i]);
   const double mean = static_cast<double>(sum) / (static_cast<double>(image.width) * image.height);
   Image flat(image.width, image.height);
-  std::ranges::fill(flat.pixels, static_cast<uint8_t>(mean + 0.5));
+  std::ranges::fill(flat.pixels, static_cast<uint8_t>(std::lround(mean)));
   blend_from(image, flat, factor);
 }
 

@@ -10,4 +10,15 @@ namespace tessera::autograd {
 /// Rows divided by max(‖row‖₂, 1e-12).
 [[nodiscard]] Var l2_normalize(const Var& x);
 
+struct BatchNorm {
+  Var y;
+  ColumnMoments moments;  // of the batch: mean and biased variance [C], no gradient
+};
+/// Batch norm of x [R, C], R ≥ 2, by its own moments; see engine/ops/norm.h. gamma and beta [C] may be absent. The
+/// result has `out_dtype`. Kept moments are the caller's to update (update_moments).
+[[nodiscard]] BatchNorm batch_norm(const Var& x, const Var& gamma, const Var& beta, double eps, DType out_dtype);
+/// The same by kept moments, which are constants.
+[[nodiscard]] Var batch_norm_by(const Var& x, const ColumnMoments& kept, const Var& gamma, const Var& beta, double eps,
+                                DType out_dtype);
+
 }  // namespace tessera::autograd

@@ -1,9 +1,33 @@
 #include "engine/ops/norm.h"
 
+#include <fmt/format.h>
+
 #include "engine/ops/check.h"
 #include "engine/ops/kernels.h"
+#include "engine/ops/pointwise.h"
 
 namespace tessera {
+namespace {
+
+/// An activation or its gradient under statistics of `wide`: f32 or bf16 beside f32, f64 beside f64.
+void check_narrow(const char* op, check::Operand operand, DType wide) {
+  if (wide == DType::f64) {
+    check::dtype(op, operand, {DType::f64});
+  } else {
+    check::dtype(op, operand, {DType::f32, DType::bf16});
+  }
+}
+
+/// An operand that may be absent: of the device and type of x, with a shape of its own.
+void check_beside(const char* op, const Tensor& x, check::Operand operand, const Shape& shape, const char* why) {
+  if (!operand.tensor) return;
+  (void)check::device(op, {{"x", x}, operand});
+  check::shape(op, operand, shape, why);
+  check::dtype(op, operand, {x.dtype()});
+  check::contiguous(op, {operand});
+}
+
+}  // namespace
 
 LayerNormResult layer_norm(const Tensor& x, const Tensor& gamma, const Tensor& beta, double eps, DType out_dtype) {
   constexpr const char* kOp = "layer_norm";
@@ -17,11 +41,7 @@ LayerNormResult layer_norm(const Tensor& x, const Tensor& gamma, const Tensor& b
   check::dtype(kOp, {"beta", beta}, {x.dtype()});
   LayerNormResult r;
   r.y = Tensor::empty(x.shape(), out_dtype, x.device());
-  if (x.dtype() == DType::f64) {
-    check::dtype(kOp, {"y", r.y}, {DType::f64});
-  } else {
-    check::dtype(kOp, {"y", r.y}, {DType::f32, DType::bf16});
-  }
+  check_narrow(kOp, {"y", r.y}, x.dtype());
   r.mean = Tensor::empty({x.size(0)}, x.dtype(), x.device());
   r.rstd = Tensor::empty({x.size(0)}, x.dtype(), x.device());
   c.kernels().norm.layer_norm(c, {x, gamma, beta, eps, r.y, r.mean, r.rstd});
@@ -35,26 +55,15 @@ void layer_norm_grad(const Tensor& x, const Tensor& gamma, const Tensor& mean, c
   check::rank(kOp, {"x", x}, 2);
   check::dtype(kOp, {"x", x}, {DType::f32, DType::f64});
   check::shape(kOp, {"dy", dy}, x.shape(), "the shape of x");
-  if (x.dtype() == DType::f64) {
-    check::dtype(kOp, {"dy", dy}, {DType::f64});
-  } else {
-    check::dtype(kOp, {"dy", dy}, {DType::f32, DType::bf16});
-  }
+  check_narrow(kOp, {"dy", dy}, x.dtype());
   check::contiguous(kOp, {{"x", x}, {"dy", dy}});
   const Shape row{x.size(1)}, column{x.size(0)};
-  const auto like_x = [&](check::Operand operand, const Shape& shape, const char* why) {
-    if (!operand.tensor) return;
-    (void)check::device(kOp, {{"x", x}, operand});
-    check::shape(kOp, operand, shape, why);
-    check::dtype(kOp, operand, {x.dtype()});
-    check::contiguous(kOp, {operand});
-  };
-  like_x({"gamma", gamma}, row, "last dim of x");
-  like_x({"mean", mean}, column, "rows of x");
-  like_x({"rstd", rstd}, column, "rows of x");
-  like_x({"dx", dx.tensor}, x.shape(), "the shape of x");
-  like_x({"dgamma", dgamma.tensor}, row, "last dim of x");
-  like_x({"dbeta", dbeta.tensor}, row, "last dim of x");
+  check_beside(kOp, x, {"gamma", gamma}, row, "last dim of x");
+  check_beside(kOp, x, {"mean", mean}, column, "rows of x");
+  check_beside(kOp, x, {"rstd", rstd}, column, "rows of x");
+  check_beside(kOp, x, {"dx", dx.tensor}, x.shape(), "the shape of x");
+  check_beside(kOp, x, {"dgamma", dgamma.tensor}, row, "last dim of x");
+  check_beside(kOp, x, {"dbeta", dbeta.tensor}, row, "last dim of x");
   c.kernels().norm.layer_norm_grad(
       c, {x, gamma, mean, rstd, dy, dx.tensor, dgamma.tensor, dbeta.tensor, dx.mode, dgamma.mode, dbeta.mode});
 }
@@ -81,6 +90,64 @@ void l2_normalize_grad(const Tensor& y, const Tensor& norm, const Tensor& dy, co
   check::dtype(kOp, {"dx", dx.tensor}, {y.dtype()});
   check::contiguous(kOp, {{"y", y}, {"dy", dy}, {"dx", dx.tensor}});
   c.kernels().norm.l2_normalize_grad(c, {y, norm, dy, dx.tensor, dx.mode});
+}
+
+ColumnMoments column_moments(const Tensor& x) {
+  constexpr const char* kOp = "column_moments";
+  Context& c = check::device(kOp, {{"x", x}});
+  check::rank(kOp, {"x", x}, 2);
+  check::dtype(kOp, {"x", x}, {DType::f32, DType::f64});
+  check::contiguous(kOp, {{"x", x}});
+  ColumnMoments m{Tensor::empty({x.size(1)}, x.dtype(), x.device()), Tensor::empty({x.size(1)}, x.dtype(), x.device())};
+  c.kernels().norm.column_moments(c, {x, m.mean, m.variance});
+  return m;
+}
+
+void update_moments(const ColumnMoments& batch, int64_t rows, double momentum, const ColumnMoments& kept) {
+  if (rows < 2) {
+    throw ShapeError(fmt::format("update_moments: moments of {} rows, expected at least 2 (unbiased variance)", rows));
+  }
+  axpby(momentum, batch.mean, 1.0 - momentum, kept.mean);
+  const auto n = static_cast<double>(rows);
+  axpby(momentum * n / (n - 1.0), batch.variance, 1.0 - momentum, kept.variance);
+}
+
+BatchNormResult batch_norm(const Tensor& x, const ColumnMoments& moments, const Tensor& gamma, const Tensor& beta,
+                           double eps, DType out_dtype) {
+  constexpr const char* kOp = "batch_norm";
+  Context& c = check::device(kOp, {{"x", x}, {"mean", moments.mean}, {"variance", moments.variance}});
+  check::rank(kOp, {"x", x}, 2);
+  check::dtype(kOp, {"x", x}, {DType::f32, DType::f64});
+  check::contiguous(kOp, {{"x", x}});
+  const Shape row{x.size(1)};
+  check_beside(kOp, x, {"mean", moments.mean}, row, "columns of x");
+  check_beside(kOp, x, {"variance", moments.variance}, row, "columns of x");
+  check_beside(kOp, x, {"gamma", gamma}, row, "columns of x");
+  check_beside(kOp, x, {"beta", beta}, row, "columns of x");
+  BatchNormResult r{Tensor::empty(x.shape(), out_dtype, x.device()), Tensor::empty(row, x.dtype(), x.device())};
+  check_narrow(kOp, {"y", r.y}, x.dtype());
+  c.kernels().norm.batch_norm(c, {x, moments.mean, moments.variance, gamma, beta, eps, r.y, r.rstd});
+  return r;
+}
+
+void batch_norm_grad(const Tensor& x, const Tensor& gamma, const Tensor& mean, const Tensor& rstd, const Tensor& dy,
+                     bool own_moments, const GradOut& dx, const GradOut& dgamma, const GradOut& dbeta) {
+  constexpr const char* kOp = "batch_norm_grad";
+  Context& c = check::device(kOp, {{"x", x}, {"mean", mean}, {"rstd", rstd}, {"dy", dy}});
+  check::rank(kOp, {"x", x}, 2);
+  check::dtype(kOp, {"x", x}, {DType::f32, DType::f64});
+  check::shape(kOp, {"dy", dy}, x.shape(), "the shape of x");
+  check_narrow(kOp, {"dy", dy}, x.dtype());
+  check::contiguous(kOp, {{"x", x}, {"dy", dy}});
+  const Shape row{x.size(1)};
+  for (const check::Operand o :
+       {check::Operand{"gamma", gamma}, check::Operand{"mean", mean}, check::Operand{"rstd", rstd},
+        check::Operand{"dgamma", dgamma.tensor}, check::Operand{"dbeta", dbeta.tensor}}) {
+    check_beside(kOp, x, o, row, "columns of x");
+  }
+  check_beside(kOp, x, {"dx", dx.tensor}, x.shape(), "the shape of x");
+  c.kernels().norm.batch_norm_grad(c, {x, gamma, mean, rstd, dy, own_moments, dx.tensor, dgamma.tensor, dbeta.tensor,
+                                       dx.mode, dgamma.mode, dbeta.mode});
 }
 
 }  // namespace tessera

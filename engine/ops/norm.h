@@ -29,11 +29,37 @@ struct L2NormalizeGradArgs {
   GradMode mode;
 };
 
+/// Mean and biased variance [C] of each column of x [R, C], f32 or f64; zeros for R = 0. Two passes, so that a large
+/// mean costs no digits; sums in the fixed tree of reduce.h.
+struct ColumnMomentsArgs {
+  View x, mean, variance;
+};
+/// Batch norm over the rows of x [R, C] f32 (f64): y = (x − mean) · rstd · gamma + beta, rstd = 1/√(variance + eps).
+/// mean and variance [C] are the batch's own or kept ones; gamma, beta [C] may be absent: 1 and 0. y f32 or bf16 (f64);
+/// rstd [C] f32 (f64) is saved.
+struct BatchNormArgs {
+  View x, mean, variance, gamma, beta;
+  double eps;
+  View y, rstd;
+};
+/// With x̂ = (x − mean) · rstd: dgamma (+)= Σ_r dy x̂, dbeta (+)= Σ_r dy, and, where mean and variance are those of x
+/// (`own_moments`), dx (+)= gamma rstd (dy − mean_r(dy) − x̂ mean_r(dy x̂)), else dx (+)= gamma rstd dy. Each may be
+/// absent. dy f32 or bf16 (f64).
+struct BatchNormGradArgs {
+  View x, gamma, mean, rstd, dy;
+  bool own_moments;
+  View dx, dgamma, dbeta;
+  GradMode dx_mode, gamma_mode, beta_mode;
+};
+
 struct NormKernels {
   Kernel<LayerNormArgs> layer_norm;
   Kernel<LayerNormGradArgs> layer_norm_grad;
   Kernel<L2NormalizeArgs> l2_normalize;
   Kernel<L2NormalizeGradArgs> l2_normalize_grad;
+  Kernel<ColumnMomentsArgs> column_moments;
+  Kernel<BatchNormArgs> batch_norm;
+  Kernel<BatchNormGradArgs> batch_norm_grad;
 };
 
 struct LayerNormResult {
@@ -48,5 +74,22 @@ struct L2NormalizeResult {
 };
 [[nodiscard]] L2NormalizeResult l2_normalize(const Tensor& x);
 void l2_normalize_grad(const Tensor& y, const Tensor& norm, const Tensor& dy, const GradOut& dx);
+
+/// Mean and variance [C] of columns.
+struct ColumnMoments {
+  Tensor mean, variance;
+};
+[[nodiscard]] ColumnMoments column_moments(const Tensor& x);
+/// PyTorch's rule, in place: kept += momentum · (batch − kept), the variance made unbiased: · rows / (rows − 1). `rows`
+/// is at least 2.
+void update_moments(const ColumnMoments& batch, int64_t rows, double momentum, const ColumnMoments& kept);
+struct BatchNormResult {
+  Tensor y, rstd;
+};
+/// See BatchNormArgs; gamma and beta may be absent.
+[[nodiscard]] BatchNormResult batch_norm(const Tensor& x, const ColumnMoments& moments, const Tensor& gamma,
+                                         const Tensor& beta, double eps, DType out_dtype);
+void batch_norm_grad(const Tensor& x, const Tensor& gamma, const Tensor& mean, const Tensor& rstd, const Tensor& dy,
+                     bool own_moments, const GradOut& dx, const GradOut& dgamma, const GradOut& dbeta);
 
 }  // namespace tessera

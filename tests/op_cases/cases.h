@@ -13,6 +13,7 @@ namespace tessera::test {
 [[nodiscard]] std::vector<OpCase> linear_cases();
 [[nodiscard]] std::vector<OpCase> matmul_cases();
 [[nodiscard]] std::vector<OpCase> norm_cases();
+[[nodiscard]] std::vector<OpCase> batch_norm_cases();
 [[nodiscard]] std::vector<OpCase> attention_cases();
 [[nodiscard]] std::vector<OpCase> rows_cases();
 [[nodiscard]] std::vector<OpCase> patches_cases();

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cmath>
 
 #include "tests/support/reference.h"
@@ -88,11 +89,71 @@ void l2_normalize_grad(Context&, const L2NormalizeGradArgs& a) {
   write(dx, a.dx, a.mode);
 }
 
+void column_moments(Context&, const ColumnMomentsArgs& a) {
+  const Array x(a.x);
+  const double rows = std::max<double>(1, static_cast<double>(x.size(0)));
+  Array mean({x.size(1)});
+  Array variance({x.size(1)});
+  for (int64_t j = 0; j < x.size(1); ++j) {
+    for (int64_t i = 0; i < x.size(0); ++i) mean(j) += x(i, j) / rows;
+    for (int64_t i = 0; i < x.size(0); ++i) variance(j) += (x(i, j) - mean(j)) * (x(i, j) - mean(j)) / rows;
+  }
+  write(mean, a.mean);
+  write(variance, a.variance);
+}
+
+void batch_norm(Context&, const BatchNormArgs& a) {
+  const Array x(a.x);
+  const Array mean(a.mean);
+  const Array variance(a.variance);
+  const Array gamma(a.gamma);
+  const Array beta(a.beta);
+  Array y(x.shape());
+  Array rstd({x.size(1)});
+  for (int64_t j = 0; j < x.size(1); ++j) {
+    rstd(j) = 1 / std::sqrt(variance(j) + a.eps);
+    for (int64_t i = 0; i < x.size(0); ++i) {
+      y(i, j) = (x(i, j) - mean(j)) * rstd(j) * (gamma ? gamma(j) : 1) + (beta ? beta(j) : 0);
+    }
+  }
+  write(y, a.y);
+  write(rstd, a.rstd);
+}
+
+void batch_norm_grad(Context&, const BatchNormGradArgs& a) {
+  const Array x(a.x);
+  const Array gamma(a.gamma);
+  const Array mean(a.mean);
+  const Array rstd(a.rstd);
+  const Array dy(a.dy);
+  const auto rows = static_cast<double>(x.size(0));
+  Array dx(x.shape());
+  Array dgamma({x.size(1)});
+  Array dbeta({x.size(1)});
+  for (int64_t j = 0; j < x.size(1); ++j) {
+    const auto normal = [&](int64_t i) { return (x(i, j) - mean(j)) * rstd(j); };
+    for (int64_t i = 0; i < x.size(0); ++i) {
+      dbeta(j) += dy(i, j);
+      dgamma(j) += dy(i, j) * normal(i);
+    }
+    for (int64_t i = 0; i < x.size(0); ++i) {
+      const double centred = a.own_moments ? dy(i, j) - dbeta(j) / rows - normal(i) * dgamma(j) / rows : dy(i, j);
+      dx(i, j) = (gamma ? gamma(j) : 1) * rstd(j) * centred;
+    }
+  }
+  write(dx, a.dx, a.dx_mode);
+  write(dgamma, a.dgamma, a.gamma_mode);
+  write(dbeta, a.dbeta, a.beta_mode);
+}
+
 }  // namespace
 
 const NormKernels kNorm{.layer_norm = layer_norm,
                         .layer_norm_grad = layer_norm_grad,
                         .l2_normalize = l2_normalize,
-                        .l2_normalize_grad = l2_normalize_grad};
+                        .l2_normalize_grad = l2_normalize_grad,
+                        .column_moments = column_moments,
+                        .batch_norm = batch_norm,
+                        .batch_norm_grad = batch_norm_grad};
 
 }  // namespace tessera::test::reference

@@ -213,13 +213,191 @@ void l2_normalize_grad(Context& context, const L2NormalizeGradArgs& a) {
   return l2_normalize_grad_as<float>(context, a);
 }
 
+constexpr int64_t kStripColumns = 2048;  // a strip of partial sums stays in the first-level cache
+
+int64_t row_blocks(int64_t rows) { return max_of(1, (rows + kTreeRows - 1) / kTreeRows); }
+
+/// K sums over the rows of every column in the fixed tree. terms(row, column, count, t) puts the K terms of elements
+/// into t. `partials` has row_blocks · K · columns elements; the sums end at its beginning, [K][columns].
+template <class V, int K, class Terms>
+void sum_columns(Context& context, int64_t rows, int64_t columns, typename V::Element* partials, const Terms& terms) {
+  using E = typename V::Element;
+  const int64_t blocks = row_blocks(rows);
+  const int64_t strips = (columns + kStripColumns - 1) / kStripColumns;
+  const int64_t stride = K * columns;
+  const int64_t task_elements = max_of(1, min_of(rows, kTreeRows) * min_of(columns, kStripColumns));
+  context.parallel_for(blocks * strips, max_of(1, kGrain / task_elements), [&](int64_t begin, int64_t end, int) {
+    for (int64_t task = begin; task < end; ++task) {
+      const int64_t block = task / strips;
+      const int64_t first = task % strips * kStripColumns;
+      const int64_t n = min_of(kStripColumns, columns - first);
+      E* to = partials + block * stride + first;
+      for (int k = 0; k < K; ++k) __builtin_memset(to + k * columns, 0, static_cast<size_t>(n) * sizeof(E));
+      const int64_t last = min_of(rows, (block + 1) * kTreeRows);
+      for (int64_t r = block * kTreeRows; r < last; ++r) {
+        sweep<V>(n, [&](int64_t i, auto count) TESSERA_INLINE_BODY {
+          V t[K];
+          terms(r, first + i, count, t);
+          for (int k = 0; k < K; ++k) {
+            E* sum = to + k * columns + i;
+            store(load<V>(sum, count) + t[k], sum, count);
+          }
+        });
+      }
+    }
+  });
+  context.parallel_for(stride, max_of(64, kGrain / blocks), [&](int64_t begin, int64_t end, int) {
+    tree_sum_rows<V>(partials, blocks, stride, begin, end);
+  });
+}
+
+template <class E>
+void column_moments_as(Context& context, const ColumnMomentsArgs& a) {
+  using V = typename VecOf<E>::Type;
+  const int64_t rows = a.x.size(0);
+  const int64_t n = a.x.size(1);
+  const auto* x = a.x.data<const E>();
+  E* mean = a.mean.data<E>();
+  E* variance = a.variance.data<E>();
+  const Scratch scratch(context, static_cast<size_t>(row_blocks(rows) * n) * sizeof(E));
+  E* partials = scratch.as<E>();
+  const auto count = static_cast<E>(max_of(1, rows));
+  sum_columns<V, 1>(context, rows, n, partials, [&](int64_t r, int64_t c, auto lanes, V* t) TESSERA_INLINE_BODY {
+    t[0] = load<V>(x + r * n + c, lanes);
+  });
+  for (int64_t c = 0; c < n; ++c) mean[c] = partials[c] / count;  // divided, so that a constant column has variance 0
+  sum_columns<V, 1>(context, rows, n, partials, [&](int64_t r, int64_t c, auto lanes, V* t) TESSERA_INLINE_BODY {
+    const V d = load<V>(x + r * n + c, lanes) - load<V>(mean + c, lanes);
+    t[0] = d * d;
+  });
+  for (int64_t c = 0; c < n; ++c) variance[c] = partials[c] / count;
+}
+
+void column_moments(Context& context, const ColumnMomentsArgs& a) {
+  if (a.x.dtype == DType::f64) return column_moments_as<double>(context, a);
+  return column_moments_as<float>(context, a);
+}
+
+template <class Y>
+void batch_norm_as(Context& context, const BatchNormArgs& a) {
+  using V = typename VecOf<Y>::Type;
+  using E = typename V::Element;
+  const int64_t n = a.x.size(1);
+  const auto* mean = a.mean.data<const E>();
+  const auto* gamma = a.gamma.data<const E>();
+  const auto* beta = a.beta.data<const E>();
+  E* rstd = a.rstd.data<E>();
+  for (int64_t c = 0; c < n; ++c) {
+    const auto variance = static_cast<double>(a.variance.data<const E>()[c]);
+    rstd[c] = static_cast<E>(1.0 / __builtin_sqrt(variance + a.eps));
+  }
+  context.parallel_for(a.x.size(0), row_grain(n), [&](int64_t begin, int64_t end, int) {
+    for (int64_t r = begin; r < end; ++r) {
+      const E* x = a.x.data<const E>() + r * n;
+      Y* y = a.y.data<Y>() + r * n;
+      sweep<V>(n, [&](int64_t i, auto count) TESSERA_INLINE_BODY {
+        const V normal = (load<V>(x + i, count) - load<V>(mean + i, count)) * load<V>(rstd + i, count);
+        const V scaled = gamma == nullptr ? normal : normal * load<V>(gamma + i, count);
+        store(beta == nullptr ? scaled : scaled + load<V>(beta + i, count), y + i, count);
+      });
+    }
+  });
+}
+
+void batch_norm(Context& context, const BatchNormArgs& a) {
+  switch (a.y.dtype) {
+    case DType::f32:
+      return batch_norm_as<float>(context, a);
+    case DType::bf16:
+      return batch_norm_as<bfloat16>(context, a);
+    default:
+      return batch_norm_as<double>(context, a);
+  }
+}
+
+/// dx of every row, given Σ_r dy and Σ_r dy x̂ [n] where the moments are the batch's own.
+template <class T>
+void batch_norm_grad_rows(Context& context, const BatchNormGradArgs& a, const typename VecOf<T>::Type::Element* slope,
+                          const typename VecOf<T>::Type::Element* projection) {
+  using V = typename VecOf<T>::Type;
+  using E = typename V::Element;
+  const int64_t rows = a.x.size(0);
+  const int64_t n = a.x.size(1);
+  const auto* mean = a.mean.data<const E>();
+  const auto* rstd = a.rstd.data<const E>();
+  const auto* gamma = a.gamma.data<const E>();
+  const bool accumulate = a.dx_mode == GradMode::accumulate;
+  const V inverse(1.0 / static_cast<double>(max_of(1, rows)));
+  context.parallel_for(rows, row_grain(n), [&](int64_t begin, int64_t end, int) {
+    for (int64_t r = begin; r < end; ++r) {
+      const E* x = a.x.data<const E>() + r * n;
+      const T* dy = a.dy.data<const T>() + r * n;
+      E* dx = a.dx.data<E>() + r * n;
+      sweep<V>(n, [&](int64_t i, auto count) TESSERA_INLINE_BODY {
+        V g = load<V>(dy + i, count);
+        const V scale = load<V>(rstd + i, count);
+        if (a.own_moments) {
+          const V normal = (load<V>(x + i, count) - load<V>(mean + i, count)) * scale;
+          g = fnma(normal, load<V>(projection + i, count) * inverse, g - load<V>(slope + i, count) * inverse);
+        }
+        g = g * scale;
+        put(gamma == nullptr ? g : g * load<V>(gamma + i, count), dx + i, accumulate, count);
+      });
+    }
+  });
+}
+
+template <class T>
+void batch_norm_grad_as(Context& context, const BatchNormGradArgs& a) {
+  using V = typename VecOf<T>::Type;
+  using E = typename V::Element;
+  const int64_t rows = a.x.size(0);
+  const int64_t n = a.x.size(1);
+  const bool sums = a.dgamma || a.dbeta || a.own_moments;
+  const Scratch scratch(context, sums ? static_cast<size_t>(row_blocks(rows) * 2 * n) * sizeof(E) : 0);
+  E* partials = scratch.as<E>();  // Σ dy, Σ dy x̂
+  if (sums) {
+    const auto* x = a.x.data<const E>();
+    const auto* dy = a.dy.data<const T>();
+    const auto* mean = a.mean.data<const E>();
+    const auto* rstd = a.rstd.data<const E>();
+    sum_columns<V, 2>(context, rows, n, partials, [&](int64_t r, int64_t c, auto count, V* t) TESSERA_INLINE_BODY {
+      t[0] = load<V>(dy + r * n + c, count);
+      t[1] = t[0] * ((load<V>(x + r * n + c, count) - load<V>(mean + c, count)) * load<V>(rstd + c, count));
+    });
+  }
+  const auto finish = [&](const View& out, GradMode mode, const E* from) {
+    if (!out) return;
+    sweep<V>(n, [&](int64_t i, auto count) TESSERA_INLINE_BODY {
+      put(load<V>(from + i, count), out.data<E>() + i, mode == GradMode::accumulate, count);
+    });
+  };
+  finish(a.dbeta, a.beta_mode, partials);
+  finish(a.dgamma, a.gamma_mode, partials + n);
+  if (a.dx) batch_norm_grad_rows<T>(context, a, partials, partials + n);
+}
+
+void batch_norm_grad(Context& context, const BatchNormGradArgs& a) {
+  switch (a.dy.dtype) {
+    case DType::f32:
+      return batch_norm_grad_as<float>(context, a);
+    case DType::bf16:
+      return batch_norm_grad_as<bfloat16>(context, a);
+    default:
+      return batch_norm_grad_as<double>(context, a);
+  }
+}
+
 }  // namespace
 
 extern const NormKernels kNormKernels;
 const NormKernels kNormKernels{.layer_norm = layer_norm,
                                .layer_norm_grad = layer_norm_grad,
                                .l2_normalize = l2_normalize,
-                               .l2_normalize_grad = l2_normalize_grad};
+                               .l2_normalize_grad = l2_normalize_grad,
+                               .column_moments = column_moments,
+                               .batch_norm = batch_norm,
+                               .batch_norm_grad = batch_norm_grad};
 
 }  // namespace tessera::cpu::TESSERA_ISA
 

@@ -98,9 +98,16 @@ struct ConfigOptions::State {
   /// What an occurrence of an option does with its word.
   std::map<const CLI::Option*, std::function<void(rils::Config&, const std::string&)>> actions;
 
+  /// Whether an option's last word is this one.
+  [[nodiscard]] bool typed(const char* name, std::string_view word) const {
+    const CLI::Option* option = app->get_option(name);
+    return option->count() > 0 && option->results().back() == word;
+  }
+
   /// Defaults, then the file where one is named.
   [[nodiscard]] rils::Config start() const {
-    rils::Config config = defaults;
+    rils::Config config =
+        program == rils::Program::finetune && typed("--probe", "lars") ? rils::probing_defaults() : defaults;
     if (file.empty()) return config;
     if (!std::filesystem::is_regular_file(file)) {
       throw ConfigError(fmt::format("--config: expected a file, found none at {}", file));

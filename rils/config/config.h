@@ -151,6 +151,7 @@ struct FinetuneConfig {
   std::string aa = "rand-m9-mstd0.5-inc1";  // RandAugment in timm's words; or "none"
   double reprob = 0.25;                     // of random erasing
   bool linear = false;                      // logistic regression on frozen features instead
+  std::string probe = "logistic";           // how it learns; or "lars", MAE's probe
   int64_t shots = 0;                        // labelled images a class for it; 0: all
   int64_t draws = 3;                        // of the shots
   double train_fraction = 1.0;              // of each class's training images

@@ -60,6 +60,8 @@ enum class Program : uint8_t { pretrain, finetune };
 [[nodiscard]] bool serves(const Key& key, Program program);
 /// The configuration of a fine-tuning run before anything is said: MAE's recipe.
 [[nodiscard]] Config finetuning_defaults();
+/// The same for --probe lars: MAE's linear probe.
+[[nodiscard]] Config probing_defaults();
 
 /// The rows of section [finetune], part of schema().
 [[nodiscard]] std::vector<Key> finetune_keys();

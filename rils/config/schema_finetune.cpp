@@ -78,6 +78,7 @@ std::vector<Key> finetune_keys() {
   add("finetune.aa", &F::aa, "SPEC", "RandAugment: rand-mM[-nN][-pP][-mstdS]-inc1, or none", kAny);
   add("finetune.reprob", &F::reprob, "P", "random erasing", kFraction);
   add("finetune.linear", &F::linear, "BOOL", "probe: logistic regression on frozen features", kAny);
+  add("finetune.probe", &F::probe, "HOW", "how a probe learns", kAny, {{"logistic"}, {"lars"}});
   add("finetune.shots", &F::shots, "N", "probe with so many images a class; 0: all", kNotNegative);
   add("finetune.draws", &F::draws, "N", "random draws of the shots", kCount);
   add("finetune.train_fraction", &F::train_fraction, "X", "share of each class's images", kOpenFraction);
@@ -101,6 +102,20 @@ Config finetuning_defaults() {
   config.optim.lr_end = 1e-6;
   config.optim.beta2 = 0.999;
   config.optim.wd = 0.05;
+  return config;
+}
+
+Config probing_defaults() {
+  Config config = finetuning_defaults();
+  config.optim.epochs = 90;
+  config.optim.lr_end = 0;
+  config.optim.wd = 0;
+  FinetuneConfig& f = config.finetune;
+  f.probe = "lars";
+  f.blr = 0.1;
+  f.warmup_epochs = 10;
+  f.drop_path = f.mixup = f.cutmix = f.smoothing = f.reprob = 0;
+  f.aa = "none";
   return config;
 }
 

@@ -53,6 +53,9 @@ struct CropTry {
 [[nodiscard]] Box random_resized_crop_box(int height, int width, std::pair<float, float> ratio,
                                           const std::function<CropTry()>& next_try);
 
+/// The crop of one try alone, its sides cut to the image's: what MAE's linear probe does.
+[[nodiscard]] Box clipped_crop_box(int height, int width, const CropTry& draw);
+
 /// Mirrors left and right in place.
 void flip_horizontally(Image& image);
 
@@ -67,6 +70,7 @@ struct TrainTransform {
   std::pair<float, float> scale = {0.5f, 1.0f};
   std::pair<float, float> ratio = {3.0f / 4.0f, 4.0f / 3.0f};
   float flip_probability = 0.0f;
+  bool clipped_crop = false;  // by clipped_crop_box
   Interpolation interpolation = Interpolation::bilinear;
   std::array<float, 3> mean = kImagenetMean;
   std::array<float, 3> std = kImagenetStd;

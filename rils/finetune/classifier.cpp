@@ -98,11 +98,12 @@ FrozenEncoder::FrozenEncoder(const VisionConfig& vision, uint64_t seed) : store_
   store_->initialise(seed);
 }
 
-Tensor FrozenEncoder::features(const Tensor& images, const std::string& pool, const PassOptions& options) const {
+Tensor pooled_features(const VisionTower& tower, const Tensor& images, const std::string& pool,
+                       const PassOptions& options) {
   const int64_t samples = images.size(0);
-  const Var encoded = tower_->encode(tower_->patch_tokens(images, options), samples, options);
-  if (pool == "mean") return tower_->pool(encoded, samples).value;
-  return cls_rows(encoded, samples, tower_->patches(), DType::f32).value;
+  const Var encoded = tower.encode(tower.patch_tokens(images, options), samples, options);
+  if (pool == "mean") return tower.pool(encoded, samples).value;
+  return cls_rows(encoded, samples, tower.patches(), options.precision.param).value;
 }
 
 void load_encoder(const nn::SafetensorsFile& file, ParameterStore& store) {

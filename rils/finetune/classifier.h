@@ -35,14 +35,20 @@ class Classifier {
   nn::Linear head_;
 };
 
+/// Features [B, D] of a tower with a final norm: the mean of the patch tokens after it, or (pool "cls") the CLS token.
+[[nodiscard]] Tensor pooled_features(const VisionTower& tower, const Tensor& images, const std::string& pool,
+                                     const PassOptions& options);
+
 /// A frozen encoder: features of a pre-trained tower, or of one with its initial values.
 class FrozenEncoder {
  public:
   FrozenEncoder(const VisionConfig& vision, uint64_t seed);
 
   [[nodiscard]] ParameterStore& store() { return *store_; }
-  /// [B, D]: the mean of the patch tokens after the final norm, or (pool "cls") the CLS token.
-  [[nodiscard]] Tensor features(const Tensor& images, const std::string& pool, const PassOptions& options) const;
+  /// See pooled_features.
+  [[nodiscard]] Tensor features(const Tensor& images, const std::string& pool, const PassOptions& options) const {
+    return pooled_features(*tower_, images, pool, options);
+  }
 
  private:
   std::unique_ptr<ParameterStore> store_;

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <array>
 #include <chrono>
 #include <cmath>
 
@@ -13,6 +14,7 @@
 #include "rils/config/toml.h"
 #include "rils/eval/loaded_model.h"
 #include "rils/finetune/data.h"
+#include "rils/finetune/linear_probe.h"
 #include "rils/finetune/probe.h"
 #include "rils/finetune/trainer.h"
 #include "rils/run/metrics.h"
@@ -28,9 +30,32 @@ using Clock = std::chrono::steady_clock;
 
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
-/// A probe is asked for.
-bool probes(const Config& config) { return config.finetune.linear || config.finetune.shots > 0; }
-bool trains(const Config& config, const FinetuningOptions& options) { return !options.eval && !probes(config); }
+/// Logistic regression is asked for.
+bool regresses(const Config& config) {
+  return config.finetune.probe == "logistic" && (config.finetune.linear || config.finetune.shots > 0);
+}
+
+/// Keys that the probe with LARS has no use for, and batches that cannot be mixed or normalised.
+void check_training(const Config& c) {
+  const FinetuneConfig& f = c.finetune;
+  if (f.probe == "lars") {
+    const std::array<std::pair<const char*, double>, 7> unused = {{{"finetune.mixup", f.mixup},
+                                                                   {"finetune.cutmix", f.cutmix},
+                                                                   {"finetune.smoothing", f.smoothing},
+                                                                   {"finetune.drop_path", f.drop_path},
+                                                                   {"optim.ema", c.optim.ema},
+                                                                   {"optim.grad_clip_norm", c.optim.grad_clip_norm},
+                                                                   {"finetune.shots", static_cast<double>(f.shots)}}};
+    for (const auto& [key, value] : unused) {
+      if (value != 0) throw ConfigError(fmt::format("{}: expected 0 with finetune.probe = lars, found {}", key, value));
+    }
+    if (c.optim.batch_size < 2) throw ConfigError("optim.batch_size: expected at least 2 (batch norm), found 1");
+  }
+  if ((f.mixup > 0 || f.cutmix > 0) && c.optim.batch_size % 2 != 0) {
+    throw ConfigError(fmt::format("optim.batch_size: expected an even number (mixup and cutmix pair images), found {}",
+                                  c.optim.batch_size));
+  }
+}
 
 /// What follows from a checkpoint or from the run that goes on: encoder, normalisation, image size, learning rate.
 Config resolve(Config c, const FinetuningOptions& options) {
@@ -56,10 +81,7 @@ Config resolve(Config c, const FinetuningOptions& options) {
   f.input_size = c.model.vision.image_size;
   if (c.optim.lr == 0) c.optim.lr = f.blr * static_cast<double>(c.optim.batch_size * c.optim.accum_freq) / 256.0;
   check_config(c);
-  if (trains(c, options) && (f.mixup > 0 || f.cutmix > 0) && c.optim.batch_size % 2 != 0) {
-    throw ConfigError(fmt::format("optim.batch_size: expected an even number (mixup and cutmix pair images), found {}",
-                                  c.optim.batch_size));
-  }
+  if (!options.eval && !regresses(c)) check_training(c);
   if (c.run.name.empty()) c.run.name = automatic_name(c.model) + "-finetune";
   return c;
 }
@@ -72,6 +94,8 @@ std::string describe(const ClassifierReport& r) {
 }
 
 /// A run in its folder: steps, figures, validations and checkpoints, from the first step or from the last checkpoint.
+/// Trainer: ClassifierTrainer or LinearProbeTrainer.
+template <class Trainer>
 class FinetuningLoop {
  public:
   FinetuningLoop(const Config& config, LabelledData data, Console& console, const FinetuningOptions& options)
@@ -93,7 +117,7 @@ class FinetuningLoop {
     const StopRequest stop;
     const Clock::time_point start = Clock::now();
     const int64_t first = trainer_.steps();
-    while (trainer_.steps() < trainer_.total_steps()) {
+    while (trainer_.steps() < trainer_.plan().total_steps()) {
       const Record line = train_step();
       const int64_t step = trainer_.steps();
       report(line, seconds_since(start) / static_cast<double>(step - first));
@@ -104,7 +128,7 @@ class FinetuningLoop {
         return kInterrupted;
       }
     }
-    console_.line(fmt::format("finished {} steps: {}", trainer_.total_steps(), folder_.path().string()));
+    console_.line(fmt::format("finished {} steps: {}", trainer_.plan().total_steps(), folder_.path().string()));
     return 0;
   }
 
@@ -139,8 +163,7 @@ class FinetuningLoop {
 
   void start_from_weights() {
     if (config_.finetune.finetune.empty()) return;
-    load_encoder(nn::SafetensorsFile(config_.finetune.finetune), trainer_.model().store());
-    trainer_.restart_ema();
+    trainer_.start_from(nn::SafetensorsFile(config_.finetune.finetune));
   }
 
   void restore(const CheckpointFiles& files) {
@@ -159,13 +182,13 @@ class FinetuningLoop {
   void print_plan() const {
     const OptimConfig& o = config_.optim;
     const std::string start = config_.finetune.finetune.empty() ? "scratch" : config_.finetune.finetune;
-    console_.line(fmt::format("classifier of {} classes from {}: {} parameters, {} pixels", data_.classes, start,
-                              trainer_.model().store().parameter_count(), config_.model.vision.image_size));
+    console_.line(fmt::format("classifier of {} classes from {}: {} trained parameters, {} pixels", data_.classes,
+                              start, trainer_.trained_parameters(), config_.model.vision.image_size));
     console_.line(fmt::format("data {}: {} images to learn from, {} to judge by; {}", config_.finetune.data_path,
                               loader_->samples_per_epoch(), data_.val->size(), data_.train->skipped().describe()));
     console_.line(fmt::format("batch {} = {} x {}, learning rate {:g}; {} steps an epoch, {} in all",
-                              o.batch_size * o.accum_freq, o.batch_size, o.accum_freq, o.lr, trainer_.steps_per_epoch(),
-                              trainer_.total_steps()));
+                              o.batch_size * o.accum_freq, o.batch_size, o.accum_freq, o.lr,
+                              trainer_.plan().steps_per_epoch(), trainer_.plan().total_steps()));
     console_.line(fmt::format("device cpu ({}, {} threads), precision {}", cpu_context().kernels().name,
                               cpu_context().threads().threads(), config_.run.precision));
   }
@@ -173,7 +196,7 @@ class FinetuningLoop {
   [[nodiscard]] std::vector<LabelledBatch> next_batches() {
     std::vector<LabelledBatch> batches;
     const int64_t size = config_.model.vision.image_size;
-    for (int64_t i = 0; i < trainer_.batches_of(trainer_.steps()); ++i) {
+    for (int64_t i = 0; i < trainer_.plan().batches_of(trainer_.steps()); ++i) {
       while (!loader_->next(batch_)) {
         const LoaderStats& stats = loader_->stats();
         console_.line(
@@ -204,7 +227,7 @@ class FinetuningLoop {
   }
 
   void report(const Record& line, double seconds_a_step) {
-    const int64_t step = trainer_.steps(), total = trainer_.total_steps();
+    const int64_t step = trainer_.steps(), total = trainer_.plan().total_steps();
     const bool due = step % config_.run.log_every_n_steps == 0 || step == 1 || step == total;
     if (due) {
       metrics_->write(line);
@@ -215,22 +238,20 @@ class FinetuningLoop {
   }
 
   [[nodiscard]] bool epoch_due(int64_t step, int64_t every) const {
-    const int64_t epoch = trainer_.steps_per_epoch();
+    const int64_t epoch = trainer_.plan().steps_per_epoch();
     return every > 0 && step % epoch == 0 && step / epoch % every == 0;
   }
 
   [[nodiscard]] bool save_due(int64_t step) const {
     const int64_t every = config_.run.save_every_steps;
-    return step == trainer_.total_steps() || (every > 0 && step % every == 0) ||
+    return step == trainer_.plan().total_steps() || (every > 0 && step % every == 0) ||
            epoch_due(step, config_.run.save_frequency);
   }
 
   /// Validates where it is time; whether the model is the best so far.
   bool validate(int64_t step) {
-    if (step != trainer_.total_steps() && !epoch_due(step, config_.run.val_frequency)) return false;
-    trainer_.swap_ema();
-    const ClassifierReport found = judge(trainer_.model(), *data_.val, judging_options(config_, trainer_.pass()));
-    trainer_.swap_ema();
+    if (step != trainer_.plan().total_steps() && !epoch_due(step, config_.run.val_frequency)) return false;
+    const ClassifierReport found = trainer_.judge_on(*data_.val);
     Record line;
     line.add("step", step).add("acc1", found.figures.acc1).add("acc5", found.figures.acc5);
     line.add("mean_per_class_recall", found.figures.mean_per_class_recall).add("loss", found.loss);
@@ -262,7 +283,7 @@ class FinetuningLoop {
   LabelledData data_;
   Console& console_;
   std::unique_ptr<Loader> loader_;
-  ClassifierTrainer trainer_;
+  Trainer trainer_;
   double best_ = -1, loss_ = 0, rate_ = 0;
   int64_t samples_ = 0;
   RunFolder folder_;
@@ -280,11 +301,21 @@ int evaluate_run(const Config& config, const LabelledData& data, Console& consol
   const RunFolder folder = RunFolder::open(point.folder);
   const auto step = point.step ? point.step : folder.latest();
   if (!step) throw ConfigError(fmt::format("--resume: expected a checkpoint in {}, found none", point.folder.string()));
-  Classifier model(config.model.vision, config.finetune.pool, data.classes, 0);
-  load_weights(nn::SafetensorsFile(folder.checkpoint(*step).weights), model.store());
+  const nn::SafetensorsFile weights(folder.checkpoint(*step).weights);
   PassOptions pass;
   pass.precision = nn::parse_precision(config.run.precision);
-  console.line(fmt::format("step {}: {}", *step, describe(judge(model, *data.val, judging_options(config, pass)))));
+  const auto report = [&](auto& model) {
+    load_weights(weights, model.store());
+    const ImageFunction logits = [&](const Tensor& images) { return model.logits(images, pass).value; };
+    console.line(fmt::format("step {}: {}", *step, describe(judge(logits, *data.val, judging_options(config, pass)))));
+  };
+  if (config.finetune.probe == "lars") {
+    LinearProbe model(config.model.vision, config.finetune.pool, data.classes, 0);
+    report(model);
+  } else {
+    Classifier model(config.model.vision, config.finetune.pool, data.classes, 0);
+    report(model);
+  }
   return 0;
 }
 
@@ -297,8 +328,11 @@ int run_finetuning(const Config& config, const FinetuningOptions& options) {
   LabelledData data = open_labelled(resolved);
   resolved.finetune.nb_classes = data.classes;
   if (options.eval) return evaluate_run(resolved, data, console, options);
-  if (probes(resolved)) return run_probe(resolved, data, console, options.command);
-  return FinetuningLoop(resolved, std::move(data), console, options).run();
+  if (regresses(resolved)) return run_probe(resolved, data, console, options.command);
+  if (resolved.finetune.probe == "lars") {
+    return FinetuningLoop<LinearProbeTrainer>(resolved, std::move(data), console, options).run();
+  }
+  return FinetuningLoop<ClassifierTrainer>(resolved, std::move(data), console, options).run();
 }
 
 }  // namespace tessera::rils

@@ -18,13 +18,26 @@ nn::AdamWOptions adamw_options(const OptimConfig& o) { return {o.beta1, o.beta2,
 
 }  // namespace
 
+EpochPlan::EpochPlan(const Config& config, int64_t batches_per_epoch)
+    : batches(batches_per_epoch),
+      accum(config.optim.accum_freq),
+      epochs(config.optim.epochs),
+      schedule{config.optim.lr, config.optim.lr_end, config.finetune.warmup_epochs,
+               static_cast<double>(config.optim.epochs)} {}
+
+int64_t EpochPlan::batches_of(int64_t step) const {
+  return std::min(accum, batches - step % steps_per_epoch() * accum);
+}
+
+double EpochPlan::lr(int64_t step) const {
+  const auto first = static_cast<double>(step % steps_per_epoch() * accum);
+  return schedule(static_cast<double>(step / steps_per_epoch()) + first / static_cast<double>(batches));
+}
+
 ClassifierTrainer::ClassifierTrainer(const Config& config, int64_t classes, int64_t batches_per_epoch)
     : config_(config),
-      batches_per_epoch_(batches_per_epoch),
-      steps_per_epoch_((batches_per_epoch + config.optim.accum_freq - 1) / config.optim.accum_freq),
+      plan_(config, batches_per_epoch),
       model_(config.model.vision, config.finetune.pool, classes, static_cast<uint64_t>(config.run.seed)),
-      schedule_{config.optim.lr, config.optim.lr_end, config.finetune.warmup_epochs,
-                static_cast<double>(config.optim.epochs)},
       optimizer_(model_.store(), adamw_options(config.optim),
                  layer_decay(config.model.vision.layers, config.finetune.layer_decay, config.optim.wd)) {
   pass_.precision = nn::parse_precision(config.run.precision);
@@ -32,13 +45,9 @@ ClassifierTrainer::ClassifierTrainer(const Config& config, int64_t classes, int6
   if (config.optim.ema > 0) ema_.emplace(model_.store(), config.optim.ema);
 }
 
-int64_t ClassifierTrainer::batches_of(int64_t step) const {
-  return std::min(config_.optim.accum_freq, batches_per_epoch_ - step % steps_per_epoch_ * config_.optim.accum_freq);
-}
-
-double ClassifierTrainer::lr(int64_t step) const {
-  const auto first = static_cast<double>(step % steps_per_epoch_ * config_.optim.accum_freq);
-  return schedule_(static_cast<double>(step / steps_per_epoch_) + first / static_cast<double>(batches_per_epoch_));
+void ClassifierTrainer::start_from(const nn::SafetensorsFile& weights) {
+  load_encoder(weights, model_.store());
+  if (ema_) copy_into(model_.store().values(), ema_->values());
 }
 
 ClassifierFigures ClassifierTrainer::step(std::span<const LabelledBatch> batches) {
@@ -46,7 +55,7 @@ ClassifierFigures ClassifierTrainer::step(std::span<const LabelledBatch> batches
   const FinetuneConfig& f = config_.finetune;
   const Philox mixing(seed, "mixup");
   ClassifierFigures figures;
-  figures.lr = lr(steps());
+  figures.lr = plan_.lr(steps());
   int64_t first = 0;
   model_.store().clear_grads();
   for (size_t i = 0; i < batches.size(); ++i) {
@@ -86,12 +95,16 @@ nn::Metadata ClassifierTrainer::load(const CheckpointFiles& files) {
   return load_checkpoint(files, model_.store(), optimizer_, ema_ ? &*ema_ : nullptr);
 }
 
-void ClassifierTrainer::restart_ema() {
-  if (ema_) copy_into(model_.store().values(), ema_->values());
-}
-
 void ClassifierTrainer::swap_ema() {
   if (ema_) model_.store().swap_values(ema_->values());
+}
+
+ClassifierReport ClassifierTrainer::judge_on(const Dataset& data) {
+  swap_ema();
+  ClassifierReport report = judge([&](const Tensor& images) { return model_.logits(images, pass_).value; }, data,
+                                  judging_options(config_, pass_));
+  swap_ema();
+  return report;
 }
 
 EmbedOptions judging_options(const Config& config, const PassOptions& pass) {
@@ -102,11 +115,10 @@ EmbedOptions judging_options(const Config& config, const PassOptions& pass) {
   return o;
 }
 
-ClassifierReport judge(const Classifier& model, const Dataset& data, const EmbedOptions& options) {
+ClassifierReport judge(const ImageFunction& logits, const Dataset& data, const EmbedOptions& options) {
   EmbedOptions raw = options;
   raw.normalize = raw.keep_captions = false;
-  const ImageEmbeddings found =
-      embed_images(data, raw, [&](const Tensor& images) { return model.logits(images, raw.pass).value; });
+  const ImageEmbeddings found = embed_images(data, raw, logits);
   const auto rows = static_cast<int64_t>(found.labels.size());
   ClassifierReport report;
   report.figures = classification(found.values, found.labels);

@@ -28,52 +28,64 @@ struct ClassifierFigures {
   double grad_norm = 0;  // before clipping
 };
 
+/// How the micro-batches of an epoch become steps, and the learning rate of each. A step takes `accum` of them, the
+/// last of an epoch what is left.
+struct EpochPlan {
+  int64_t batches = 1;  // micro-batches of an epoch
+  int64_t accum = 1;
+  int64_t epochs = 1;
+  nn::EpochSchedule schedule;
+
+  EpochPlan(const Config& config, int64_t batches_per_epoch);
+  [[nodiscard]] int64_t steps_per_epoch() const { return (batches + accum - 1) / accum; }
+  [[nodiscard]] int64_t total_steps() const { return steps_per_epoch() * epochs; }
+  /// Micro-batches of a step (0-based).
+  [[nodiscard]] int64_t batches_of(int64_t step) const;
+  /// The rate at the fraction of the epoch where a step begins.
+  [[nodiscard]] double lr(int64_t step) const;
+};
+
+/// What a model makes of held-out images.
+struct ClassifierReport {
+  Classification figures;
+  double loss = 0;  // mean cross-entropy with the true labels
+  SkipCounts skipped;
+};
+/// From the logits of batches of images.
+[[nodiscard]] ClassifierReport judge(const ImageFunction& logits, const Dataset& data, const EmbedOptions& options);
+/// How held-out images are prepared and passed.
+[[nodiscard]] EmbedOptions judging_options(const Config& config, const PassOptions& pass);
+
 /// A classifier with its optimiser, schedule and averages: what a step changes, and what a checkpoint holds. A step
-/// takes optim.accum_freq micro-batches of an epoch, its last one what is left of them, and follows the mean of their
-/// losses.
+/// follows the mean of its micro-batches' losses.
 class ClassifierTrainer {
  public:
   ClassifierTrainer(const Config& config, int64_t classes, int64_t batches_per_epoch);
 
   [[nodiscard]] Classifier& model() { return model_; }
-  [[nodiscard]] const Classifier& model() const { return model_; }
-  [[nodiscard]] const PassOptions& pass() const { return pass_; }
+  [[nodiscard]] int64_t trained_parameters() const { return model_.store().parameter_count(); }
+  [[nodiscard]] const EpochPlan& plan() const { return plan_; }
   [[nodiscard]] int64_t steps() const { return optimizer_.steps(); }
-  [[nodiscard]] int64_t steps_per_epoch() const { return steps_per_epoch_; }
-  [[nodiscard]] int64_t total_steps() const { return steps_per_epoch_ * config_.optim.epochs; }
-  /// Micro-batches of a step (0-based).
-  [[nodiscard]] int64_t batches_of(int64_t step) const;
-  /// The rate of the head at a step, that of the epoch's fraction where it begins.
-  [[nodiscard]] double lr(int64_t step) const;
+  /// Takes the encoder of a checkpoint; averages start from it.
+  void start_from(const nn::SafetensorsFile& weights);
 
   /// One step; mixes the images in place. Throws Error when the loss is not finite, before any weight is changed.
   ClassifierFigures step(std::span<const LabelledBatch> batches);
 
   void save(const CheckpointFiles& files, const nn::Metadata& weights_metadata, const nn::Metadata& state_metadata);
   nn::Metadata load(const CheckpointFiles& files);
-  /// The averages start from the weights as they are now: after pre-trained ones were loaded.
-  void restart_ema();
   /// Exchanges the weights and their averages (again to go back). Does nothing without EMA.
   void swap_ema();
+  /// Of the averages, where there are any.
+  [[nodiscard]] ClassifierReport judge_on(const Dataset& data);
 
  private:
   Config config_;
-  int64_t batches_per_epoch_, steps_per_epoch_;
+  EpochPlan plan_;
   Classifier model_;
   PassOptions pass_;
-  nn::EpochSchedule schedule_;
   nn::AdamW optimizer_;
   std::optional<nn::Ema> ema_;
 };
-
-/// What a classifier makes of held-out images.
-struct ClassifierReport {
-  Classification figures;
-  double loss = 0;  // mean cross-entropy with the true labels
-  SkipCounts skipped;
-};
-/// How held-out images are prepared and passed.
-[[nodiscard]] EmbedOptions judging_options(const Config& config, const PassOptions& pass);
-[[nodiscard]] ClassifierReport judge(const Classifier& model, const Dataset& data, const EmbedOptions& options);
 
 }  // namespace tessera::rils

@@ -6,12 +6,16 @@
 
 namespace tessera::rils {
 
+// Optimizer: nn::AdamW or nn::Lars.
+
 /// Writes weights, training state and (where `ema` is there) averages. Weights last: a checkpoint counts once they are
 /// there.
-void save_checkpoint(const CheckpointFiles& files, const nn::ParameterStore& store, const nn::AdamW& optimizer,
+template <class Optimizer>
+void save_checkpoint(const CheckpointFiles& files, const nn::ParameterStore& store, const Optimizer& optimizer,
                      nn::Ema* ema, const nn::Metadata& weights_metadata, const nn::Metadata& state_metadata);
 /// Restores weights, moments, averages and step count; returns the state's metadata.
-nn::Metadata load_checkpoint(const CheckpointFiles& files, nn::ParameterStore& store, nn::AdamW& optimizer,
+template <class Optimizer>
+nn::Metadata load_checkpoint(const CheckpointFiles& files, nn::ParameterStore& store, Optimizer& optimizer,
                              nn::Ema* ema);
 
 }  // namespace tessera::rils

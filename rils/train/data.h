@@ -31,7 +31,7 @@ namespace tessera::rils {
 /// without a transform images take train_transform.
 [[nodiscard]] std::unique_ptr<Loader> open_loader(const Config& config, std::shared_ptr<const Dataset> data,
                                                   std::shared_ptr<const Tokenizer> tokenizer, int64_t global_batch,
-                                                  LoaderState state, ImageTransform transform = {});
+                                                  const LoaderState& state, ImageTransform transform = {});
 
 /// A loader's batch in `parts` micro-batches, with the masks' noise of this step.
 [[nodiscard]] std::vector<MicroBatch> to_micro_batches(const Batch& batch, const Config& config, int64_t parts,

@@ -202,10 +202,62 @@ TEST_F(Finetune, ProbesFrozenFeatures) {
   expect_refused(words("many", {"--shots", "99"}), "finetune.shots: expected at most");
 }
 
+TEST_F(Finetune, ProbesByLarsAndGoesOn) {
+  const Words more = {"--probe", "lars", "--finetune", pretrained(), "--lr", "20", "--warmup-epochs", "0"};
+  finetune("whole", more);
+  EXPECT_GT(lines("whole", "results.jsonl").back().at("acc1").get<double>(), 0.25) << "chance is a sixth";
+  const std::string config = read_file(log_folder("whole") / "config.toml");
+  for (const char* line : {"mixup = 0.0", "aa = \"none\"", "blr = 0.1", "wd = 0.0", "lr_end = 0.0"}) {
+    EXPECT_NE(config.find(line), std::string::npos) << line;
+  }
+  const Outcome stopped =
+      interrupt("finetune", words("stopped", more), "stopped", SIGINT, 3, std::chrono::microseconds(300));
+  EXPECT_EQ(stopped.code, 130) << stopped.err;
+  ASSERT_EQ(run("finetune", {"--resume", "logs/stopped"}).code, 0);
+  EXPECT_EQ(timeless("stopped"), timeless("whole"));
+  EXPECT_EQ(different_tensors(checkpoint("stopped", kSteps), checkpoint("whole", kSteps)), Words());
+  EXPECT_EQ(different_tensors(checkpoint("stopped", kSteps, ".state"), checkpoint("whole", kSteps, ".state")), Words());
+  const Outcome judged = run("finetune", {"--eval", "--resume", "logs/whole"});
+  const double accuracy = lines("whole", "results.jsonl").back().at("acc1").get<double>();
+  EXPECT_NE(judged.out.find(fmt::format("step 24: top 1 {:.2f} %", 100 * accuracy)), std::string::npos) << judged.out;
+  expect_refused(words("x", {"--probe", "lars", "--mixup", "0.8"}),
+                 "finetune.mixup: expected 0 with finetune.probe = lars, found 0.8");
+  expect_refused(words("x", {"--probe", "lars", "--batch-size", "1"}), "expected at least 2 (batch norm), found 1");
+}
+
 TEST_F(Finetune, OutputDirNamesTheRun) {
   const Outcome o = run("finetune", words("ignored", {"--output_dir", "runs/here/", "--epochs", "1"}));
   EXPECT_EQ(o.code, 0) << o.err;
   EXPECT_TRUE(fs::exists(root() / "runs/here/checkpoints/step_00000004.safetensors"));
+}
+
+/// An IDX file of bytes.
+std::string idx(const std::vector<uint32_t>& dims, std::string_view values) {
+  std::string text = {0, 0, 8, static_cast<char>(dims.size())};
+  for (const uint32_t d : dims) {
+    for (const int shift : {24, 16, 8, 0}) text += static_cast<char>(d >> static_cast<unsigned>(shift) & 0xffU);
+  }
+  return text.append(values);
+}
+
+TEST_F(Finetune, ReadsFashionMnistsFiles) {
+  // Dark and light pictures of 28 x 28.
+  for (const auto& [split, count] : {std::pair{"train", 40U}, std::pair{"t10k", 10U}}) {
+    std::string pixels, labels;
+    for (uint32_t i = 0; i < count; ++i) {
+      pixels.append(size_t{28} * 28, static_cast<char>(i % 2 == 0 ? 20 + i : 200 + i));
+      labels += static_cast<char>(i % 2);
+    }
+    folder().write(fmt::format("idx/{}-images-idx3-ubyte", split), idx({count, 28, 28}, pixels));
+    folder().write(fmt::format("idx/{}-labels-idx1-ubyte", split), idx({count}, labels));
+  }
+  const Words more = {
+      "--data-path", (root() / "idx").string(), "--aa", "none", "--mixup", "0", "--cutmix", "0", "--epochs",
+      "8",           "--warmup-epochs",         "1"};
+  finetune("idx", more);
+  const auto last = lines("idx", "results.jsonl").back();
+  EXPECT_EQ(last.at("samples"), 10);
+  EXPECT_EQ(last.at("acc1"), 1.0);
 }
 
 TEST_F(Finetune, BadDataAreOneLine) {

@@ -51,12 +51,17 @@ def block(x, p, prefix, heads, scales):
     return x + scales[1][:, None, None] * h
 
 
-def classify(p, images, scales, patch, layers, heads, pool):
+def encode(p, images, scales, patch, layers, heads):
     x = F.conv2d(images, p["visual.patch_embed.proj.weight"], p["visual.patch_embed.proj.bias"], stride=patch)
     x = x.flatten(2).transpose(1, 2)
     x = torch.cat([p["visual.cls_token"].expand(len(x), -1, -1), x], 1) + p["visual.pos_embed"]
     for i in range(layers):
         x = block(x, p, f"visual.blocks.{i}.", heads, scales[i])
+    return x
+
+
+def classify(p, images, scales, patch, layers, heads, pool):
+    x = encode(p, images, scales, patch, layers, heads)
     if pool == "mean":
         x = oracle.layer_norm(x[:, 1:].mean(1), p["fc_norm.weight"], p["fc_norm.bias"], oracle.VISION_EPS)
     else:
@@ -152,6 +157,58 @@ def write_positions():
     save("positions", out)
 
 
+def lars_step(value, gradient, momentum, lr, decay):
+    """One step of LARS with momentum 0.9 and trust 0.001; tensors of one dimension take plain steps."""
+    if value.ndim > 1:
+        gradient = gradient + decay * value
+        norms = value.norm(), gradient.norm()
+        if norms[0] > 0 and norms[1] > 0:
+            gradient = gradient * (0.001 * norms[0] / norms[1])
+    momentum.mul_(0.9).add_(gradient)
+    return value - lr * momentum
+
+
+def write_probe():
+    """Four steps of the linear probe: frozen features, batch norm without parameters, a head, LARS."""
+    width, patch, size, layers, heads, classes, rows, steps = 16, 4, 12, 2, 2, 5, 6, 4
+    shapes = {"visual.cls_token": (1, 1, width), "visual.patch_embed.proj.weight": (width, 3, patch, patch),
+              "visual.patch_embed.proj.bias": (width,), "visual.norm.weight": (width,), "visual.norm.bias": (width,)}
+    for i in range(layers):
+        shapes |= oracle.vision_block_shapes(f"visual.blocks.{i}", width)
+    p = {name: randn(*shape, scale=math.prod(shape[1:])**-0.5 if len(shape) > 1 else 0.3) +
+         float("norm" in name and name.endswith("weight")) for name, shape in shapes.items()}
+    wide = {name: value.double() for name, value in p.items()}
+    wide["visual.pos_embed"] = oracle.position_table(width, size // patch).double().reshape(1, -1, width)
+    images, labels = randn(steps, rows, 3, size, size), torch.randint(0, classes, (steps, rows), generator=generator)
+    weight, bias = randn(classes, width, scale=0.1), randn(classes, scale=0.1)
+    out = {"images": images, "labels": labels.int(), "weight": weight, "bias": bias,
+           **{f"param.{name}": value for name, value in p.items()}}
+    norm = torch.nn.BatchNorm1d(width, affine=False, eps=1e-6).double()
+    ones = torch.ones(layers, 2, rows, dtype=torch.float64)
+
+    def features(x):
+        x = oracle.layer_norm(encode(wide, x.double(), ones, patch, layers, heads), wide["visual.norm.weight"],
+                              wide["visual.norm.bias"], oracle.VISION_EPS)
+        return x[:, 1:].mean(1)
+
+    w, b = weight.double(), bias.double()
+    momenta = torch.zeros_like(w), torch.zeros_like(b)
+    losses, rates = [], [0.5, 2.0, 1.0, 0.25]
+    for step in range(steps):
+        w, b = w.requires_grad_(), b.requires_grad_()
+        loss = F.cross_entropy(F.linear(norm(features(images[step])), w, b), labels[step])
+        dw, db = torch.autograd.grad(loss, (w, b))
+        with torch.no_grad():
+            w = lars_step(w, dw, momenta[0], rates[step], 0.01)
+            b = lars_step(b, db, momenta[1], rates[step], 0.01)
+        losses.append(loss.detach())
+    norm.eval()
+    out |= {"losses": torch.stack(losses), "rates": torch.tensor(rates, dtype=torch.float64), "final.weight": w,
+            "final.bias": b, "final.mean": norm.running_mean, "final.variance": norm.running_var,
+            "final.logits": F.linear(norm(features(images[0])), w, b)}
+    save("probe", out)
+
+
 def write_logistic():
     """Rows centred and of unit length, and the minimum of the regularised mean loss, by Newton's method."""
     features, labels = randn(40, 6) + torch.arange(6) * 0.7, torch.randint(0, 4, (40,), generator=generator)
@@ -179,3 +236,4 @@ write_mixing()
 write_rates()
 write_positions()
 write_logistic()
+write_probe()

@@ -155,12 +155,19 @@ TEST(Schema, EveryProgramReadsItsKeys) {
 }
 
 TEST(Schema, FineTuningStartsFromMaesRecipe) {
-  const Config config = finetuning_defaults();
+  Config config = finetuning_defaults();
   EXPECT_NO_THROW(check_config(config));
   EXPECT_EQ(config.augment.crop_scale, (std::array{0.08, 1.0}));
   EXPECT_EQ(config.optim.beta2, 0.999);
   EXPECT_EQ(config.optim.wd, 0.05);
   EXPECT_EQ(config.optim.lr_end, 1e-6);
+  Config probe = probing_defaults();
+  EXPECT_NO_THROW(check_config(probe));
+  merge_toml(config, read_file(TESSERA_SOURCE_DIR "/apps/configs/linprobe_vitb16.toml"), "linprobe");
+  probe.optim.batch_size = 512;
+  probe.optim.accum_freq = 32;
+  probe.finetune.layer_decay = config.finetune.layer_decay;
+  EXPECT_EQ(config, probe) << "the recipe is what --probe lars says";
 }
 
 TEST(Toml, ModelAndLossAloneAreEnough) {

@@ -192,7 +192,7 @@ TEST(RandomErasing, FillsItsBoxWithNormalNoiseAndNothingElse) {
   RandomErasing erasing;
   erasing.probability = 1;
   constexpr int kSize = 64;
-  std::vector<float> values(3 * kSize * kSize, 7.0f);
+  std::vector<float> values(size_t{3} * kSize * kSize, 7.0f);
   const AugmentStream stream(philox, 0, 1);
   AugmentStream numbers = stream;
   const Box box = erasing.draw_box(kSize, kSize, numbers);
@@ -202,7 +202,8 @@ TEST(RandomErasing, FillsItsBoxWithNormalNoiseAndNothingElse) {
   for (int c = 0; c < 3; ++c) {
     for (int y = 0; y < kSize; ++y) {
       for (int x = 0; x < kSize; ++x) {
-        const float v = values[static_cast<size_t>((c * kSize + y) * kSize + x)];
+        const float v =
+            values[(static_cast<size_t>(c) * kSize + static_cast<size_t>(y)) * kSize + static_cast<size_t>(x)];
         const bool inside = y >= box.top && y < box.top + box.height && x >= box.left && x < box.left + box.width;
         EXPECT_EQ(v == 7.0f, !inside);
         if (!inside) continue;
@@ -225,7 +226,7 @@ TEST(ClassifyTransform, WithoutAugmentationItIsTheTrainTransform) {
   t.crop.flip_probability = 0.5f;
   t.erasing.probability = 0;
   const Philox philox(6, "augment");
-  std::vector<float> plain(3 * 16 * 16), found(plain.size());
+  std::vector<float> plain(size_t{3} * 16 * 16), found(plain.size());
   for (uint64_t i = 0; i < 8; ++i) {
     const AugmentStream stream(philox, 0, i);
     t.crop(input, stream, plain);

@@ -154,7 +154,7 @@ TEST(DropPath, RisesLinearlyAndBelongsToTheRow) {
 
 /// Weights of an encoder in a file, as pre-training leaves them.
 std::string stored_encoder(const test::TemporaryFolder& folder, FrozenEncoder& encoder) {
-  const std::string path = (folder.path() / "weights.safetensors").string();
+  std::string path = (folder.path() / "weights.safetensors").string();
   std::vector<nn::NamedTensor> tensors;
   for (const nn::Entry& e : encoder.store().entries()) tensors.push_back({e.name, e.value()});
   for (const nn::Buffer& b : encoder.store().buffers()) tensors.push_back({b.name, b.tensor});

@@ -17,7 +17,7 @@ nn::SafetensorsFile golden() { return nn::SafetensorsFile(test::golden_path("fin
 TEST(Logistic, RowsAreCentredAndOfUnitLength) {
   const Tensor rows = centred_rows(golden().load("features"));
   EXPECT_LE(test::absolute_error(rows, golden().load("rows")), 1e-15);
-  for (size_t i = 0; i < 6; ++i) EXPECT_EQ(rows.data<double>()[7 * 6 + i], 0.0) << "a constant row stays zero";
+  for (size_t i = 0; i < 6; ++i) EXPECT_EQ(rows.data<double>()[size_t{7} * 6 + i], 0.0) << "a constant row stays zero";
 }
 
 TEST(Logistic, FindsTheMinimum) {

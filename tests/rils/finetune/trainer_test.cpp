@@ -9,6 +9,7 @@
 #include "engine/ops/copy.h"
 #include "engine/runtime/context.h"
 #include "rils/config/schema.h"
+#include "tests/rils/data/test_files.h"
 #include "tests/support/golden.h"
 
 namespace tessera::rils {
@@ -56,11 +57,11 @@ TEST(ClassifierTrainer, MicroBatchesGiveTheUndividedStep) {
   }
 }
 
-TEST(ClassifierTrainer, StepsCoverAnEpochWhateverTheDivision) {
+TEST(EpochPlan, StepsCoverAnEpochWhateverTheDivision) {
   Config c = small();
   c.optim.accum_freq = 3;
   c.finetune.warmup_epochs = 1;
-  const ClassifierTrainer seven(c, kClasses, 7);
+  const EpochPlan seven(c, 7);
   EXPECT_EQ(seven.steps_per_epoch(), 3);
   EXPECT_EQ(seven.total_steps(), 12);
   EXPECT_EQ(seven.batches_of(0), 3);
@@ -70,7 +71,7 @@ TEST(ClassifierTrainer, StepsCoverAnEpochWhateverTheDivision) {
   EXPECT_DOUBLE_EQ(seven.lr(1), 1e-2 * 3 / 7) << "the rate of the first of its micro-batches";
   EXPECT_DOUBLE_EQ(seven.lr(3), 1e-2) << "an epoch of warm-up";
   EXPECT_DOUBLE_EQ(seven.lr(7), 1e-6 + 0.5 * (1e-2 - 1e-6) * (1 + std::cos(M_PI * (1 + 3.0 / 7) / 3)));
-  const ClassifierTrainer two(c, kClasses, 2);
+  const EpochPlan two(c, 2);
   EXPECT_EQ(two.steps_per_epoch(), 1) << "fewer batches than accum_freq";
   EXPECT_EQ(two.batches_of(0), 2);
 }
@@ -125,8 +126,12 @@ TEST(ClassifierTrainer, AveragesStartFromTheWeightsThatWereLoaded) {
   Config c = small();
   c.optim.ema = 0.5;
   ClassifierTrainer trainer(c, kClasses, 1);
-  fill(trainer.model().store().find("visual.cls_token")->value(), 3.0);
-  trainer.restart_ema();
+  const test::TemporaryFolder folder;
+  FrozenEncoder encoder(c.model.vision, 8);
+  fill(encoder.store().find("visual.cls_token")->value(), 3.0);
+  nn::save_weights(folder.path() / "w", encoder.store(), {});
+  trainer.start_from(nn::SafetensorsFile(folder.path() / "w"));
+  EXPECT_EQ(trainer.model().store().find("visual.cls_token")->value().data<float>()[0], 3.0f);
   const Tensor start = clone(trainer.model().store().values());
   (void)trainer.step(std::vector{images(0, 8)});
   const Tensor after = clone(trainer.model().store().values());

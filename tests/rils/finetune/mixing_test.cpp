@@ -100,12 +100,19 @@ TEST(Mixing, DrawsFollowTheProbabilities) {
   FinetuneConfig config;
   config.mixup_prob = 0.7;
   config.mixup_switch_prob = 0.2;
-  int unmixed = 0, cut = 0;
-  double lambda = 0;
+  int unmixed = 0, cut = 0, upper = 0, left = 0;
+  double lambda = 0, tops = 0, lefts = 0;
   constexpr int kDraws = 20000;
   for (int i = 0; i < kDraws; ++i) {
     const Mix mix = draw_mix(config, 32, AugmentStream(philox, 0, static_cast<uint64_t>(i)));
-    if (mix.cut) ++cut;
+    if (mix.cut) {
+      ++cut;
+      const double y = mix.box.top + 0.5 * mix.box.height, x = mix.box.left + 0.5 * mix.box.width;
+      upper += y < 16 ? 1 : 0;
+      left += x < 16 ? 1 : 0;
+      tops += (y - 16) * (y - 16);
+      lefts += (x - 16) * (x - 16);
+    }
     if (!mix.cut && mix.lambda == 1.0) ++unmixed;
     if (!mix.cut && mix.lambda != 1.0) lambda += mix.lambda;
   }
@@ -113,6 +120,12 @@ TEST(Mixing, DrawsFollowTheProbabilities) {
   EXPECT_NEAR(unmixed / double{kDraws}, 0.3, sigma);
   EXPECT_NEAR(cut / double{kDraws}, 0.7 * 0.2, sigma);
   EXPECT_NEAR(lambda / (kDraws - unmixed - cut), 0.5, 0.02);
+  // Centres anywhere, pulled inwards where a box is cut at the border: on either side as often, and alike both ways.
+  EXPECT_NEAR(upper / static_cast<double>(cut), 0.5, 0.06);
+  EXPECT_NEAR(left / static_cast<double>(cut), 0.5, 0.06);
+  EXPECT_GT(tops / cut, 15.0);
+  EXPECT_GT(lefts / cut, 15.0);
+  EXPECT_NEAR(tops / lefts, 1.0, 0.1);
   config.mixup = 0;
   EXPECT_TRUE(draw_mix(config, 32, AugmentStream(philox, 0, 3)).cut ||
               draw_mix(config, 32, AugmentStream(philox, 0, 3)).lambda == 1.0);

@@ -13,7 +13,7 @@ import numpy
 import timm
 import torch
 import torch.nn.functional as F
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from timm.data.mixup import Mixup, mixup_target, rand_bbox
 from timm.loss import SoftTargetCrossEntropy
 from timm.optim import param_groups_layer_decay
@@ -157,6 +157,44 @@ def write_positions():
     save("positions", out)
 
 
+def write_training():
+    """Six steps of the recipe without its random parts: smoothed labels, warm-up and cosine, layer-wise rates, weight
+    decay by timm's rule, clipping, PyTorch's AdamW. Starts from classifier_mean."""
+    start = load_file(HERE / "classifier_mean.safetensors")
+    p = {name[6:]: value.double().requires_grad_() for name, value in start.items() if name.startswith("param.")}
+    patch, layers, heads, classes, rows, steps = 4, 3, 2, 5, 4, 6
+    images, labels = randn(steps, rows, 3, 12, 12), torch.randint(0, classes, (steps, rows), generator=generator)
+    base, low, batches, epochs, warm, decay, limit = 2e-3, 1e-5, 2, 3, 1, 0.65, 1.0
+    groups = []
+    for name, value in p.items():
+        inner = 0 if name.split(".")[1] in ("cls_token", "pos_embed", "patch_embed") else layers + 1
+        if name.startswith("visual.blocks."):
+            inner = int(name.split(".")[2]) + 1
+        exempt = value.ndim == 1 or name in ("visual.cls_token", "visual.pos_embed")
+        groups.append({"params": [value], "weight_decay": 0.0 if exempt else 0.05,
+                       "scale": decay**(layers + 1 - inner)})
+    optimizer = torch.optim.AdamW(groups, lr=0, betas=(0.9, 0.999), eps=1e-8)
+    ones = torch.ones(layers, 2, rows, dtype=torch.float64)
+    losses, norms, rates = [], [], []
+    for step in range(steps):
+        epoch = step / batches
+        rate = base * epoch / warm if epoch < warm else low + (base - low) * 0.5 * (
+            1 + math.cos(math.pi * (epoch - warm) / (epochs - warm)))
+        for group in optimizer.param_groups:
+            group["lr"] = rate * group["scale"]
+        logits = classify(p, images[step].double(), ones, patch, layers, heads, "mean")
+        loss = F.cross_entropy(logits, labels[step], label_smoothing=0.1)
+        optimizer.zero_grad()
+        loss.backward()
+        norms.append(torch.nn.utils.clip_grad_norm_(p.values(), limit))
+        optimizer.step()
+        losses.append(loss.detach())
+        rates.append(rate)
+    save("training", {"images": images, "labels": labels.int(), "losses": torch.stack(losses),
+                      "norms": torch.stack(norms), "rates": torch.tensor(rates, dtype=torch.float64),
+                      **{f"final.{name}": value.detach().float() for name, value in p.items()}})
+
+
 def lars_step(value, gradient, momentum, lr, decay):
     """One step of LARS with momentum 0.9 and trust 0.001; tensors of one dimension take plain steps."""
     if value.ndim > 1:
@@ -237,3 +275,4 @@ write_rates()
 write_positions()
 write_logistic()
 write_probe()
+write_training()

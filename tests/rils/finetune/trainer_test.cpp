@@ -42,6 +42,38 @@ LabelledBatch images(int64_t first, int64_t rows) {
   return batch;
 }
 
+TEST(ClassifierTrainer, SixStepsAgreeWithPyTorch) {
+  const nn::SafetensorsFile start(test::golden_path("finetune/classifier_mean.safetensors"));
+  const nn::SafetensorsFile golden(test::golden_path("finetune/training.safetensors"));
+  Config c = finetuning_defaults();
+  c.model.vision = {.image_size = 12, .patch_size = 4, .width = 16, .layers = 3, .heads = 2};
+  c.finetune.drop_path = c.finetune.mixup = c.finetune.cutmix = 0;
+  c.finetune.warmup_epochs = 1;
+  c.optim.lr = 2e-3;
+  c.optim.lr_end = 1e-5;
+  c.optim.epochs = 3;
+  c.optim.grad_clip_norm = 1.0;
+  ClassifierTrainer trainer(c, kClasses, 2);
+  for (const nn::Entry& e : trainer.model().store().entries()) {
+    copy_into(start.load("param." + e.name), e.value());
+  }
+  trainer.model().store().mark_written();
+  const Tensor all = golden.load("images"), labels = golden.load("labels");
+  for (int64_t step = 0; step < all.size(0); ++step) {
+    const auto at = static_cast<size_t>(step);
+    const auto own = labels.data<int32_t>().subspan(4 * at, 4);
+    const LabelledBatch batch{clone(all.slice(0, step, 1)).reshape({4, 3, 12, 12}), {own.begin(), own.end()}};
+    const ClassifierFigures f = trainer.step(std::vector{batch});
+    EXPECT_NEAR(f.loss, golden.load("losses").data<double>()[at], 1e-5) << step;
+    EXPECT_NEAR(f.grad_norm, golden.load("norms").data<double>()[at], 2e-5 * f.grad_norm) << step;
+    EXPECT_NEAR(f.lr, golden.load("rates").data<double>()[at], 1e-15) << step;
+  }
+  EXPECT_EQ(trainer.plan().total_steps(), all.size(0));
+  for (const nn::Entry& e : trainer.model().store().entries()) {
+    EXPECT_LE(test::absolute_error(e.value(), golden.load("final." + e.name)), 1e-5) << e.name;
+  }
+}
+
 TEST(ClassifierTrainer, MicroBatchesGiveTheUndividedStep) {
   Config parts = small();
   parts.optim.accum_freq = 4;

@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <cmath>
 #include <functional>
-#include <map>
 
 #include "engine/core/error.h"
 #include "engine/core/philox.h"

@@ -173,10 +173,10 @@ ClassifyTransform classify_transform(const Config& config) {
   return t;
 }
 
-EvalTransform centre_transform(const Config& config) {
+EvalTransform centre_transform(const Config& config, bool always) {
   constexpr int kTrained = 224, kResized = 256;  // pixels of MAE's evaluation
   EvalTransform t = eval_transform(config);
-  if (t.size <= kTrained) t.resize = t.size * kResized / kTrained;
+  if (always || t.size <= kTrained) t.resize = t.size * kResized / kTrained;
   return t;
 }
 

@@ -32,8 +32,8 @@ struct LabelledData {
 
 /// What training does with an image. Throws ConfigError for a finetune.aa that it does not understand.
 [[nodiscard]] ClassifyTransform classify_transform(const Config& config);
-/// MAE's test transform: the shorter side to size · 256 / 224 (above 224 pixels: to size), bicubic or as configured,
-/// and the centre.
-[[nodiscard]] EvalTransform centre_transform(const Config& config);
+/// MAE's test transform: the shorter side to size · 256 / 224 (above 224 pixels to size, unless `always`), bicubic or
+/// as configured, and the centre.
+[[nodiscard]] EvalTransform centre_transform(const Config& config, bool always = false);
 
 }  // namespace tessera::rils

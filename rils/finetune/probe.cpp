@@ -78,6 +78,7 @@ class Probe {
 
   [[nodiscard]] Features features(const std::shared_ptr<const Dataset>& data) const {
     EmbedOptions options = judging_options(config_, pass_);
+    options.transform = centre_transform(config_, true);
     options.normalize = options.keep_captions = false;
     ImageEmbeddings found = embed_images(
         *data, options, [&](const Tensor& images) { return encoder_.features(images, config_.finetune.pool, pass_); });

@@ -87,6 +87,7 @@ TEST(Transforms, JudgingResizesBy256Over224) {
     EXPECT_EQ(t.size, size);
     EXPECT_EQ(t.resize, resize);
     EXPECT_EQ(t.interpolation, Interpolation::bicubic);
+    EXPECT_EQ(centre_transform(config, true).resize, size * 256 / 224) << "MSN's probe";
   }
 }
 

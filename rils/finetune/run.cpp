@@ -71,7 +71,8 @@ Config resolve(Config c, const FinetuningOptions& options) {
       throw ConfigError(
           fmt::format("--resume: expected a run of finetune, found one of pretrain at {}", options.resume));
     }
-    take_model(stored);
+    // As when the run began: a checkpoint decides, or what was said; a model said anew is compared below.
+    if (!stored.finetune.finetune.empty() || c.model == Config().model) take_model(stored);
     if (f.input_size == 0) f.input_size = stored.finetune.input_size;
     if (c.optim.lr == 0) c.optim.lr = stored.optim.lr;
   } else if (!f.finetune.empty()) {

@@ -292,6 +292,8 @@ TEST_F(Finetune, BadOptionsAreOneLine) {
   expect_refused(words("run"), "--name: logs/run exists already");
   expect_refused(words("run", {"--resume", "latest", "--mixup", "0.5"}),
                  "--resume: finetune.mixup: expected the run's own 0.8, found 0.5");
+  expect_refused({"--resume", "logs/run", "--set", "model.vision.width=64"},
+                 "--resume: model.vision.width: expected the run's own 32, found 64");
   train("pairs");
   expect_refused({"--resume", "logs/pairs"}, "--resume: expected a run of finetune, found one of pretrain");
 }

@@ -10,6 +10,7 @@
 #include <string_view>
 #include <variant>
 
+#include "engine/core/atomic_file.h"
 #include "engine/core/error.h"
 #include "rils/config/schema.h"
 #include "rils/config/toml.h"
@@ -36,6 +37,7 @@ constexpr std::array kAliases = {
     Alias{"augment.image_interpolation", "interpolation"},
     Alias{"run.save_every_steps", "save-every-n-steps"},
     Alias{"run.logs", "logs-dir"},
+    Alias{"optim.lr_end", "min-lr"},
 };
 
 std::string option_name(const Key& key) {
@@ -44,10 +46,13 @@ std::string option_name(const Key& key) {
   return "--" + name;
 }
 
-std::string all_names(const Key& key) {
+/// The first name is the one in the help: fine-tuning speaks MAE's language.
+std::string all_names(const Key& key, rils::Program program) {
   std::string names = option_name(key);
   for (const Alias& alias : kAliases) {
-    if (alias.path == key.path) names += fmt::format(",--{}", alias.name);
+    if (alias.path != key.path) continue;
+    names = program == rils::Program::finetune ? fmt::format("--{},{}", alias.name, names)
+                                               : fmt::format("{},--{}", names, alias.name);
   }
   return names;
 }
@@ -57,6 +62,7 @@ std::string heading(const Key& key) {
   const std::string_view section = key.path.substr(0, key.path.find('.'));
   if (section == "data" || section == "augment") return "Data";
   if (section == "model" || section == "loss") return "Objective";
+  if (section == "finetune") return "Classifier";
   return section == "optim" ? "Optimisation" : "Run";
 }
 
@@ -73,16 +79,46 @@ bool is_flag(const Key& key) {
   return std::holds_alternative<bool*>(key.field(config));
 }
 
+void set_gather(rils::Config& config, const char* value) { config.loss.gather = value; }
+void set_pool(rils::Config& config, const char* value) { config.finetune.pool = value; }
+void set_folder(rils::Config& config, const std::string& word) {
+  const std::filesystem::path path = std::filesystem::path(word).lexically_normal();
+  const std::filesystem::path folder = path.filename().empty() ? path.parent_path() : path;
+  config.run.name = folder.filename().string();
+  config.run.logs = folder.has_parent_path() ? folder.parent_path().string() : ".";
+}
+
 }  // namespace
 
 struct ConfigOptions::State {
   CLI::App* app = nullptr;
+  rils::Program program = rils::Program::pretrain;
+  rils::Config defaults;
   std::string file;
   /// What an occurrence of an option does with its word.
   std::map<const CLI::Option*, std::function<void(rils::Config&, const std::string&)>> actions;
 
-  void add_key(const Key& key, const rils::Config& defaults) {
-    CLI::Option* option = is_flag(key) ? app->add_flag(all_names(key)) : app->add_option(all_names(key));
+  /// Whether an option's last word is this one.
+  [[nodiscard]] bool typed(const char* name, std::string_view word) const {
+    const CLI::Option* option = app->get_option(name);
+    return option->count() > 0 && option->results().back() == word;
+  }
+
+  /// Defaults, then the file where one is named.
+  [[nodiscard]] rils::Config start() const {
+    rils::Config config =
+        program == rils::Program::finetune && typed("--probe", "lars") ? rils::probing_defaults() : defaults;
+    if (file.empty()) return config;
+    if (!std::filesystem::is_regular_file(file)) {
+      throw ConfigError(fmt::format("--config: expected a file, found none at {}", file));
+    }
+    merge_toml(config, read_file(file), file);
+    return config;
+  }
+
+  void add_key(const Key& key) {
+    const std::string names = all_names(key, program);
+    CLI::Option* option = is_flag(key) ? app->add_flag(names) : app->add_option(names);
     option->description(help_text(key));
     std::string value = value_text(defaults, key);
     if (value != "\"\"") option->default_str(value);
@@ -93,9 +129,9 @@ struct ConfigOptions::State {
     };
   }
 
-  void add_gather(const char* name, const char* gather, const char* help) {
+  void add_word(const char* name, const char* value, const char* help, void (*set)(rils::Config&, const char*)) {
     actions[app->add_flag(name)->description(help)->group(kRareGroup)] =
-        [gather](rils::Config& config, const std::string&) { config.loss.gather = gather; };
+        [value, set](rils::Config& config, const std::string&) { set(config, value); };
   }
 
   /// Options in the order in which they were typed.
@@ -108,40 +144,43 @@ struct ConfigOptions::State {
   }
 };
 
-ConfigOptions::ConfigOptions(CLI::App& app) : state_(std::make_unique<State>()) {
+ConfigOptions::ConfigOptions(CLI::App& app, rils::Program program) : state_(std::make_unique<State>()) {
   state_->app = &app;
+  state_->program = program;
+  if (program == rils::Program::finetune) state_->defaults = rils::finetuning_defaults();
   app.add_option("--config", state_->file, "TOML file that describes the run")->type_name("FILE")->group("Start");
   CLI::Option* set = app.add_option("--set")->description("section.key=value, for any key of the file");
   set->type_name("KEY=VALUE")->group("Start")->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
   state_->actions[set] = [](rils::Config& config, const std::string& word) { set_assignment(config, word); };
-  const rils::Config defaults;
   for (const Level level : {Level::common, Level::rare}) {
     for (const Key& key : rils::schema()) {
-      if (key.level == level) state_->add_key(key, defaults);
+      if (key.level == level && serves(key, program)) state_->add_key(key);
     }
   }
-  state_->add_gather("--gather-with-grad", "with-gradient", "the same as --gather with-gradient");
-  state_->add_gather("--local-loss", "constant", "the same as --gather constant; open_clip's bare default is neither");
+  if (program == rils::Program::finetune) {
+    state_->add_word("--global-pool", "mean", "the same as --pool mean", &set_pool);
+    state_->add_word("--cls-token", "cls", "the same as --pool cls", &set_pool);
+    CLI::Option* folder = app.add_option("--output-dir")->description("the run's folder: --logs and --name in one");
+    folder->type_name("DIR")->group("Run")->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+    state_->actions[folder] = set_folder;
+    return;
+  }
+  state_->add_word("--gather-with-grad", "with-gradient", "the same as --gather with-gradient", &set_gather);
+  state_->add_word("--local-loss", "constant", "the same as --gather constant; open_clip's bare default is neither",
+                   &set_gather);
 }
 
 ConfigOptions::~ConfigOptions() = default;
 
 rils::Config ConfigOptions::resolve() const {
-  rils::Config config;
-  if (!state_->file.empty()) {
-    if (!std::filesystem::is_regular_file(state_->file)) {
-      throw ConfigError(fmt::format("--config: expected a file, found none at {}", state_->file));
-    }
-    config = rils::load_config(state_->file);
-  }
+  rils::Config config = state_->start();
   state_->apply(config);
   check_config(config);
   return config;
 }
 
 rils::Config ConfigOptions::resolve_resumed(const std::string& resume) const {
-  rils::Config typed;
-  if (!state_->file.empty()) typed = rils::load_config(state_->file);
+  rils::Config typed = state_->start();
   state_->apply(typed);
   const rils::ResumePoint point = find_resume_point(resume, typed.run);
   const rils::RunFolder folder = rils::RunFolder::open(point.folder);

@@ -3,7 +3,7 @@
 #include <memory>
 #include <string>
 
-#include "rils/config/config.h"
+#include "rils/config/schema.h"
 
 namespace CLI {
 class App;
@@ -16,7 +16,7 @@ namespace tessera::apps {
 class ConfigOptions {
  public:
   /// Adds them to a program or subcommand that set_up() has seen, the rare ones last in its help.
-  explicit ConfigOptions(CLI::App& app);
+  explicit ConfigOptions(CLI::App& app, rils::Program program = rils::Program::pretrain);
   ~ConfigOptions();
   ConfigOptions(const ConfigOptions&) = delete;
   ConfigOptions& operator=(const ConfigOptions&) = delete;

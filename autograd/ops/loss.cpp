@@ -23,6 +23,22 @@ class CrossEntropyNode final : public Node {
   double factor_;
 };
 
+class SoftCrossEntropyNode final : public Node {
+ public:
+  SoftCrossEntropyNode(const Var& logits, Tensor targets, Tensor lse, double factor)
+      : logits_(logits), targets_(std::move(targets)), lse_(std::move(lse)), factor_(factor) {}
+  [[nodiscard]] std::string_view name() const override { return "soft_cross_entropy"; }
+  [[nodiscard]] size_t saved_bytes() const override { return bytes_of({&logits_.value, &targets_, &lse_}); }
+  void backward(Tape& tape, const Tensor& dy) override {
+    soft_cross_entropy_grad(logits_.value, targets_, lse_, dy, factor_, tape.sink(logits_.slot));
+  }
+
+ private:
+  Var logits_;
+  Tensor targets_, lse_;
+  double factor_;
+};
+
 class PatchSentenceNode final : public Node {
  public:
   PatchSentenceNode(const Var& student, Tensor teacher, const Var& sentences, Tensor weight, Temperatures temperatures,
@@ -74,6 +90,16 @@ CrossEntropy cross_entropy(const Var& logits, const Tensor& labels, double facto
     return {tape->record(std::move(node), std::move(loss)), std::move(r.argmax)};
   }
   return {std::move(loss), std::move(r.argmax)};
+}
+
+Var soft_cross_entropy(const Var& logits, const Tensor& targets, double factor) {
+  SoftCrossEntropyResult r = tessera::soft_cross_entropy(logits.value, targets);
+  Tensor loss = tessera::sum(r.loss, factor);
+  if (Tape* tape = recording({&logits})) {
+    auto node = std::make_unique<SoftCrossEntropyNode>(logits, targets, std::move(r.lse), factor);
+    return tape->record(std::move(node), std::move(loss));
+  }
+  return loss;
 }
 
 Var patch_sentence(const Var& student, const Tensor& teacher, const Var& sentences, const Tensor& weight,

@@ -21,11 +21,12 @@ void check_output_type(const char* op, check::Operand out, DType compute) {
   }
 }
 
-void check_row_scale(const char* op, const Tensor& row_scale, const SegmentTable& segments, int64_t rows) {
+void check_row_scale(const char* op, const Tensor& row_scale, const SegmentTable& segments, int64_t rows,
+                     DType compute) {
   if (!row_scale) return;
   check::segments(op, "segments of row_scale", segments, rows);
   check::shape(op, {"row_scale", row_scale}, {segments.count()}, "one per segment");
-  check::dtype(op, {"row_scale", row_scale}, {DType::f32, DType::f64});
+  check::dtype(op, {"row_scale", row_scale}, {check::statistics(compute)});
 }
 
 }  // namespace
@@ -42,7 +43,7 @@ LinearResult linear(const Tensor& x, const Tensor& w, const LinearOptions& o) {
     check::dtype(kOp, {"bias", o.bias}, {w.dtype()});
     check::contiguous(kOp, {{"bias", o.bias}});
   }
-  check_row_scale(kOp, o.row_scale, o.segments, x.size(0));
+  check_row_scale(kOp, o.row_scale, o.segments, x.size(0), x.dtype());
   LinearResult r;
   r.y = Tensor::empty({x.size(0), w.size(0)}, x.dtype() == DType::f64 ? DType::f64 : o.out_dtype, x.device());
   check_output_type(kOp, {"y", r.y}, x.dtype());
@@ -61,7 +62,7 @@ Tensor prepare_dy(const Tensor& dy, const Tensor& row_scale, const SegmentTable&
   Context& c = check::device(kOp, {{"dy", dy}});
   check::rank(kOp, {"dy", dy}, 2);
   check::dense_rows(kOp, {{"dy", dy}});
-  check_row_scale(kOp, row_scale, segments, dy.size(0));
+  check_row_scale(kOp, row_scale, segments, dy.size(0), dy.dtype());
   if (col_sum) check::shape(kOp, {"col_sum", col_sum.tensor}, {dy.size(1)}, "columns of dy");
   const bool same = dy.dtype() == compute && !row_scale;
   if (same && !col_sum) return dy;

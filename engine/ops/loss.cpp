@@ -41,6 +41,44 @@ void cross_entropy_grad(const Tensor& logits, const Tensor& labels, const Tensor
 
 namespace {
 
+Context& check_soft(const char* op, const Tensor& logits, const Tensor& targets) {
+  Context& c = check::device(op, {{"logits", logits}, {"targets", targets}});
+  check::rank(op, {"logits", logits}, 2);
+  check::dtype(op, {"logits", logits}, {DType::f32, DType::f64});
+  check::shape(op, {"targets", targets}, logits.shape(), "the shape of logits");
+  check::dtype(op, {"targets", targets}, {logits.dtype()});
+  check::contiguous(op, {{"logits", logits}, {"targets", targets}});
+  return c;
+}
+
+}  // namespace
+
+SoftCrossEntropyResult soft_cross_entropy(const Tensor& logits, const Tensor& targets) {
+  constexpr const char* kOp = "soft_cross_entropy";
+  Context& c = check_soft(kOp, logits, targets);
+  if (logits.size(1) < 1) throw ShapeError(fmt::format("{}: logits have no columns, expected at least 1", kOp));
+  SoftCrossEntropyResult r;
+  r.loss = Tensor::empty({logits.size(0)}, logits.dtype(), logits.device());
+  r.lse = Tensor::empty({logits.size(0)}, logits.dtype(), logits.device());
+  c.kernels().loss.soft_cross_entropy(c, {logits, targets, r.loss, r.lse});
+  return r;
+}
+
+void soft_cross_entropy_grad(const Tensor& logits, const Tensor& targets, const Tensor& lse, const Tensor& dloss,
+                             double factor, const GradOut& dlogits) {
+  if (!dlogits) return;
+  constexpr const char* kOp = "soft_cross_entropy_grad";
+  Context& c = check_soft(kOp, logits, targets);
+  check::shape(kOp, {"lse", lse}, {logits.size(0)}, "rows of logits");
+  check::shape(kOp, {"dlogits", dlogits.tensor}, logits.shape(), "the shape of logits");
+  for (const Tensor* t : {&lse, &dloss, &dlogits.tensor})
+    check::dtype(kOp, {"lse, dloss or dlogits", *t}, {logits.dtype()});
+  check::contiguous(kOp, {{"dlogits", dlogits.tensor}});
+  c.kernels().loss.soft_cross_entropy_grad(c, {logits, targets, lse, dloss, factor, dlogits.tensor, dlogits.mode});
+}
+
+namespace {
+
 Context& check_patch_sentence(const Tensor& student, const Tensor& teacher, const Tensor& sentences,
                               const Tensor& weight, Temperatures t) {
   constexpr const char* kOp = "patch_sentence";

@@ -18,6 +18,19 @@ struct CrossEntropyGradArgs {
   GradMode mode;
 };
 
+/// Rows of logits [R, N] against probabilities [R, N] whose rows sum to one (smoothed or mixed labels):
+/// loss [R] = lse − Σ_j targets_j logits_j, lse [R]. Contiguous, all f32 or all f64.
+struct SoftCrossEntropyArgs {
+  View logits, targets, loss, lse;
+};
+/// dlogits (+)= factor · dloss[0] · (softmax − targets). dloss is a one-element view. Nothing flows to the targets.
+struct SoftCrossEntropyGradArgs {
+  View logits, targets, lse, dloss;
+  double factor;
+  View dlogits;
+  GradMode mode;
+};
+
 /// The reconstruction term of RILS (rils.md 1.10), streamed over sentences so that no [R, N] matrix exists:
 /// a = g tᵀ / student_temperature, b = f tᵀ / teacher_temperature, p = softmax(b), q = softmax(a),
 /// loss[r] = weight[r] · Σ_j p_j (log p_j − log q_j).
@@ -41,6 +54,8 @@ struct PatchSentenceGradArgs {
 struct LossKernels {
   Kernel<CrossEntropyArgs> cross_entropy;
   Kernel<CrossEntropyGradArgs> cross_entropy_grad;
+  Kernel<SoftCrossEntropyArgs> soft_cross_entropy;
+  Kernel<SoftCrossEntropyGradArgs> soft_cross_entropy_grad;
   Kernel<PatchSentenceArgs> patch_sentence;
   Kernel<PatchSentenceGradArgs> patch_sentence_grad;
 };
@@ -51,6 +66,13 @@ struct CrossEntropyResult {
 [[nodiscard]] CrossEntropyResult cross_entropy(const Tensor& logits, const Tensor& labels);
 void cross_entropy_grad(const Tensor& logits, const Tensor& labels, const Tensor& lse, const Tensor& dloss,
                         double factor, const GradOut& dlogits);
+
+struct SoftCrossEntropyResult {
+  Tensor loss, lse;
+};
+[[nodiscard]] SoftCrossEntropyResult soft_cross_entropy(const Tensor& logits, const Tensor& targets);
+void soft_cross_entropy_grad(const Tensor& logits, const Tensor& targets, const Tensor& lse, const Tensor& dloss,
+                             double factor, const GradOut& dlogits);
 
 struct Temperatures {
   double student = 0.1;

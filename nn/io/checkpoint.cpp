@@ -99,18 +99,25 @@ void load_parameters(const SafetensorsFile& file, ParameterStore& store) {
   if (!report.fits()) refuse(file, report);
 }
 
-void save_training_state(const std::filesystem::path& path, const ParameterStore& store, const AdamW& optimizer,
-                         Metadata metadata) {
+namespace {
+
+/// Arenas of an optimiser by the prefix of their names in a file.
+using Moments = std::vector<std::pair<std::string, Tensor>>;
+Moments moments_of(const AdamW& o) { return {{"m.", o.first_moments()}, {"v.", o.second_moments()}}; }
+Moments moments_of(const Lars& o) { return {{"m.", o.momentum()}}; }
+
+void save_moments(const std::filesystem::path& path, const ParameterStore& store, const Moments& moments, int64_t steps,
+                  Metadata metadata) {
   std::vector<NamedTensor> tensors;
   for (const Entry& entry : store.entries()) {
-    tensors.push_back({"m." + entry.name, part_of(optimizer.first_moments(), entry)});
-    tensors.push_back({"v." + entry.name, part_of(optimizer.second_moments(), entry)});
+    for (const auto& [prefix, arena] : moments) tensors.push_back({prefix + entry.name, part_of(arena, entry)});
   }
-  metadata[kSteps] = std::to_string(optimizer.steps());
+  metadata[kSteps] = std::to_string(steps);
   write_safetensors(path, tensors, metadata);
 }
 
-Metadata load_training_state(const SafetensorsFile& file, const ParameterStore& store, AdamW& optimizer) {
+/// Fills the arenas and returns the steps made.
+int64_t load_moments(const SafetensorsFile& file, const ParameterStore& store, const Moments& moments) {
   const auto steps = file.metadata().find(kSteps);
   int64_t count = -1;
   if (steps != file.metadata().end()) {
@@ -119,17 +126,37 @@ Metadata load_training_state(const SafetensorsFile& file, const ParameterStore& 
   }
   if (count < 0) throw IoError(fmt::format("{}: no training state: {} is absent", file.path().string(), kSteps));
   for (const Entry& entry : store.entries()) {
-    for (const auto& [prefix, arena] :
-         {std::pair{"m.", &optimizer.first_moments()}, std::pair{"v.", &optimizer.second_moments()}}) {
+    for (const auto& [prefix, arena] : moments) {
       const Tensor found = file.load(prefix + entry.name);
       if (found.shape() != entry.shape) {
         throw IoError(fmt::format("{}: {}{} has shape {}, expected {}", file.path().string(), prefix, entry.name,
                                   to_string(found.shape()), to_string(entry.shape)));
       }
-      copy_into(found, part_of(*arena, entry));
+      copy_into(found, part_of(arena, entry));
     }
   }
-  optimizer.set_steps(count);
+  return count;
+}
+
+}  // namespace
+
+void save_training_state(const std::filesystem::path& path, const ParameterStore& store, const AdamW& optimizer,
+                         Metadata metadata) {
+  save_moments(path, store, moments_of(optimizer), optimizer.steps(), std::move(metadata));
+}
+
+Metadata load_training_state(const SafetensorsFile& file, const ParameterStore& store, AdamW& optimizer) {
+  optimizer.set_steps(load_moments(file, store, moments_of(optimizer)));
+  return file.metadata();
+}
+
+void save_training_state(const std::filesystem::path& path, const ParameterStore& store, const Lars& optimizer,
+                         Metadata metadata) {
+  save_moments(path, store, moments_of(optimizer), optimizer.steps(), std::move(metadata));
+}
+
+Metadata load_training_state(const SafetensorsFile& file, const ParameterStore& store, Lars& optimizer) {
+  optimizer.set_steps(load_moments(file, store, moments_of(optimizer)));
   return file.metadata();
 }
 

@@ -7,6 +7,7 @@
 
 #include "nn/io/safetensors.h"
 #include "nn/optim/adamw.h"
+#include "nn/optim/lars.h"
 #include "nn/parameter_store.h"
 
 namespace tessera::nn {
@@ -45,5 +46,9 @@ void save_training_state(const std::filesystem::path& path, const ParameterStore
                          Metadata metadata);
 /// Restores moments and step count and returns the metadata. Throws IoError when the file is of another model.
 Metadata load_training_state(const SafetensorsFile& file, const ParameterStore& store, AdamW& optimizer);
+/// The same with the momentum under `m.NAME` alone.
+void save_training_state(const std::filesystem::path& path, const ParameterStore& store, const Lars& optimizer,
+                         Metadata metadata);
+Metadata load_training_state(const SafetensorsFile& file, const ParameterStore& store, Lars& optimizer);
 
 }  // namespace tessera::nn

@@ -114,9 +114,14 @@ Var TransformerBlock::operator()(const Var& x, const BlockInputs& in) const {
   return autograd::mlp(norm2_(h, in.precision.compute), mlp);
 }
 
-Var run_blocks(const std::vector<TransformerBlock>& blocks, Var x, const BlockInputs& inputs, bool checkpointing) {
+Var run_blocks(const std::vector<TransformerBlock>& blocks, Var x, const BlockInputs& inputs, bool checkpointing,
+               std::span<const BranchScales> scales) {
   for (size_t i = 0; i < blocks.size(); ++i) {
     BlockInputs in = inputs;
+    if (!scales.empty()) {
+      in.attention_scale = scales[i].attention;
+      in.mlp_scale = scales[i].mlp;
+    }
     if (i + 1 != blocks.size()) in.queries = nullptr;
     if (!checkpointing) {
       x = blocks[i](x, in);

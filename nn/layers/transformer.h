@@ -1,5 +1,6 @@
 #pragma once
 
+#include <span>
 #include <string>
 #include <vector>
 
@@ -63,9 +64,15 @@ class TransformerBlock {
   Linear proj_, fc1_, fc2_;
 };
 
+/// Drop path factors [samples] of a block's two branches: 0 for a sample that goes past the branch, 1 / (1 − rate)
+/// otherwise.
+struct BranchScales {
+  Tensor attention, mlp;
+};
+
 /// Runs blocks one after the other; `checkpointing` keeps only their inputs for the backward. `inputs.queries` applies
-/// to the last block alone.
+/// to the last block alone. `scales`: one for each block, or none.
 [[nodiscard]] Var run_blocks(const std::vector<TransformerBlock>& blocks, Var x, const BlockInputs& inputs,
-                             bool checkpointing);
+                             bool checkpointing, std::span<const BranchScales> scales = {});
 
 }  // namespace tessera::nn

@@ -15,4 +15,10 @@ double CosineSchedule::operator()(int64_t step) const {
   return end + 0.5 * (base - end) * (1.0 + std::cos(std::numbers::pi * progress));
 }
 
+double EpochSchedule::operator()(double epoch) const {
+  if (epoch < warmup) return base * epoch / warmup;
+  const double progress = (epoch - warmup) / (total - warmup);
+  return end + 0.5 * (base - end) * (1.0 + std::cos(std::numbers::pi * progress));
+}
+
 }  // namespace tessera::nn

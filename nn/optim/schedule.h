@@ -18,4 +18,15 @@ struct CosineSchedule {
   [[nodiscard]] double operator()(int64_t step) const;
 };
 
+/// Linear warm-up from 0, then half a cosine to `end`, of a fractional epoch, in MAE's arithmetic: base · e / warmup
+/// below `warmup`, else end + ½ (base − end)(1 + cos(π (e − warmup) / (total − warmup))).
+struct EpochSchedule {
+  double base = 1e-3;
+  double end = 1e-6;
+  double warmup = 5;  // epochs
+  double total = 100;
+
+  [[nodiscard]] double operator()(double epoch) const;
+};
+
 }  // namespace tessera::nn

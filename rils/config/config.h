@@ -147,6 +147,31 @@ struct RunConfig {
   bool operator==(const RunConfig&) const = default;
 };
 
+/// Training a classifier, or a probe of frozen features. Defaults: MAE's published recipe for ViT-B.
+struct FinetuneConfig {
+  std::string data_path;      // holds train/ and val/ or test/, or the IDX files of both
+  std::string finetune;       // pre-trained weights; empty: from scratch
+  int64_t nb_classes = 0;     // 0: as many as the data have
+  int64_t input_size = 0;     // pixels, square; 0: the checkpoint's
+  std::string pool = "mean";  // of the patch tokens, before a new norm; or "cls": the CLS token after the final norm
+  double blr = 5e-4;          // optim.lr = blr · batch · accum / 256 where that is 0
+  double warmup_epochs = 5;
+  double layer_decay = 0.65;                // of the learning rate from a block to the one below
+  double drop_path = 0.1;                   // rate of the last block, 0 in the first
+  double mixup = 0.8, cutmix = 1.0;         // alpha of the Beta distributions; 0: off
+  double mixup_prob = 1.0;                  // that a batch is mixed
+  double mixup_switch_prob = 0.5;           // that it is by cutmix, where both are on
+  double smoothing = 0.1;                   // of the labels
+  std::string aa = "rand-m9-mstd0.5-inc1";  // RandAugment in timm's words; or "none"
+  double reprob = 0.25;                     // of random erasing
+  bool linear = false;                      // logistic regression on frozen features instead
+  std::string probe = "logistic";           // how it learns; or "lars", MAE's probe
+  int64_t shots = 0;                        // labelled images a class for it; 0: all
+  int64_t draws = 3;                        // of the shots
+  double train_fraction = 1.0;              // of each class's training images
+  bool operator==(const FinetuneConfig&) const = default;
+};
+
 /// Everything that describes a run. The keys of the TOML file are the members' names; schema.h says the rest about
 /// them.
 struct Config {
@@ -156,6 +181,7 @@ struct Config {
   AugmentConfig augment;
   OptimConfig optim;
   RunConfig run;
+  FinetuneConfig finetune;
   bool operator==(const Config&) const = default;
 };
 

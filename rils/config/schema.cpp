@@ -427,7 +427,8 @@ std::vector<Key> run_keys() {
 
 std::vector<Key> all_keys() {
   std::vector<Key> keys;
-  for (auto section : {model_keys(), loss_keys(), data_keys(), augment_keys(), optim_keys(), run_keys()}) {
+  for (auto section :
+       {model_keys(), loss_keys(), data_keys(), augment_keys(), optim_keys(), run_keys(), finetune_keys()}) {
     std::ranges::move(section, std::back_inserter(keys));
   }
   return keys;

@@ -54,6 +54,18 @@ struct Key {
   [[nodiscard]] std::string_view name() const { return path.substr(path.rfind('.') + 1); }
 };
 
+/// The programs that have options for keys.
+enum class Program : uint8_t { pretrain, finetune };
+/// Whether a program reads a key.
+[[nodiscard]] bool serves(const Key& key, Program program);
+/// The configuration of a fine-tuning run before anything is said: MAE's recipe.
+[[nodiscard]] Config finetuning_defaults();
+/// The same for --probe lars: MAE's linear probe.
+[[nodiscard]] Config probing_defaults();
+
+/// The rows of section [finetune], part of schema().
+[[nodiscard]] std::vector<Key> finetune_keys();
+
 /// All keys, section by section.
 [[nodiscard]] std::span<const Key> schema();
 /// Null when there is none of this path.

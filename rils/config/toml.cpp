@@ -113,7 +113,9 @@ Config load_config(const std::filesystem::path& path) {
 std::string to_toml(const Config& config) {
   std::string out;
   std::string_view section;
+  const bool classifier = config.finetune != FinetuneConfig{};
   for (const Key& key : schema()) {
+    if (key.section() == "finetune" && !classifier) continue;  // a run of pretrain
     if (key.section() != section) {
       section = key.section();
       out += fmt::format("{}[{}]\n", out.empty() ? "" : "\n", section);

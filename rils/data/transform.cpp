@@ -58,6 +58,14 @@ Box random_resized_crop_box(int height, int width, std::pair<float, float> ratio
   return {(height - h) / 2, (width - w) / 2, h, w};
 }
 
+Box clipped_crop_box(int height, int width, const CropTry& draw) {
+  const double target = static_cast<double>(height) * width * draw.area;
+  const double aspect = static_cast<double>(std::exp(static_cast<float>(draw.log_ratio)));
+  const int w = std::min(round_half_even(std::sqrt(target * aspect)), width);
+  const int h = std::min(round_half_even(std::sqrt(target / aspect)), height);
+  return {place(draw.top, height - h + 1), place(draw.left, width - w + 1), std::max(h, 1), std::max(w, 1)};
+}
+
 void flip_horizontally(Image& image) {
   for (int y = 0; y < image.height; ++y)
     for (int a = 0, b = image.width - 1; a < b; ++a, --b)
@@ -80,14 +88,16 @@ void normalize(const Image& image, const std::array<float, 3>& mean, const std::
 
 Box TrainTransform::draw_box(int height, int width, AugmentStream& random) const {
   const float low = std::log(ratio.first), high = std::log(ratio.second);
-  return random_resized_crop_box(height, width, ratio, [&] {
+  const auto next_try = [&] {
     CropTry draw;
     draw.area = static_cast<double>(random.uniform(scale.first, scale.second));
     draw.log_ratio = static_cast<double>(random.uniform(low, high));
     draw.top = static_cast<double>(random.uniform());
     draw.left = static_cast<double>(random.uniform());
     return draw;
-  });
+  };
+  if (clipped_crop) return clipped_crop_box(height, width, next_try());
+  return random_resized_crop_box(height, width, ratio, next_try);
 }
 
 Image TrainTransform::crop(const Image& image, AugmentStream& random) const {
@@ -96,10 +106,14 @@ Image TrainTransform::crop(const Image& image, AugmentStream& random) const {
   return rils::resize(image, draw_box(image.height, image.width, crop_numbers), size, size, interpolation);
 }
 
-void TrainTransform::operator()(const Image& image, AugmentStream random, std::span<float> out) const {
+Image TrainTransform::picture(const Image& image, AugmentStream random) const {
   Image cropped = crop(image, random);
   if (random.uniform() < flip_probability) flip_horizontally(cropped);
-  normalize(cropped, mean, std, out);
+  return cropped;
+}
+
+void TrainTransform::operator()(const Image& image, AugmentStream random, std::span<float> out) const {
+  normalize(picture(image, random), mean, std, out);
 }
 
 Image EvalTransform::crop(const Image& image) const {

@@ -53,6 +53,9 @@ struct CropTry {
 [[nodiscard]] Box random_resized_crop_box(int height, int width, std::pair<float, float> ratio,
                                           const std::function<CropTry()>& next_try);
 
+/// The crop of one try alone, its sides cut to the image's: what MAE's linear probe does.
+[[nodiscard]] Box clipped_crop_box(int height, int width, const CropTry& draw);
+
 /// Mirrors left and right in place.
 void flip_horizontally(Image& image);
 
@@ -67,16 +70,20 @@ struct TrainTransform {
   std::pair<float, float> scale = {0.5f, 1.0f};
   std::pair<float, float> ratio = {3.0f / 4.0f, 4.0f / 3.0f};
   float flip_probability = 0.0f;
+  bool clipped_crop = false;  // by clipped_crop_box
   Interpolation interpolation = Interpolation::bilinear;
   std::array<float, 3> mean = kImagenetMean;
   std::array<float, 3> std = kImagenetStd;
 
   /// The crop that the stream's numbers choose.
   [[nodiscard]] Box draw_box(int height, int width, AugmentStream& random) const;
-  /// That crop, resized. Takes 40 numbers of the stream whatever they are used for, so that what follows does not
-  /// depend on the image.
+  /// Numbers of the stream that picture() takes, whatever they are used for, so that what follows does not depend on
+  /// the image; crop() takes all but one of them.
+  static constexpr uint64_t kNumbers = 41;
+  /// That crop, resized.
   [[nodiscard]] Image crop(const Image& image, AugmentStream& random) const;
-  /// crop(), flip and normalisation.
+  /// The picture before normalisation, size × size: crop() and flip.
+  [[nodiscard]] Image picture(const Image& image, AugmentStream random) const;
   void operator()(const Image& image, AugmentStream random, std::span<float> out) const;
 };
 

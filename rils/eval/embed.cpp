@@ -119,7 +119,10 @@ ImageEmbeddings embed_images(const Dataset& data, const EmbedOptions& options, c
       result.labels.push_back(d.sample->label);
       if (options.keep_captions) result.captions.push_back(std::move(d.sample->captions));
     }
-    if (kept > 0) parts.push_back(l2_normalize(function(staged.slice(0, 0, kept).reshape({kept, 3, size, size}))).y);
+    if (kept > 0) {
+      const Tensor rows = function(staged.slice(0, 0, kept).reshape({kept, 3, size, size}));
+      parts.push_back(options.normalize ? l2_normalize(rows).y : rows);
+    }
     if (progress) progress(first + count, data.size());
   }
   if (parts.empty()) throw IoError(fmt::format("no usable image: {}", result.skipped.describe()));

@@ -22,11 +22,12 @@ struct EmbedOptions {
   PassOptions pass;
   int64_t batch_size = 256;  // results do not depend on it
   bool keep_captions = true;
+  bool normalize = true;  // rows to unit length
 };
 
 /// The usable images of a data set, in its order.
 struct ImageEmbeddings {
-  Tensor values;                                   // [n, width of the features], L2-normalised f32
+  Tensor values;                                   // [n, width of the features] f32, L2-normalised unless told not to
   std::vector<int64_t> indices;                    // place in the data set
   std::vector<int32_t> labels;                     // −1 where there is none
   std::vector<std::vector<std::string>> captions;  // where kept
@@ -36,8 +37,8 @@ struct ImageEmbeddings {
 /// What becomes of a batch of normalised images f32 [B, 3, S, S]: rows of features.
 using ImageFunction = std::function<Tensor(const Tensor& images)>;
 
-/// Runs every image of the data set through `function`, L2-normalises the rows and collects them. Unusable images are
-/// counted and left out.
+/// Runs every image of the data set through `function`, L2-normalises the rows (where options.normalize) and collects
+/// them. Unusable images are counted and left out.
 [[nodiscard]] ImageEmbeddings embed_images(const Dataset& data, const EmbedOptions& options,
                                            const ImageFunction& function, const Progress& progress = {});
 /// The patches of images in language space, L2-normalised: [B·P, E], raster order within an image.

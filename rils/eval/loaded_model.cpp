@@ -21,13 +21,19 @@ std::string metadata_of(const nn::SafetensorsFile& file, const std::string& key)
 
 }  // namespace
 
+Config config_of(const nn::SafetensorsFile& file) {
+  Config config;
+  merge_toml(config, metadata_of(file, "config"), file.path().string());
+  return config;
+}
+
 LoadedModel load_model(const std::string& checkpoint, const std::string& vocabulary, int64_t batch_size,
                        const std::string& precision) {
   if (batch_size < 1) throw ConfigError(fmt::format("--batch-size: expected at least 1, found {}", batch_size));
   LoadedModel m;
   m.path = checkpoint;
   const nn::SafetensorsFile file(checkpoint);
-  merge_toml(m.config, metadata_of(file, "config"), checkpoint);
+  m.config = config_of(file);
   m.model = std::make_unique<Model>(m.config.model, 0);
   load_weights(file, m.model->store());
   if (!vocabulary.empty()) m.config.data.vocabulary = vocabulary;

@@ -3,6 +3,7 @@
 #include <memory>
 #include <string>
 
+#include "nn/io/safetensors.h"
 #include "rils/eval/embed.h"
 #include "rils/text/tokenizer.h"
 
@@ -16,6 +17,9 @@ struct LoadedModel {
   std::shared_ptr<const Tokenizer> tokenizer;  // null where the model has no text encoder
   EmbedOptions embed;
 };
+/// The configuration that a checkpoint was made with. Throws IoError when the file has none.
+[[nodiscard]] Config config_of(const nn::SafetensorsFile& file);
+
 /// `vocabulary` overrides the file that the checkpoint's configuration names. The vocabulary must be the one that the
 /// model was trained with. Throws IoError or ConfigError.
 [[nodiscard]] LoadedModel load_model(const std::string& checkpoint, const std::string& vocabulary, int64_t batch_size,

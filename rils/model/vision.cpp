@@ -31,11 +31,17 @@ Tensor add_positions(ParameterStore& store, const std::string& name, int64_t gri
 
 }  // namespace
 
-VisionTower::VisionTower(ParameterStore& store, const VisionConfig& config, DType dtype)
+VisionTower::VisionTower(ParameterStore& store, const VisionConfig& config, DType dtype, VisionTraits traits)
     : grid_(config.image_size / config.patch_size), width_(config.width), patch_(config.patch_size) {
   const int64_t inputs = 3 * patch_ * patch_;
   cls_token_ = &add_token(store, "visual.cls_token", width_);
-  positions_ = add_positions(store, "visual.pos_embed", grid_, width_, dtype);
+  if (traits.trained_positions) {
+    const int64_t rows = 1 + patches();
+    trained_positions_ =
+        &store.add_fused("visual.pos_embed", {rows, width_}, {{"visual.pos_embed", {1, rows, width_}, 0, nn::zeros()}});
+  } else {
+    positions_ = add_positions(store, "visual.pos_embed", grid_, width_, dtype);
+  }
   const std::string patch = "visual.patch_embed.proj";
   patch_weight_ =
       &store.add_fused(patch + ".weight", {width_, inputs},
@@ -44,7 +50,7 @@ VisionTower::VisionTower(ParameterStore& store, const VisionConfig& config, DTyp
   for (int64_t i = 0; i < config.layers; ++i) {
     blocks_.emplace_back(store, fmt::format("visual.blocks.{}", i), nn::TransformerBlock::vision(width_, config.heads));
   }
-  norm_ = nn::LayerNorm(store, "visual.norm", width_, kVisionEps);
+  if (traits.final_norm) norm_.emplace(store, "visual.norm", width_, kVisionEps);
 }
 
 Var VisionTower::patch_tokens(const Tensor& images, const PassOptions& options) const {
@@ -65,15 +71,15 @@ Var VisionTower::run(const Var& tokens, std::span<const int32_t> rows, std::span
                      const SegmentTable& segments, const PassOptions& options) const {
   autograd::GatherInputs gather;
   gather.fill = autograd::use(*cls_token_);
-  gather.table = positions_;
-  gather.table_index = RowIndex(positions, positions_.size(0));
+  gather.table = trained_positions_ != nullptr ? autograd::use(*trained_positions_) : Var(positions_);
+  gather.table_index = RowIndex(positions, 1 + patches());
   gather.out_dtype = options.precision.param;
   Var x = autograd::gather_rows(tokens, RowIndex(rows, tokens.value.size(0)), gather);
   nn::BlockInputs inputs;
   inputs.segments = segments;
   inputs.precision = options.precision;
-  x = nn::run_blocks(blocks_, x, inputs, options.checkpointing);
-  return norm_(x, options.precision.param);
+  x = nn::run_blocks(blocks_, x, inputs, options.checkpointing, options.drop_path);
+  return norm_ ? (*norm_)(x, options.precision.param) : x;
 }
 
 Var VisionTower::encode(const Var& tokens, int64_t samples, const PassOptions& options) const {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -17,21 +18,29 @@ using nn::Precision;
 /// How a pass is computed.
 struct PassOptions {
   Precision precision;
-  bool checkpointing = false;  // keep only the inputs of blocks, run them again in the backward
+  bool checkpointing = false;                        // keep only the inputs of blocks, run them again in the backward
+  std::span<const nn::BranchScales> drop_path = {};  // of the image encoder: one a block, or none
 };
 
-/// The image encoder: patch embedding, frozen positions, CLS token, blocks, final norm. One set of weights serves the
-/// full and the masked pass. Parameters `visual.*`.
+/// What a tower has besides its blocks: in pre-training frozen positions and a final norm; a classifier trains the
+/// positions and may have a norm of its own instead.
+struct VisionTraits {
+  bool trained_positions = false;  // an entry `visual.pos_embed`, zero until it is written
+  bool final_norm = true;
+};
+
+/// The image encoder: patch embedding, positions, CLS token, blocks, final norm where there is one. One set of weights
+/// serves the full and the masked pass. Parameters `visual.*`.
 class VisionTower {
  public:
-  VisionTower(ParameterStore& store, const VisionConfig& config, DType dtype);
+  VisionTower(ParameterStore& store, const VisionConfig& config, DType dtype, VisionTraits traits = {});
 
   [[nodiscard]] int64_t patches() const { return grid_ * grid_; }
   [[nodiscard]] int64_t width() const { return width_; }
 
   /// Patch tokens [B·P, D] of images [B, 3, H, W], bias included, before positions: shared by both passes.
   [[nodiscard]] Var patch_tokens(const Tensor& images, const PassOptions& options) const;
-  /// Every token: [B·(P+1), D] after the final norm, CLS first in each sample.
+  /// Every token: [B·(P+1), D], after the final norm where there is one, CLS first in each sample.
   [[nodiscard]] Var encode(const Var& tokens, int64_t samples, const PassOptions& options) const;
   /// CLS and the visible tokens of the chosen samples, [G·(K+1), D] after the final norm.
   [[nodiscard]] Var encode_visible(const Var& tokens, const Masks& masks, std::span<const int64_t> samples,
@@ -47,9 +56,10 @@ class VisionTower {
   Parameter* patch_weight_;
   Parameter* patch_bias_;
   Parameter* cls_token_;
-  Tensor positions_;  // [1 + P, D]
+  Tensor positions_;                        // [1 + P, D], frozen
+  Parameter* trained_positions_ = nullptr;  // or these
   std::vector<nn::TransformerBlock> blocks_;
-  nn::LayerNorm norm_;
+  std::optional<nn::LayerNorm> norm_;
 };
 
 /// The masked decoder: visible features in, `outputs` numbers for each hidden patch out: features of the encoder's

@@ -21,7 +21,8 @@ constexpr std::chrono::milliseconds kRedraw{100};
 std::string step_text(const ProgressState& s) { return fmt::format("step {}/{}", s.step, s.total); }
 std::string loss_text(const ProgressState& s) { return fmt::format("loss {:.4f}", s.loss); }
 std::string rate_text(const ProgressState& s) {
-  return s.per_second < 100 ? fmt::format("{:.1f} pairs/s", s.per_second) : fmt::format("{:.0f} pairs/s", s.per_second);
+  const int digits = s.per_second < 100 ? 1 : 0;
+  return fmt::format("{:.{}f} {}/s", s.per_second, digits, s.unit);
 }
 std::string left_text(const ProgressState& s) { return duration_text(s.seconds_left) + " left"; }
 /// Columns that can be written; the last one is left free, since some terminals wrap when it is written.

@@ -16,9 +16,10 @@ namespace tessera::rils {
 struct ProgressState {
   int64_t step = 0, total = 1;  // of steps
   double loss = 0;
-  double per_second = 0;    // of pairs
+  double per_second = 0;    // of `unit`
   double seconds_left = 0;  // NaN where it is not known yet
   std::string detail;       // further figures; the first to go where a line is too long
+  std::string unit = "pairs";
 };
 
 /// "step 20/100  loss 1.2345  512 pairs/s  1:05 left": the line of a log.

@@ -146,8 +146,10 @@ std::optional<int64_t> RunFolder::latest() const {
 std::optional<int64_t> RunFolder::best() const { return marked("best"); }
 
 void RunFolder::remove_unfinished() const {
-  for (const fs::path& path : entries_of(checkpoints())) {
-    if (path.filename().string().find(".tmp.") != std::string::npos) remove_file(path);
+  for (const fs::path& folder : {folder_, checkpoints()}) {
+    for (const fs::path& path : entries_of(folder)) {
+      if (path.filename().string().find(".tmp.") != std::string::npos) remove_file(path);
+    }
   }
 }
 

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <nlohmann/json.hpp>
+
 #include "engine/core/error.h"
 #include "rils/train/trainer.h"
 
@@ -21,6 +23,16 @@ std::shared_ptr<const Vocabulary> open_vocabulary(const Config& config) {
     throw ConfigError("data.vocabulary: expected a merges file (prepare vocabulary makes one), found none");
   }
   return std::make_shared<const Vocabulary>(Vocabulary::load(config.data.vocabulary));
+}
+
+/// What the objective does to images: one picture a sample, or two views, or both.
+void set_transforms(const Config& config, LoaderOptions& o) {
+  o.transform = train_transform(config);
+  const Objective objective = parse_objective(config.model.objective);
+  if (!objective.views) return;
+  o.views = objective.contrastive ? 3 : 2;
+  o.view_transform = view_transform(config);
+  if (!objective.contrastive) o.transform = o.view_transform;
 }
 
 }  // namespace
@@ -93,19 +105,24 @@ EvalTransform eval_transform(const Config& config) {
   return t;
 }
 
+std::string preprocessing(const Config& config) {
+  return nlohmann::json{{"size", config.model.vision.image_size},
+                        {"mean", config.augment.image_mean},
+                        {"std", config.augment.image_std},
+                        {"interpolation", config.augment.image_interpolation}}
+      .dump();
+}
+
 std::unique_ptr<Loader> open_loader(const Config& config, std::shared_ptr<const Dataset> data,
                                     std::shared_ptr<const Tokenizer> tokenizer, int64_t global_batch,
-                                    const LoaderState& state) {
+                                    const LoaderState& state, ImageTransform transform) {
   LoaderOptions o;
   o.batch_size = global_batch;
   o.image_size = static_cast<int>(config.model.vision.image_size);
-  o.transform = train_transform(config);
-  const Objective objective = parse_objective(config.model.objective);
-  if (objective.views) {
-    // An image for the captions, if there are any, and then the two views.
-    o.views = objective.contrastive ? 3 : 2;
-    o.view_transform = view_transform(config);
-    if (!objective.contrastive) o.transform = o.view_transform;
+  if (transform) {
+    o.transform = std::move(transform);
+  } else {
+    set_transforms(config, o);
   }
   if (tokenizer) o.encoder = encoder_of(std::move(tokenizer));
   o.context_length = config.model.text.context_length;

@@ -27,10 +27,14 @@ namespace tessera::rils {
 [[nodiscard]] ViewTransform view_transform(const Config& config);
 [[nodiscard]] EvalTransform eval_transform(const Config& config);
 
-/// The loader of global batches for training, continued from `state`. Without a tokenizer batches have no tokens.
+/// How images are prepared (size, mean, deviation, interpolation) as JSON, for whoever uses a checkpoint's weights.
+[[nodiscard]] std::string preprocessing(const Config& config);
+
+/// The loader of global batches for training, continued from `state`. Without a tokenizer batches have no tokens,
+/// without a transform images take train_transform.
 [[nodiscard]] std::unique_ptr<Loader> open_loader(const Config& config, std::shared_ptr<const Dataset> data,
                                                   std::shared_ptr<const Tokenizer> tokenizer, int64_t global_batch,
-                                                  const LoaderState& state);
+                                                  const LoaderState& state, ImageTransform transform = {});
 
 /// A loader's batch in `parts` micro-batches, with the masks' noise of this step: what the objective uses.
 [[nodiscard]] std::vector<MicroBatch> to_micro_batches(const Batch& batch, const Config& config, int64_t parts,

@@ -4,7 +4,6 @@
 
 #include <chrono>
 #include <cmath>
-#include <nlohmann/json.hpp>
 #include <optional>
 
 #include "engine/core/error.h"
@@ -18,6 +17,7 @@
 #include "rils/run/run_folder.h"
 #include "rils/run/signals.h"
 #include "rils/run/tensorboard.h"
+#include "rils/train/data.h"
 #include "rils/train/figures.h"
 #include "rils/train/setup.h"
 #include "rils/train/validation.h"
@@ -28,15 +28,6 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
-
-/// How the images were prepared, for whoever uses the weights.
-std::string preprocessing(const Config& config) {
-  return nlohmann::json{{"size", config.model.vision.image_size},
-                        {"mean", config.augment.image_mean},
-                        {"std", config.augment.image_std},
-                        {"interpolation", config.augment.image_interpolation}}
-      .dump();
-}
 
 /// A run in its folder: steps, figures, validations and checkpoints, from the first step or from the last checkpoint.
 class TrainingLoop {

@@ -7,7 +7,7 @@
 
 #include "engine/core/error.h"
 #include "engine/core/philox.h"
-#include "engine/ops/copy.h"
+#include "rils/train/checkpoint_files.h"
 
 namespace tessera::rils {
 
@@ -22,6 +22,14 @@ Tensor mask_noise(uint64_t seed, int64_t step, int64_t first_row, int64_t rows, 
     }
   }
   return noise;
+}
+
+void check_finite(int64_t step, double loss, double grad_norm) {
+  if (std::isfinite(loss) && std::isfinite(grad_norm)) return;
+  throw Error(
+      fmt::format("step {}: the loss is {} and the gradient norm {}; lower the learning rate, or set "
+                  "TESSERA_CHECK_FINITE=1 to see where it starts",
+                  step, loss, grad_norm));
 }
 
 Trainer::Trainer(const Config& config, int64_t total_steps, int64_t steps_per_epoch)
@@ -46,12 +54,7 @@ StepFigures Trainer::step(std::span<const MicroBatch> batches, double lr) {
   figures.lr = lr;
   figures.losses = compute_gradients(model_, loss_, batches, options);
   figures.grad_norm = optimizer_->grad_norm();
-  if (!std::isfinite(figures.losses.loss) || !std::isfinite(figures.grad_norm)) {
-    throw Error(
-        fmt::format("step {}: the loss is {} and the gradient norm {}; lower the learning rate, or set "
-                    "TESSERA_CHECK_FINITE=1 to see where it starts",
-                    steps() + 1, figures.losses.loss, figures.grad_norm));
-  }
+  check_finite(steps() + 1, figures.losses.loss, figures.grad_norm);
   optimizer_->step(figures.lr, nn::clip_coefficient(figures.grad_norm, optim_.grad_clip_norm));
   if (figures.lr != 0.0) model_.clamp_logit_scale(loss_.logit_scale_max);
   if (ema_) ema_->update();
@@ -66,22 +69,11 @@ StepResult Trainer::evaluate(std::span<const MicroBatch> batches) {
 
 void Trainer::save(const CheckpointFiles& files, const nn::Metadata& weights_metadata,
                    const nn::Metadata& state_metadata) {
-  save_training_state(files.state, model_.store(), *optimizer_, state_metadata);
-  if (ema_) save_weights(files.ema, model_.store(), ema_->values(), weights_metadata);
-  save_weights(files.weights, model_.store(), weights_metadata);
+  save_checkpoint(files, model_.store(), *optimizer_, ema_ ? &*ema_ : nullptr, weights_metadata, state_metadata);
 }
 
 nn::Metadata Trainer::load(const CheckpointFiles& files) {
-  load_weights(nn::SafetensorsFile(files.weights), model_.store());
-  if (ema_) {
-    // The averages are read through the store, whose values they replace for a moment.
-    const Tensor weights = clone(model_.store().values());
-    load_weights(nn::SafetensorsFile(files.ema), model_.store());
-    copy_into(model_.store().values(), ema_->values());
-    copy_into(weights, model_.store().values());
-    model_.store().mark_written();
-  }
-  return load_training_state(nn::SafetensorsFile(files.state), model_.store(), *optimizer_);
+  return load_checkpoint(files, model_.store(), *optimizer_, ema_ ? &*ema_ : nullptr);
 }
 
 void Trainer::swap_ema() {

@@ -17,6 +17,9 @@ namespace tessera::rils {
 /// split into micro-batches and when recomputed.
 [[nodiscard]] Tensor mask_noise(uint64_t seed, int64_t step, int64_t first_row, int64_t rows, int64_t patches);
 
+/// Throws Error with what to do about it unless a step's loss and gradient norm are finite.
+void check_finite(int64_t step, double loss, double grad_norm);
+
 struct StepFigures {
   StepResult losses;
   double lr = 0;

@@ -40,12 +40,12 @@ Outcome typed(std::vector<const char*> words, CLI::App& app, const Body& body) {
 }
 
 /// A program with the options of a configuration and one of its own.
-Outcome train(const std::vector<const char*>& words) {
+Outcome train(const std::vector<const char*>& words, rils::Program program = rils::Program::pretrain) {
   CLI::App app("Trains.");
   set_up(app);
   std::string resume;
   app.add_option("--resume", resume, "a run")->type_name("WHAT")->group("Start");
-  const ConfigOptions options(app);
+  const ConfigOptions options(app, program);
   return typed(words, app, [&](Outcome& outcome) {
     outcome.config = resume.empty() ? options.resolve() : options.resolve_resumed(resume);
     return 0;
@@ -234,7 +234,7 @@ TEST(Help, FitsTwoScreensAndShowsEveryOptionWithItsDefault) {
   std::istringstream lines(o.out);
   for (std::string line; std::getline(lines, line);) EXPECT_LE(line.size(), 110U) << line;
   for (const rils::Key& key : rils::schema()) {
-    if (key.level == rils::Level::set_only) continue;
+    if (key.level == rils::Level::set_only || !serves(key, rils::Program::pretrain)) continue;
     std::string name = "  --" + std::string(key.name());
     std::ranges::replace(name, '_', '-');
     EXPECT_NE(o.out.find(name + " "), std::string::npos) << name;
@@ -243,6 +243,101 @@ TEST(Help, FitsTwoScreensAndShowsEveryOptionWithItsDefault) {
   EXPECT_LT(o.out.find("\nObjective:"), o.out.find("\nRare:"));
   EXPECT_EQ(o.out.find("\nRare:"), o.out.rfind("\nRare:"));
   EXPECT_LT(o.out.find("\nOptimisation:"), o.out.find("\nRare:")) << "rare options come last";
+}
+
+TEST(FinetuneOptions, AreMaes) {
+  const Outcome o = train({"--finetune",
+                           "w",
+                           "--data_path",
+                           "d",
+                           "--nb_classes",
+                           "7",
+                           "--input_size",
+                           "96",
+                           "--batch_size",
+                           "32",
+                           "--accum_iter",
+                           "4",
+                           "--epochs",
+                           "9",
+                           "--warmup_epochs",
+                           "2.5",
+                           "--blr",
+                           "1e-3",
+                           "--lr",
+                           "2e-3",
+                           "--min_lr",
+                           "1e-5",
+                           "--weight_decay",
+                           "0.1",
+                           "--layer_decay",
+                           "0.75",
+                           "--drop_path",
+                           "0.2",
+                           "--clip_grad",
+                           "3",
+                           "--mixup",
+                           "0.3",
+                           "--cutmix",
+                           "0.4",
+                           "--mixup_prob",
+                           "0.5",
+                           "--smoothing",
+                           "0.2",
+                           "--mixup_switch_prob",
+                           "0.6",
+                           "--aa",
+                           "none",
+                           "--reprob",
+                           "0.1",
+                           "--cls_token",
+                           "--seed",
+                           "5",
+                           "--num_workers",
+                           "3",
+                           "--shots",
+                           "2",
+                           "--draws",
+                           "6",
+                           "--output_dir",
+                           "a/b/"},
+                          rils::Program::finetune);
+  ASSERT_EQ(o.code, 0) << o.err;
+  rils::Config c = rils::finetuning_defaults();
+  c.finetune = {"d", "w", 7,   96,     "cls", 1e-3,  2.5,        0.75, 0.2, 0.3, 0.4,
+                0.5, 0.6, 0.2, "none", 0.1,   false, "logistic", 2,    6,   1.0};
+  c.optim.batch_size = 32;
+  c.optim.accum_freq = 4;
+  c.optim.epochs = 9;
+  c.optim.lr = 2e-3;
+  c.optim.lr_end = 1e-5;
+  c.optim.wd = 0.1;
+  c.optim.grad_clip_norm = 3;
+  c.run.seed = 5;
+  c.data.workers = 3;
+  c.run.name = "b";
+  c.run.logs = "a";
+  EXPECT_TRUE(*o.config == c);
+  EXPECT_EQ(train({"--cls-token", "--global-pool"}, rils::Program::finetune).config->finetune.pool, "mean");
+}
+
+TEST(FinetuneOptions, HelpShowsEachAndNamesMaesFirst) {
+  const Outcome o = train({"--help"}, rils::Program::finetune);
+  EXPECT_EQ(o.code, 0);
+  EXPECT_LE(std::ranges::count(o.out, '\n'), 100) << o.out;
+  for (const rils::Key& key : rils::schema()) {
+    if (key.section() != "finetune") continue;
+    std::string name = "  --" + std::string(key.name());
+    std::ranges::replace(name, '_', '-');
+    EXPECT_NE(o.out.find(name + " "), std::string::npos) << name;
+  }
+  for (const char* name : {"  --min-lr ", "  --weight-decay ", "  --accum-iter ", "  --clip-grad "}) {
+    EXPECT_NE(o.out.find(name), std::string::npos) << name;
+  }
+  for (const char* absent : {"--mask-ratio", "--vocabulary", "--gather"}) {
+    EXPECT_EQ(o.out.find(absent), std::string::npos) << absent;
+  }
+  EXPECT_EQ(train({"--layer-decay", "0.5"}).code, 2) << "no option of pretrain";
 }
 
 TEST(Version, IsPrinted) {

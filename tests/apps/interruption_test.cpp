@@ -1,12 +1,9 @@
 // Runs that are stopped or killed at any moment and go on as if nothing had been.
-#include <algorithm>
 #include <array>
 #include <chrono>
 #include <csignal>
 #include <random>
-#include <thread>
 
-#include "engine/core/atomic_file.h"
 #include "tests/apps/tiny_run.h"
 
 namespace tessera::test {
@@ -27,54 +24,10 @@ class Interruption : public TinyRuns {
     return words;
   }
 
-  /// Lines of metrics.jsonl, a torn one not counted.
-  [[nodiscard]] int64_t logged(const std::string& name) const {
-    const auto file = log_folder(name) / "metrics.jsonl";
-    return std::filesystem::exists(file) ? std::ranges::count(read_file(file), '\n') : 0;
-  }
-
-  /// Starts or resumes a run, sends a signal some time after it has logged `more` new steps, and waits for its end.
+  /// Starts or resumes a run, and interrupts it.
   Outcome interrupt(const std::string& name, int signal, int64_t more, microseconds delay) {
     const bool resumed = std::filesystem::exists(log_folder(name) / "config.toml");
-    const int64_t before = logged(name);
-    Process process("pretrain", words(name, resumed), root());
-    // A resumed run first drops the lines beyond its checkpoint: what the file grows by is what is new.
-    int64_t seen = before, fresh = 0;
-    const auto start = std::chrono::steady_clock::now();
-    while (fresh < more && !process.ended() && std::chrono::steady_clock::now() - start < std::chrono::minutes(2)) {
-      const int64_t now = logged(name);
-      fresh += std::max<int64_t>(now - seen, 0);
-      seen = now;
-      std::this_thread::sleep_for(microseconds(200));
-    }
-    std::this_thread::sleep_for(delay);
-    process.send(signal);
-    return process.finish();
-  }
-
-  /// The whole run's bits, figures and files.
-  void expect_as_uninterrupted(const std::string& name) const {
-    EXPECT_EQ(timeless(name), timeless("whole")) << "no step is missing, twice or different";
-    EXPECT_EQ(lines(name, "results.jsonl"), lines("whole", "results.jsonl"));
-    for (const char* kind : {"", ".ema", ".state"}) {
-      EXPECT_EQ(different_tensors(checkpoint(name, kSteps, kind), checkpoint("whole", kSteps, kind)),
-                std::vector<std::string>())
-          << kind;
-    }
-    for (const char* pointer : {"latest", "best"}) {
-      EXPECT_EQ(read_file(log_folder(name) / "checkpoints" / pointer),
-                read_file(log_folder("whole") / "checkpoints" / pointer));
-    }
-    EXPECT_EQ(files_of(name), files_of("whole")) << "nothing unfinished is left behind";
-  }
-
-  [[nodiscard]] std::vector<std::string> files_of(const std::string& name) const {
-    std::vector<std::string> files;
-    for (const auto& entry : std::filesystem::recursive_directory_iterator(log_folder(name))) {
-      files.push_back(entry.path().lexically_relative(log_folder(name)).string());
-    }
-    std::ranges::sort(files);
-    return files;
+    return TinyRuns::interrupt("pretrain", words(name, resumed), name, signal, more, delay);
   }
 };
 
@@ -94,11 +47,12 @@ TEST_F(Interruption, KilledTwelveTimesItEndsWithTheSameBits) {
       ++life;
       continue;
     }
-    expect_as_uninterrupted(name);  // a fast machine is through before it is killed as often: once more
+    expect_same_runs(name, "whole", kSteps,
+                     {"", ".ema", ".state"});  // a fast machine is through before it is killed as often: once more
     name += "-again";
   }
   ASSERT_EQ(run("pretrain", words(name, std::filesystem::exists(log_folder(name)))).code, 0);
-  expect_as_uninterrupted(name);
+  expect_same_runs(name, "whole", kSteps, {"", ".ema", ".state"});
 }
 
 TEST_F(Interruption, StoppedByCtrlCItSavesAndGoesOn) {
@@ -113,7 +67,7 @@ TEST_F(Interruption, StoppedByCtrlCItSavesAndGoesOn) {
     EXPECT_TRUE(std::filesystem::exists(checkpoint("stopped", step, ".state")));
   }
   ASSERT_EQ(run("pretrain", words("stopped", true)).code, 0);
-  expect_as_uninterrupted("stopped");
+  expect_same_runs("stopped", "whole", kSteps, {"", ".ema", ".state"});
 }
 
 }  // namespace

@@ -12,6 +12,7 @@
 #include <cstring>
 #include <random>
 #include <sstream>
+#include <thread>
 
 #include "engine/core/atomic_file.h"
 #include "nn/io/safetensors.h"
@@ -152,11 +153,16 @@ Process::Process(const std::string& program, Words words, const fs::path& folder
   std::vector<char*> argv;
   for (std::string& word : words) argv.push_back(word.data());
   argv.push_back(nullptr);
+  // Made before the child, which may be killed before its first step.
+  const int out = ::open(out_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+  const int err = ::open(err_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
   pid_ = ::fork();
   if (pid_ < 0) throw IoError(fmt::format("{}: cannot start: {}", program, std::strerror(errno)));
-  if (pid_ > 0) return;
-  const int out = ::open(out_.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0644);
-  const int err = ::open(err_.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0644);
+  if (pid_ > 0) {
+    ::close(out);
+    ::close(err);
+    return;
+  }
   ::dup2(out, STDOUT_FILENO);
   ::dup2(err, STDERR_FILENO);
   if (::chdir(folder.c_str()) == 0 && (!prepare || prepare())) ::execv(argv[0], argv.data());
@@ -248,6 +254,52 @@ std::vector<double> TinyRuns::column(const std::string& name, const std::string&
   std::vector<double> values;
   for (const nlohmann::json& line : lines(name)) values.push_back(line.at(figure).get<double>());
   return values;
+}
+
+int64_t TinyRuns::logged(const std::string& name) const {
+  const auto file = log_folder(name) / "metrics.jsonl";
+  return fs::exists(file) ? std::ranges::count(read_file(file), '\n') : 0;
+}
+
+Outcome TinyRuns::interrupt(const std::string& program, const std::vector<std::string>& words, const std::string& name,
+                            int signal, int64_t more, std::chrono::microseconds delay) const {
+  // A resumed run first drops the lines beyond its checkpoint: what the file grows by is what is new.
+  int64_t seen = logged(name), fresh = 0;
+  Process process(program, words, root());
+  const auto start = std::chrono::steady_clock::now();
+  while (fresh < more && !process.ended() && std::chrono::steady_clock::now() - start < std::chrono::minutes(2)) {
+    const int64_t now = logged(name);
+    fresh += std::max<int64_t>(now - seen, 0);
+    seen = now;
+    std::this_thread::sleep_for(std::chrono::microseconds(200));
+  }
+  std::this_thread::sleep_for(delay);
+  process.send(signal);
+  return process.finish();
+}
+
+void TinyRuns::expect_same_runs(const std::string& name, const std::string& other, int64_t last_step,
+                                const std::vector<std::string>& kinds) const {
+  EXPECT_EQ(timeless(name), timeless(other)) << "no step is missing, twice or different";
+  EXPECT_EQ(lines(name, "results.jsonl"), lines(other, "results.jsonl"));
+  for (const std::string& kind : kinds) {
+    EXPECT_EQ(different_tensors(checkpoint(name, last_step, kind), checkpoint(other, last_step, kind)),
+              std::vector<std::string>())
+        << kind;
+  }
+  for (const char* pointer : {"latest", "best"}) {
+    EXPECT_EQ(read_file(log_folder(name) / "checkpoints" / pointer),
+              read_file(log_folder(other) / "checkpoints" / pointer));
+  }
+  const auto files_of = [&](const std::string& run) {
+    std::vector<std::string> files;
+    for (const auto& entry : fs::recursive_directory_iterator(log_folder(run))) {
+      files.push_back(entry.path().lexically_relative(log_folder(run)).string());
+    }
+    std::ranges::sort(files);
+    return files;
+  };
+  EXPECT_EQ(files_of(name), files_of(other)) << "nothing unfinished is left behind";
 }
 
 std::map<std::string, Tensor> tensors_of(const fs::path& file) {

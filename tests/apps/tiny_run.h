@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <sys/types.h>
 
+#include <chrono>
 #include <cstdint>
 #include <filesystem>
 #include <functional>
@@ -88,6 +89,15 @@ class TinyRuns : public ::testing::Test {
   /// The same without what depends on the clock and on memory.
   [[nodiscard]] std::vector<nlohmann::json> timeless(const std::string& name,
                                                      const std::string& file = "metrics.jsonl") const;
+  /// Lines of metrics.jsonl, a torn one not counted.
+  [[nodiscard]] int64_t logged(const std::string& name) const;
+  /// Runs a program that trains, sends a signal some time after it has logged `more` new steps, and waits for its end.
+  Outcome interrupt(const std::string& program, const std::vector<std::string>& words, const std::string& name,
+                    int signal, int64_t more, std::chrono::microseconds delay) const;
+  /// Two runs' bits, figures and files: the tensors of the last step's checkpoint of these kinds, every logged line,
+  /// the names of the files.
+  void expect_same_runs(const std::string& name, const std::string& other, int64_t last_step,
+                        const std::vector<std::string>& kinds) const;
   /// A figure of every logged step.
   [[nodiscard]] std::vector<double> column(const std::string& name, const std::string& figure) const;
 

@@ -328,6 +328,8 @@ std::vector<Refusal> forward_refusals() {
           {"residual", ErrorKind::shape, call(x, w, {.residual = Tensor::zeros({4, 4})})},
           {"row_scale", ErrorKind::shape,
            call(x, w, {.row_scale = Tensor::zeros({3}), .segments = SegmentTable::uniform(2, 2)})},
+          {"row_scale in f64", ErrorKind::dtype,
+           call(x, w, {.row_scale = Tensor::zeros({1}, DType::f64), .segments = SegmentTable::uniform(1, 4)})},
           {"segments", ErrorKind::shape,
            call(x, w, {.row_scale = Tensor::zeros({2}), .segments = SegmentTable::uniform(2, 3)})},
           {"strided columns", ErrorKind::shape, call(Tensor::zeros({3, 4}).transpose(0, 1), w, {})},

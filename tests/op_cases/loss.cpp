@@ -71,6 +71,71 @@ std::vector<Problem> cross_entropy_problems(DType dtype) {
   return problems;
 }
 
+/// Rows that sum to one: most of the weight on two labels, as mixed and smoothed labels have it.
+Tensor mixed_targets(Values& values, const Shape& shape) {
+  Tensor targets = Tensor::full(shape, shape[1] > 0 ? 0.1 / static_cast<double>(shape[1]) : 0, DType::f64);
+  const Tensor labels = values.integers({shape[0], 2}, 0, shape[1]);
+  const Tensor share = values.uniform({shape[0]}, 0, 0.9);
+  for (int64_t r = 0; r < shape[0]; ++r) {
+    double* row = targets.data<double>().data() + r * shape[1];
+    row[labels.data<int32_t>()[static_cast<size_t>(2 * r)]] += share.data<double>()[static_cast<size_t>(r)];
+    row[labels.data<int32_t>()[static_cast<size_t>(2 * r + 1)]] += 0.9 - share.data<double>()[static_cast<size_t>(r)];
+  }
+  return targets;
+}
+
+Problem soft_cross_entropy_problem(Values& values, DType dtype, const Shape& shape, double spread) {
+  const DType type = wide(dtype);
+  Problem p;
+  p.name = fmt::format("{} spread {}", to_string(shape), spread);
+  // A term a column; targets sum to one only to the rounding of each of them.
+  const Tolerance near{.c = 4, .k = static_cast<double>(shape[1]) + 4, .floor = 4 * spread};
+  p.operands = {in("logits", type, stepped_logits(values, shape, spread)),
+                in("targets", type, mixed_targets(values, shape)), out("loss", type, {shape[0]}, near),
+                out("lse", type, {shape[0]}, {.c = 4, .k = 4, .floor = 1})};
+  p.call = [](Context& c, const KernelTable& t, Views v, GradMode) {
+    t.loss.soft_cross_entropy(c, {v[0], v[1], v[2], v[3]});
+  };
+  p.op = [](Tensors t, GradMode) -> std::vector<Tensor> {
+    const SoftCrossEntropyResult r = soft_cross_entropy(t[0], t[1]);
+    return {r.loss, r.lse};
+  };
+  p.batch = {{0, 0}, {1, 0}, {2, 0}, {3, 0}};
+  return p;
+}
+
+Problem soft_cross_entropy_grad_problem(Values& values, DType dtype, const Shape& shape, double spread) {
+  const Problem forward = soft_cross_entropy_problem(values, dtype, shape, spread);
+  const auto saved = reference_results(forward);
+  const DType type = wide(dtype);
+  Problem p;
+  p.name = "gradient " + forward.name;
+  p.operands = {forward.operands[0], forward.operands[1], in("lse", type, saved[3]),
+                in("dloss", type, values.normal({}, 0.1, 1)),
+                sum_out("dlogits", type, shape, {.c = 4 + 8 * spread, .floor = 0.25})};
+  p.call = [](Context& c, const KernelTable& t, Views v, GradMode mode) {
+    t.loss.soft_cross_entropy_grad(c, {v[0], v[1], v[2], v[3], 0.25, v[4], mode});
+  };
+  p.op = [](Tensors t, GradMode mode) -> std::vector<Tensor> {
+    soft_cross_entropy_grad(t[0], t[1], t[2], t[3], 0.25, {t[4], mode});
+    return {};
+  };
+  p.batch = {{0, 0}, {1, 0}, {2, 0}, {4, 0}};
+  return p;
+}
+
+std::vector<Problem> soft_cross_entropy_problems(DType dtype) {
+  Values values("soft_cross_entropy");
+  std::vector<Problem> problems;
+  for (const Shape& shape : {Shape{0, 5}, {1, 1}, {3, 7}, {17, 33}, {31, 130}, {9, 1000}}) {
+    for (const double spread : {1.0, 40.0}) {
+      problems.push_back(soft_cross_entropy_problem(values, dtype, shape, spread));
+      problems.push_back(soft_cross_entropy_grad_problem(values, dtype, shape, spread));
+    }
+  }
+  return problems;
+}
+
 constexpr Temperatures kTemperatures{.student = 0.1, .teacher = 0.04};
 
 struct PatchSentence {
@@ -184,6 +249,38 @@ OpCase cross_entropy_case() {
   return c;
 }
 
+OpCase soft_cross_entropy_case() {
+  Values values("soft_cross_entropy gradients");
+  const Tensor targets = mixed_targets(values, {4, 6});
+  OpCase c;
+  c.name = "soft_cross_entropy";
+  c.slots = {"loss.soft_cross_entropy", "loss.soft_cross_entropy_grad"};
+  c.dtypes = {DType::f32, DType::f64};
+  c.problems = soft_cross_entropy_problems;
+  c.gradients = {{.name = "logits",
+                  .inputs = {{values.normal({4, 6}, 2)}},
+                  .forward =
+                      [=](const auto& v, DType t) {
+                        return autograd::soft_cross_entropy(v[0], t == DType::f64 ? targets : cast(targets, t), 0.25);
+                      },
+                  .c = 16,
+                  .dtypes = {DType::f32}}};
+  const auto call = [](const Tensor& logits, const Tensor& t) { return [=] { (void)soft_cross_entropy(logits, t); }; };
+  const Tensor logits = Tensor::zeros({4, 6});
+  c.refusals = {
+      {"targets of other rows", ErrorKind::shape, call(logits, Tensor::zeros({3, 6}))},
+      {"rank", ErrorKind::shape, call(Tensor::zeros({4}), Tensor::zeros({4}))},
+      {"no class", ErrorKind::shape, call(Tensor::zeros({4, 0}), Tensor::zeros({4, 0}))},
+      {"strided", ErrorKind::shape, call(logits, Tensor::zeros({6, 4}).transpose(0, 1))},
+      {"bf16", ErrorKind::dtype, call(Tensor::zeros({4, 6}, DType::bf16), Tensor::zeros({4, 6}, DType::bf16))},
+      {"targets in f64", ErrorKind::dtype, call(logits, Tensor::zeros({4, 6}, DType::f64))},
+      {"dlogits", ErrorKind::shape, [=] {
+         soft_cross_entropy_grad(logits, logits, Tensor::zeros({4}), Tensor::zeros({}), 1,
+                                 {Tensor::zeros({4, 5}), GradMode::overwrite});
+       }}};
+  return c;
+}
+
 OpCase patch_sentence_case() {
   Values values("patch_sentence gradients");
   const Tensor teacher = values.unit_rows({5, 4});
@@ -242,6 +339,6 @@ OpCase patch_sentence_case() {
 
 }  // namespace
 
-std::vector<OpCase> loss_cases() { return {cross_entropy_case(), patch_sentence_case()}; }
+std::vector<OpCase> loss_cases() { return {cross_entropy_case(), soft_cross_entropy_case(), patch_sentence_case()}; }
 
 }  // namespace tessera::test

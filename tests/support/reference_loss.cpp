@@ -50,6 +50,35 @@ void cross_entropy_grad(Context&, const CrossEntropyGradArgs& a) {
   write(logits, a.dlogits, a.mode);
 }
 
+void soft_cross_entropy(Context&, const SoftCrossEntropyArgs& a) {
+  const Array logits(a.logits);
+  const Array targets(a.targets);
+  Array loss({logits.size(0)});
+  Array lse({logits.size(0)});
+  for (int64_t r = 0; r < logits.size(0); ++r) {
+    std::vector<double> row;
+    for (int64_t j = 0; j < logits.size(1); ++j) row.push_back(logits(r, j));
+    lse(r) = log_sum_exp(row);
+    loss(r) = lse(r);
+    for (int64_t j = 0; j < logits.size(1); ++j) loss(r) -= targets(r, j) * logits(r, j);
+  }
+  write(loss, a.loss);
+  write(lse, a.lse);
+}
+
+void soft_cross_entropy_grad(Context&, const SoftCrossEntropyGradArgs& a) {
+  Array logits(a.logits);
+  const Array targets(a.targets);
+  const Array lse(a.lse);
+  const double factor = a.factor * Array(a.dloss).values()[0];
+  for (int64_t r = 0; r < logits.size(0); ++r) {
+    for (int64_t j = 0; j < logits.size(1); ++j) {
+      logits(r, j) = factor * (std::exp(logits(r, j) - lse(r)) - targets(r, j));
+    }
+  }
+  write(logits, a.dlogits, a.mode);
+}
+
 /// Logits of row r against every sentence.
 std::vector<double> row_logits(const Array& rows, const Array& sentences, int64_t r, double temperature) {
   std::vector<double> logits;
@@ -115,6 +144,8 @@ void patch_sentence_grad(Context&, const PatchSentenceGradArgs& args) {
 
 const LossKernels kLoss{.cross_entropy = cross_entropy,
                         .cross_entropy_grad = cross_entropy_grad,
+                        .soft_cross_entropy = soft_cross_entropy,
+                        .soft_cross_entropy_grad = soft_cross_entropy_grad,
                         .patch_sentence = patch_sentence,
                         .patch_sentence_grad = patch_sentence_grad};
 

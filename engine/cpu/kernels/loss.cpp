@@ -98,6 +98,59 @@ void cross_entropy_grad(Context& context, const CrossEntropyGradArgs& a) {
   a.logits.dtype == DType::f64 ? cross_entropy_grad_as<double>(context, a) : cross_entropy_grad_as<float>(context, a);
 }
 
+template <class E>
+void soft_cross_entropy_as(Context& context, const SoftCrossEntropyArgs& a) {
+  using V = typename VecOf<E>::Type;
+  const int64_t n = a.logits.size(1);
+  context.parallel_for(a.logits.size(0), max_of(1, kGrain / max_of(1, n)), [&](int64_t begin, int64_t end, int) {
+    for (int64_t r = begin; r < end; ++r) {
+      const E* x = a.logits.data<const E>() + r * n;
+      const E* p = a.targets.data<const E>() + r * n;
+      const E top = row_max<V>(x, n);
+      V sums[4] = {V(0.0), V(0.0), V(0.0), V(0.0)};
+      V own[4] = {V(0.0), V(0.0), V(0.0), V(0.0)};
+      sweep4<V>(n, sums, [&](V& s, int64_t i, auto count) TESSERA_INLINE_BODY {
+        s += keep(exp(load<V>(x + i, count) - V(top)), count);
+      });
+      // Relative to the largest logit, so that the difference of large numbers is taken once.
+      sweep4<V>(n, own, [&](V& s, int64_t i, auto count) TESSERA_INLINE_BODY {
+        s = fma(keep(load<V>(p + i, count), count), load<V>(x + i, count) - V(top), s);
+      });
+      const E log_sum = log_of(total(sums));
+      a.lse.data<E>()[r] = top + log_sum;
+      a.loss.data<E>()[r] = log_sum - total(own);
+    }
+  });
+}
+
+void soft_cross_entropy(Context& context, const SoftCrossEntropyArgs& a) {
+  a.logits.dtype == DType::f64 ? soft_cross_entropy_as<double>(context, a) : soft_cross_entropy_as<float>(context, a);
+}
+
+template <class E>
+void soft_cross_entropy_grad_as(Context& context, const SoftCrossEntropyGradArgs& a) {
+  using V = typename VecOf<E>::Type;
+  const int64_t n = a.logits.size(1);
+  const E factor = static_cast<E>(a.factor) * a.dloss.data<const E>()[0];
+  const bool accumulate = a.mode == GradMode::accumulate;
+  context.parallel_for(a.logits.size(0), max_of(1, kGrain / max_of(1, n)), [&](int64_t begin, int64_t end, int) {
+    for (int64_t r = begin; r < end; ++r) {
+      const E* x = a.logits.data<const E>() + r * n;
+      const E* p = a.targets.data<const E>() + r * n;
+      const V lse(a.lse.data<const E>()[r]);
+      sweep<V>(n, [&](int64_t i, auto count) TESSERA_INLINE_BODY {
+        put(V(factor) * (exp(load<V>(x + i, count) - lse) - load<V>(p + i, count)), a.dlogits.data<E>() + r * n + i,
+            accumulate, count);
+      });
+    }
+  });
+}
+
+void soft_cross_entropy_grad(Context& context, const SoftCrossEntropyGradArgs& a) {
+  a.logits.dtype == DType::f64 ? soft_cross_entropy_grad_as<double>(context, a)
+                               : soft_cross_entropy_grad_as<float>(context, a);
+}
+
 // The patch-sentence loss. Sentences are packed once; a task is a block of rows, which sees the sentences block by
 // block: two small products give its logits, and running maxima and sums are all that is kept of them.
 
@@ -366,6 +419,8 @@ void patch_sentence_grad(Context& context, const PatchSentenceGradArgs& a) {
 extern const LossKernels kLossKernels;
 const LossKernels kLossKernels{.cross_entropy = cross_entropy,
                                .cross_entropy_grad = cross_entropy_grad,
+                               .soft_cross_entropy = soft_cross_entropy,
+                               .soft_cross_entropy_grad = soft_cross_entropy_grad,
                                .patch_sentence = patch_sentence,
                                .patch_sentence_grad = patch_sentence_grad};
 

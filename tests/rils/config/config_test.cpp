@@ -128,12 +128,46 @@ TEST(Toml, RoundTripIsExact) {
   Config read;
   const std::string text = to_toml(original);
   for (const char* section : {"[model]", "[model.vision]", "[model.decoder]", "[model.text]", "[loss]", "[data]",
-                              "[augment]", "[optim]", "[run]"}) {
+                              "[augment]", "[optim]", "[run]", "[finetune]"}) {
     EXPECT_NE(text.find(section), std::string::npos) << section;
   }
   merge_toml(read, text, "written");
   EXPECT_EQ(read, original);
   EXPECT_EQ(to_toml(read), text);
+}
+
+TEST(Toml, PretrainingsFilesDoNotSpeakOfFineTuning) {
+  Config config;
+  EXPECT_EQ(to_toml(config).find("[finetune]"), std::string::npos);
+  config.finetune.data_path = "images";
+  EXPECT_NE(to_toml(config).find("[finetune]\ndata_path = \"images\""), std::string::npos);
+}
+
+TEST(Schema, EveryProgramReadsItsKeys) {
+  int both = 0, own = 0;
+  for (const Key& key : schema()) {
+    EXPECT_TRUE(serves(key, Program::pretrain) || serves(key, Program::finetune)) << key.path;
+    both += serves(key, Program::pretrain) && serves(key, Program::finetune) ? 1 : 0;
+    own += serves(key, Program::pretrain) ? 0 : 1;
+  }
+  EXPECT_EQ(both, 28 + 6 + 5) << "a name in the list of shared keys is none, or augment or model.vision grew";
+  EXPECT_EQ(own, static_cast<int>(finetune_keys().size()));
+}
+
+TEST(Schema, FineTuningStartsFromMaesRecipe) {
+  Config config = finetuning_defaults();
+  EXPECT_NO_THROW(check_config(config));
+  EXPECT_EQ(config.augment.crop_scale, (std::array{0.08, 1.0}));
+  EXPECT_EQ(config.optim.beta2, 0.999);
+  EXPECT_EQ(config.optim.wd, 0.05);
+  EXPECT_EQ(config.optim.lr_end, 1e-6);
+  Config probe = probing_defaults();
+  EXPECT_NO_THROW(check_config(probe));
+  merge_toml(config, read_file(TESSERA_SOURCE_DIR "/apps/configs/linprobe_vitb16.toml"), "linprobe");
+  probe.optim.batch_size = 512;
+  probe.optim.accum_freq = 32;
+  probe.finetune.layer_decay = config.finetune.layer_decay;
+  EXPECT_EQ(config, probe) << "the recipe is what --probe lars says";
 }
 
 TEST(Toml, ModelAndLossAloneAreEnough) {

@@ -132,6 +132,7 @@ TEST_F(RunFolderTest, PruneKeepsTheNewestAndTheBest) {
   for (const int64_t step : {10, 20, 30, 40, 50}) checkpoint(run, step);
   put(run.checkpoint(20).ema);
   put(run.checkpoint(50).weights.string() + ".tmp.77.0");
+  put(run.metrics().string() + ".tmp.78.0");
   run.mark_best(10);
   run.mark_latest(50);
   run.prune(0);
@@ -140,6 +141,7 @@ TEST_F(RunFolderTest, PruneKeepsTheNewestAndTheBest) {
   EXPECT_EQ(run.complete(), (std::vector<int64_t>{10, 40, 50}));
   EXPECT_FALSE(fs::exists(run.checkpoint(20).ema));
   EXPECT_FALSE(fs::exists(run.checkpoint(50).weights.string() + ".tmp.77.0"));
+  EXPECT_FALSE(fs::exists(run.metrics().string() + ".tmp.78.0"));
 }
 
 TEST_F(RunFolderTest, PruneOfARunThatWentBackKeepsWhatItJustWrote) {

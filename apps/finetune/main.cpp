@@ -1,0 +1,21 @@
+#include <CLI/CLI.hpp>
+
+#include "apps/common/config_options.h"
+#include "apps/common/program.h"
+#include "rils/finetune/run.h"
+
+int main(int argc, char** argv) {
+  using namespace tessera;
+  CLI::App app("Trains a classifier of images from a pre-trained encoder, or from scratch; or probes frozen features.");
+  apps::set_up(app);
+  rils::FinetuningOptions options;
+  app.option_defaults()->group("Start");
+  app.add_option("--resume", options.resume, "go on with a run: latest (of --name), its folder or weights file")
+      ->type_name("WHAT");
+  app.add_flag("--eval", options.eval, "evaluate what --resume names on the held-out images");
+  const apps::ConfigOptions config(app, rils::Program::finetune);
+  return apps::run(app, argc, argv, [&] {
+    options.command = apps::command_line(argc, argv);
+    return run_finetuning(options.resume.empty() ? config.resolve() : config.resolve_resumed(options.resume), options);
+  });
+}

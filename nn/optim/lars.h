@@ -1,0 +1,40 @@
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "engine/ops/optimizer.h"
+#include "nn/parameter_store.h"
+
+namespace tessera::nn {
+
+struct LarsOptions {
+  double momentum = 0.9;
+  double trust = 0.001;
+  double weight_decay = 0;
+};
+
+/// LARS over the store's arenas as MAE's linear probe uses it: a tensor of two dimensions or more is decayed and its
+/// gradient scaled by trust · ‖w‖ / ‖g‖, others take plain momentum steps. Frozen parameters stay.
+class Lars {
+ public:
+  Lars(ParameterStore& store, const LarsOptions& options);
+
+  /// The global gradient norm √Σ g² of the trained parameters.
+  [[nodiscard]] double grad_norm() const;
+  void step(double lr);
+
+  [[nodiscard]] int64_t steps() const { return steps_; }
+  void set_steps(int64_t steps) { steps_ = steps; }
+  [[nodiscard]] const Tensor& momentum() const { return momentum_; }
+
+ private:
+  ParameterStore& store_;
+  LarsOptions options_;
+  std::vector<ParameterSegment> segments_;  // one for each entry: norms are per tensor
+  std::vector<uint8_t> adapt_;
+  Tensor momentum_;
+  int64_t steps_ = 0;
+};
+
+}  // namespace tessera::nn

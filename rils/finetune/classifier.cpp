@@ -1,0 +1,211 @@
+#include "rils/finetune/classifier.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <cmath>
+
+#include "autograd/ops/reduce.h"
+#include "autograd/ops/rows.h"
+#include "engine/core/error.h"
+#include "engine/core/philox.h"
+#include "engine/ops/copy.h"
+#include "rils/model/positions.h"
+
+namespace tessera::rils {
+namespace {
+
+constexpr double kNormEps = 1e-6;
+constexpr double kHeadDeviation = 2e-5;  // MAE truncates at ±2, a hundred thousand deviations away
+constexpr const char* kPositions = "visual.pos_embed";
+
+/// The rows of the CLS tokens among those of every token.
+Var cls_rows(const Var& encoded, int64_t samples, int64_t patches, DType dtype) {
+  std::vector<int32_t> rows;
+  for (int64_t b = 0; b < samples; ++b) rows.push_back(static_cast<int32_t>(b * (1 + patches)));
+  return autograd::gather_rows(encoded, RowIndex(rows, encoded.value.size(0)), {{}, {}, {}, dtype});
+}
+
+/// Grid of a table [1, 1 + G², D].
+int64_t grid_of(const Tensor& table) {
+  const int64_t patches = table.rank() == 3 ? table.size(1) - 1 : 0;
+  const auto grid = static_cast<int64_t>(std::llround(std::sqrt(static_cast<double>(patches))));
+  if (grid < 1 || grid * grid != patches || table.size(0) != 1) {
+    throw ShapeError(fmt::format("positions: expected [1, 1 + grid², width], found {}", to_string(table.shape())));
+  }
+  return grid;
+}
+
+/// Whether a table is the one that pre-training freezes, to rounding.
+bool is_sine_cosine(const Tensor& table) {
+  if (table.size(2) % 4 != 0) return false;
+  const Tensor built = position_table(grid_of(table), table.size(2), DType::f32);
+  const auto a = table.data<float>();
+  const auto b = built.data<float>();
+  for (size_t i = 0; i < a.size(); ++i) {
+    if (!(std::abs(a[i] - b[i]) <= 1e-6f)) return false;
+  }
+  return true;
+}
+
+/// Weights of PyTorch's cubic convolution for the four cells around a place between two.
+std::array<double, 4> cubic_weights(double t) {
+  constexpr double a = -0.75;
+  const auto near = [](double x) { return ((a + 2) * x - (a + 3)) * x * x + 1; };
+  const auto far = [](double x) { return ((a * x - 5 * a) * x + 8 * a) * x - 4 * a; };
+  return {far(t + 1), near(t), near(1 - t), far(2 - t)};
+}
+
+int64_t layer_of(std::string_view name, int64_t layers) {
+  constexpr std::string_view kBlocks = "visual.blocks.";
+  if (name.starts_with(kBlocks)) {
+    int64_t block = 0;
+    (void)std::from_chars(name.data() + kBlocks.size(), name.data() + name.size(), block);
+    return block + 1;
+  }
+  const bool first = name == "visual.cls_token" || name == kPositions || name.starts_with("visual.patch_embed");
+  return first ? 0 : layers + 1;
+}
+
+}  // namespace
+
+Classifier::Classifier(const VisionConfig& vision, const std::string& pool, int64_t classes, uint64_t seed, DType dtype)
+    : classes_(classes), store_(std::make_unique<ParameterStore>()) {
+  const bool mean = pool == "mean";
+  tower_.emplace(*store_, vision, dtype, VisionTraits{.trained_positions = true, .final_norm = !mean});
+  if (mean) norm_.emplace(*store_, "fc_norm", vision.width, kNormEps);
+  head_ = nn::Linear(*store_, "head", vision.width, classes, nn::normal(kHeadDeviation), nn::zeros());
+  store_->allocate(dtype);
+  store_->initialise(seed);
+  const nn::Entry& positions = *store_->find(kPositions);
+  copy_into(position_table(vision.image_size / vision.patch_size, vision.width, dtype), positions.value());
+  store_->mark_written();
+}
+
+Var Classifier::logits(const Tensor& images, const PassOptions& options) const {
+  const int64_t samples = images.size(0);
+  const Var encoded = tower_->encode(tower_->patch_tokens(images, options), samples, options);
+  const DType compute = options.precision.compute;
+  autograd::LinearInputs out;
+  out.out_dtype = options.precision.param;
+  if (norm_) return head_((*norm_)(tower_->pool(encoded, samples), compute), out);
+  return head_(cls_rows(encoded, samples, tower_->patches(), compute), out);
+}
+
+FrozenEncoder::FrozenEncoder(const VisionConfig& vision, uint64_t seed) : store_(std::make_unique<ParameterStore>()) {
+  tower_.emplace(*store_, vision, DType::f32);
+  store_->allocate(DType::f32);
+  store_->initialise(seed);
+}
+
+Tensor pooled_features(const VisionTower& tower, const Tensor& images, const std::string& pool,
+                       const PassOptions& options) {
+  const int64_t samples = images.size(0);
+  const Var encoded = tower.encode(tower.patch_tokens(images, options), samples, options);
+  if (pool == "mean") return tower.pool(encoded, samples).value;
+  return cls_rows(encoded, samples, tower.patches(), options.precision.param).value;
+}
+
+void load_encoder(const nn::SafetensorsFile& file, ParameterStore& store) {
+  const auto load_positions = [&](const Tensor& to) {
+    if (!file.contains(kPositions)) return;
+    const Tensor found = cast(file.load(kPositions), DType::f32);
+    if (found.rank() != 3 || found.size(2) != to.size(2)) {
+      throw IoError(fmt::format("{}: {}: expected the shape {}, found {}", file.path().string(), kPositions,
+                                to_string(to.shape()), to_string(found.shape())));
+    }
+    if (found.shape() == to.shape()) {
+      copy_into(found, to);
+    } else if (!is_sine_cosine(found)) {
+      copy_into(resize_positions(found, grid_of(to)), to);
+    }
+  };
+  for (const nn::Entry& entry : store.entries()) {
+    if (!entry.name.starts_with("visual.")) continue;
+    if (entry.name == kPositions) {
+      load_positions(entry.value());
+      continue;
+    }
+    const auto found = file.tensors().find(entry.name);
+    if (found == file.tensors().end() || found->second.shape != entry.shape) {
+      throw IoError(fmt::format("{}: {}: expected the shape {}, found {}", file.path().string(), entry.name,
+                                to_string(entry.shape),
+                                found == file.tensors().end() ? "none" : to_string(found->second.shape)));
+    }
+    copy_into(file.load(entry.name), entry.value());
+  }
+  for (const nn::Buffer& buffer : store.buffers()) {
+    if (buffer.name == kPositions) load_positions(buffer.tensor);
+  }
+  store.mark_written();
+}
+
+Tensor resize_positions(const Tensor& table, int64_t grid) {
+  const int64_t from = grid_of(table), width = table.size(2);
+  Tensor result = Tensor::empty({1, 1 + grid * grid, width});
+  copy_into(table.slice(1, 0, 1), result.slice(1, 0, 1));
+  const float* in = table.data<float>().data() + width;
+  float* out = result.data<float>().data() + width;
+  struct Taps {
+    std::array<int64_t, 4> cell;
+    std::array<double, 4> weight;
+  };
+  const auto taps = [&](int64_t to) {
+    const double place = (static_cast<double>(to) + 0.5) * static_cast<double>(from) / static_cast<double>(grid) - 0.5;
+    const auto first = static_cast<int64_t>(std::floor(place));
+    Taps t{{}, cubic_weights(place - std::floor(place))};
+    for (int64_t k = 0; k < 4; ++k) t.cell[static_cast<size_t>(k)] = std::clamp<int64_t>(first - 1 + k, 0, from - 1);
+    return t;
+  };
+  for (int64_t y = 0; y < grid; ++y) {
+    const Taps rows = taps(y);
+    for (int64_t x = 0; x < grid; ++x) {
+      const Taps columns = taps(x);
+      for (int64_t d = 0; d < width; ++d) {
+        double sum = 0;
+        for (size_t i = 0; i < 4; ++i) {
+          double row = 0;
+          for (size_t j = 0; j < 4; ++j) {
+            row += columns.weight[j] * static_cast<double>(in[(rows.cell[i] * from + columns.cell[j]) * width + d]);
+          }
+          sum += rows.weight[i] * row;
+        }
+        *out++ = static_cast<float>(sum);
+      }
+    }
+  }
+  return result;
+}
+
+nn::GroupRule layer_decay(int64_t layers, double decay, double weight_decay) {
+  return [=](const nn::Entry& entry) {
+    const bool exempt = entry.shape.rank() < 2 || entry.name == "visual.cls_token" || entry.name == kPositions;
+    const int64_t above = layers + 1 - layer_of(entry.name, layers);
+    return nn::Group{std::pow(decay, static_cast<double>(above)), exempt ? 0.0 : weight_decay, false};
+  };
+}
+
+std::vector<nn::BranchScales> drop_path_scales(double rate, int64_t layers, uint64_t seed, int64_t step, int64_t first,
+                                               int64_t rows) {
+  if (rate == 0.0) return {};
+  const Philox random(seed, "drop path");
+  std::vector<nn::BranchScales> scales(static_cast<size_t>(layers));
+  for (int64_t block = 1; block < layers; ++block) {
+    const double drop = rate * static_cast<double>(block) / static_cast<double>(layers - 1);
+    nn::BranchScales& s = scales[static_cast<size_t>(block)];
+    for (const int64_t branch : {0, 1}) {
+      std::vector<float> factors;
+      for (int64_t row = first; row < first + rows; ++row) {
+        const float u = random.uniform(static_cast<uint64_t>(step), static_cast<uint64_t>(row),
+                                       static_cast<uint64_t>(2 * block + branch));
+        factors.push_back(static_cast<double>(u) < drop ? 0.0f : static_cast<float>(1.0 / (1.0 - drop)));
+      }
+      (branch == 0 ? s.attention : s.mlp) = Tensor::from(factors, {rows});
+    }
+  }
+  return scales;
+}
+
+}  // namespace tessera::rils

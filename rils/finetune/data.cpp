@@ -1,0 +1,183 @@
+#include "rils/finetune/data.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <functional>
+
+#include "engine/core/error.h"
+#include "engine/core/philox.h"
+#include "rils/data/idx.h"
+#include "rils/data/sources.h"
+#include "rils/train/data.h"
+
+namespace tessera::rils {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* kKey = "finetune.data_path";
+
+struct Sources {
+  std::string train, val;
+};
+
+Sources find_splits(const std::string& path) {
+  if (path.empty()) throw ConfigError(fmt::format("{}: expected a folder of labelled images, found none", kKey));
+  const fs::path root(path);
+  if (fs::is_directory(root / "train")) {
+    for (const char* held_out : {"val", "test"}) {
+      if (fs::is_directory(root / held_out)) return {(root / "train").string(), (root / held_out).string()};
+    }
+    throw ConfigError(
+        fmt::format("{}: expected val or test beside {}, found neither", kKey, (root / "train").string()));
+  }
+  if (fs::is_directory(root)) {
+    const auto files = list_folder(root);
+    if (std::ranges::count_if(files, IdxDataset::recognises) >= 2) return {path, path};
+  }
+  throw ConfigError(
+      fmt::format("{}: expected a folder with train/ and val/ or test/, or with the IDX files of both, "
+                  "found {}",
+                  kKey, fs::exists(root) ? path : "no folder " + path));
+}
+
+/// Every sample's class, read without its image.
+std::vector<int32_t> labels_of(const Dataset& data) {
+  std::vector<int32_t> labels;
+  labels.reserve(static_cast<size_t>(data.size()));
+  for (int64_t i = 0; i < data.size(); ++i) {
+    try {
+      labels.push_back(data.load(i, false).label);
+    } catch (const SampleError&) {
+      labels.push_back(-1);  // the loader skips and counts it
+    }
+  }
+  return labels;
+}
+
+std::vector<int64_t> class_sizes(std::span<const int32_t> labels, int64_t classes) {
+  std::vector<int64_t> sizes(static_cast<size_t>(classes));
+  for (const int32_t label : labels) {
+    if (label >= 0) ++sizes.at(static_cast<size_t>(label));
+  }
+  return sizes;
+}
+
+void check_same_classes(const Dataset& train, const Dataset& val, const Sources& sources) {
+  const auto& a = train.class_names();
+  const auto& b = val.class_names();
+  if (a == b) return;
+  const auto missing = [](const auto& in, const auto& from) {
+    return std::ranges::find_if(in, [&](const auto& name) { return std::ranges::find(from, name) == from.end(); });
+  };
+  const auto only_a = missing(a, b), only_b = missing(b, a);
+  const bool first = only_a != a.end();
+  throw ConfigError(fmt::format("{}: expected the classes of {} in {} too, found {} only in {}", kKey, sources.train,
+                                sources.val,
+                                first               ? *only_a
+                                : only_b != b.end() ? *only_b
+                                                    : "another order",
+                                first ? sources.train : sources.val));
+}
+
+/// The images of every class, in an order that (seed, draw) gives.
+std::vector<std::vector<int64_t>> shuffled_classes(const LabelledData& data, uint64_t seed, int64_t draw) {
+  const Philox random(seed, "shots");
+  std::vector<std::vector<std::pair<uint32_t, int64_t>>> keyed(static_cast<size_t>(data.classes));
+  for (size_t i = 0; i < data.labels.size(); ++i) {
+    if (data.labels[i] < 0) continue;
+    keyed.at(static_cast<size_t>(data.labels[i])).emplace_back(random.bits(static_cast<uint64_t>(draw), i, 0), i);
+  }
+  std::vector<std::vector<int64_t>> classes;
+  for (auto& images : keyed) {
+    std::ranges::sort(images);
+    auto& order = classes.emplace_back();
+    for (const auto& [key, image] : images) order.push_back(image);
+  }
+  return classes;
+}
+
+std::vector<int64_t> take(const std::vector<std::vector<int64_t>>& classes,
+                          const std::function<int64_t(size_t)>& count) {
+  std::vector<int64_t> chosen;
+  for (size_t c = 0; c < classes.size(); ++c) {
+    chosen.insert(chosen.end(), classes[c].begin(), classes[c].begin() + count(c));
+  }
+  std::ranges::sort(chosen);
+  return chosen;
+}
+
+}  // namespace
+
+LabelledData open_labelled(const Config& config) {
+  const FinetuneConfig& f = config.finetune;
+  const Sources sources = find_splits(f.data_path);
+  DatasetOptions options = dataset_options(config);
+  options.need_caption = false;
+  options.need_label = true;
+  LabelledData data;
+  options.split = "train";
+  data.train = open_dataset(sources.train, options);
+  options.split = "test";
+  data.val = open_dataset(sources.val, options);
+  check_same_classes(*data.train, *data.val, sources);
+
+  data.labels = labels_of(*data.train);
+  int64_t found = std::ssize(data.train->class_names());
+  for (const int32_t label : data.labels) found = std::max<int64_t>(found, label + 1);
+  for (const int32_t label : labels_of(*data.val)) found = std::max<int64_t>(found, label + 1);
+  if (found < 2) throw ConfigError(fmt::format("{}: expected at least 2 classes, found {}", sources.train, found));
+  data.class_names = data.train->class_names();
+  for (int64_t c = std::ssize(data.class_names); c < found; ++c) data.class_names.push_back(std::to_string(c));
+  const std::vector<int64_t> sizes = class_sizes(data.labels, found);
+  if (const auto empty = std::ranges::find(sizes, 0); empty != sizes.end()) {
+    throw ConfigError(fmt::format("{}: expected images of every class, found none of {}", sources.train,
+                                  data.class_names[static_cast<size_t>(empty - sizes.begin())]));
+  }
+  if (f.nb_classes != 0 && f.nb_classes < found) {
+    throw ConfigError(fmt::format("finetune.nb_classes: expected at least {}, the classes of {}, found {}", found,
+                                  f.data_path, f.nb_classes));
+  }
+  data.classes = std::max(f.nb_classes, found);
+  return data;
+}
+
+std::vector<int64_t> draw_shots(const LabelledData& data, int64_t count, uint64_t seed, int64_t draw) {
+  const auto classes = shuffled_classes(data, seed, draw);
+  return take(classes, [&](size_t c) {
+    if (c < data.class_names.size() && std::ssize(classes[c]) < count) {
+      throw ConfigError(fmt::format("finetune.shots: expected at most {}, the images of class {}, found {}",
+                                    classes[c].size(), data.class_names[c], count));
+    }
+    return std::min<int64_t>(count, std::ssize(classes[c]));
+  });
+}
+
+std::vector<int64_t> draw_fraction(const LabelledData& data, double fraction, uint64_t seed) {
+  const auto classes = shuffled_classes(data, seed, 0);
+  return take(classes, [&](size_t c) {
+    const auto size = static_cast<double>(classes[c].size());
+    return std::min<int64_t>(std::max<int64_t>(std::llround(fraction * size), 1), std::ssize(classes[c]));
+  });
+}
+
+ClassifyTransform classify_transform(const Config& config) {
+  ClassifyTransform t;
+  t.crop = train_transform(config);
+  t.augment = RandAugment::parse(config.finetune.aa);
+  t.augment.fill = RandAugment::fill_of(t.crop.mean);
+  t.crop.clipped_crop = config.finetune.probe == "lars";
+  t.erasing.probability = config.finetune.reprob;
+  return t;
+}
+
+EvalTransform centre_transform(const Config& config, bool always) {
+  constexpr int kTrained = 224, kResized = 256;  // pixels of MAE's evaluation
+  EvalTransform t = eval_transform(config);
+  if (always || t.size <= kTrained) t.resize = t.size * kResized / kTrained;
+  return t;
+}
+
+}  // namespace tessera::rils

@@ -1,0 +1,154 @@
+#include "rils/finetune/probe.h"
+
+#include <fmt/format.h>
+
+#include <cmath>
+#include <set>
+
+#include "engine/core/error.h"
+#include "engine/ops/copy.h"
+#include "rils/finetune/classifier.h"
+#include "rils/finetune/logistic.h"
+#include "rils/finetune/trainer.h"
+#include "rils/run/metrics.h"
+
+namespace tessera::rils {
+namespace {
+
+constexpr double kLambda = 0.0025;  // over the number of images
+
+/// Features of a data set's usable images, centred, with their places in it.
+struct Features {
+  Tensor rows;  // f64 [n, D]
+  std::vector<int64_t> indices;
+  std::vector<int32_t> labels;
+};
+
+class Probe {
+ public:
+  Probe(const Config& config, const LabelledData& data, Console& console)
+      : config_(config),
+        data_(data),
+        console_(console),
+        encoder_(config.model.vision, static_cast<uint64_t>(config.run.seed)) {
+    if (!config.finetune.finetune.empty()) {
+      load_encoder(nn::SafetensorsFile(config.finetune.finetune), encoder_.store());
+    }
+    pass_.precision = nn::parse_precision(config.run.precision);
+  }
+
+  int run(const RunFolder& folder) {
+    RecordLog results(folder.results());
+    const FinetuneConfig& f = config_.finetune;
+    const auto seed = static_cast<uint64_t>(config_.run.seed);
+    std::vector<std::vector<int64_t>> draws;
+    for (int64_t draw = 0; draw < (f.shots > 0 ? f.draws : 1); ++draw) {
+      draws.push_back(f.shots > 0 ? draw_shots(data_, f.shots, seed, draw)
+                                  : draw_fraction(data_, f.train_fraction, seed));
+    }
+    print_plan(std::ssize(draws[0]));
+    const Features val = features(data_.val);
+    const Features train = features(union_of(draws));
+    std::vector<double> accuracies;
+    for (size_t draw = 0; draw < draws.size(); ++draw) {
+      const Record line = fit(rows_of(train, draws[draw]), val, static_cast<int64_t>(draw), accuracies);
+      results.write(line);
+    }
+    if (draws.size() > 1) summarise(accuracies, results);
+    console_.line(fmt::format("finished: {}", folder.path().string()));
+    return 0;
+  }
+
+ private:
+  void print_plan(int64_t images) const {
+    const std::string start = config_.finetune.finetune.empty() ? "initial values" : config_.finetune.finetune;
+    console_.line(fmt::format(
+        "logistic regression on features of {} ({}), {} pixels: {} classes, {} images to learn "
+        "from, {} to judge by",
+        start, config_.finetune.pool, config_.model.vision.image_size, data_.classes, images, data_.val->size()));
+  }
+
+  /// The images of any draw; features are computed once.
+  [[nodiscard]] std::shared_ptr<const Dataset> union_of(const std::vector<std::vector<int64_t>>& draws) {
+    std::set<int64_t> all;
+    for (const auto& draw : draws) all.insert(draw.begin(), draw.end());
+    chosen_.assign(all.begin(), all.end());
+    return std::make_shared<SubsetDataset>(data_.train, chosen_);
+  }
+
+  [[nodiscard]] Features features(const std::shared_ptr<const Dataset>& data) const {
+    EmbedOptions options = judging_options(config_, pass_);
+    options.transform = centre_transform(config_, true);
+    options.normalize = options.keep_captions = false;
+    ImageEmbeddings found = embed_images(
+        *data, options, [&](const Tensor& images) { return encoder_.features(images, config_.finetune.pool, pass_); });
+    console_.line(fmt::format("features of {} images; {}", found.labels.size(), found.skipped.describe()));
+    return {centred_rows(found.values), std::move(found.indices), std::move(found.labels)};
+  }
+
+  /// The rows of one draw's images, as far as they were usable.
+  [[nodiscard]] Features rows_of(const Features& all, const std::vector<int64_t>& wanted) const {
+    const std::set<int64_t> in_draw(wanted.begin(), wanted.end());
+    Features part;
+    for (size_t i = 0; i < all.indices.size(); ++i) {
+      if (!in_draw.contains(chosen_[static_cast<size_t>(all.indices[i])])) continue;
+      part.indices.push_back(static_cast<int64_t>(i));
+      part.labels.push_back(all.labels[i]);
+    }
+    part.rows = Tensor::empty({std::ssize(part.indices), all.rows.size(1)}, DType::f64);
+    for (size_t i = 0; i < part.indices.size(); ++i) {
+      copy_into(all.rows.slice(0, part.indices[i], 1), part.rows.slice(0, static_cast<int64_t>(i), 1));
+    }
+    return part;
+  }
+
+  [[nodiscard]] Record fit(const Features& train, const Features& val, int64_t draw, std::vector<double>& accuracies) {
+    const auto n = static_cast<int64_t>(train.labels.size());
+    const LogisticFit fitted =
+        fit_logistic(train.rows, train.labels, data_.classes, {.lambda = kLambda / static_cast<double>(n)});
+    const Tensor scores = cast(similarity(val.rows, fitted.weights), DType::f32);
+    const Classification c = classification(scores, val.labels);
+    accuracies.push_back(c.acc1);
+    console_.line(fmt::format("draw {}: top 1 {:.2f} %, mean per class {:.2f} %; {} images, {} iterations{}", draw,
+                              100 * c.acc1, 100 * c.mean_per_class_recall, n, fitted.search.iterations,
+                              fitted.search.converged ? "" : ", the most that there may be"));
+    Record line;
+    line.add("task", "linear_probe").add("draw", draw).add("train_samples", n).add("samples", c.samples);
+    line.add("lp_acc1", c.acc1).add("lp_acc5", c.acc5).add("lp_mean_per_class_recall", c.mean_per_class_recall);
+    line.add("objective", fitted.search.value).add("iterations", int64_t{fitted.search.iterations});
+    return line;
+  }
+
+  void summarise(const std::vector<double>& accuracies, RecordLog& results) const {
+    const auto n = static_cast<double>(accuracies.size());
+    double mean = 0, square = 0;
+    for (const double a : accuracies) mean += a / n;
+    for (const double a : accuracies) square += (a - mean) * (a - mean) / (n - 1);
+    const double deviation = std::sqrt(square);
+    console_.line(fmt::format("{} shots, {} draws: top 1 {:.2f} % (deviation {:.2f})", config_.finetune.shots,
+                              accuracies.size(), 100 * mean, 100 * deviation));
+    Record line;
+    line.add("task", "linear_probe").add("draws", std::ssize(accuracies)).add("shots", config_.finetune.shots);
+    line.add("lp_acc1", mean).add("lp_acc1_deviation", deviation);
+    results.write(line);
+  }
+
+  const Config& config_;
+  const LabelledData& data_;
+  Console& console_;
+  FrozenEncoder encoder_;
+  PassOptions pass_;
+  std::vector<int64_t> chosen_;  // of the training data, ascending
+};
+
+}  // namespace
+
+int run_probe(const Config& config, const LabelledData& data, Console& console, const std::string& command) {
+  Probe probe(config, data, console);
+  const RunFolder folder = RunFolder::create(run_path(config.run));
+  folder.write_config(config, command);
+  console.tee(folder.log());
+  return probe.run(folder);
+}
+
+}  // namespace tessera::rils

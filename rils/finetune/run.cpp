@@ -1,0 +1,339 @@
+#include "rils/finetune/run.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <array>
+#include <chrono>
+#include <cmath>
+
+#include "engine/core/error.h"
+#include "engine/ops/kernels.h"
+#include "engine/runtime/context.h"
+#include "rils/config/schema.h"
+#include "rils/config/toml.h"
+#include "rils/eval/loaded_model.h"
+#include "rils/finetune/data.h"
+#include "rils/finetune/linear_probe.h"
+#include "rils/finetune/probe.h"
+#include "rils/finetune/trainer.h"
+#include "rils/run/metrics.h"
+#include "rils/run/progress.h"
+#include "rils/run/signals.h"
+#include "rils/run/tensorboard.h"
+#include "rils/train/data.h"
+
+namespace tessera::rils {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+
+/// Logistic regression is asked for.
+bool regresses(const Config& config) {
+  return config.finetune.probe == "logistic" && (config.finetune.linear || config.finetune.shots > 0);
+}
+
+/// Keys that the probe with LARS has no use for, and batches that cannot be mixed or normalised.
+void check_training(const Config& c) {
+  const FinetuneConfig& f = c.finetune;
+  if (f.probe == "lars") {
+    const std::array<std::pair<const char*, double>, 7> unused = {{{"finetune.mixup", f.mixup},
+                                                                   {"finetune.cutmix", f.cutmix},
+                                                                   {"finetune.smoothing", f.smoothing},
+                                                                   {"finetune.drop_path", f.drop_path},
+                                                                   {"optim.ema", c.optim.ema},
+                                                                   {"optim.grad_clip_norm", c.optim.grad_clip_norm},
+                                                                   {"finetune.shots", static_cast<double>(f.shots)}}};
+    for (const auto& [key, value] : unused) {
+      if (value != 0) throw ConfigError(fmt::format("{}: expected 0 with finetune.probe = lars, found {}", key, value));
+    }
+    if (c.optim.batch_size < 2) throw ConfigError("optim.batch_size: expected at least 2 (batch norm), found 1");
+  }
+  if ((f.mixup > 0 || f.cutmix > 0) && c.optim.batch_size % 2 != 0) {
+    throw ConfigError(fmt::format("optim.batch_size: expected an even number (mixup and cutmix pair images), found {}",
+                                  c.optim.batch_size));
+  }
+}
+
+/// What follows from a checkpoint or from the run that goes on: encoder, normalisation, image size, learning rate.
+Config resolve(Config c, const FinetuningOptions& options) {
+  FinetuneConfig& f = c.finetune;
+  const auto take_model = [&](const Config& from) {
+    c.model = from.model;
+    c.augment.image_mean = from.augment.image_mean;
+    c.augment.image_std = from.augment.image_std;
+  };
+  if (!options.resume.empty()) {
+    const Config stored = load_config(RunFolder::open(find_resume_point(options.resume, c.run).folder).config());
+    if (stored.finetune.data_path.empty()) {
+      throw ConfigError(
+          fmt::format("--resume: expected a run of finetune, found one of pretrain at {}", options.resume));
+    }
+    // As when the run began: a checkpoint decides, or what was said; a model said anew is compared below.
+    if (!stored.finetune.finetune.empty() || c.model == Config().model) take_model(stored);
+    if (f.input_size == 0) f.input_size = stored.finetune.input_size;
+    if (c.optim.lr == 0) c.optim.lr = stored.optim.lr;
+  } else if (!f.finetune.empty()) {
+    take_model(config_of(nn::SafetensorsFile(f.finetune)));
+  }
+  if (f.input_size != 0) c.model.vision.image_size = f.input_size;
+  f.input_size = c.model.vision.image_size;
+  if (c.optim.lr == 0) c.optim.lr = f.blr * static_cast<double>(c.optim.batch_size * c.optim.accum_freq) / 256.0;
+  check_config(c);
+  if (!options.eval && !regresses(c)) check_training(c);
+  if (c.run.name.empty()) c.run.name = automatic_name(c.model) + "-finetune";
+  return c;
+}
+
+std::string describe(const ClassifierReport& r) {
+  std::string text = fmt::format("top 1 {:.2f} %", 100 * r.figures.acc1);
+  if (std::isfinite(r.figures.acc5)) text += fmt::format(", top 5 {:.2f} %", 100 * r.figures.acc5);
+  return text + fmt::format(", mean per class {:.2f} %, loss {:.4f} over {} images; {}",
+                            100 * r.figures.mean_per_class_recall, r.loss, r.figures.samples, r.skipped.describe());
+}
+
+/// A run in its folder: steps, figures, validations and checkpoints, from the first step or from the last checkpoint.
+/// Trainer: ClassifierTrainer or LinearProbeTrainer.
+template <class Trainer>
+class FinetuningLoop {
+ public:
+  FinetuningLoop(const Config& config, LabelledData data, Console& console, const FinetuningOptions& options)
+      : config_(config),
+        data_(std::move(data)),
+        console_(console),
+        loader_(open_loader(config_, training_images(), nullptr, config_.optim.batch_size, {},
+                            classify_transform(config_))),
+        trainer_(config_, data_.classes, loader_->batches_per_epoch()),
+        folder_(open_folder(options)) {
+    console_.tee(folder_.log());
+    metrics_.emplace(folder_.metrics());
+    results_.emplace(folder_.results());
+    if (config_.run.report_to == "tensorboard") board_.emplace(folder_.tensorboard());
+  }
+
+  int run() {
+    print_plan();
+    const StopRequest stop;
+    const Clock::time_point start = Clock::now();
+    const int64_t first = trainer_.steps();
+    while (trainer_.steps() < trainer_.plan().total_steps()) {
+      const Record line = train_step();
+      const int64_t step = trainer_.steps();
+      report(line, seconds_since(start) / static_cast<double>(step - first));
+      const bool better = validate(step);
+      if (better || save_due(step) || stop.requested()) save(step, better);
+      if (stop.requested()) {
+        console_.line(fmt::format("interrupted: saved after step {}; --resume latest goes on", step));
+        return kInterrupted;
+      }
+    }
+    console_.line(fmt::format("finished {} steps: {}", trainer_.plan().total_steps(), folder_.path().string()));
+    return 0;
+  }
+
+ private:
+  [[nodiscard]] std::shared_ptr<const Dataset> training_images() const {
+    if (config_.finetune.train_fraction == 1.0) return data_.train;
+    return std::make_shared<SubsetDataset>(
+        data_.train, draw_fraction(data_, config_.finetune.train_fraction, static_cast<uint64_t>(config_.run.seed)));
+  }
+
+  /// A new folder, or that of the run that goes on, restored.
+  RunFolder open_folder(const FinetuningOptions& options) {
+    if (options.resume.empty()) {
+      start_from_weights();
+      RunFolder folder = RunFolder::create(run_path(config_.run));
+      folder.write_config(config_, options.command);
+      return folder;
+    }
+    const ResumePoint point = find_resume_point(options.resume, config_.run);
+    RunFolder folder = RunFolder::open(point.folder);
+    check_resumable(load_config(folder.config()), config_);
+    const auto step = point.step ? point.step : folder.latest();
+    if (step) {
+      restore(folder.checkpoint(*step));
+    } else {
+      console_.line("no complete checkpoint yet: starting from the beginning");
+      start_from_weights();
+    }
+    folder.drop_lines_beyond(trainer_.steps());
+    return folder;
+  }
+
+  void start_from_weights() {
+    if (config_.finetune.finetune.empty()) return;
+    trainer_.start_from(nn::SafetensorsFile(config_.finetune.finetune));
+  }
+
+  void restore(const CheckpointFiles& files) {
+    const nn::Metadata state = trainer_.load(files);
+    if (state.at("isa") != cpu_context().kernels().name) {
+      console_.line(fmt::format("warning: the run was on {}, this is {}: results will agree to rounding only",
+                                state.at("isa"), cpu_context().kernels().name));
+    }
+    best_ = std::stod(state.at("best"));
+    samples_ = std::stoll(state.at("samples"));
+    loader_ = open_loader(config_, training_images(), nullptr, config_.optim.batch_size,
+                          LoaderState::from_json(state.at("loader")), classify_transform(config_));
+    console_.line(fmt::format("resumed after step {}", trainer_.steps()));
+  }
+
+  void print_plan() const {
+    const OptimConfig& o = config_.optim;
+    const std::string start = config_.finetune.finetune.empty() ? "scratch" : config_.finetune.finetune;
+    console_.line(fmt::format("classifier of {} classes from {}: {} trained parameters, {} pixels", data_.classes,
+                              start, trainer_.trained_parameters(), config_.model.vision.image_size));
+    console_.line(fmt::format("data {}: {} images to learn from, {} to judge by; {}", config_.finetune.data_path,
+                              loader_->samples_per_epoch(), data_.val->size(), data_.train->skipped().describe()));
+    console_.line(fmt::format("batch {} = {} x {}, learning rate {:g}; {} steps an epoch, {} in all",
+                              o.batch_size * o.accum_freq, o.batch_size, o.accum_freq, o.lr,
+                              trainer_.plan().steps_per_epoch(), trainer_.plan().total_steps()));
+    console_.line(fmt::format("device cpu ({}, {} threads), precision {}", cpu_context().kernels().name,
+                              cpu_context().threads().threads(), config_.run.precision));
+  }
+
+  [[nodiscard]] std::vector<LabelledBatch> next_batches() {
+    std::vector<LabelledBatch> batches;
+    const int64_t size = config_.model.vision.image_size;
+    for (int64_t i = 0; i < trainer_.plan().batches_of(trainer_.steps()); ++i) {
+      while (!loader_->next(batch_)) {
+        const LoaderStats& stats = loader_->stats();
+        console_.line(
+            fmt::format("epoch of {} samples: {} seen, {}", stats.total, stats.seen, stats.skipped.describe()));
+      }
+      batches.push_back(
+          {Tensor::from(std::span<const float>(batch_.images), {batch_.size, 3, size, size}), batch_.labels});
+    }
+    return batches;
+  }
+
+  Record train_step() {
+    const Clock::time_point start = Clock::now();
+    const auto batches = next_batches();
+    const double data_time = seconds_since(start);
+    const int64_t samples = std::ssize(batches) * config_.optim.batch_size;
+    const ClassifierFigures f = trainer_.step(batches);
+    const double batch_time = seconds_since(start);
+    samples_ += samples;
+    loss_ = f.loss;
+    rate_ = static_cast<double>(samples) / batch_time;
+    Record line;
+    line.add("step", trainer_.steps()).add("epoch", batch_.epoch).add("samples", samples_);
+    line.add("loss", f.loss).add("lr", f.lr).add("grad_norm", f.grad_norm);
+    line.add("samples_per_second", rate_).add("batch_time", batch_time).add("data_time", data_time);
+    line.add("memory_peak_bytes", cpu_context().allocator().statistics().peak);
+    return line;
+  }
+
+  void report(const Record& line, double seconds_a_step) {
+    const int64_t step = trainer_.steps(), total = trainer_.plan().total_steps();
+    const bool due = step % config_.run.log_every_n_steps == 0 || step == 1 || step == total;
+    if (due) {
+      metrics_->write(line);
+      if (board_) board_->write("train", step, line);
+    }
+    console_.progress({step, total, loss_, rate_, seconds_a_step * static_cast<double>(total - step), "", "images"},
+                      due);
+  }
+
+  [[nodiscard]] bool epoch_due(int64_t step, int64_t every) const {
+    const int64_t epoch = trainer_.plan().steps_per_epoch();
+    return every > 0 && step % epoch == 0 && step / epoch % every == 0;
+  }
+
+  [[nodiscard]] bool save_due(int64_t step) const {
+    const int64_t every = config_.run.save_every_steps;
+    return step == trainer_.plan().total_steps() || (every > 0 && step % every == 0) ||
+           epoch_due(step, config_.run.save_frequency);
+  }
+
+  /// Validates where it is time; whether the model is the best so far.
+  bool validate(int64_t step) {
+    if (step != trainer_.plan().total_steps() && !epoch_due(step, config_.run.val_frequency)) return false;
+    const ClassifierReport found = trainer_.judge_on(*data_.val);
+    Record line;
+    line.add("step", step).add("acc1", found.figures.acc1).add("acc5", found.figures.acc5);
+    line.add("mean_per_class_recall", found.figures.mean_per_class_recall).add("loss", found.loss);
+    line.add("samples", found.figures.samples);
+    results_->write(line);
+    if (board_) board_->write("val", step, line);
+    console_.line(fmt::format("validation at step {}: {}", step, describe(found)));
+    if (found.figures.acc1 <= best_) return false;
+    best_ = found.figures.acc1;
+    return true;
+  }
+
+  void save(int64_t step, bool best) {
+    const nn::Metadata weights = {{"config", to_toml(config_)},
+                                  {"preprocessing", preprocessing(config_)},
+                                  {"step", std::to_string(step)},
+                                  {"classes", fmt::format("{}", fmt::join(data_.class_names, "\n"))}};
+    const nn::Metadata state = {{"loader", batch_.next.to_json()},
+                                {"isa", std::string(cpu_context().kernels().name)},
+                                {"samples", std::to_string(samples_)},
+                                {"best", fmt::format("{}", best_)}};
+    trainer_.save(folder_.checkpoint(step), weights, state);
+    if (best) folder_.mark_best(step);
+    folder_.mark_latest(step);
+    folder_.prune(config_.run.keep);
+  }
+
+  Config config_;
+  LabelledData data_;
+  Console& console_;
+  std::unique_ptr<Loader> loader_;
+  Trainer trainer_;
+  double best_ = -1, loss_ = 0, rate_ = 0;
+  int64_t samples_ = 0;
+  RunFolder folder_;
+  std::optional<RecordLog> metrics_, results_;
+  std::optional<TensorboardWriter> board_;
+  Batch batch_;
+};
+
+/// --eval: the weights that --resume names on the held-out images.
+int evaluate_run(const Config& config, const LabelledData& data, Console& console, const FinetuningOptions& options) {
+  if (options.resume.empty()) {
+    throw ConfigError("--eval: expected --resume with the run to evaluate, found none");
+  }
+  const ResumePoint point = find_resume_point(options.resume, config.run);
+  const RunFolder folder = RunFolder::open(point.folder);
+  const auto step = point.step ? point.step : folder.latest();
+  if (!step) throw ConfigError(fmt::format("--resume: expected a checkpoint in {}, found none", point.folder.string()));
+  const nn::SafetensorsFile weights(folder.checkpoint(*step).weights);
+  PassOptions pass;
+  pass.precision = nn::parse_precision(config.run.precision);
+  const auto report = [&](auto& model) {
+    load_weights(weights, model.store());
+    const ImageFunction logits = [&](const Tensor& images) { return model.logits(images, pass).value; };
+    console.line(fmt::format("step {}: {}", *step, describe(judge(logits, *data.val, judging_options(config, pass)))));
+  };
+  if (config.finetune.probe == "lars") {
+    LinearProbe model(config.model.vision, config.finetune.pool, data.classes, 0);
+    report(model);
+  } else {
+    Classifier model(config.model.vision, config.finetune.pool, data.classes, 0);
+    report(model);
+  }
+  return 0;
+}
+
+}  // namespace
+
+int run_finetuning(const Config& config, const FinetuningOptions& options) {
+  if (config.run.device != "auto") (void)context(parse_device(config.run.device));
+  Console console;
+  Config resolved = resolve(config, options);
+  LabelledData data = open_labelled(resolved);
+  resolved.finetune.nb_classes = data.classes;
+  if (options.eval) return evaluate_run(resolved, data, console, options);
+  if (regresses(resolved)) return run_probe(resolved, data, console, options.command);
+  if (resolved.finetune.probe == "lars") {
+    return FinetuningLoop<LinearProbeTrainer>(resolved, std::move(data), console, options).run();
+  }
+  return FinetuningLoop<ClassifierTrainer>(resolved, std::move(data), console, options).run();
+}
+
+}  // namespace tessera::rils

@@ -1,0 +1,21 @@
+#pragma once
+
+#include "nn/io/checkpoint.h"
+#include "nn/optim/adamw.h"
+#include "rils/run/run_folder.h"
+
+namespace tessera::rils {
+
+// Optimizer: nn::AdamW or nn::Lars.
+
+/// Writes weights, training state and (where `ema` is there) averages. Weights last: a checkpoint counts once they are
+/// there.
+template <class Optimizer>
+void save_checkpoint(const CheckpointFiles& files, const nn::ParameterStore& store, const Optimizer& optimizer,
+                     nn::Ema* ema, const nn::Metadata& weights_metadata, const nn::Metadata& state_metadata);
+/// Restores weights, moments, averages and step count; returns the state's metadata.
+template <class Optimizer>
+nn::Metadata load_checkpoint(const CheckpointFiles& files, nn::ParameterStore& store, Optimizer& optimizer,
+                             nn::Ema* ema);
+
+}  // namespace tessera::rils

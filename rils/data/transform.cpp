@@ -100,17 +100,16 @@ Box TrainTransform::draw_box(int height, int width, AugmentStream& random) const
   return random_resized_crop_box(height, width, ratio, next_try);
 }
 
-Image TrainTransform::picture(const Image& image, AugmentStream random) const {
+Image TrainTransform::crop(const Image& image, AugmentStream& random) const {
   AugmentStream crop_numbers = random;
-  const Box box = draw_box(image.height, image.width, crop_numbers);
-  Image cropped = rils::resize(image, box, size, size, interpolation);
   random.skip(kTries * kNumbersPerTry);
-  if (random.uniform() < flip_probability) flip_horizontally(cropped);
-  return cropped;
+  return rils::resize(image, draw_box(image.height, image.width, crop_numbers), size, size, interpolation);
 }
 
 void TrainTransform::operator()(const Image& image, AugmentStream random, std::span<float> out) const {
-  normalize(picture(image, random), mean, std, out);
+  Image cropped = crop(image, random);
+  if (random.uniform() < flip_probability) flip_horizontally(cropped);
+  normalize(cropped, mean, std, out);
 }
 
 Image EvalTransform::crop(const Image& image) const {

@@ -74,6 +74,14 @@ TrainTransform train_transform(const Config& config) {
   return t;
 }
 
+std::string preprocessing(const Config& config) {
+  return nlohmann::json{{"size", config.model.vision.image_size},
+                        {"mean", config.augment.image_mean},
+                        {"std", config.augment.image_std},
+                        {"interpolation", config.augment.image_interpolation}}
+      .dump();
+}
+
 EvalTransform eval_transform(const Config& config) {
   EvalTransform t;
   t.size = t.resize = static_cast<int>(config.model.vision.image_size);
@@ -83,21 +91,13 @@ EvalTransform eval_transform(const Config& config) {
   return t;
 }
 
-std::string preprocessing(const Config& config) {
-  return nlohmann::json{{"size", config.model.vision.image_size},
-                        {"mean", config.augment.image_mean},
-                        {"std", config.augment.image_std},
-                        {"interpolation", config.augment.image_interpolation}}
-      .dump();
-}
-
 std::unique_ptr<Loader> open_loader(const Config& config, std::shared_ptr<const Dataset> data,
                                     std::shared_ptr<const Tokenizer> tokenizer, int64_t global_batch,
-                                    const LoaderState& state, ImageTransform transform) {
+                                    LoaderState state) {
   LoaderOptions o;
   o.batch_size = global_batch;
   o.image_size = static_cast<int>(config.model.vision.image_size);
-  o.transform = transform ? std::move(transform) : train_transform(config);
+  o.transform = train_transform(config);
   if (tokenizer) o.encoder = encoder_of(std::move(tokenizer));
   o.context_length = config.model.text.context_length;
   o.captions = config.data.captions == "all" ? CaptionMode::all : CaptionMode::random;
@@ -106,7 +106,7 @@ std::unique_ptr<Loader> open_loader(const Config& config, std::shared_ptr<const 
   o.seed = static_cast<uint64_t>(config.run.seed);
   o.max_image_pixels = config.data.max_image_pixels;
   o.cache_bytes = static_cast<size_t>(config.data.cache_mib) << 20;
-  return std::make_unique<Loader>(std::move(data), std::move(o), state);
+  return std::make_unique<Loader>(std::move(data), std::move(o), std::move(state));
 }
 
 std::vector<MicroBatch> to_micro_batches(const Batch& batch, const Config& config, int64_t parts, int64_t step) {

@@ -93,7 +93,7 @@ EvalTransform eval_transform(const Config& config) {
 
 std::unique_ptr<Loader> open_loader(const Config& config, std::shared_ptr<const Dataset> data,
                                     std::shared_ptr<const Tokenizer> tokenizer, int64_t global_batch,
-                                    LoaderState state) {
+                                    const LoaderState& state) {
   LoaderOptions o;
   o.batch_size = global_batch;
   o.image_size = static_cast<int>(config.model.vision.image_size);
@@ -106,7 +106,7 @@ std::unique_ptr<Loader> open_loader(const Config& config, std::shared_ptr<const 
   o.seed = static_cast<uint64_t>(config.run.seed);
   o.max_image_pixels = config.data.max_image_pixels;
   o.cache_bytes = static_cast<size_t>(config.data.cache_mib) << 20;
-  return std::make_unique<Loader>(std::move(data), std::move(o), std::move(state));
+  return std::make_unique<Loader>(std::move(data), std::move(o), state);
 }
 
 std::vector<MicroBatch> to_micro_batches(const Batch& batch, const Config& config, int64_t parts, int64_t step) {

@@ -29,7 +29,7 @@ namespace tessera::rils {
 /// The loader of global batches for training, continued from `state`. Without a tokenizer batches have no tokens.
 [[nodiscard]] std::unique_ptr<Loader> open_loader(const Config& config, std::shared_ptr<const Dataset> data,
                                                   std::shared_ptr<const Tokenizer> tokenizer, int64_t global_batch,
-                                                  LoaderState state);
+                                                  const LoaderState& state);
 
 /// A loader's batch in `parts` micro-batches, with the masks' noise of this step.
 [[nodiscard]] std::vector<MicroBatch> to_micro_batches(const Batch& batch, const Config& config, int64_t parts,

@@ -18,7 +18,13 @@ constexpr auto kFixed = OnResume::must_agree;
 constexpr auto kFree = OnResume::may_change;
 
 /// Keys of other sections that fine-tuning reads.
-constexpr std::array<std::string_view, 28> kShared = {"data.dataset_type",
+constexpr std::array<std::string_view, 34> kShared = {"augment.crop_scale",
+                                                      "augment.crop_ratio",
+                                                      "augment.flip",
+                                                      "augment.image_interpolation",
+                                                      "augment.image_mean",
+                                                      "augment.image_std",
+                                                      "data.dataset_type",
                                                       "data.image_key",
                                                       "data.max_image_pixels",
                                                       "data.workers",
@@ -88,8 +94,7 @@ std::vector<Key> finetune_keys() {
 bool serves(const Key& key, Program program) {
   const bool own = key.section() == "finetune";
   if (program == Program::pretrain) return !own;
-  return own || key.section() == "augment" || key.section() == "model.vision" ||
-         std::ranges::find(kShared, key.path) != kShared.end();
+  return own || key.section() == "model.vision" || std::ranges::find(kShared, key.path) != kShared.end();
 }
 
 Config finetuning_defaults() {

@@ -106,14 +106,10 @@ Image TrainTransform::crop(const Image& image, AugmentStream& random) const {
   return rils::resize(image, draw_box(image.height, image.width, crop_numbers), size, size, interpolation);
 }
 
-Image TrainTransform::picture(const Image& image, AugmentStream random) const {
+void TrainTransform::operator()(const Image& image, AugmentStream random, std::span<float> out) const {
   Image cropped = crop(image, random);
   if (random.uniform() < flip_probability) flip_horizontally(cropped);
-  return cropped;
-}
-
-void TrainTransform::operator()(const Image& image, AugmentStream random, std::span<float> out) const {
-  normalize(picture(image, random), mean, std, out);
+  normalize(cropped, mean, std, out);
 }
 
 Image EvalTransform::crop(const Image& image) const {

@@ -77,13 +77,10 @@ struct TrainTransform {
 
   /// The crop that the stream's numbers choose.
   [[nodiscard]] Box draw_box(int height, int width, AugmentStream& random) const;
-  /// Numbers of the stream that picture() takes, whatever they are used for, so that what follows does not depend on
-  /// the image; crop() takes all but one of them.
-  static constexpr uint64_t kNumbers = 41;
-  /// That crop, resized.
+  /// That crop, resized. Takes 40 numbers of the stream whatever they are used for, so that what follows does not
+  /// depend on the image.
   [[nodiscard]] Image crop(const Image& image, AugmentStream& random) const;
-  /// The picture before normalisation, size × size: crop() and flip.
-  [[nodiscard]] Image picture(const Image& image, AugmentStream random) const;
+  /// crop(), flip and normalisation.
   void operator()(const Image& image, AugmentStream random, std::span<float> out) const;
 };
 

@@ -173,6 +173,19 @@ ClassifyTransform classify_transform(const Config& config) {
   return t;
 }
 
+std::unique_ptr<Loader> training_loader(const Config& config, std::shared_ptr<const Dataset> data,
+                                        const LoaderState& state) {
+  LoaderOptions o;
+  o.batch_size = config.optim.batch_size;
+  o.image_size = static_cast<int>(config.model.vision.image_size);
+  o.transform = classify_transform(config);
+  o.workers = static_cast<int>(config.data.workers);
+  o.seed = static_cast<uint64_t>(config.run.seed);
+  o.max_image_pixels = config.data.max_image_pixels;
+  o.cache_bytes = static_cast<size_t>(config.data.cache_mib) << 20;
+  return std::make_unique<Loader>(std::move(data), std::move(o), state);
+}
+
 EvalTransform centre_transform(const Config& config, bool always) {
   constexpr int kTrained = 224, kResized = 256;  // pixels of MAE's evaluation
   EvalTransform t = eval_transform(config);

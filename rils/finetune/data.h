@@ -8,6 +8,7 @@
 #include "rils/config/config.h"
 #include "rils/data/augment/rand_augment.h"
 #include "rils/data/dataset.h"
+#include "rils/data/loader.h"
 
 namespace tessera::rils {
 
@@ -32,6 +33,9 @@ struct LabelledData {
 
 /// What training does with an image. Throws ConfigError for a finetune.aa that it does not understand.
 [[nodiscard]] ClassifyTransform classify_transform(const Config& config);
+/// Micro-batches of optim.batch_size for training, continued from `state`.
+[[nodiscard]] std::unique_ptr<Loader> training_loader(const Config& config, std::shared_ptr<const Dataset> data,
+                                                      const LoaderState& state);
 /// MAE's test transform: the shorter side to size · 256 / 224 (above 224 pixels to size, unless `always`), bicubic or
 /// as configured, and the centre.
 [[nodiscard]] EvalTransform centre_transform(const Config& config, bool always = false);

@@ -66,7 +66,7 @@ class Curvature {
 
 }  // namespace
 
-LbfgsResult minimise(const CostFunction& objective, std::span<double> x, const LbfgsOptions& options) {
+LbfgsResult minimise(const SmoothFunction& objective, std::span<double> x, const LbfgsOptions& options) {
   constexpr double kDecrease = 1e-4;  // of what the slope promises (Armijo)
   constexpr int kHalvings = 40;
   Vector gradient(x.size()), next(x.size()), next_gradient(x.size());
@@ -124,7 +124,7 @@ LogisticFit fit_logistic(const Tensor& x, std::span<const int32_t> labels, int64
   const Tensor w = Tensor::empty(fit.weights.shape(), DType::f64);
   const Tensor dw = Tensor::empty(fit.weights.shape(), DType::f64);
   const double mean = 1.0 / static_cast<double>(n);
-  const CostFunction objective = [&](std::span<const double> at, std::span<double> gradient) {
+  const SmoothFunction objective = [&](std::span<const double> at, std::span<double> gradient) {
     std::ranges::copy(at, w.data<double>().begin());
     const Tensor logits = matmul(x, w.transpose(0, 1));
     const CrossEntropyResult r = cross_entropy(logits, own);

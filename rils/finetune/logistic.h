@@ -8,7 +8,7 @@
 namespace tessera::rils {
 
 /// A smooth function of x: returns its value and fills the gradient.
-using CostFunction = std::function<double(std::span<const double> x, std::span<double> gradient)>;
+using SmoothFunction = std::function<double(std::span<const double> x, std::span<double> gradient)>;
 
 struct LbfgsOptions {
   int history = 20;  // pairs of steps and gradient differences kept
@@ -25,7 +25,7 @@ struct LbfgsResult {
 };
 /// Limited-memory BFGS (Liu and Nocedal, 1989) with a backtracking line search, from x to x. For strongly convex
 /// objectives.
-LbfgsResult minimise(const CostFunction& objective, std::span<double> x, const LbfgsOptions& options);
+LbfgsResult minimise(const SmoothFunction& objective, std::span<double> x, const LbfgsOptions& options);
 
 /// Rows in f64, each less its own mean and then of unit length (a row of zeros stays): what MSN does with features
 /// before its logistic regression.

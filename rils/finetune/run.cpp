@@ -103,8 +103,7 @@ class FinetuningLoop {
       : config_(config),
         data_(std::move(data)),
         console_(console),
-        loader_(open_loader(config_, training_images(), nullptr, config_.optim.batch_size, {},
-                            classify_transform(config_))),
+        loader_(training_loader(config_, training_images(), {})),
         trainer_(config_, data_.classes, loader_->batches_per_epoch()),
         folder_(open_folder(options)) {
     console_.tee(folder_.log());
@@ -175,8 +174,7 @@ class FinetuningLoop {
     }
     best_ = std::stod(state.at("best"));
     samples_ = std::stoll(state.at("samples"));
-    loader_ = open_loader(config_, training_images(), nullptr, config_.optim.batch_size,
-                          LoaderState::from_json(state.at("loader")), classify_transform(config_));
+    loader_ = training_loader(config_, training_images(), LoaderState::from_json(state.at("loader")));
     console_.line(fmt::format("resumed after step {}", trainer_.steps()));
   }
 

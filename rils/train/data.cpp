@@ -96,6 +96,14 @@ ViewTransform view_transform(const Config& config) {
   return t;
 }
 
+std::string preprocessing(const Config& config) {
+  return nlohmann::json{{"size", config.model.vision.image_size},
+                        {"mean", config.augment.image_mean},
+                        {"std", config.augment.image_std},
+                        {"interpolation", config.augment.image_interpolation}}
+      .dump();
+}
+
 EvalTransform eval_transform(const Config& config) {
   EvalTransform t;
   t.size = t.resize = static_cast<int>(config.model.vision.image_size);
@@ -105,25 +113,13 @@ EvalTransform eval_transform(const Config& config) {
   return t;
 }
 
-std::string preprocessing(const Config& config) {
-  return nlohmann::json{{"size", config.model.vision.image_size},
-                        {"mean", config.augment.image_mean},
-                        {"std", config.augment.image_std},
-                        {"interpolation", config.augment.image_interpolation}}
-      .dump();
-}
-
 std::unique_ptr<Loader> open_loader(const Config& config, std::shared_ptr<const Dataset> data,
                                     std::shared_ptr<const Tokenizer> tokenizer, int64_t global_batch,
-                                    const LoaderState& state, ImageTransform transform) {
+                                    const LoaderState& state) {
   LoaderOptions o;
   o.batch_size = global_batch;
   o.image_size = static_cast<int>(config.model.vision.image_size);
-  if (transform) {
-    o.transform = std::move(transform);
-  } else {
-    set_transforms(config, o);
-  }
+  set_transforms(config, o);
   if (tokenizer) o.encoder = encoder_of(std::move(tokenizer));
   o.context_length = config.model.text.context_length;
   o.captions = tokenizer && config.data.captions == "all" ? CaptionMode::all : CaptionMode::random;

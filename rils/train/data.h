@@ -30,11 +30,10 @@ namespace tessera::rils {
 /// How images are prepared (size, mean, deviation, interpolation) as JSON, for whoever uses a checkpoint's weights.
 [[nodiscard]] std::string preprocessing(const Config& config);
 
-/// The loader of global batches for training, continued from `state`. Without a tokenizer batches have no tokens,
-/// without a transform images take train_transform.
+/// The loader of global batches for training, continued from `state`. Without a tokenizer batches have no tokens.
 [[nodiscard]] std::unique_ptr<Loader> open_loader(const Config& config, std::shared_ptr<const Dataset> data,
                                                   std::shared_ptr<const Tokenizer> tokenizer, int64_t global_batch,
-                                                  const LoaderState& state, ImageTransform transform = {});
+                                                  const LoaderState& state);
 
 /// A loader's batch in `parts` micro-batches, with the masks' noise of this step: what the objective uses.
 [[nodiscard]] std::vector<MicroBatch> to_micro_batches(const Batch& batch, const Config& config, int64_t parts,

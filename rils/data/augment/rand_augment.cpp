@@ -176,8 +176,8 @@ void RandomErasing::operator()(int height, int width, AugmentStream random, std:
 }
 
 void ClassifyTransform::operator()(const Image& image, AugmentStream random, std::span<float> out) const {
-  Image picture = crop.picture(image, random);
-  random.skip(TrainTransform::kNumbers);
+  Image picture = crop.crop(image, random);
+  if (random.uniform() < crop.flip_probability) flip_horizontally(picture);
   picture = augment(std::move(picture), random);
   random.skip(kNumbersOfLayer * kMaxLayers);
   normalize(picture, crop.mean, crop.std, out);

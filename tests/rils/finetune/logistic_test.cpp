@@ -63,7 +63,7 @@ TEST(Logistic, ThreadsDoNotChangeABit) {
 
 TEST(Lbfgs, MinimisesAnIllConditionedBowl) {
   std::vector<double> x(12, 1.0);
-  const CostFunction bowl = [](std::span<const double> at, std::span<double> gradient) {
+  const SmoothFunction bowl = [](std::span<const double> at, std::span<double> gradient) {
     double value = 1;
     for (size_t i = 0; i < at.size(); ++i) {
       const double weight = std::pow(10.0, static_cast<double>(i) / 2), away = at[i] - static_cast<double>(i);

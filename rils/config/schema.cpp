@@ -3,22 +3,14 @@
 #include <algorithm>
 #include <iterator>
 
+#include "rils/config/ranges.h"
+
 namespace tessera::rils {
 namespace {
 
-constexpr double kInfinity = std::numeric_limits<double>::infinity();
-constexpr Range kAny{};
-constexpr Range kPositive{0, kInfinity, true, false};
-constexpr Range kNotNegative{0, kInfinity, false, false};
-constexpr Range kFraction{0, 1, false, false};       // both ends permitted
-constexpr Range kBelowOne{0, 1, false, true};        // [0, 1)
-constexpr Range kOpenFraction{0, 1, true, false};    // (0, 1]
-constexpr Range kCount{1, kInfinity, false, false};  // at least one
 constexpr auto kCommon = Level::common;
 constexpr auto kRare = Level::rare;
 constexpr auto kSetOnly = Level::set_only;
-constexpr auto kFixed = OnResume::must_agree;
-constexpr auto kFree = OnResume::may_change;
 
 template <class T>
 Field as_field(T& value) {

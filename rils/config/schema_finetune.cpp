@@ -2,20 +2,10 @@
 #include <algorithm>
 #include <array>
 
-#include "rils/config/schema.h"
+#include "rils/config/ranges.h"
 
 namespace tessera::rils {
 namespace {
-
-constexpr double kInfinity = std::numeric_limits<double>::infinity();
-constexpr Range kAny{};
-constexpr Range kNotNegative{0, kInfinity, false, false};
-constexpr Range kFraction{0, 1, false, false};
-constexpr Range kBelowOne{0, 1, false, true};
-constexpr Range kOpenFraction{0, 1, true, false};
-constexpr Range kCount{1, kInfinity, false, false};
-constexpr auto kFixed = OnResume::must_agree;
-constexpr auto kFree = OnResume::may_change;
 
 /// Keys of other sections that fine-tuning reads.
 constexpr std::array<std::string_view, 34> kShared = {"augment.crop_scale",

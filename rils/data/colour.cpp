@@ -11,12 +11,6 @@ uint8_t grey_of(const uint8_t* p) {
   return static_cast<uint8_t>((19595u * p[0] + 38470u * p[1] + 7471u * p[2] + 0x8000u) >> 16);
 }
 
-/// Pillow's blend of two values, cut to whole numbers: from at factor 0, to at factor 1, and beyond.
-uint8_t blend(int from, int to, float factor) {
-  const float value = static_cast<float>(from) + factor * static_cast<float>(to - from);
-  return static_cast<uint8_t>(std::clamp(value, 0.0f, 255.0f));
-}
-
 template <class Function>
 void for_each_pixel(Image& image, const Function& function) {
   for (size_t i = 0; i < image.pixels.size(); i += 3) function(image.pixels.data() + i);
@@ -103,6 +97,11 @@ class BoxBlur {
 };
 
 }  // namespace
+
+uint8_t blend(int from, int to, float factor) {
+  const float value = static_cast<float>(from) + factor * static_cast<float>(to - from);
+  return static_cast<uint8_t>(std::clamp(value, 0.0f, 255.0f));
+}
 
 void adjust_brightness(Image& image, double factor) {
   const auto f = static_cast<float>(factor);

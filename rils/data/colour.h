@@ -1,11 +1,16 @@
 #pragma once
 
+#include <cstdint>
+
 #include "rils/data/image.h"
 
 namespace tessera::rils {
 
 // Colour operations in place, equal to the byte to torchvision's on Pillow images. Factor 1 (of hue: 0) changes nothing
 // but what Pillow's own rounding does.
+
+/// Pillow's blend of two values, cut to whole numbers: `from` at factor 0, `to` at factor 1, and beyond.
+[[nodiscard]] uint8_t blend(int from, int to, float factor);
 
 /// Towards black (below 1) or away from it.
 void adjust_brightness(Image& image, double factor);

@@ -4,6 +4,8 @@
 #include <cmath>
 #include <numbers>
 
+#include "rils/data/colour.h"
+
 namespace tessera::rils {
 namespace {
 
@@ -33,21 +35,6 @@ Table identity() {
   Table table{};
   for (size_t v = 0; v < table.size(); ++v) table[v] = static_cast<uint8_t>(v);
   return table;
-}
-
-/// ITU-R 601-2 luma in 16-bit fixed point, as Pillow converts to L.
-uint8_t luma(const uint8_t* rgb) {
-  return static_cast<uint8_t>((rgb[0] * 19595 + rgb[1] * 38470 + rgb[2] * 7471 + 0x8000) >> 16);
-}
-
-/// Image.blend(from, image, factor): in single precision, fractions cut off, limits kept.
-void blend_from(Image& image, const Image& from, double factor) {
-  const auto alpha = static_cast<float>(factor);
-  for (size_t i = 0; i < image.pixels.size(); ++i) {
-    const int a = from.pixels[i], b = image.pixels[i];
-    const float v = static_cast<float>(a) + alpha * static_cast<float>(b - a);
-    image.pixels[i] = v <= 0.0f ? uint8_t{0} : v >= 255.0f ? uint8_t{255} : static_cast<uint8_t>(v);
-  }
 }
 
 /// ImageFilter.SMOOTH: the centre five times, its eight neighbours once; the border stays.
@@ -167,26 +154,11 @@ void solarize_add(Image& image, int add) {
   map_values(image, [add](int v) { return v < 128 ? std::min(255, v + add) : v; });
 }
 
-void enhance_color(Image& image, double factor) {
-  Image grey = image;
-  for (size_t i = 0; i < grey.pixels.size(); i += 3) {
-    std::fill_n(grey.pixels.begin() + static_cast<ptrdiff_t>(i), 3, luma(&image.pixels[i]));
-  }
-  blend_from(image, grey, factor);
+void adjust_sharpness(Image& image, double factor) {
+  const Image smooth = smoothed(image);
+  const auto f = static_cast<float>(factor);
+  for (size_t i = 0; i < image.pixels.size(); ++i) image.pixels[i] = blend(smooth.pixels[i], image.pixels[i], f);
 }
-
-void enhance_contrast(Image& image, double factor) {
-  int64_t sum = 0;
-  for (size_t i = 0; i < image.pixels.size(); i += 3) sum += luma(&image.pixels[i]);
-  const double mean = static_cast<double>(sum) / (static_cast<double>(image.width) * image.height);
-  Image flat(image.width, image.height);
-  std::ranges::fill(flat.pixels, static_cast<uint8_t>(std::lround(mean)));
-  blend_from(image, flat, factor);
-}
-
-void enhance_brightness(Image& image, double factor) { blend_from(image, Image(image.width, image.height), factor); }
-
-void enhance_sharpness(Image& image, double factor) { blend_from(image, smoothed(image), factor); }
 
 Image affine(const Image& image, const std::array<double, 6>& m, Colour fill) {
   Image result(image.width, image.height);

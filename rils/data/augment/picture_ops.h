@@ -6,7 +6,7 @@
 
 namespace tessera::rils {
 
-// Pictures changed as Pillow changes them, to the byte: RGB in, RGB out, the same size.
+// Pictures changed as Pillow changes them, to the byte: RGB in, RGB out, the same size. Colours: rils/data/colour.h.
 
 /// Each channel stretched so that its darkest value becomes 0 and its lightest 255 (ImageOps.autocontrast).
 void autocontrast(Image& image);
@@ -20,12 +20,8 @@ void solarize(Image& image, int threshold);
 /// `add` (0 to 255) is added to the values below 128, up to 255.
 void solarize_add(Image& image, int add);
 
-/// ImageEnhance: a blend of the picture (factor 1) with its grey version, its mean grey, black, or a smoothed copy
-/// (factor 0 each); beyond 1 away from them.
-void enhance_color(Image& image, double factor);
-void enhance_contrast(Image& image, double factor);
-void enhance_brightness(Image& image, double factor);
-void enhance_sharpness(Image& image, double factor);
+/// Towards a smoothed copy (below 1) or away from it (ImageEnhance.Sharpness).
+void adjust_sharpness(Image& image, double factor);
 
 using Colour = std::array<uint8_t, 3>;
 /// Image.transform(AFFINE, BICUBIC): the result's pixel (x, y) is the picture at (a x + b y + c, d x + e y + f), taken

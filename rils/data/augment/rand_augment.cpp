@@ -7,6 +7,8 @@
 #include <cmath>
 #include <numbers>
 
+#include "rils/data/colour.h"
+
 namespace tessera::rils {
 namespace {
 
@@ -56,16 +58,16 @@ Image apply(RandOp op, const Image& image, double magnitude, bool negative, Colo
       solarize_add(changed, std::min(128, static_cast<int>(share * 110)));
       break;
     case RandOp::color:
-      enhance_color(changed, enhancement(share, negative));
+      adjust_saturation(changed, enhancement(share, negative));
       break;
     case RandOp::contrast:
-      enhance_contrast(changed, enhancement(share, negative));
+      adjust_contrast(changed, enhancement(share, negative));
       break;
     case RandOp::brightness:
-      enhance_brightness(changed, enhancement(share, negative));
+      adjust_brightness(changed, enhancement(share, negative));
       break;
     case RandOp::sharpness:
-      enhance_sharpness(changed, enhancement(share, negative));
+      adjust_sharpness(changed, enhancement(share, negative));
       break;
     case RandOp::shear_x:
       return affine(image, {1, signed_share(0.3), 0, 0, 1, 0}, fill);

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <numbers>
 
 namespace tessera::rils {
 namespace {
@@ -18,6 +19,11 @@ int round_half_even(double x) { return static_cast<int>(std::nearbyint(x)); }
 int place(double share, int cells) { return std::min(static_cast<int>(share * cells), cells - 1); }
 
 }  // namespace
+
+double AugmentStream::normal() {
+  const double radius = std::sqrt(-2.0 * std::log(1.0 - static_cast<double>(uniform())));
+  return radius * std::cos(2.0 * std::numbers::pi * static_cast<double>(uniform()));
+}
 
 std::pair<int, int> shorter_side_size(int height, int width, int size) {
   const auto [shorter, longer] = std::minmax(height, width);

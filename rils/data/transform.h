@@ -24,6 +24,8 @@ class AugmentStream {
   /// The next number, uniform in [0, 1).
   float uniform() { return philox_->uniform(epoch_, sample_, element_++); }
   float uniform(float low, float high) { return low + (high - low) * uniform(); }
+  /// Standard normal, from the next two numbers (Box and Muller).
+  double normal();
   void skip(uint64_t numbers) { element_ += numbers; }
 
  private:

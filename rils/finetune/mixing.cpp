@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numbers>
 
 namespace tessera::rils {
 namespace {
@@ -10,18 +9,13 @@ namespace {
 /// Uniform in (0, 1]: its logarithm is finite.
 double above_zero(AugmentStream& random) { return 1.0 - static_cast<double>(random.uniform()); }
 
-double draw_normal(AugmentStream& random) {
-  const double radius = std::sqrt(-2.0 * std::log(above_zero(random)));
-  return radius * std::cos(2.0 * std::numbers::pi * static_cast<double>(random.uniform()));
-}
-
 /// Gamma(shape, 1). Below 1 a variate of shape + 1 is scaled down.
 double draw_gamma(double shape, AugmentStream& random) {
   if (shape < 1.0) return draw_gamma(shape + 1.0, random) * std::pow(above_zero(random), 1.0 / shape);
   const double d = shape - 1.0 / 3.0;
   const double c = 1.0 / std::sqrt(9.0 * d);
   for (;;) {
-    const double x = draw_normal(random);
+    const double x = random.normal();
     const double v = std::pow(1.0 + c * x, 3);
     if (v <= 0.0) continue;
     if (std::log(above_zero(random)) < 0.5 * x * x + d - d * v + d * std::log(v)) return d * v;

@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
-#include <numbers>
 
 #include "rils/data/colour.h"
 
@@ -16,12 +15,6 @@ constexpr double kFullScale = 10;  // of magnitudes
 constexpr uint64_t kNumbersOfLayer = 5;
 constexpr uint64_t kMaxLayers = 100;
 constexpr int kErasingTries = 10;
-
-/// Standard normal from two uniform numbers (Box and Muller).
-double draw_normal(AugmentStream& random) {
-  const double radius = std::sqrt(-2.0 * std::log(1.0 - static_cast<double>(random.uniform())));
-  return radius * std::cos(2.0 * std::numbers::pi * static_cast<double>(random.uniform()));
-}
 
 [[noreturn]] void misread(std::string_view words) {
   throw ConfigError(fmt::format("finetune.aa: expected none or rand-mM[-nN][-pP][-mstdS]-inc1, found \"{}\"", words));
@@ -132,7 +125,7 @@ RandAugment::Draw RandAugment::draw(AugmentStream& random) const {
   Draw d;
   d.op = static_cast<RandOp>(std::min(static_cast<int>(random.uniform() * kRandOps), kRandOps - 1));
   d.made = static_cast<double>(random.uniform()) < probability;
-  const double noise = draw_normal(random);
+  const double noise = random.normal();
   d.magnitude = std::clamp(magnitude + deviation * noise, 0.0, kFullScale);
   d.negative = random.uniform() >= 0.5f;
   return d;
@@ -172,7 +165,7 @@ void RandomErasing::operator()(int height, int width, AugmentStream random, std:
   for (int c = 0; c < 3; ++c) {
     for (int y = box.top; y < box.top + box.height; ++y) {
       float* row = values.data() + (static_cast<ptrdiff_t>(c) * height + y) * width;
-      for (int x = box.left; x < box.left + box.width; ++x) row[x] = static_cast<float>(draw_normal(random));
+      for (int x = box.left; x < box.left + box.width; ++x) row[x] = static_cast<float>(random.normal());
     }
   }
 }

@@ -22,6 +22,8 @@ namespace {
 using Json = nlohmann::ordered_json;
 using Clock = std::chrono::steady_clock;
 
+constexpr int kPixelSide = 32;  // of images whose own pixels are the features
+
 /// The model that the options name; for "untrained" one of its configuration with its initial values.
 LoadedModel open_model(const EvaluateOptions& o) {
   LoadedModel m = load_model(o.checkpoint, o.vocabulary, o.batch_size, o.precision);
@@ -141,7 +143,12 @@ int evaluate_knn(const EvaluateOptions& o) {
   const auto start = Clock::now();
   LoadedModel m = open_model(o);
   m.embed.keep_captions = false;
-  const ImageFunction features = o.features == "pixels" ? raw_pixels() : backbone_features(*m.model, m.embed.pass);
+  ImageFunction features = backbone_features(*m.model, m.embed.pass);
+  if (o.features == "pixels") {
+    // A row of every pixel of a large image, times a training set, would not fit in memory, nor say more.
+    features = raw_pixels();
+    m.embed.transform.size = m.embed.transform.resize = std::min(m.embed.transform.size, kPixelSide);
+  }
   const auto train_data = open_data(o, o.train_data, false, true, "train");
   const auto test_data = open_data(o, o.data, false, true, "test");
   StageProgress bar;

@@ -16,7 +16,8 @@ struct EvaluateOptions {
   std::string dataset_name;
   std::string precision = "fp32";
   std::string dataset_type = "auto";
-  std::string features = "model";  // or untrained: a network with the run's initial values; of knn also pixels
+  // "untrained": a network with the run's initial values; of knn also "pixels": of the images at 32 × 32 at the most
+  std::string features = "model";
   std::string command;
   int64_t batch_size = 256;
   int64_t k = 20;

@@ -18,7 +18,7 @@ plan, on two cores:
   build              about 6 minutes
   data               about 3 minutes ($data)
   pre-training       about 10 minutes ($epochs epochs, $run)
-  evaluation         about 3 minutes ($run/results)
+  evaluation         about 5 minutes ($run/results)
 TEXT
 
 say "build"

@@ -6,7 +6,7 @@
 
 int main(int argc, char** argv) {
   using namespace tessera;
-  CLI::App app("Trains RILS, or CLIP as its baseline, from images and captions.");
+  CLI::App app("Trains RILS, or a method that it is compared with, from images and captions.");
   apps::set_up(app);
   rils::PretrainingOptions options;
   app.option_defaults()->group("Start");

@@ -19,8 +19,7 @@
 #include "rils/finetune/trainer.h"
 #include "rils/run/metrics.h"
 #include "rils/run/progress.h"
-#include "rils/run/signals.h"
-#include "rils/run/tensorboard.h"
+#include "rils/run/training_run.h"
 #include "rils/train/data.h"
 
 namespace tessera::rils {
@@ -94,8 +93,7 @@ std::string describe(const ClassifierReport& r) {
                             100 * r.figures.mean_per_class_recall, r.loss, r.figures.samples, r.skipped.describe());
 }
 
-/// A run in its folder: steps, figures, validations and checkpoints, from the first step or from the last checkpoint.
-/// Trainer: ClassifierTrainer or LinearProbeTrainer.
+/// Steps, figures, validations and checkpoints. Trainer: ClassifierTrainer or LinearProbeTrainer.
 template <class Trainer>
 class FinetuningLoop {
  public:
@@ -105,31 +103,14 @@ class FinetuningLoop {
         console_(console),
         loader_(training_loader(config_, training_images(), {})),
         trainer_(config_, data_.classes, loader_->batches_per_epoch()),
-        folder_(open_folder(options)) {
-    console_.tee(folder_.log());
-    metrics_.emplace(folder_.metrics());
-    results_.emplace(folder_.results());
-    if (config_.run.report_to == "tensorboard") board_.emplace(folder_.tensorboard());
-  }
+        run_(config_, console,
+             {options.resume, options.command, [&] { start_from_weights(); }, [&](const auto& f) { restore(f); }}) {}
 
   int run() {
     print_plan();
-    const StopRequest stop;
-    const Clock::time_point start = Clock::now();
-    const int64_t first = trainer_.steps();
-    while (trainer_.steps() < trainer_.plan().total_steps()) {
-      const Record line = train_step();
-      const int64_t step = trainer_.steps();
-      report(line, seconds_since(start) / static_cast<double>(step - first));
-      const bool better = validate(step);
-      if (better || save_due(step) || stop.requested()) save(step, better);
-      if (stop.requested()) {
-        console_.line(fmt::format("interrupted: saved after step {}; --resume latest goes on", step));
-        return kInterrupted;
-      }
-    }
-    console_.line(fmt::format("finished {} steps: {}", trainer_.plan().total_steps(), folder_.path().string()));
-    return 0;
+    return run_.work(trainer_.steps(), {trainer_.plan().total_steps(), trainer_.plan().steps_per_epoch()},
+                     {[&](int64_t step) { report(step, train_step()); }, [&](int64_t step) { return validate(step); },
+                      [&](const auto& files) { save(files); }});
   }
 
  private:
@@ -139,28 +120,6 @@ class FinetuningLoop {
         data_.train, draw_fraction(data_, config_.finetune.train_fraction, static_cast<uint64_t>(config_.run.seed)));
   }
 
-  /// A new folder, or that of the run that goes on, restored.
-  RunFolder open_folder(const FinetuningOptions& options) {
-    if (options.resume.empty()) {
-      start_from_weights();
-      RunFolder folder = RunFolder::create(run_path(config_.run));
-      folder.write_config(config_, options.command);
-      return folder;
-    }
-    const ResumePoint point = find_resume_point(options.resume, config_.run);
-    RunFolder folder = RunFolder::open(point.folder);
-    check_resumable(load_config(folder.config()), config_);
-    const auto step = point.step ? point.step : folder.latest();
-    if (step) {
-      restore(folder.checkpoint(*step));
-    } else {
-      console_.line("no complete checkpoint yet: starting from the beginning");
-      start_from_weights();
-    }
-    folder.drop_lines_beyond(trainer_.steps());
-    return folder;
-  }
-
   void start_from_weights() {
     if (config_.finetune.finetune.empty()) return;
     trainer_.start_from(nn::SafetensorsFile(config_.finetune.finetune));
@@ -168,14 +127,10 @@ class FinetuningLoop {
 
   void restore(const CheckpointFiles& files) {
     const nn::Metadata state = trainer_.load(files);
-    if (state.at("isa") != cpu_context().kernels().name) {
-      console_.line(fmt::format("warning: the run was on {}, this is {}: results will agree to rounding only",
-                                state.at("isa"), cpu_context().kernels().name));
-    }
+    warn_of_other_kernels(state.at("isa"), console_);
     best_ = std::stod(state.at("best"));
     samples_ = std::stoll(state.at("samples"));
     loader_ = training_loader(config_, training_images(), LoaderState::from_json(state.at("loader")));
-    console_.line(fmt::format("resumed after step {}", trainer_.steps()));
   }
 
   void print_plan() const {
@@ -225,57 +180,37 @@ class FinetuningLoop {
     return line;
   }
 
-  void report(const Record& line, double seconds_a_step) {
-    const int64_t step = trainer_.steps(), total = trainer_.plan().total_steps();
-    const bool due = step % config_.run.log_every_n_steps == 0 || step == 1 || step == total;
-    if (due) {
-      metrics_->write(line);
-      if (board_) board_->write("train", step, line);
-    }
-    console_.progress({step, total, loss_, rate_, seconds_a_step * static_cast<double>(total - step), "", "images"},
-                      due);
-  }
-
-  [[nodiscard]] bool epoch_due(int64_t step, int64_t every) const {
-    const int64_t epoch = trainer_.plan().steps_per_epoch();
-    return every > 0 && step % epoch == 0 && step / epoch % every == 0;
-  }
-
-  [[nodiscard]] bool save_due(int64_t step) const {
-    const int64_t every = config_.run.save_every_steps;
-    return step == trainer_.plan().total_steps() || (every > 0 && step % every == 0) ||
-           epoch_due(step, config_.run.save_frequency);
+  void report(int64_t step, const Record& line) {
+    const bool due = run_.log_due(step);
+    if (due) run_.log(step, line);
+    console_.progress({step, trainer_.plan().total_steps(), loss_, rate_, run_.seconds_left(step), "", "images"}, due);
   }
 
   /// Validates where it is time; whether the model is the best so far.
   bool validate(int64_t step) {
-    if (step != trainer_.plan().total_steps() && !epoch_due(step, config_.run.val_frequency)) return false;
+    if (!run_.last(step) && !run_.epoch_due(step, config_.run.val_frequency)) return false;
     const ClassifierReport found = trainer_.judge_on(*data_.val);
     Record line;
     line.add("step", step).add("acc1", found.figures.acc1).add("acc5", found.figures.acc5);
     line.add("mean_per_class_recall", found.figures.mean_per_class_recall).add("loss", found.loss);
     line.add("samples", found.figures.samples);
-    results_->write(line);
-    if (board_) board_->write("val", step, line);
+    run_.log_results(step, line);
     console_.line(fmt::format("validation at step {}: {}", step, describe(found)));
     if (found.figures.acc1 <= best_) return false;
     best_ = found.figures.acc1;
     return true;
   }
 
-  void save(int64_t step, bool best) {
+  void save(const CheckpointFiles& files) {
     const nn::Metadata weights = {{"config", to_toml(config_)},
                                   {"preprocessing", preprocessing(config_)},
-                                  {"step", std::to_string(step)},
+                                  {"step", std::to_string(trainer_.steps())},
                                   {"classes", fmt::format("{}", fmt::join(data_.class_names, "\n"))}};
     const nn::Metadata state = {{"loader", batch_.next.to_json()},
                                 {"isa", std::string(cpu_context().kernels().name)},
                                 {"samples", std::to_string(samples_)},
                                 {"best", fmt::format("{}", best_)}};
-    trainer_.save(folder_.checkpoint(step), weights, state);
-    if (best) folder_.mark_best(step);
-    folder_.mark_latest(step);
-    folder_.prune(config_.run.keep);
+    trainer_.save(files, weights, state);
   }
 
   Config config_;
@@ -285,9 +220,7 @@ class FinetuningLoop {
   Trainer trainer_;
   double best_ = -1, loss_ = 0, rate_ = 0;
   int64_t samples_ = 0;
-  RunFolder folder_;
-  std::optional<RecordLog> metrics_, results_;
-  std::optional<TensorboardWriter> board_;
+  TrainingRun run_;
   Batch batch_;
 };
 

@@ -4,19 +4,15 @@
 
 #include <chrono>
 #include <cmath>
-#include <optional>
 
 #include "engine/core/error.h"
 #include "engine/cpu/peak.h"
 #include "engine/ops/kernels.h"
 #include "engine/runtime/context.h"
-#include "rils/config/schema.h"
 #include "rils/config/toml.h"
 #include "rils/run/metrics.h"
 #include "rils/run/progress.h"
-#include "rils/run/run_folder.h"
-#include "rils/run/signals.h"
-#include "rils/run/tensorboard.h"
+#include "rils/run/training_run.h"
 #include "rils/train/data.h"
 #include "rils/train/figures.h"
 #include "rils/train/setup.h"
@@ -29,7 +25,7 @@ using Clock = std::chrono::steady_clock;
 
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
-/// A run in its folder: steps, figures, validations and checkpoints, from the first step or from the last checkpoint.
+/// Steps, figures, validations and checkpoints of a pre-training.
 class TrainingLoop {
  public:
   TrainingLoop(TrainingSetup& setup, Console& console, const PretrainingOptions& options)
@@ -38,54 +34,16 @@ class TrainingLoop {
         trainer_(*setup.trainer),
         console_(console),
         validation_(config_, setup.tokenizer, setup.global_batch),
-        folder_(open_folder(options)),
-        peak_flops_(cpu::fma_peak(cpu_context().kernels().name) * cpu_context().threads().threads()) {
-    console_.tee(folder_.log());
-    metrics_.emplace(folder_.metrics());
-    results_.emplace(folder_.results());
-    if (config_.run.report_to == "tensorboard") board_.emplace(folder_.tensorboard());
-  }
+        run_(config_, console, {options.resume, options.command, [] {}, [&](const auto& files) { restore(files); }}),
+        peak_flops_(cpu::fma_peak(cpu_context().kernels().name) * cpu_context().threads().threads()) {}
 
   int run() {
-    const StopRequest stop;
-    start_ = Clock::now();
-    first_step_ = trainer_.steps();
-    while (trainer_.steps() < setup_.total_steps) {
-      const StepMetrics metrics = train_step();
-      const int64_t step = metrics.step;
-      report(metrics);
-      const bool better = validate(step);
-      if (better || save_due(step) || stop.requested()) save(step, better);
-      if (stop.requested()) {
-        console_.line(fmt::format("interrupted: saved after step {}; --resume latest goes on", step));
-        return kInterrupted;
-      }
-    }
-    console_.line(fmt::format("finished {} steps: {}", setup_.total_steps, folder_.path().string()));
-    return 0;
+    return run_.work(trainer_.steps(), {setup_.total_steps, setup_.steps_per_epoch},
+                     {[&](int64_t) { report(train_step()); }, [&](int64_t step) { return validate(step); },
+                      [&](const auto& files) { save(files); }});
   }
 
  private:
-  /// A new folder, or that of the run that goes on, restored.
-  RunFolder open_folder(const PretrainingOptions& options) {
-    if (options.resume.empty()) {
-      RunFolder folder = RunFolder::create(run_path(config_.run));
-      folder.write_config(config_, options.command);
-      return folder;
-    }
-    const ResumePoint point = find_resume_point(options.resume, config_.run);
-    RunFolder folder = RunFolder::open(point.folder);
-    check_resumable(load_config(folder.config()), config_);
-    const auto step = point.step ? point.step : folder.latest();
-    if (step) {
-      restore(folder.checkpoint(*step));
-    } else {
-      console_.line("no complete checkpoint yet: starting from the beginning");
-    }
-    folder.drop_lines_beyond(trainer_.steps());
-    return folder;
-  }
-
   /// Empty where there is no text.
   [[nodiscard]] std::string vocabulary_digest() const {
     return setup_.tokenizer ? setup_.tokenizer->vocabulary().digest() : "";
@@ -97,13 +55,9 @@ class TrainingLoop {
       throw ConfigError(fmt::format("--resume: data.vocabulary: expected the run's own ({}), found {} ({})",
                                     state.at("vocabulary"), config_.data.vocabulary, vocabulary_digest()));
     }
-    if (state.at("isa") != cpu_context().kernels().name) {
-      console_.line(fmt::format("warning: the run was on {}, this is {}: results will agree to rounding only",
-                                state.at("isa"), cpu_context().kernels().name));
-    }
+    warn_of_other_kernels(state.at("isa"), console_);
     best_ = std::stod(state.at("best"));
     setup_.restore_data(LoaderState::from_json(state.at("loader")));
-    console_.line(fmt::format("resumed after step {}", trainer_.steps()));
   }
 
   StepMetrics train_step() {
@@ -134,17 +88,10 @@ class TrainingLoop {
   }
 
   void report(const StepMetrics& m) {
-    const bool last = m.step == setup_.total_steps;
-    const bool due = m.step % config_.run.log_every_n_steps == 0 || m.step == 1 || last;
-    if (due) {
-      const Record record = to_record(m);
-      metrics_->write(record);
-      if (board_) board_->write("train", m.step, record);
-    }
-    const double per_step = seconds_since(start_) / static_cast<double>(m.step - first_step_);
-    console_.progress({m.step, setup_.total_steps, m.loss, m.samples_per_second,
-                       per_step * static_cast<double>(setup_.total_steps - m.step), terms_},
-                      due || m.step == first_step_ + 1);
+    const bool due = run_.log_due(m.step);
+    if (due) run_.log(m.step, to_record(m));
+    console_.progress({m.step, setup_.total_steps, m.loss, m.samples_per_second, run_.seconds_left(m.step), terms_},
+                      due);
   }
 
   void warn_when_stuck(double clip_loss) {
@@ -159,33 +106,22 @@ class TrainingLoop {
     }
   }
 
-  [[nodiscard]] bool epoch_due(int64_t step, int64_t every) const {
-    return every > 0 && step % setup_.steps_per_epoch == 0 && step / setup_.steps_per_epoch % every == 0;
-  }
-
-  [[nodiscard]] bool save_due(int64_t step) const {
-    const int64_t every = config_.run.save_every_steps;
-    return step == setup_.total_steps || (every > 0 && step % every == 0) ||
-           epoch_due(step, config_.run.save_frequency);
-  }
-
   /// Validates where it is time; whether the model is the best so far.
   bool validate(int64_t step) {
-    const bool last = step == setup_.total_steps;
-    const bool pairs = validation_.has_pairs() && (last || epoch_due(step, config_.run.val_frequency));
-    const bool classes = validation_.has_classes() && (last || epoch_due(step, config_.run.zeroshot_frequency));
+    const bool last = run_.last(step);
+    const bool pairs = validation_.has_pairs() && (last || run_.epoch_due(step, config_.run.val_frequency));
+    const bool classes = validation_.has_classes() && (last || run_.epoch_due(step, config_.run.zeroshot_frequency));
     if (!pairs && !classes) return false;
     trainer_.swap_ema();
     const ValidationReport report = validation_.run(trainer_.model(), trainer_.pass(), pairs, classes);
-    if (validation_.has_pairs() && epoch_due(step, config_.run.picture_frequency)) {
-      validation_.draw(trainer_.model(), config_.loss, trainer_.pass(), folder_.pictures(), step);
+    if (validation_.has_pairs() && run_.epoch_due(step, config_.run.picture_frequency)) {
+      validation_.draw(trainer_.model(), config_.loss, trainer_.pass(), run_.folder().pictures(), step);
     }
     trainer_.swap_ema();
     Record line;
     line.add("step", step);
     line.append(report.record);
-    results_->write(line);
-    if (board_) board_->write("val", step, line);
+    run_.log_results(step, line);
     for (const std::string& text : report.lines) console_.line(fmt::format("validation at step {}: {}", step, text));
     // One measure decides over a whole run: recall where there are pairs.
     if (validation_.has_pairs() && !pairs) return false;
@@ -194,21 +130,18 @@ class TrainingLoop {
     return true;
   }
 
-  void save(int64_t step, bool best) {
+  void save(const CheckpointFiles& files) {
     const std::string digest = vocabulary_digest();
     const nn::Metadata weights = {{"config", to_toml(config_)},
                                   {"preprocessing", preprocessing(config_)},
-                                  {"step", std::to_string(step)},
+                                  {"step", std::to_string(trainer_.steps())},
                                   {"truncation", config_.data.truncation},
                                   {"vocabulary", digest}};
     const nn::Metadata state = {{"loader", loader_state_.to_json()},
                                 {"vocabulary", digest},
                                 {"isa", std::string(cpu_context().kernels().name)},
                                 {"best", fmt::format("{}", best_)}};
-    trainer_.save(folder_.checkpoint(step), weights, state);
-    if (best) folder_.mark_best(step);
-    folder_.mark_latest(step);
-    folder_.prune(config_.run.keep);
+    trainer_.save(files, weights, state);
   }
 
   TrainingSetup& setup_;
@@ -218,12 +151,8 @@ class TrainingLoop {
   Validation validation_;
   double best_ = -1;
   LoaderState loader_state_;
-  RunFolder folder_;
+  TrainingRun run_;
   double peak_flops_;
-  std::optional<RecordLog> metrics_, results_;
-  std::optional<TensorboardWriter> board_;
-  Clock::time_point start_;
-  int64_t first_step_ = 0;
   int64_t stuck_ = 0;
   std::string terms_;  // of the last step, for a person
 };

@@ -67,7 +67,7 @@ class Reader {
 
 /// Interpolation as a word of ours.
 std::optional<std::string> interpolation_of(const Reader& r) {
-  const auto found = r.get<std::string>("interpolation");
+  auto found = r.get<std::string>("interpolation");
   if (!found || *found == "bilinear" || *found == "bicubic") return found;
   if (*found == "random") return "bicubic";  // as both evaluate
   r.refuse("interpolation", "bilinear or bicubic");

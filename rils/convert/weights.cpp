@@ -10,6 +10,7 @@
 #include "engine/ops/copy.h"
 #include "nn/io/checkpoint.h"
 #include "rils/config/schema.h"
+#include "rils/config/toml.h"
 #include "rils/convert/hub_config.h"
 #include "rils/convert/names.h"
 #include "rils/eval/loaded_model.h"
@@ -44,7 +45,8 @@ void refuse_pickle(const fs::path& path) {
   throw IoError(fmt::format(
       "{0}: a pickle runs programs when it is read, and is not; convert it: python3 -c 'import torch, "
       "safetensors.torch as s; d = torch.load(\"{0}\", map_location=\"cpu\", weights_only=True); d = d.get(\"model\", "
-      "d.get(\"state_dict\", d)); s.save_file({{k: v.clone() for k, v in d.items()}}, \"{1}\")'",
+      "d.get(\"state_dict\", d)); s.save_file({{k.removeprefix(\"module.\"): v.contiguous().clone() for k, v in "
+      "d.items()}}, \"{1}\")'",
       path.string(), fs::path(path).replace_extension(".safetensors").string()));
 }
 
@@ -88,7 +90,7 @@ class ForeignReader {
     if (text()) set_text();
     config_.model.objective = text() ? "clip" : names_ == Names::mae ? "mae" : "encoder";
     set_preprocessing();
-    check_config(config_);
+    check_values();
     Weights w;
     w.model = std::make_unique<Model>(config_.model, 0);
     const std::vector<std::string> left = read_tensors(file_, names_, w.model->store());
@@ -109,6 +111,13 @@ class ForeignReader {
   }
   void note(std::string line) { hub_.notes.push_back(std::move(line)); }
 
+  /// Every key within its bounds, as if a person had written them: shapes and JSON may hold anything.
+  void check_values() const {
+    Config read;
+    merge_toml(read, to_toml(config_), file_.path().string());
+    check_config(read);
+  }
+
   /// The shape of their tensor; read_tensors compares it in full.
   [[nodiscard]] const Shape& shape(const std::string& ours, int rank) const {
     const auto found = file_.tensors().find(name(ours));
@@ -120,12 +129,20 @@ class ForeignReader {
   }
   [[nodiscard]] int64_t count(const std::string& before, const std::string& after) const {
     int64_t blocks = 0;
-    while (has(before + std::to_string(blocks) + after)) ++blocks;
+    while (has(fmt::format("{}{}{}", before, blocks, after))) ++blocks;
     return blocks;
   }
+  /// Their positions as [1, 1 + G², D].
   [[nodiscard]] Tensor table(const std::string& ours) const {
-    const Tensor t = cast(file_.load(name(ours)), DType::f32);
-    return t.rank() == 2 ? t.reshape({1, t.size(0), t.size(1)}) : t;
+    const Shape& found = shape(ours, names_ == Names::open_clip ? 2 : 3);
+    Tensor t =
+        cast(file_.load(name(ours)), DType::f32).reshape({1, found[found.rank() - 2], found[found.rank() - 1]});
+    try {
+      (void)grid_of(t);
+    } catch (const ShapeError& e) {
+      throw IoError(fmt::format("{}: {}: {}", file_.path().string(), name(ours), e.what()));
+    }
+    return t;
   }
 
   /// An option, what the files say, or what is customary; the first two may not differ.
@@ -143,10 +160,9 @@ class ForeignReader {
     const Shape& patch = shape("visual.patch_embed.proj.weight", 4);
     v.width = patch[0];
     v.patch_size = patch[3];
-    v.layers = count("visual.blocks.", ".norm1.weight");
+    v.layers = count("visual.blocks.", ".attn.qkv.weight");
     const bool flat = names_ == Names::open_clip;
     (void)shape("visual.cls_token", flat ? 1 : 3);
-    (void)shape("visual.pos_embed", flat ? 2 : 3);
     const Tensor positions = table("visual.pos_embed");
     v.image_size = grid_of(positions) * v.patch_size;
     v.positions = is_sine_cosine(positions) ? "sine-cosine" : "learned";
@@ -175,9 +191,8 @@ class ForeignReader {
   void set_decoder() {
     DecoderConfig& d = config_.model.decoder;
     d.width = shape("visual.decoder_embed.weight", 2)[0];
-    d.layers = count("visual.decoder_blocks.", ".norm1.weight");
+    d.layers = count("visual.decoder_blocks.", ".mlp.fc1.weight");
     d.heads = options_.decoder_heads > 0 ? options_.decoder_heads : 16;
-    (void)shape("visual.decoder_pos_embed", 3);
     if (!is_sine_cosine(table("visual.decoder_pos_embed"))) {
       throw IoError(fmt::format("{}: {}: expected the sine-cosine table, found another", file_.path().string(),
                                 name("visual.decoder_pos_embed")));
@@ -189,7 +204,7 @@ class ForeignReader {
     t.context_length = shape("positional_embedding", 2)[0];
     t.vocab_size = shape("token_embedding.weight", 2)[0];
     t.width = shape("token_embedding.weight", 2)[1];
-    t.layers = count("transformer.resblocks.", ".ln_1.weight");
+    t.layers = count("transformer.resblocks.", ".attn.in_proj_weight");
     t.heads = choose<int64_t>("--text-heads", options_.text_heads, hub_.text_heads, std::max<int64_t>(t.width / 64, 1));
     t.act = choose<std::string>("--act", options_.act, hub_.text_act, "gelu");
     config_.model.embed_dim = shape("text_projection", 2)[1];

@@ -150,7 +150,7 @@ heads = {s['text_heads']}
         """A checkpoint of ours after two steps."""
         self.program("pretrain", "--config", self.config(objective), "--train-data", "synthetic", "--dataset-type",
                      "synthetic", "--train-num-samples", "4", "--batch-size", "2", "--epochs", "1", "--warmup", "1",
-                     "--lr", "1e-3", "--vocabulary", self.vocabulary, "--logs", self.folder / "logs", "--name", objective)
+                     "--lr", "1e-3", "--seed", len(objective), "--vocabulary", self.vocabulary, "--logs", self.folder / "logs", "--name", objective)
         return self.folder / "logs" / objective / "checkpoints" / "step_00000002.safetensors"
 
     def ours_to_open_clip(self):

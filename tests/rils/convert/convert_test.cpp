@@ -334,7 +334,8 @@ TEST_F(Convert, PicklesAreNotReadAndTheErrorConvertsThem) {
                 "safetensors.torch as s; d = torch.load(\"" +
                 file.string() +
                 "\", map_location=\"cpu\", weights_only=True); "
-                "d = d.get(\"model\", d.get(\"state_dict\", d)); s.save_file({k: v.clone() for k, v in d.items()}, \"" +
+                "d = d.get(\"model\", d.get(\"state_dict\", d)); s.save_file({k.removeprefix(\"module.\"): "
+                "v.contiguous().clone() for k, v in d.items()}, \"" +
                 at("mae_pretrain_vit_base.safetensors").string() + "\")'");
   // In a folder that has nothing else too.
   EXPECT_EQ(said_of(folder_.path()), said_of(file));
@@ -356,6 +357,18 @@ TEST_F(Convert, ErrorsNameTheTensorAndTheKey) {
             place + ": expected names of a vision transformer of timm, MAE or open_clip, found norm.bias");
   EXPECT_EQ(said_of(changed("mae.safetensors", [](auto& t) { fill(t["decoder_pos_embed"], 0.5); }), heads),
             place + ": decoder_pos_embed: expected the sine-cosine table, found another");
+  EXPECT_EQ(said_of(changed(model,
+                            [](auto& t) {
+                              t["pos_embed"] = Tensor::zeros({1, 16, 24});
+                            }),
+                    heads),
+            place + ": pos_embed: positions: expected [1, 1 + grid², width], found [1,16,24]");
+  const std::string empty = said_of(changed(model,
+                                            [](auto& t) {
+                                              t["patch_embed.proj.weight"] = Tensor::zeros({24, 3, 8, 0});
+                                            }),
+                                    heads);
+  EXPECT_NE(empty.find("expected an integer of at least 1, found 0"), std::string::npos) << empty;
   heads.heads = 5;
   EXPECT_EQ(said_of(changed(model, [](auto&) {}), heads),
             "model.vision.heads: expected a divisor of model.vision.width = 24, found 5");

@@ -243,7 +243,7 @@ std::vector<Key> augment_keys() {
        augment(&A::crop_pct),
        "X",
        "share of the shorter side that evaluation keeps",
-       kOpenFraction,
+       {0.1, 1},
        {},
        kSetOnly,
        kFree},

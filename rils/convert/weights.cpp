@@ -135,8 +135,7 @@ class ForeignReader {
   /// Their positions as [1, 1 + G², D].
   [[nodiscard]] Tensor table(const std::string& ours) const {
     const Shape& found = shape(ours, names_ == Names::open_clip ? 2 : 3);
-    Tensor t =
-        cast(file_.load(name(ours)), DType::f32).reshape({1, found[found.rank() - 2], found[found.rank() - 1]});
+    Tensor t = cast(file_.load(name(ours)), DType::f32).reshape({1, found[found.rank() - 2], found[found.rank() - 1]});
     try {
       (void)grid_of(t);
     } catch (const ShapeError& e) {

@@ -16,7 +16,6 @@
 namespace tessera::rils {
 namespace {
 
-constexpr double kNormEps = 1e-6;
 constexpr double kHeadDeviation = 2e-5;  // MAE truncates at ±2, a hundred thousand deviations away
 constexpr const char* kPositions = "visual.pos_embed";
 
@@ -46,7 +45,7 @@ Classifier::Classifier(const VisionConfig& vision, const std::string& pool, int6
     : classes_(classes), store_(std::make_unique<ParameterStore>()) {
   const bool mean = pool == "mean";
   tower_.emplace(*store_, pooled_by(vision, pool), dtype, VisionTraits{.trained_positions = true, .final_norm = !mean});
-  if (mean) norm_.emplace(*store_, "fc_norm", vision.width, kNormEps);
+  if (mean) norm_.emplace(*store_, "fc_norm", vision.width, norm_eps(vision));
   head_ = nn::Linear(*store_, "head", vision.width, classes, nn::normal(kHeadDeviation), nn::zeros());
   store_->allocate(dtype);
   store_->initialise(seed);

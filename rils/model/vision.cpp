@@ -16,8 +16,7 @@
 namespace tessera::rils {
 namespace {
 
-constexpr double kVisionEps = 1e-6;
-constexpr double kClipEps = 1e-5;
+constexpr double kDecoderEps = 1e-6;
 
 /// A token parameter [1, width] with the published shape [1, 1, width].
 Parameter& add_token(ParameterStore& store, const std::string& name, int64_t width) {
@@ -50,7 +49,7 @@ VisionTower::VisionTower(ParameterStore& store, const VisionConfig& config, DTyp
   patch_weight_ =
       &store.add_fused(patch + ".weight", {width_, inputs},
                        {{patch + ".weight", {width_, 3, patch_, patch_}, 0, nn::xavier_uniform(inputs, width_)}});
-  const double eps = config.pre_norm ? kClipEps : kVisionEps;
+  const double eps = norm_eps(config);
   if (config.pre_norm) {
     norm_pre_.emplace(store, "visual.norm_pre", width_, eps);
   } else {
@@ -152,7 +151,7 @@ Decoder::Decoder(ParameterStore& store, const VisionConfig& vision, const Decode
     blocks_.emplace_back(store, fmt::format("visual.decoder_blocks.{}", i),
                          nn::TransformerBlock::vision(config.width, config.heads));
   }
-  norm_ = nn::LayerNorm(store, "visual.decoder_norm", config.width, kVisionEps);
+  norm_ = nn::LayerNorm(store, "visual.decoder_norm", config.width, kDecoderEps);
   pred_ = nn::Linear(store, "visual.decoder_pred", config.width, outputs, nn::xavier_uniform(config.width, outputs),
                      nn::zeros());
 }

@@ -22,6 +22,9 @@ struct PassOptions {
   std::span<const nn::BranchScales> drop_path = {};  // of the image encoder: one a block, or none
 };
 
+/// The epsilon of an encoder's norms.
+[[nodiscard]] inline double norm_eps(const VisionConfig& vision) { return vision.pre_norm ? 1e-5 : 1e-6; }
+
 /// What a classifier has other than its configuration's encoder: it trains the positions, and may have a norm of its
 /// own instead of the final one.
 struct VisionTraits {

@@ -57,7 +57,7 @@ Config changed() {
     if (auto* const* v = std::get_if<int64_t*>(&field)) **v += n;
     if (auto* const* v = std::get_if<double*>(&field)) {
       **v = 1.0 / (3.0 + static_cast<double>(n));
-      if (!key.range.contains(**v)) **v += 1.0;
+      if (!key.range.contains(**v)) **v += key.range.contains(**v + 1.0) ? 1.0 : key.range.min;
     }
     if (auto* const* v = std::get_if<std::string*>(&field)) {
       **v = key.choices.empty() ? fmt::format("\"a\\b\"\n\t\x01 ü {}", n) : std::string(key.choices.back().name);

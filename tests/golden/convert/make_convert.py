@@ -24,8 +24,9 @@ HERE = pathlib.Path(__file__).parent
 SIZE, PATCH, WIDTH, LAYERS, HEADS = 32, 8, 24, 2, 2
 GRID = SIZE // PATCH
 CONTEXT, VOCABULARY, EMBED = 12, 521, 20
-META = {"script": "tests/golden/convert/make_convert.py", "torch": torch.__version__, "timm": timm.__version__,
-        "open_clip": open_clip.__version__}
+# One entry: the library writes several in any order.
+META = {"made_by": f"tests/golden/convert/make_convert.py, torch {torch.__version__}, timm {timm.__version__}, "
+                   f"open_clip {open_clip.__version__}"}
 
 
 def randomise(model):

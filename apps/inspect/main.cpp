@@ -4,6 +4,7 @@
 
 #include "apps/common/config_options.h"
 #include "apps/common/program.h"
+#include "apps/inspect/checkpoint.h"
 #include "apps/inspect/pictures.h"
 #include "engine/runtime/context.h"
 #include "rils/config/toml.h"
@@ -39,16 +40,12 @@ int main(int argc, char** argv) {
   tokens->add_option("--context-length", text.context_length, "tokens");
   tokens->add_option("--truncation", text.truncation, "keep-eot or cut");
 
-  auto* checkpoint = app.add_subcommand("checkpoint", "lists a safetensors file, or compares two");
-  std::string path, other;
-  checkpoint->add_option("file", path, "safetensors")->required();
-  checkpoint->add_option("--compare", other, "another one");
-
+  const auto checkpoint = apps::add_checkpoint_command(app);
   const auto draw = apps::add_picture_commands(app);
   return apps::run(app, argc, argv, [&] {
     if (*model) rils::inspect_model(config.resolve(), std::cout);
     if (*tokens) rils::inspect_tokens(text, std::cin, std::cout);
-    if (*checkpoint) rils::inspect_checkpoint(path, other, std::cout);
+    checkpoint();
     if (*gradients) {
       if (device != "auto") (void)context(parse_device(device));
       const rils::Config c = rils::load_config(config_file);

@@ -35,11 +35,24 @@ void check_text(const TextConfig& t) {
   }
 }
 
+/// What an objective needs of the image encoder: decoders read normed tokens, and RILS has one space for patches and
+/// their mean.
+void check_encoder(const ModelConfig& m, const Objective& objective) {
+  const auto need = [&](std::string_view key, std::string_view wanted, const std::string& found) {
+    if (found == wanted) return;
+    throw ConfigError(
+        fmt::format("model.vision.{}: expected {} with objective {}, found {}", key, wanted, m.objective, found));
+  };
+  if (objective.reconstruction != Reconstruction::none) need("norm", "tokens", m.vision.norm);
+  if (objective.reconstruction == Reconstruction::language) need("pool", "mean", m.vision.pool);
+}
+
 void check_model(const ModelConfig& m) {
   check_divides("model.vision.patch_size", m.vision.patch_size, "model.vision.image_size", m.vision.image_size);
   check_divides("model.vision.heads", m.vision.heads, "model.vision.width", m.vision.width);
   check_positions("model.vision.width", m.vision.width);
   const Objective objective = parse_objective(m.objective);
+  check_encoder(m, objective);
   if (objective.contrastive) check_text(m.text);
   if (objective.reconstruction == Reconstruction::none) return;
   check_divides("model.decoder.heads", m.decoder.heads, "model.decoder.width", m.decoder.width);
@@ -88,6 +101,14 @@ void check_config(const Config& config) {
     throw ConfigError(fmt::format("optim.batch_size: expected a global batch of at least 2 for objective {}, found {}",
                                   config.model.objective, batch));
   }
+}
+
+void check_trainable(const ModelConfig& model) {
+  if (parse_objective(model.objective).any()) return;
+  throw ConfigError(
+      fmt::format("model.objective: expected one that can be trained, found {}: an encoder to be used by finetune, "
+                  "evaluate and query",
+                  model.objective));
 }
 
 BatchPlan plan_batch(const Config& config, int64_t processes) {

@@ -8,13 +8,18 @@
 
 namespace tessera::rils {
 
-/// The image encoder. Defaults: ViT-B/16.
+/// The image encoder. Defaults: ViT-B/16 as RILS has it; the last five keys are for encoders of others.
 struct VisionConfig {
   int64_t image_size = 224;  // pixels, square
   int64_t patch_size = 16;   // pixels, divides image_size
   int64_t width = 768;
   int64_t layers = 12;
-  int64_t heads = 12;  // divides width
+  int64_t heads = 12;           // divides width
+  std::string pool = "mean";    // of the patch tokens; or "cls": the CLS token
+  std::string norm = "tokens";  // the final norm stands before pooling; or "pooled": after it (timm's fc_norm)
+  std::string positions = "sine-cosine";  // frozen; or "learned"
+  std::string act = "gelu";               // or "quick_gelu"
+  bool pre_norm = false;  // as CLIP's encoder: a norm before the blocks, no patch bias, every eps 1e-5 and not 1e-6
   bool operator==(const VisionConfig&) const = default;
 };
 
@@ -33,6 +38,7 @@ struct TextConfig {
   int64_t width = 512;
   int64_t layers = 12;
   int64_t heads = 8;
+  std::string act = "quick_gelu";  // or "gelu"
   bool operator==(const TextConfig&) const = default;
 };
 
@@ -44,7 +50,7 @@ struct ImageMlpConfig {
 };
 
 struct ModelConfig {
-  std::string objective = "rils";  // or "clip", "slip", "simclr", "mae", "mae+clip"
+  std::string objective = "rils";  // or "clip", "slip", "simclr", "mae", "mae+clip"; "encoder": nothing is trained
   int64_t embed_dim = 512;         // of the joint space
   VisionConfig vision;
   DecoderConfig decoder;
@@ -104,6 +110,7 @@ struct AugmentConfig {
   double flip = 0.0;                                          // probability
   std::array<double, 2> view_crop_scale = {0.08, 1.0};        // of the two views of "simclr" and "slip"
   std::string image_interpolation = "bilinear";               // or "bicubic"
+  double crop_pct = 1.0;                                      // share of the shorter side that evaluation keeps
   std::array<double, 3> image_mean = {0.485, 0.456, 0.406};   // ImageNet's, of values in [0, 1]
   std::array<double, 3> image_std = {0.229, 0.224, 0.225};
   bool operator==(const AugmentConfig&) const = default;

@@ -13,6 +13,7 @@ Objective parse_objective(const std::string& name) {
   if (name == "simclr") return {false, Reconstruction::none, true};
   if (name == "mae") return {false, Reconstruction::pixels, false};
   if (name == "mae+clip") return {true, Reconstruction::pixels, false};
+  if (name == "encoder") return {};
   throw ConfigError(fmt::format("model.objective: no objective \"{}\"", name));
 }
 

@@ -13,9 +13,12 @@ struct Objective {
   bool contrastive = false;  // images against captions: text tower, projections, logit scale; the full pass
   Reconstruction reconstruction = Reconstruction::none;  // the masked pass and a decoder
   bool views = false;  // two augmented views of an image against each other: image_mlp
+  /// Whether there is anything to train.
+  [[nodiscard]] bool any() const { return contrastive || views || reconstruction != Reconstruction::none; }
 };
 
-/// "rils", "clip", "slip", "simclr", "mae", "mae+clip". Throws ConfigError for another name.
+/// "rils", "clip", "slip", "simclr", "mae", "mae+clip", or "encoder", which has no term. Throws ConfigError for another
+/// name.
 [[nodiscard]] Objective parse_objective(const std::string& name);
 
 }  // namespace tessera::rils

@@ -6,7 +6,7 @@
 
 namespace tessera::rils {
 
-// What the rows of the schema are made of: bounds of values, and short names.
+// What the rows of the schema are made of: bounds of values, short names, and the way to a field.
 
 inline constexpr double kInfinity = std::numeric_limits<double>::infinity();
 inline constexpr Range kAny{};
@@ -18,5 +18,23 @@ inline constexpr Range kOpenFraction{0, 1, true, false};    // (0, 1]
 inline constexpr Range kCount{1, kInfinity, false, false};  // at least one
 inline constexpr auto kFixed = OnResume::must_agree;
 inline constexpr auto kFree = OnResume::may_change;
+inline constexpr auto kCommon = Level::common;
+inline constexpr auto kRare = Level::rare;
+inline constexpr auto kSetOnly = Level::set_only;
+
+template <class T>
+Field as_field(T& value) {
+  return &value;
+}
+template <size_t N>
+Field as_field(std::array<double, N>& values) {
+  return std::span<double>(values);
+}
+
+/// The field behind a chain of members: at(&Config::model, &ModelConfig::embed_dim).
+template <class... Members>
+std::function<Field(Config&)> at(Members... members) {
+  return [=](Config& config) { return as_field((config.*....*members)); };
+}
 
 }  // namespace tessera::rils

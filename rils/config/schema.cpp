@@ -8,89 +8,7 @@
 namespace tessera::rils {
 namespace {
 
-constexpr auto kCommon = Level::common;
-constexpr auto kRare = Level::rare;
-constexpr auto kSetOnly = Level::set_only;
-
-template <class T>
-Field as_field(T& value) {
-  return &value;
-}
-template <size_t N>
-Field as_field(std::array<double, N>& values) {
-  return std::span<double>(values);
-}
-
-/// The field behind a chain of members: at(&Config::model, &ModelConfig::embed_dim).
-template <class... Members>
-std::function<Field(Config&)> at(Members... members) {
-  return [=](Config& config) { return as_field((config.*....*members)); };
-}
-template <class Member>
-auto vision(Member member) {
-  return at(&Config::model, &ModelConfig::vision, member);
-}
-template <class Member>
-auto decoder(Member member) {
-  return at(&Config::model, &ModelConfig::decoder, member);
-}
-template <class Member>
-auto text(Member member) {
-  return at(&Config::model, &ModelConfig::text, member);
-}
-template <class Member>
-auto image_mlp(Member member) {
-  return at(&Config::model, &ModelConfig::image_mlp, member);
-}
-
 // Each row: path, field, placeholder, help with its unit, range, choices, level, whether a resumed run must agree.
-std::vector<Key> model_keys() {
-  using V = VisionConfig;
-  using D = DecoderConfig;
-  using T = TextConfig;
-  using M = ImageMlpConfig;
-  return {
-      {"model.objective",
-       at(&Config::model, &ModelConfig::objective),
-       "NAME",
-       "what is trained",
-       kAny,
-       {{"rils"}, {"clip"}, {"slip"}, {"simclr"}, {"mae"}, {"mae+clip"}},
-       kCommon,
-       kFixed},
-      {"model.embed_dim",
-       at(&Config::model, &ModelConfig::embed_dim),
-       "N",
-       "width of the joint embedding",
-       kCount,
-       {},
-       kSetOnly,
-       kFixed},
-      {"model.vision.image_size", vision(&V::image_size), "N", "pixels a side", kCount, {}, kSetOnly, kFixed},
-      {"model.vision.patch_size", vision(&V::patch_size), "N", "pixels a side", kCount, {}, kSetOnly, kFixed},
-      {"model.vision.width", vision(&V::width), "N", "of the image encoder", kCount, {}, kSetOnly, kFixed},
-      {"model.vision.layers", vision(&V::layers), "N", "of the image encoder", kCount, {}, kSetOnly, kFixed},
-      {"model.vision.heads", vision(&V::heads), "N", "of the image encoder", kCount, {}, kSetOnly, kFixed},
-      {"model.decoder.width", decoder(&D::width), "N", "of the masked decoder", kCount, {}, kSetOnly, kFixed},
-      {"model.decoder.layers", decoder(&D::layers), "N", "of the masked decoder", kCount, {}, kSetOnly, kFixed},
-      {"model.decoder.heads", decoder(&D::heads), "N", "of the masked decoder", kCount, {}, kSetOnly, kFixed},
-      {"model.text.context_length", text(&T::context_length), "N", "tokens", {3, kInfinity}, {}, kSetOnly, kFixed},
-      {"model.text.vocab_size",
-       text(&T::vocab_size),
-       "N",
-       "ids; 0: the vocabulary's",
-       kNotNegative,
-       {},
-       kSetOnly,
-       kFixed},
-      {"model.text.width", text(&T::width), "N", "of the text encoder", kCount, {}, kSetOnly, kFixed},
-      {"model.text.layers", text(&T::layers), "N", "of the text encoder", kCount, {}, kSetOnly, kFixed},
-      {"model.text.heads", text(&T::heads), "N", "of the text encoder", kCount, {}, kSetOnly, kFixed},
-      {"model.image_mlp.hidden", image_mlp(&M::hidden), "N", "width of the views' head", kCount, {}, kSetOnly, kFixed},
-      {"model.image_mlp.output", image_mlp(&M::output), "N", "width of its result", kCount, {}, kSetOnly, kFixed},
-  };
-}
-
 std::vector<Key> loss_keys() {
   using L = LossConfig;
   const auto loss = [](auto member) { return at(&Config::loss, member); };
@@ -321,6 +239,14 @@ std::vector<Key> augment_keys() {
        {{"bilinear"}, {"bicubic"}},
        kRare,
        kFixed},
+      {"augment.crop_pct",
+       augment(&A::crop_pct),
+       "X",
+       "share of the shorter side that evaluation keeps",
+       {0.1, 1},
+       {},
+       kSetOnly,
+       kFree},
       {"augment.image_mean", augment(&A::image_mean), "R,G,B", "of values in [0, 1]", kAny, {}, kRare, kFixed},
       {"augment.image_std", augment(&A::image_std), "R,G,B", "of values in [0, 1]", kPositive, {}, kRare, kFixed},
   };

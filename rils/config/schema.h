@@ -63,7 +63,8 @@ enum class Program : uint8_t { pretrain, finetune };
 /// The same for --probe lars: MAE's linear probe.
 [[nodiscard]] Config probing_defaults();
 
-/// The rows of section [finetune], part of schema().
+/// The rows of [model] and its sections, and of [finetune]: parts of schema().
+[[nodiscard]] std::vector<Key> model_keys();
 [[nodiscard]] std::vector<Key> finetune_keys();
 
 /// All keys, section by section.
@@ -102,6 +103,9 @@ void check_resumable(const Config& stored, const Config& now);
 /// What holds between keys: divisibility, order of bounds, a batch that the shards divide. Throws ConfigError in one
 /// line.
 void check_config(const Config& config);
+
+/// Throws ConfigError for an objective without a term: such a model is used, not trained.
+void check_trainable(const ModelConfig& model);
 
 /// The global batch N and, where global_batch_size asks for it, accum_freq. Throws ConfigError when the parts do not
 /// come out even: N in micro-batches, shards of N, processes and shards.

@@ -43,11 +43,6 @@ constexpr std::array<std::string_view, 34> kShared = {"augment.crop_scale",
                                                       "run.report_to",
                                                       "run.device"};
 
-template <class Member>
-std::function<Field(Config&)> at(Member member) {
-  return [member](Config& config) -> Field { return &(config.finetune.*member); };
-}
-
 }  // namespace
 
 std::vector<Key> finetune_keys() {
@@ -55,7 +50,8 @@ std::vector<Key> finetune_keys() {
   std::vector<Key> keys;
   const auto add = [&](std::string_view path, auto member, std::string_view metavar, std::string_view help, Range range,
                        std::vector<Choice> choices = {}, OnResume on_resume = kFixed) {
-    keys.push_back({path, at(member), metavar, help, range, std::move(choices), Level::common, on_resume});
+    keys.push_back(
+        {path, at(&Config::finetune, member), metavar, help, range, std::move(choices), Level::common, on_resume});
   };
   add("finetune.data_path", &F::data_path, "DIR", "holds train/ and val/ or test/, or IDX files", kAny);
   add("finetune.finetune", &F::finetune, "FILE", "pre-trained weights; empty: from scratch", kAny, {}, kFree);

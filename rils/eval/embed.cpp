@@ -75,7 +75,8 @@ Tensor patch_embeddings(const Model& model, const Tensor& images, const PassOpti
   const Tensor encoded = vision.encode(vision.patch_tokens(images, pass), samples, pass).value;
   const int64_t patches = vision.patches();
   const Tensor dense = contiguous(encoded.reshape({samples, 1 + patches, vision.width()}).slice(1, 1, patches));
-  return l2_normalize(model.project(Var(dense.reshape({samples * patches, vision.width()}))).value).y;
+  const Var rows = vision.after_pooling(Var(dense.reshape({samples * patches, vision.width()})));
+  return l2_normalize(model.project(rows).value).y;
 }
 
 ImageFunction joint_embedding(const Model& model, const PassOptions& pass) {

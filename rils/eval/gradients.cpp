@@ -5,6 +5,7 @@
 #include "engine/core/error.h"
 #include "engine/ops/copy.h"
 #include "nn/io/checkpoint.h"
+#include "rils/config/schema.h"
 #include "rils/train/figures.h"
 
 namespace tessera::rils {
@@ -54,6 +55,7 @@ Tensor scalar(double value) { return Tensor::full({}, value); }
 
 StepResult write_gradients(const ModelConfig& config, const LossConfig& loss, const GradientFiles& files,
                            nn::Precision precision) {
+  check_trainable(config);
   Model model(config, 0, precision.param);
   load_parameters(nn::SafetensorsFile(files.checkpoint), model.store());
   const MicroBatch batch = load_batch(files.batch, model);

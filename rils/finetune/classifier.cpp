@@ -7,8 +7,7 @@
 #include <charconv>
 #include <cmath>
 
-#include "autograd/ops/reduce.h"
-#include "autograd/ops/rows.h"
+#include "autograd/ops/pointwise.h"
 #include "engine/core/error.h"
 #include "engine/core/philox.h"
 #include "engine/ops/copy.h"
@@ -17,38 +16,8 @@
 namespace tessera::rils {
 namespace {
 
-constexpr double kNormEps = 1e-6;
 constexpr double kHeadDeviation = 2e-5;  // MAE truncates at ±2, a hundred thousand deviations away
 constexpr const char* kPositions = "visual.pos_embed";
-
-/// The rows of the CLS tokens among those of every token.
-Var cls_rows(const Var& encoded, int64_t samples, int64_t patches, DType dtype) {
-  std::vector<int32_t> rows;
-  for (int64_t b = 0; b < samples; ++b) rows.push_back(static_cast<int32_t>(b * (1 + patches)));
-  return autograd::gather_rows(encoded, RowIndex(rows, encoded.value.size(0)), {{}, {}, {}, dtype});
-}
-
-/// Grid of a table [1, 1 + G², D].
-int64_t grid_of(const Tensor& table) {
-  const int64_t patches = table.rank() == 3 ? table.size(1) - 1 : 0;
-  const auto grid = static_cast<int64_t>(std::llround(std::sqrt(static_cast<double>(patches))));
-  if (grid < 1 || grid * grid != patches || table.size(0) != 1) {
-    throw ShapeError(fmt::format("positions: expected [1, 1 + grid², width], found {}", to_string(table.shape())));
-  }
-  return grid;
-}
-
-/// Whether a table is the one that pre-training freezes, to rounding.
-bool is_sine_cosine(const Tensor& table) {
-  if (table.size(2) % 4 != 0) return false;
-  const Tensor built = position_table(grid_of(table), table.size(2), DType::f32);
-  const auto a = table.data<float>();
-  const auto b = built.data<float>();
-  for (size_t i = 0; i < a.size(); ++i) {
-    if (!(std::abs(a[i] - b[i]) <= 1e-6f)) return false;
-  }
-  return true;
-}
 
 /// Weights of PyTorch's cubic convolution for the four cells around a place between two.
 std::array<double, 4> cubic_weights(double t) {
@@ -65,7 +34,8 @@ int64_t layer_of(std::string_view name, int64_t layers) {
     (void)std::from_chars(name.data() + kBlocks.size(), name.data() + name.size(), block);
     return block + 1;
   }
-  const bool first = name == "visual.cls_token" || name == kPositions || name.starts_with("visual.patch_embed");
+  const bool first = name == "visual.cls_token" || name == kPositions || name.starts_with("visual.patch_embed") ||
+                     name.starts_with("visual.norm_pre");
   return first ? 0 : layers + 1;
 }
 
@@ -74,8 +44,8 @@ int64_t layer_of(std::string_view name, int64_t layers) {
 Classifier::Classifier(const VisionConfig& vision, const std::string& pool, int64_t classes, uint64_t seed, DType dtype)
     : classes_(classes), store_(std::make_unique<ParameterStore>()) {
   const bool mean = pool == "mean";
-  tower_.emplace(*store_, vision, dtype, VisionTraits{.trained_positions = true, .final_norm = !mean});
-  if (mean) norm_.emplace(*store_, "fc_norm", vision.width, kNormEps);
+  tower_.emplace(*store_, pooled_by(vision, pool), dtype, VisionTraits{.trained_positions = true, .final_norm = !mean});
+  if (mean) norm_.emplace(*store_, "fc_norm", vision.width, norm_eps(vision));
   head_ = nn::Linear(*store_, "head", vision.width, classes, nn::normal(kHeadDeviation), nn::zeros());
   store_->allocate(dtype);
   store_->initialise(seed);
@@ -86,26 +56,28 @@ Classifier::Classifier(const VisionConfig& vision, const std::string& pool, int6
 
 Var Classifier::logits(const Tensor& images, const PassOptions& options) const {
   const int64_t samples = images.size(0);
-  const Var encoded = tower_->encode(tower_->patch_tokens(images, options), samples, options);
+  const Var pooled = tower_->pool(tower_->encode(tower_->patch_tokens(images, options), samples, options), samples);
   const DType compute = options.precision.compute;
   autograd::LinearInputs out;
   out.out_dtype = options.precision.param;
-  if (norm_) return head_((*norm_)(tower_->pool(encoded, samples), compute), out);
-  return head_(cls_rows(encoded, samples, tower_->patches(), compute), out);
+  return head_(norm_ ? (*norm_)(pooled, compute) : autograd::cast(pooled, compute), out);
 }
 
-FrozenEncoder::FrozenEncoder(const VisionConfig& vision, uint64_t seed) : store_(std::make_unique<ParameterStore>()) {
-  tower_.emplace(*store_, vision, DType::f32);
+FrozenEncoder::FrozenEncoder(const VisionConfig& vision, const std::string& pool, uint64_t seed)
+    : store_(std::make_unique<ParameterStore>()) {
+  tower_.emplace(*store_, pooled_by(vision, pool), DType::f32);
   store_->allocate(DType::f32);
   store_->initialise(seed);
 }
 
-Tensor pooled_features(const VisionTower& tower, const Tensor& images, const std::string& pool,
-                       const PassOptions& options) {
+Tensor pooled_features(const VisionTower& tower, const Tensor& images, const PassOptions& options) {
   const int64_t samples = images.size(0);
-  const Var encoded = tower.encode(tower.patch_tokens(images, options), samples, options);
-  if (pool == "mean") return tower.pool(encoded, samples).value;
-  return cls_rows(encoded, samples, tower.patches(), options.precision.param).value;
+  return tower.pool(tower.encode(tower.patch_tokens(images, options), samples, options), samples).value;
+}
+
+VisionConfig pooled_by(VisionConfig vision, const std::string& pool) {
+  vision.pool = pool;
+  return vision;
 }
 
 void load_encoder(const nn::SafetensorsFile& file, ParameterStore& store) {
@@ -118,9 +90,20 @@ void load_encoder(const nn::SafetensorsFile& file, ParameterStore& store) {
     }
     if (found.shape() == to.shape()) {
       copy_into(found, to);
-    } else if (!is_sine_cosine(found)) {
+    } else if (is_sine_cosine(found)) {
+      copy_into(position_table(grid_of(to), to.size(2), to.dtype()), to);
+    } else {
       copy_into(resize_positions(found, grid_of(to)), to);
     }
+  };
+  const auto load_entry = [&](const std::string& name, const nn::Entry& to) {
+    const auto found = file.tensors().find(name);
+    if (found == file.tensors().end() || found->second.shape != to.shape) {
+      throw IoError(fmt::format("{}: {}: expected the shape {}, found {}", file.path().string(), name,
+                                to_string(to.shape),
+                                found == file.tensors().end() ? "none" : to_string(found->second.shape)));
+    }
+    copy_into(file.load(name), to.value());
   };
   for (const nn::Entry& entry : store.entries()) {
     if (!entry.name.starts_with("visual.")) continue;
@@ -128,16 +111,15 @@ void load_encoder(const nn::SafetensorsFile& file, ParameterStore& store) {
       load_positions(entry.value());
       continue;
     }
-    const auto found = file.tensors().find(entry.name);
-    if (found == file.tensors().end() || found->second.shape != entry.shape) {
-      throw IoError(fmt::format("{}: {}: expected the shape {}, found {}", file.path().string(), entry.name,
-                                to_string(entry.shape),
-                                found == file.tensors().end() ? "none" : to_string(found->second.shape)));
-    }
-    copy_into(file.load(entry.name), entry.value());
+    load_entry(entry.name, entry);
   }
   for (const nn::Buffer& buffer : store.buffers()) {
     if (buffer.name == kPositions) load_positions(buffer.tensor);
+  }
+  for (const char* part : {"weight", "bias"}) {
+    const nn::Entry* norm = store.find(std::string("fc_norm.") + part);
+    const std::string theirs = std::string("visual.fc_norm.") + part;
+    if (norm != nullptr && file.contains(theirs)) load_entry(theirs, *norm);
   }
   store.mark_written();
 }

@@ -12,7 +12,8 @@
 namespace tessera::rils {
 
 /// The image encoder with a linear head. pool "mean": the mean of the patch tokens, a norm of its own (`fc_norm`), the
-/// head; the tower has no final norm. pool "cls": the CLS token after the final norm, the head. Positions are trained.
+/// head; the tower has no final norm. pool "cls": the CLS token after the final norm, the head; vision.pool is not
+/// asked. Positions are trained.
 /// The key bias stays the fixed zero between `q_bias` and `v_bias`: softmax does not see it. Parameters `visual.*`,
 /// `fc_norm.*`, `head.*`.
 class Classifier {
@@ -35,19 +36,21 @@ class Classifier {
   nn::Linear head_;
 };
 
-/// Features [B, D] of a tower with a final norm: the mean of the patch tokens after it, or (pool "cls") the CLS token.
-[[nodiscard]] Tensor pooled_features(const VisionTower& tower, const Tensor& images, const std::string& pool,
-                                     const PassOptions& options);
+/// Features [B, D] of a tower with a final norm, pooled as it is configured.
+[[nodiscard]] Tensor pooled_features(const VisionTower& tower, const Tensor& images, const PassOptions& options);
+
+/// `vision` with pooling as a head wants it.
+[[nodiscard]] VisionConfig pooled_by(VisionConfig vision, const std::string& pool);
 
 /// A frozen encoder: features of a pre-trained tower, or of one with its initial values.
 class FrozenEncoder {
  public:
-  FrozenEncoder(const VisionConfig& vision, uint64_t seed);
+  FrozenEncoder(const VisionConfig& vision, const std::string& pool, uint64_t seed);
 
   [[nodiscard]] ParameterStore& store() { return *store_; }
   /// See pooled_features.
-  [[nodiscard]] Tensor features(const Tensor& images, const std::string& pool, const PassOptions& options) const {
-    return pooled_features(*tower_, images, pool, options);
+  [[nodiscard]] Tensor features(const Tensor& images, const PassOptions& options) const {
+    return pooled_features(*tower_, images, options);
   }
 
  private:
@@ -57,7 +60,8 @@ class FrozenEncoder {
 
 /// Copies the encoder of a checkpoint (`visual.*`) into a store with a tower. Positions of another grid are computed
 /// anew where the checkpoint's are the sine-cosine table, else resized (resize_positions). What else the checkpoint has
-/// is left out. Throws IoError in one line where a parameter is absent or of another shape.
+/// is left out, but a norm that stands after pooling, which is where a classifier's `fc_norm` starts. Throws IoError in
+/// one line where a parameter is absent or of another shape.
 void load_encoder(const nn::SafetensorsFile& file, ParameterStore& store);
 
 /// A position table [1, 1 + G², D] for another grid: row 0 stays, the others are resized as a picture of G × G by

@@ -16,8 +16,8 @@ constexpr double kHeadDeviation = 0.01;  // MAE truncates at ±2, two hundred de
 }  // namespace
 
 LinearProbe::LinearProbe(const VisionConfig& vision, const std::string& pool, int64_t classes, uint64_t seed)
-    : pool_(pool), store_(std::make_unique<ParameterStore>()) {
-  tower_.emplace(*store_, vision, DType::f32);
+    : store_(std::make_unique<ParameterStore>()) {
+  tower_.emplace(*store_, pooled_by(vision, pool), DType::f32);
   mean_ = &store_->add("probe_norm.running_mean", {vision.width}, nn::zeros());
   variance_ = &store_->add("probe_norm.running_var", {vision.width}, nn::ones());
   for (const nn::Entry& entry : store_->entries()) entry.parameter->frozen = true;
@@ -33,13 +33,13 @@ Var LinearProbe::head_of(const Var& normed, const PassOptions& options) const {
 }
 
 Var LinearProbe::logits(const Tensor& images, const PassOptions& options) const {
-  const Var features = pooled_features(*tower_, images, pool_, options);
+  const Var features = pooled_features(*tower_, images, options);
   return head_of(autograd::batch_norm_by(features, {mean_->value, variance_->value}, {}, {}, kEps, DType::f32),
                  options);
 }
 
 Var LinearProbe::training_logits(const Tensor& images, const PassOptions& options) {
-  const Var features = pooled_features(*tower_, images, pool_, options);
+  const Var features = pooled_features(*tower_, images, options);
   const autograd::BatchNorm normed = autograd::batch_norm(features, {}, {}, kEps, DType::f32);
   update_moments(normed.moments, images.size(0), kKeep, {mean_->value, variance_->value});
   mean_->mark_written();

@@ -28,7 +28,6 @@ class LinearProbe {
  private:
   [[nodiscard]] Var head_of(const Var& normed, const PassOptions& options) const;
 
-  std::string pool_;
   std::unique_ptr<ParameterStore> store_;
   std::optional<VisionTower> tower_;
   Parameter* mean_;

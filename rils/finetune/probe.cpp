@@ -30,7 +30,7 @@ class Probe {
       : config_(config),
         data_(data),
         console_(console),
-        encoder_(config.model.vision, static_cast<uint64_t>(config.run.seed)) {
+        encoder_(config.model.vision, config.finetune.pool, static_cast<uint64_t>(config.run.seed)) {
     if (!config.finetune.finetune.empty()) {
       load_encoder(nn::SafetensorsFile(config.finetune.finetune), encoder_.store());
     }
@@ -80,8 +80,8 @@ class Probe {
     EmbedOptions options = judging_options(config_, pass_);
     options.transform = centre_transform(config_, true);
     options.normalize = options.keep_captions = false;
-    ImageEmbeddings found = embed_images(
-        *data, options, [&](const Tensor& images) { return encoder_.features(images, config_.finetune.pool, pass_); });
+    ImageEmbeddings found =
+        embed_images(*data, options, [&](const Tensor& images) { return encoder_.features(images, pass_); });
     console_.line(fmt::format("features of {} images; {}", found.labels.size(), found.skipped.describe()));
     return {centred_rows(found.values), std::move(found.indices), std::move(found.labels)};
   }

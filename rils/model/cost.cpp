@@ -36,7 +36,9 @@ int64_t decoder_outputs(const ModelConfig& m) {
 ParameterCounts parameter_counts(const ModelConfig& m) {
   ParameterCounts c;
   const int64_t d = m.vision.width;
-  c.encoder = d + d * patch_inputs(m.vision) + d + m.vision.layers * block_parameters(d, 2 * d) + norm_parameters(d);
+  c.encoder = d + d * patch_inputs(m.vision) + m.vision.layers * block_parameters(d, 2 * d) + norm_parameters(d);
+  c.encoder += m.vision.pre_norm ? norm_parameters(d) : d;  // instead of the patch bias
+  if (m.vision.positions == "learned") c.encoder += (1 + grid(m.vision) * grid(m.vision)) * d;
   if (has_decoder(m)) {
     const int64_t w = m.decoder.width;
     c.decoder = w + (d * w + w) + m.decoder.layers * block_parameters(w, 2 * w) + norm_parameters(w) +
@@ -65,8 +67,8 @@ ForwardCost forward_cost(const ModelConfig& m, const LossConfig& loss, double ca
   const auto layers = static_cast<double>(m.vision.layers);
   const double embedding = patches * d * static_cast<double>(patch_inputs(m.vision));
   const double pass = embedding + layers * block_macs(d, patches + 1, patches + 1);
+  if (objective.contrastive || !objective.any()) c.full_pass = pass;
   if (objective.contrastive) {
-    c.full_pass = pass;
     const auto t = static_cast<double>(m.text.width);
     c.text = static_cast<double>(m.text.layers - 1) * block_macs(t, caption_tokens, caption_tokens) +
              block_macs(t, caption_tokens, 1);

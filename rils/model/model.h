@@ -29,7 +29,7 @@ class Model {
   // Those that need language space throw ConfigError where the objective has none.
   /// Features [R, D] in language space: x · image_projection, [R, E].
   [[nodiscard]] Var project(const Var& features) const;
-  /// Backbone features [B, D]: the mean of the patch features after the final norm, before the projection.
+  /// Backbone features [B, D]: the pooled tokens after the final norm, before the projection.
   [[nodiscard]] Var encode_features(const Tensor& images, const PassOptions& options) const;
   /// Image embeddings [B, E] before normalisation: the projected features.
   [[nodiscard]] Var encode_image(const Tensor& images, const PassOptions& options) const;

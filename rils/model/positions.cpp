@@ -28,4 +28,24 @@ Tensor position_table(int64_t grid, int64_t width, DType dtype) {
   return cast(cast(table, DType::f32), dtype);
 }
 
+int64_t grid_of(const Tensor& table) {
+  const int64_t patches = table.rank() == 3 ? table.size(1) - 1 : 0;
+  const auto grid = static_cast<int64_t>(std::llround(std::sqrt(static_cast<double>(patches))));
+  if (grid < 1 || grid * grid != patches || table.size(0) != 1) {
+    throw ShapeError(fmt::format("positions: expected [1, 1 + grid², width], found {}", to_string(table.shape())));
+  }
+  return grid;
+}
+
+bool is_sine_cosine(const Tensor& table) {
+  if (table.size(2) % 4 != 0) return false;
+  const Tensor built = position_table(grid_of(table), table.size(2), DType::f32);
+  const auto a = table.data<float>();
+  const auto b = built.data<float>();
+  for (size_t i = 0; i < a.size(); ++i) {
+    if (!(std::abs(a[i] - b[i]) <= 1e-6f)) return false;
+  }
+  return true;
+}
+
 }  // namespace tessera::rils

@@ -9,4 +9,9 @@ namespace tessera::rils {
 /// column comes first. Computed in f64 and rounded to f32, as published. Throws ConfigError unless 4 divides the width.
 [[nodiscard]] Tensor position_table(int64_t grid, int64_t width, DType dtype);
 
+/// The grid G of a table [1, 1 + G², D]. Throws ShapeError where the rows are no square and one.
+[[nodiscard]] int64_t grid_of(const Tensor& table);
+/// Whether an f32 table [1, 1 + G², D] is that one, to rounding.
+[[nodiscard]] bool is_sine_cosine(const Tensor& table);
+
 }  // namespace tessera::rils

@@ -16,9 +16,10 @@ TextTower::TextTower(ParameterStore& store, const TextConfig& config)
     throw ConfigError(fmt::format("model.text.vocab_size: expected at least 3, found {}", config.vocab_size));
   }
   token_embedding_ = &store.add("token_embedding.weight", {config.vocab_size, width_}, nn::normal(0.02));
+  nn::TransformerBlock::Spec block = nn::TransformerBlock::text(width_, config.heads, config.layers);
+  block.act = config.act == "gelu" ? Act::gelu_erf : Act::quick_gelu;
   for (int64_t i = 0; i < config.layers; ++i) {
-    blocks_.emplace_back(store, fmt::format("transformer.resblocks.{}", i),
-                         nn::TransformerBlock::text(width_, config.heads, config.layers));
+    blocks_.emplace_back(store, fmt::format("transformer.resblocks.{}", i), block);
   }
   norm_ = nn::LayerNorm(store, "ln_final", width_, 1e-5);
 }

@@ -16,7 +16,7 @@
 namespace tessera::rils {
 namespace {
 
-constexpr double kVisionEps = 1e-6;
+constexpr double kDecoderEps = 1e-6;
 
 /// A token parameter [1, width] with the published shape [1, 1, width].
 Parameter& add_token(ParameterStore& store, const std::string& name, int64_t width) {
@@ -32,13 +32,16 @@ Tensor add_positions(ParameterStore& store, const std::string& name, int64_t gri
 }  // namespace
 
 VisionTower::VisionTower(ParameterStore& store, const VisionConfig& config, DType dtype, VisionTraits traits)
-    : grid_(config.image_size / config.patch_size), width_(config.width), patch_(config.patch_size) {
+    : grid_(config.image_size / config.patch_size),
+      width_(config.width),
+      patch_(config.patch_size),
+      pool_cls_(config.pool == "cls") {
   const int64_t inputs = 3 * patch_ * patch_;
   cls_token_ = &add_token(store, "visual.cls_token", width_);
-  if (traits.trained_positions) {
+  if (traits.trained_positions || config.positions == "learned") {
     const int64_t rows = 1 + patches();
-    trained_positions_ =
-        &store.add_fused("visual.pos_embed", {rows, width_}, {{"visual.pos_embed", {1, rows, width_}, 0, nn::zeros()}});
+    trained_positions_ = &store.add_fused("visual.pos_embed", {rows, width_},
+                                          {{"visual.pos_embed", {1, rows, width_}, 0, nn::normal(0.02)}});
   } else {
     positions_ = add_positions(store, "visual.pos_embed", grid_, width_, dtype);
   }
@@ -46,11 +49,22 @@ VisionTower::VisionTower(ParameterStore& store, const VisionConfig& config, DTyp
   patch_weight_ =
       &store.add_fused(patch + ".weight", {width_, inputs},
                        {{patch + ".weight", {width_, 3, patch_, patch_}, 0, nn::xavier_uniform(inputs, width_)}});
-  patch_bias_ = &store.add(patch + ".bias", {width_}, nn::fan_in_uniform(inputs));
-  for (int64_t i = 0; i < config.layers; ++i) {
-    blocks_.emplace_back(store, fmt::format("visual.blocks.{}", i), nn::TransformerBlock::vision(width_, config.heads));
+  const double eps = norm_eps(config);
+  if (config.pre_norm) {
+    norm_pre_.emplace(store, "visual.norm_pre", width_, eps);
+  } else {
+    patch_bias_ = &store.add(patch + ".bias", {width_}, nn::fan_in_uniform(inputs));
   }
-  if (traits.final_norm) norm_.emplace(store, "visual.norm", width_, kVisionEps);
+  nn::TransformerBlock::Spec block = nn::TransformerBlock::vision(width_, config.heads);
+  block.eps = eps;
+  block.act = config.act == "quick_gelu" ? Act::quick_gelu : Act::gelu_erf;
+  for (int64_t i = 0; i < config.layers; ++i) blocks_.emplace_back(store, fmt::format("visual.blocks.{}", i), block);
+  if (!traits.final_norm) return;
+  if (config.norm == "pooled") {
+    fc_norm_.emplace(store, "visual.fc_norm", width_, eps);
+  } else {
+    norm_.emplace(store, "visual.norm", width_, eps);
+  }
 }
 
 Var VisionTower::patch_tokens(const Tensor& images, const PassOptions& options) const {
@@ -61,7 +75,7 @@ Var VisionTower::patch_tokens(const Tensor& images, const PassOptions& options) 
   }
   const bool wide = options.precision.compute == DType::f64 && images.dtype() != DType::f64;
   autograd::LinearInputs inputs;
-  inputs.bias = autograd::use(*patch_bias_);
+  if (patch_bias_ != nullptr) inputs.bias = autograd::use(*patch_bias_);
   inputs.out_dtype = options.precision.param;
   return autograd::linear(patchify(wide ? cast(images, DType::f64) : images, patch_, options.precision.compute),
                           autograd::use(*patch_weight_), inputs);
@@ -75,6 +89,7 @@ Var VisionTower::run(const Var& tokens, std::span<const int32_t> rows, std::span
   gather.table_index = RowIndex(positions, 1 + patches());
   gather.out_dtype = options.precision.param;
   Var x = autograd::gather_rows(tokens, RowIndex(rows, tokens.value.size(0)), gather);
+  if (norm_pre_) x = (*norm_pre_)(x, options.precision.param);
   nn::BlockInputs inputs;
   inputs.segments = segments;
   inputs.precision = options.precision;
@@ -111,7 +126,17 @@ Var VisionTower::encode_visible(const Var& tokens, const Masks& masks, std::span
 }
 
 Var VisionTower::pool(const Var& encoded, int64_t samples) const {
-  return autograd::segment_mean(encoded, SegmentTable::uniform(samples, 1 + patches()), 1);
+  if (!pool_cls_) {
+    return after_pooling(autograd::segment_mean(encoded, SegmentTable::uniform(samples, 1 + patches()), 1));
+  }
+  std::vector<int32_t> rows;
+  for (int64_t b = 0; b < samples; ++b) rows.push_back(static_cast<int32_t>(b * (1 + patches())));
+  return after_pooling(
+      autograd::gather_rows(encoded, RowIndex(rows, encoded.value.size(0)), {{}, {}, {}, encoded.value.dtype()}));
+}
+
+Var VisionTower::after_pooling(const Var& rows) const {
+  return fc_norm_ ? (*fc_norm_)(rows, rows.value.dtype()) : rows;
 }
 
 Decoder::Decoder(ParameterStore& store, const VisionConfig& vision, const DecoderConfig& config, int64_t outputs,
@@ -126,7 +151,7 @@ Decoder::Decoder(ParameterStore& store, const VisionConfig& vision, const Decode
     blocks_.emplace_back(store, fmt::format("visual.decoder_blocks.{}", i),
                          nn::TransformerBlock::vision(config.width, config.heads));
   }
-  norm_ = nn::LayerNorm(store, "visual.decoder_norm", config.width, kVisionEps);
+  norm_ = nn::LayerNorm(store, "visual.decoder_norm", config.width, kDecoderEps);
   pred_ = nn::Linear(store, "visual.decoder_pred", config.width, outputs, nn::xavier_uniform(config.width, outputs),
                      nn::zeros());
 }

@@ -22,15 +22,20 @@ struct PassOptions {
   std::span<const nn::BranchScales> drop_path = {};  // of the image encoder: one a block, or none
 };
 
-/// What a tower has besides its blocks: in pre-training frozen positions and a final norm; a classifier trains the
-/// positions and may have a norm of its own instead.
+/// The epsilon of an encoder's norms.
+[[nodiscard]] inline double norm_eps(const VisionConfig& vision) { return vision.pre_norm ? 1e-5 : 1e-6; }
+
+/// What a classifier has other than its configuration's encoder: it trains the positions, and may have a norm of its
+/// own instead of the final one.
 struct VisionTraits {
-  bool trained_positions = false;  // an entry `visual.pos_embed`, zero until it is written
+  bool trained_positions = false;  // even where the configuration freezes them
   bool final_norm = true;
 };
 
-/// The image encoder: patch embedding, positions, CLS token, blocks, final norm where there is one. One set of weights
-/// serves the full and the masked pass. Parameters `visual.*`.
+/// The image encoder: patch embedding, positions, CLS token, a norm where the configuration asks for one (`norm_pre`),
+/// blocks, the final norm before pooling (`norm`) or after it (`fc_norm`). Positions are an entry `visual.pos_embed`
+/// where they are trained, else a buffer. One set of weights serves the full and the masked pass. Parameters
+/// `visual.*`.
 class VisionTower {
  public:
   VisionTower(ParameterStore& store, const VisionConfig& config, DType dtype, VisionTraits traits = {});
@@ -40,26 +45,32 @@ class VisionTower {
 
   /// Patch tokens [B·P, D] of images [B, 3, H, W], bias included, before positions: shared by both passes.
   [[nodiscard]] Var patch_tokens(const Tensor& images, const PassOptions& options) const;
-  /// Every token: [B·(P+1), D], after the final norm where there is one, CLS first in each sample.
+  /// Every token: [B·(P+1), D], after the final norm where that stands before pooling, CLS first in each sample.
   [[nodiscard]] Var encode(const Var& tokens, int64_t samples, const PassOptions& options) const;
-  /// CLS and the visible tokens of the chosen samples, [G·(K+1), D] after the final norm.
+  /// The same for CLS and the visible tokens of the chosen samples, [G·(K+1), D].
   [[nodiscard]] Var encode_visible(const Var& tokens, const Masks& masks, std::span<const int64_t> samples,
                                    const PassOptions& options) const;
-  /// Mean over the patch rows of encode()'s result: [B, D].
+  /// An image's feature from encode()'s result: the mean of its patch rows or its CLS row, as configured, and the final
+  /// norm where that stands after pooling: [B, D].
   [[nodiscard]] Var pool(const Var& encoded, int64_t samples) const;
+  /// What follows pooling, for any rows [R, D]: that norm, or nothing.
+  [[nodiscard]] Var after_pooling(const Var& rows) const;
 
  private:
   [[nodiscard]] Var run(const Var& tokens, std::span<const int32_t> rows, std::span<const int32_t> positions,
                         const SegmentTable& segments, const PassOptions& options) const;
 
   int64_t grid_, width_, patch_;
+  bool pool_cls_;
   Parameter* patch_weight_;
-  Parameter* patch_bias_;
+  Parameter* patch_bias_ = nullptr;
   Parameter* cls_token_;
   Tensor positions_;                        // [1 + P, D], frozen
   Parameter* trained_positions_ = nullptr;  // or these
+  std::optional<nn::LayerNorm> norm_pre_;
   std::vector<nn::TransformerBlock> blocks_;
-  std::optional<nn::LayerNorm> norm_;
+  std::optional<nn::LayerNorm> norm_;     // of the tokens
+  std::optional<nn::LayerNorm> fc_norm_;  // or of the pooled feature
 };
 
 /// The masked decoder: visible features in, `outputs` numbers for each hidden patch out: features of the encoder's

@@ -16,7 +16,6 @@ namespace fs = std::filesystem;
 
 constexpr std::string_view kFile = "bpe_simple_vocab_16e6.txt.gz";
 constexpr int32_t kIds = 49408;
-constexpr std::string_view kDigest = "b4d1f1b452cd016a";  // of the 48,894 merges that CLIP uses
 constexpr std::chrono::seconds kDownloadLimit(600);
 
 /// A folder of its own, removed at the end.
@@ -88,11 +87,11 @@ int64_t write_clip_vocabulary(const fs::path& package, const fs::path& output) {
   write_file_atomically(file, bytes);
   const auto wrong = [&](const std::string& found) {
     return IoError(fmt::format("{}: expected CLIP's vocabulary ({} ids, digest {}), found {}", source.string(), kIds,
-                               kDigest, found));
+                               kClipDigest, found));
   };
   try {
     const Vocabulary vocabulary = Vocabulary::load(file);
-    if (vocabulary.size() != kIds || vocabulary.digest() != kDigest) {
+    if (vocabulary.size() != kIds || vocabulary.digest() != kClipDigest) {
       throw wrong(fmt::format("{} ids, digest {}", vocabulary.size(), vocabulary.digest()));
     }
   } catch (const IoError& e) {

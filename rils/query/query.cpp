@@ -186,8 +186,10 @@ int query_embed(const QueryOptions& o, const std::string& source) {
     for (const std::string& text : texts) table += fmt::format("-1\t{}\n", text);
   } else {
     const auto data = open_images(source);
-    const ImageEmbeddings images =
-        embed_images(*data, m.embed, joint_embedding(*m.model, m.embed.pass), stage(bar, "reading images"));
+    const bool joint = m.model->objective().contrastive;
+    const ImageEmbeddings images = embed_images(
+        *data, m.embed, joint ? joint_embedding(*m.model, m.embed.pass) : backbone_features(*m.model, m.embed.pass),
+        stage(bar, "reading images"));
     report_skipped(images);
     std::string names;
     for (const std::string& name : names_of(*data, images)) names += name + "\n";
@@ -204,7 +206,7 @@ int query_embed(const QueryOptions& o, const std::string& source) {
       }
     }
   }
-  if (texts.empty()) return 0;
+  if (texts.empty() || !m.tokenizer) return 0;
   const Tensor values = embed_texts(*m.model, texts, encoder_of(m.tokenizer), m.embed, stage(bar, "reading texts"));
   write_file_atomically(o.output + ".texts.tsv", table);
   write_npy(o.output + ".texts.npy", values);

@@ -27,7 +27,7 @@ int query_search(const QueryOptions& options, const std::string& text, const std
 
 /// L2-normalised embeddings of a source's images to STEM.images.npy with their names in STEM.images.txt; where it has
 /// captions, these too: STEM.texts.npy and STEM.texts.tsv with the image's row and the caption. A source that ends in
-/// .txt is a list of texts.
+/// .txt is a list of texts. A model without a text encoder gives its backbone features, and no texts.
 int query_embed(const QueryOptions& options, const std::string& source);
 
 }  // namespace tessera::rils

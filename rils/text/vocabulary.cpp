@@ -108,6 +108,27 @@ std::string symbol_key(std::string_view bytes, bool end) { return std::string(by
 
 }  // namespace
 
+void copy_gzipped(const std::filesystem::path& from, const std::filesystem::path& to) {
+  std::string text = read_file(from);
+  constexpr std::string_view kMagic = "\x1f\x8b";
+  if (text.starts_with(kMagic)) return write_file_atomically(to, text);
+  constexpr int kGzip = 16, kWindow = 15, kMemory = 8;
+  z_stream stream{};
+  if (deflateInit2(&stream, Z_BEST_COMPRESSION, Z_DEFLATED, kWindow + kGzip, kMemory, Z_DEFAULT_STRATEGY) != Z_OK) {
+    throw IoError(fmt::format("{}: cannot be compressed", from.string()));
+  }
+  std::string packed(deflateBound(&stream, text.size()), '\0');
+  stream.next_in = reinterpret_cast<Bytef*>(text.data());
+  stream.avail_in = static_cast<uInt>(text.size());
+  stream.next_out = reinterpret_cast<Bytef*>(packed.data());
+  stream.avail_out = static_cast<uInt>(packed.size());
+  const bool whole = deflate(&stream, Z_FINISH) == Z_STREAM_END;
+  packed.resize(stream.total_out);
+  deflateEnd(&stream);
+  if (!whole) throw IoError(fmt::format("{}: cannot be compressed", from.string()));
+  write_file_atomically(to, packed);
+}
+
 std::string encode_symbol(std::string_view bytes, bool end) {
   std::string text;
   for (const char b : bytes) text += byte_characters()[static_cast<uint8_t>(b)];

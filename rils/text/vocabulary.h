@@ -10,6 +10,9 @@
 
 namespace tessera::rils {
 
+/// The digest of CLIP's own vocabulary, of the 48,894 merges that it uses.
+inline constexpr std::string_view kClipDigest = "b4d1f1b452cd016a";
+
 /// A byte-level BPE vocabulary in CLIP's form: 256 byte symbols, the same with a word's end, one symbol per merge, then
 /// start and end of text. Symbols are kept as bytes; a word's end is a flag of its last symbol.
 class Vocabulary {
@@ -49,6 +52,9 @@ class Vocabulary {
   std::unordered_map<uint64_t, int32_t> ranks_;
   std::string digest_;
 };
+
+/// Copies a merges file, gzipped where it is not yet, atomically. Throws IoError.
+void copy_gzipped(const std::filesystem::path& from, const std::filesystem::path& to);
 
 /// A symbol as merges files write it.
 [[nodiscard]] std::string encode_symbol(std::string_view bytes, bool ends_word);

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "engine/core/error.h"
@@ -97,16 +98,18 @@ ViewTransform view_transform(const Config& config) {
 }
 
 std::string preprocessing(const Config& config) {
-  return nlohmann::json{{"size", config.model.vision.image_size},
-                        {"mean", config.augment.image_mean},
-                        {"std", config.augment.image_std},
-                        {"interpolation", config.augment.image_interpolation}}
-      .dump();
+  nlohmann::json json{{"size", config.model.vision.image_size},
+                      {"mean", config.augment.image_mean},
+                      {"std", config.augment.image_std},
+                      {"interpolation", config.augment.image_interpolation}};
+  if (config.augment.crop_pct != 1.0) json["crop_pct"] = config.augment.crop_pct;
+  return json.dump();
 }
 
 EvalTransform eval_transform(const Config& config) {
   EvalTransform t;
-  t.size = t.resize = static_cast<int>(config.model.vision.image_size);
+  t.size = static_cast<int>(config.model.vision.image_size);
+  t.resize = static_cast<int>(std::floor(t.size / config.augment.crop_pct));  // as timm rounds it
   t.interpolation = interpolation_of(config);
   t.mean = narrow(config.augment.image_mean);
   t.std = narrow(config.augment.image_std);

@@ -22,6 +22,7 @@ constexpr double kCaptionTokens = 16;
 
 TrainingSetup::TrainingSetup(const Config& c) : config(with_vocabulary_size(c)) {
   check_config(config);
+  check_trainable(config.model);
   if (config.run.device != "auto") (void)context(parse_device(config.run.device));
   const BatchPlan plan = plan_batch(config, 1);
   global_batch = plan.global;

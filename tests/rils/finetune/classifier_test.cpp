@@ -19,7 +19,7 @@ namespace {
 
 using test::golden_path;
 
-constexpr VisionConfig kVision{.image_size = 12, .patch_size = 4, .width = 16, .layers = 3, .heads = 2};
+const VisionConfig kVision{.image_size = 12, .patch_size = 4, .width = 16, .layers = 3, .heads = 2};
 
 Tensor as(const Tensor& t, DType dtype) { return t.dtype() == dtype ? t : cast(t, dtype); }
 
@@ -165,7 +165,7 @@ std::string stored_encoder(const test::TemporaryFolder& folder, FrozenEncoder& e
 
 TEST(LoadEncoder, TakesTheTowerAndBuildsSineCosinePositionsOfAnotherGrid) {
   const test::TemporaryFolder folder;
-  FrozenEncoder encoder(kVision, 9);
+  FrozenEncoder encoder(kVision, "mean", 9);
   const nn::SafetensorsFile file(stored_encoder(folder, encoder));
   VisionConfig larger = kVision;
   larger.image_size = 20;
@@ -182,7 +182,7 @@ TEST(LoadEncoder, TakesTheTowerAndBuildsSineCosinePositionsOfAnotherGrid) {
 
 TEST(LoadEncoder, ResizesTrainedPositions) {
   const test::TemporaryFolder folder;
-  FrozenEncoder encoder(kVision, 9);
+  FrozenEncoder encoder(kVision, "mean", 9);
   const Tensor& table = encoder.store().buffers().front().tensor;
   table.data<float>()[40] += 0.5f;
   const nn::SafetensorsFile file(stored_encoder(folder, encoder));
@@ -195,7 +195,7 @@ TEST(LoadEncoder, ResizesTrainedPositions) {
 
 TEST(LoadEncoder, RefusesAnotherSizeInOneLine) {
   const test::TemporaryFolder folder;
-  FrozenEncoder encoder(kVision, 9);
+  FrozenEncoder encoder(kVision, "mean", 9);
   const nn::SafetensorsFile file(stored_encoder(folder, encoder));
   VisionConfig other = kVision;
   other.layers = 4;

@@ -14,7 +14,7 @@
 namespace tessera::rils {
 namespace {
 
-constexpr VisionConfig kVision{.image_size = 12, .patch_size = 4, .width = 16, .layers = 2, .heads = 2};
+const VisionConfig kVision{.image_size = 12, .patch_size = 4, .width = 16, .layers = 2, .heads = 2};
 constexpr int64_t kClasses = 5;
 
 nn::SafetensorsFile golden() { return nn::SafetensorsFile(test::golden_path("finetune/probe.safetensors")); }

@@ -1,0 +1,326 @@
+#include "rils/convert/weights.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <array>
+
+#include "engine/core/error.h"
+#include "engine/ops/copy.h"
+#include "nn/io/checkpoint.h"
+#include "rils/config/schema.h"
+#include "rils/config/toml.h"
+#include "rils/convert/hub_config.h"
+#include "rils/convert/names.h"
+#include "rils/eval/loaded_model.h"
+#include "rils/model/positions.h"
+#include "rils/text/vocabulary.h"
+
+namespace tessera::rils {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* kTimmFile = "model.safetensors";
+constexpr const char* kTimmConfig = "config.json";
+constexpr std::array kOpenClipFiles = {"open_clip_model.safetensors", "open_clip_pytorch_model.safetensors"};
+constexpr const char* kOpenClipConfig = "open_clip_config.json";
+constexpr int64_t kClipIds = 49408;
+
+struct Preprocessing {
+  std::string_view name;
+  std::array<double, 3> mean, std;
+};
+constexpr std::array kPreprocessing = {
+    Preprocessing{"imagenet", {0.485, 0.456, 0.406}, {0.229, 0.224, 0.225}},
+    Preprocessing{"inception", {0.5, 0.5, 0.5}, {0.5, 0.5, 0.5}},
+    Preprocessing{"clip", {0.48145466, 0.4578275, 0.40821073}, {0.26862954, 0.26130258, 0.27577711}},
+};
+
+/// What torch.save writes: a ZIP archive, or a pickle as it was before.
+void refuse_pickle(const fs::path& path) {
+  constexpr std::array kEndings = {".pth", ".pt", ".bin", ".ckpt", ".pkl"};
+  if (std::ranges::find(kEndings, path.extension().string()) == kEndings.end()) return;
+  throw IoError(fmt::format(
+      "{0}: a pickle runs programs when it is read, and is not; convert it: python3 -c 'import torch, "
+      "safetensors.torch as s; d = torch.load(\"{0}\", map_location=\"cpu\", weights_only=True); d = d.get(\"model\", "
+      "d.get(\"state_dict\", d)); s.save_file({{k.removeprefix(\"module.\"): v.contiguous().clone() for k, v in "
+      "d.items()}}, \"{1}\")'",
+      path.string(), fs::path(path).replace_extension(".safetensors").string()));
+}
+
+struct Files {
+  fs::path weights, config;  // the latter may be empty
+};
+
+fs::path if_there(const fs::path& path) { return fs::is_regular_file(path) ? path : fs::path(); }
+
+Files find_files(const fs::path& path) {
+  if (!fs::is_directory(path)) {
+    refuse_pickle(path);
+    const std::string name = path.filename().string();
+    if (std::ranges::find(kOpenClipFiles, name) != kOpenClipFiles.end()) {
+      return {path, if_there(path.parent_path() / kOpenClipConfig)};
+    }
+    return {path, name == kTimmFile ? if_there(path.parent_path() / kTimmConfig) : fs::path()};
+  }
+  for (const char* name : kOpenClipFiles) {
+    if (fs::is_regular_file(path / name)) return {path / name, if_there(path / kOpenClipConfig)};
+  }
+  if (fs::is_regular_file(path / kTimmFile)) {
+    const fs::path config = if_there(path / kOpenClipConfig);
+    return {path / kTimmFile, config.empty() ? if_there(path / kTimmConfig) : config};
+  }
+  for (const auto& file : fs::directory_iterator(path)) refuse_pickle(file.path());
+  throw IoError(
+      fmt::format("{}: expected {} or {} in the folder, found neither", path.string(), kTimmFile, kOpenClipFiles[0]));
+}
+
+/// Builds the model of others' weights: sizes from the shapes, what shapes do not tell from the options, the file
+/// beside or the family's custom.
+class ForeignReader {
+ public:
+  ForeignReader(const nn::SafetensorsFile& file, HubConfig hub, Names names, const WeightsOptions& options)
+      : file_(file), hub_(std::move(hub)), names_(names), options_(options) {}
+
+  Weights read() {
+    set_vision();
+    if (names_ == Names::mae) set_decoder();
+    if (text()) set_text();
+    config_.model.objective = text() ? "clip" : names_ == Names::mae ? "mae" : "encoder";
+    set_preprocessing();
+    check_values();
+    Weights w;
+    w.model = std::make_unique<Model>(config_.model, 0);
+    const std::vector<std::string> left = read_tensors(file_, names_, w.model->store());
+    if (!left.empty()) note(fmt::format("left out: {}", fmt::join(left, ", ")));
+    if (text()) set_vocabulary(w);
+    w.family = family();
+    w.config = std::move(config_);
+    w.notes = std::move(hub_.notes);
+    return w;
+  }
+
+ private:
+  [[nodiscard]] bool text() const { return names_ == Names::open_clip || names_ == Names::open_clip_timm; }
+  [[nodiscard]] std::string name(const std::string& ours) const { return link_of(ours, names_)->name; }
+  [[nodiscard]] bool has(const std::string& ours) const {
+    const auto link = link_of(ours, names_);
+    return link && file_.contains(link->name);
+  }
+  void note(std::string line) { hub_.notes.push_back(std::move(line)); }
+
+  /// Every key within its bounds, as if a person had written them: shapes and JSON may hold anything.
+  void check_values() const {
+    Config read;
+    merge_toml(read, to_toml(config_), file_.path().string());
+    check_config(read);
+  }
+
+  /// The shape of their tensor; read_tensors compares it in full.
+  [[nodiscard]] const Shape& shape(const std::string& ours, int rank) const {
+    const auto found = file_.tensors().find(name(ours));
+    if (found == file_.tensors().end() || found->second.shape.rank() != rank) {
+      throw IoError(fmt::format("{}: {}: expected a tensor of rank {}, found {}", file_.path().string(), name(ours),
+                                rank, found == file_.tensors().end() ? "none" : to_string(found->second.shape)));
+    }
+    return found->second.shape;
+  }
+  [[nodiscard]] int64_t count(const std::string& before, const std::string& after) const {
+    int64_t blocks = 0;
+    while (has(fmt::format("{}{}{}", before, blocks, after))) ++blocks;
+    return blocks;
+  }
+  /// Their positions as [1, 1 + G², D].
+  [[nodiscard]] Tensor table(const std::string& ours) const {
+    const Shape& found = shape(ours, names_ == Names::open_clip ? 2 : 3);
+    Tensor t = cast(file_.load(name(ours)), DType::f32).reshape({1, found[found.rank() - 2], found[found.rank() - 1]});
+    try {
+      (void)grid_of(t);
+    } catch (const ShapeError& e) {
+      throw IoError(fmt::format("{}: {}: {}", file_.path().string(), name(ours), e.what()));
+    }
+    return t;
+  }
+
+  /// An option, what the files say, or what is customary; the first two may not differ.
+  template <class T>
+  T choose(const char* option, const T& said, const std::optional<T>& found, const T& customary) const {
+    if (said == T{}) return found.value_or(customary);
+    if (found && *found != said) {
+      throw ConfigError(fmt::format("{}: expected {}, as {} says, found {}", option, *found, hub_.path.string(), said));
+    }
+    return said;
+  }
+
+  void set_vision() {
+    VisionConfig& v = config_.model.vision;
+    const Shape& patch = shape("visual.patch_embed.proj.weight", 4);
+    v.width = patch[0];
+    v.patch_size = patch[3];
+    v.layers = count("visual.blocks.", ".attn.qkv.weight");
+    const bool flat = names_ == Names::open_clip;
+    (void)shape("visual.cls_token", flat ? 1 : 3);
+    const Tensor positions = table("visual.pos_embed");
+    v.image_size = grid_of(positions) * v.patch_size;
+    v.positions = is_sine_cosine(positions) ? "sine-cosine" : "learned";
+    v.pre_norm = has("visual.norm_pre.weight");
+    const bool pooled = hub_.pooled_norm.value_or(!flat && has("visual.fc_norm.weight"));
+    v.norm = pooled ? "pooled" : "tokens";
+    // A norm after pooling is timm's way with the mean, MAE's features are means; the others end in their CLS token.
+    const std::string customary = pooled || names_ == Names::mae ? "mean" : "cls";
+    v.pool = choose<std::string>("--pool", options_.pool, hub_.pool, customary);
+    const std::optional<int64_t> by_width =
+        hub_.head_width ? std::optional(v.width / std::max<int64_t>(*hub_.head_width, 1)) : std::nullopt;
+    v.heads = choose<int64_t>("--heads", options_.heads, hub_.heads ? hub_.heads : by_width,
+                              std::max<int64_t>(v.width / (v.width == 1280 ? 80 : 64), 1));
+    // timm's encoders in open_clip do not follow its switch, which is then the text's alone.
+    const bool own = names_ != Names::open_clip_timm;
+    v.act = choose<std::string>("--act", own ? options_.act : "", hub_.act, "gelu");
+    if (hub_.path.empty()) {
+      std::vector<std::string> assumed;
+      if (options_.heads == 0) assumed.push_back(fmt::format("--heads {}", v.heads));
+      if (options_.pool.empty()) assumed.push_back("--pool " + v.pool);
+      if (options_.act.empty()) assumed.push_back("--act " + v.act);
+      if (!assumed.empty()) note(fmt::format("no configuration beside, taken as usual: {}", fmt::join(assumed, " ")));
+    }
+  }
+
+  void set_decoder() {
+    DecoderConfig& d = config_.model.decoder;
+    d.width = shape("visual.decoder_embed.weight", 2)[0];
+    d.layers = count("visual.decoder_blocks.", ".mlp.fc1.weight");
+    d.heads = options_.decoder_heads > 0 ? options_.decoder_heads : 16;
+    if (!is_sine_cosine(table("visual.decoder_pos_embed"))) {
+      throw IoError(fmt::format("{}: {}: expected the sine-cosine table, found another", file_.path().string(),
+                                name("visual.decoder_pos_embed")));
+    }
+  }
+
+  void set_text() {
+    TextConfig& t = config_.model.text;
+    t.context_length = shape("positional_embedding", 2)[0];
+    t.vocab_size = shape("token_embedding.weight", 2)[0];
+    t.width = shape("token_embedding.weight", 2)[1];
+    t.layers = count("transformer.resblocks.", ".attn.in_proj_weight");
+    t.heads = choose<int64_t>("--text-heads", options_.text_heads, hub_.text_heads, std::max<int64_t>(t.width / 64, 1));
+    t.act = choose<std::string>("--act", options_.act, hub_.text_act, "gelu");
+    config_.model.embed_dim = shape("text_projection", 2)[1];
+  }
+
+  void set_preprocessing() {
+    AugmentConfig& a = config_.augment;
+    const std::string wanted = options_.preprocessing.empty() ? text() ? "clip" : "imagenet" : options_.preprocessing;
+    const auto usual = std::ranges::find(kPreprocessing, std::string_view(wanted), &Preprocessing::name);
+    if (usual == kPreprocessing.end()) {
+      throw ConfigError(fmt::format("--preprocessing: expected imagenet, inception or clip, found \"{}\"", wanted));
+    }
+    const bool said = !options_.preprocessing.empty();
+    if (said && ((hub_.mean && *hub_.mean != usual->mean) || (hub_.std && *hub_.std != usual->std))) {
+      throw ConfigError(
+          fmt::format("--preprocessing: expected mean and std of {}, found {}", hub_.path.string(), wanted));
+    }
+    if (!said && !hub_.mean) note(fmt::format("no mean and std beside, taken as usual: --preprocessing {}", wanted));
+    a.image_mean = hub_.mean.value_or(usual->mean);
+    a.image_std = hub_.std.value_or(usual->std);
+    a.image_interpolation = hub_.interpolation.value_or("bicubic");
+    a.crop_pct = hub_.crop_pct.value_or(1.0);
+  }
+
+  /// The vocabulary that is named, or that lies with the weights; CLIP's own where the size is CLIP's.
+  void set_vocabulary(Weights& w) {
+    const int64_t ids = config_.model.text.vocab_size;
+    const std::string& file = options_.vocabulary.empty() && hub_.vocabulary ? *hub_.vocabulary : options_.vocabulary;
+    if (!file.empty() && (!options_.vocabulary.empty() || fs::exists(file))) {
+      const Vocabulary vocabulary = Vocabulary::load(file);
+      if (vocabulary.size() != ids) {
+        throw ConfigError(fmt::format("--vocabulary: expected {} ids, found {} in {}", ids, vocabulary.size(), file));
+      }
+      config_.data.vocabulary = fs::absolute(file).lexically_normal().string();
+      w.vocabulary = vocabulary.digest();
+    } else if (ids == kClipIds) {
+      w.vocabulary = kClipDigest;
+      note("CLIP's vocabulary (prepare vocabulary --clip) goes with it, by --vocabulary");
+    } else {
+      note(fmt::format("a vocabulary of {} ids goes with it, by --vocabulary", ids));
+    }
+  }
+
+  [[nodiscard]] std::string family() const {
+    if (names_ == Names::mae) return "MAE with its decoder";
+    if (names_ == Names::timm) return "timm encoder";
+    return names_ == Names::open_clip ? "open_clip" : "open_clip with timm's image encoder";
+  }
+
+  const nn::SafetensorsFile& file_;
+  HubConfig hub_;
+  Names names_;
+  const WeightsOptions& options_;
+  Config config_;
+};
+
+/// An option's word; empty: nothing said.
+void check_word(const char* option, const std::string& word, const std::array<std::string_view, 2>& known) {
+  if (word.empty() || word == known[0] || word == known[1]) return;
+  throw ConfigError(fmt::format("{}: expected {} or {}, found \"{}\"", option, known[0], known[1], word));
+}
+
+Names family_of(const nn::SafetensorsFile& file) {
+  const auto carries = [&](const char* ours, Names names) { return file.contains(link_of(ours, names)->name); };
+  for (const Names names : {Names::open_clip, Names::open_clip_timm, Names::timm}) {
+    if (!carries("visual.blocks.0.attn.qkv.weight", names)) continue;
+    return names == Names::timm && carries("visual.mask_token", Names::mae) ? Names::mae : names;
+  }
+  throw IoError(fmt::format("{}: expected names of a vision transformer of timm, MAE or open_clip, found {}",
+                            file.path().string(),
+                            file.tensors().empty() ? "no tensor" : file.tensors().begin()->first));
+}
+
+Weights read_ours(const nn::SafetensorsFile& file, const WeightsOptions& options) {
+  Weights w;
+  w.family = "ours";
+  w.config = config_of(file);
+  if (!options.vocabulary.empty()) w.config.data.vocabulary = options.vocabulary;
+  if (const auto digest = file.metadata().find("vocabulary"); digest != file.metadata().end()) {
+    w.vocabulary = digest->second;
+  }
+  const auto head = file.tensors().find("head.weight");
+  if (file.contains("probe_norm.running_mean")) {
+    w.config.model.objective = "encoder";
+    w.model = std::make_unique<Model>(w.config.model, 0);
+    load_encoder(file, w.model->store());
+    w.notes.emplace_back("left out: the probe's head, which has a batch norm before it");
+  } else if (head != file.tensors().end()) {
+    w.classifier =
+        std::make_unique<Classifier>(w.config.model.vision, w.config.finetune.pool, head->second.shape[0], 0);
+    load_weights(file, w.classifier->store());
+  } else {
+    w.model = std::make_unique<Model>(w.config.model, 0);
+    load_weights(file, w.model->store());
+  }
+  return w;
+}
+
+}  // namespace
+
+Weights read_weights(const fs::path& path, const WeightsOptions& options) {
+  check_word("--act", options.act, {"gelu", "quick_gelu"});
+  check_word("--pool", options.pool, {"mean", "cls"});
+  const Files files = find_files(path);
+  const nn::SafetensorsFile file(files.weights);
+  if (file.metadata().contains("config")) return read_ours(file, options);
+  const Names names = family_of(file);
+  const bool clip = names == Names::open_clip || names == Names::open_clip_timm;
+  HubConfig hub;
+  if (!files.config.empty()) {
+    if (clip != (files.config.filename() == kOpenClipConfig)) {
+      throw IoError(fmt::format("{}: expected {} beside, found {}", files.weights.string(),
+                                clip ? kOpenClipConfig : kTimmConfig, files.config.filename().string()));
+    }
+    hub = clip ? read_open_clip_config(files.config) : read_timm_config(files.config);
+  }
+  return ForeignReader(file, std::move(hub), names, options).read();
+}
+
+}  // namespace tessera::rils

@@ -12,6 +12,7 @@
 #include "engine/runtime/context.h"
 #include "rils/config/schema.h"
 #include "rils/config/toml.h"
+#include "rils/picture/svg.h"
 #include "rils/run/metrics.h"
 #include "rils/run/progress.h"
 #include "rils/run/run_folder.h"
@@ -43,7 +44,7 @@ class TrainingLoop {
     console_.tee(folder_.log());
     metrics_.emplace(folder_.metrics());
     results_.emplace(folder_.results());
-    if (config_.run.report_to == "tensorboard") board_.emplace(folder_.tensorboard());
+    if (config_.run.report_to == "tensorboard") start_board();
   }
 
   int run() {
@@ -178,7 +179,7 @@ class TrainingLoop {
     trainer_.swap_ema();
     const ValidationReport report = validation_.run(trainer_.model(), trainer_.pass(), pairs, classes);
     if (validation_.has_pairs() && epoch_due(step, config_.run.picture_frequency)) {
-      validation_.draw(trainer_.model(), config_.loss, trainer_.pass(), folder_.pictures(), step);
+      show(validation_.draw(trainer_.model(), config_.loss, trainer_.pass(), folder_.pictures(), step), step);
     }
     trainer_.swap_ema();
     Record line;
@@ -192,6 +193,29 @@ class TrainingLoop {
     if (report.score <= best_) return false;
     best_ = report.score;
     return true;
+  }
+
+  void start_board() {
+    board_.emplace(folder_.tensorboard());
+    // Four blanks make it code.
+    std::string text = "    ";
+    for (const char c : to_toml(config_)) text += c == '\n' ? std::string("\n    ") : std::string(1, c);
+    board_->write_text("configuration", trainer_.steps(), text);
+  }
+
+  /// Drawings also go to TensorBoard, as far as they can be made pixels of.
+  void show(const std::vector<std::filesystem::path>& drawings, int64_t step) {
+    if (!board_) return;
+    for (const std::filesystem::path& path : drawings) {
+      // step_00000124-heat-map-1: the step has a place of its own.
+      const std::string name = path.stem().string(), tag = "pictures/" + name.substr(name.find('-') + 1);
+      if (const auto png = picture_bytes(path)) {
+        board_->write_picture(tag, step, *png);
+      } else if (!told_) {
+        console_.line("no pictures in TensorBoard: rsvg-convert (Debian's librsvg2-bin) is missing");
+        told_ = true;
+      }
+    }
   }
 
   void save(int64_t step, bool best) {
@@ -222,6 +246,7 @@ class TrainingLoop {
   double peak_flops_;
   std::optional<RecordLog> metrics_, results_;
   std::optional<TensorboardWriter> board_;
+  bool told_ = false;  // why there are no pictures in it
   Clock::time_point start_;
   int64_t first_step_ = 0;
   int64_t stuck_ = 0;

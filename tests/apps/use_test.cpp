@@ -122,6 +122,73 @@ TEST_F(Use, DrawsWhatItIsAskedFor) {
   EXPECT_NE(no_decoder.err.find("expected a model with a decoder"), std::string::npos) << no_decoder.err;
 }
 
+TEST_F(Use, TheSheetComesFirstAndRunsStandBesideEachOther) {
+  const std::string weights = trained();
+  train("plain", {"--objective", "clip", "--val-data", tiny_data().val});
+  folder().write("a.png", rils::encode_png(flat_image(200, 32, 32)));
+  const auto evaluate = [&](const std::string& checkpoint, const std::string& run_name) {
+    const Outcome o = run("evaluate", {"retrieval", "--checkpoint", checkpoint, "--data", tiny_data().val, "--output",
+                                       "logs/" + run_name + "/results/retrieval.json"});
+    EXPECT_EQ(o.code, 0) << o.err;
+  };
+  fs::create_directories(log_folder("model") / "results");
+  fs::create_directories(log_folder("plain") / "results");
+  evaluate(weights, "model");
+  evaluate(checkpoint("plain", 12).string(), "plain");
+
+  Outcome o = run("inspect", {"report", "logs/model"});
+  ASSERT_EQ(o.code, 0) << o.err;
+  EXPECT_NE(read_file(log_folder("model") / "report.html").find("inspect sheet draws"), std::string::npos);
+  // Captions of the data have a rank, sentences of the user's own have none.
+  ASSERT_EQ(run("inspect", {"sheet", "logs/model", "--compare", "logs/plain"}).code, 0);
+  const std::string sheet = read_file(log_folder("model") / "pictures/sheet.svg");
+  EXPECT_NE(sheet.find("of 100</text>"), std::string::npos);
+  EXPECT_NE(sheet.find("the data name no things"), std::string::npos);
+  EXPECT_NE(sheet.find("% agree"), std::string::npos);
+  EXPECT_NE(sheet.find(">plain</text>"), std::string::npos) << "the other run's curve";
+  o = run("inspect", {"sheet", "logs/plain", "--sentences", "red", "--nouns", "a cat", "a dog", "--image", "a.png",
+                      "--out", "own.svg"});
+  ASSERT_EQ(o.code, 0) << o.err;
+  const std::string own = read_file(root() / "own.svg");
+  EXPECT_NE(own.find("a sentence of your own"), std::string::npos);
+  EXPECT_NE(own.find(">a cat</text>"), std::string::npos);
+  EXPECT_NE(own.find("clip has no decoder"), std::string::npos);
+  EXPECT_EQ(own.find("reconstruction loss"), std::string::npos) << "clip has none to draw";
+
+  const std::vector<std::string> both = {"logs/model/", "--compare", "logs/plain"};
+  std::vector<std::string> words = {"report"};
+  words.insert(words.end(), both.begin(), both.end());
+  ASSERT_EQ(run("inspect", words).code, 0);
+  const std::string report = read_file(log_folder("model") / "report.html");
+  EXPECT_LT(report.find("the run at a glance"), report.find("<h2>Results</h2>"));
+  EXPECT_LT(report.find("<h2>Results</h2>"), report.find("<h2>Pictures</h2>"));
+  EXPECT_LT(report.find("<h2>Pictures</h2>"), report.find("<h2>Configuration</h2>"));
+  words[0] = "results";
+  const Outcome table = run("inspect", words);
+  std::istringstream lines(table.out);
+  std::string per, cent, first, second;
+  lines >> per >> cent >> first >> second;
+  EXPECT_EQ(first + " " + second, "model plain") << table.out;
+
+  o = run("inspect", {"sheet", "logs/model", "--nouns", "one"});
+  EXPECT_EQ(o.code, 2);
+  EXPECT_EQ(o.err, "error: --nouns: expected two, found 1\n");
+}
+
+TEST_F(Use, NeighboursOfFewerTrainingImages) {
+  const std::string weights = trained();
+  const auto accuracy = [&](const std::string& samples) {
+    const Outcome o =
+        run("evaluate", {"knn", "--checkpoint", weights, "--data", tiny_data().labelled, "--train-data",
+                         tiny_data().labelled, "--k", "1", "--train-samples", samples, "--output", "k.json"});
+    EXPECT_EQ(o.code, 0) << o.err;
+    return nlohmann::json::parse(read_file(root() / "k.json")).at("metrics").at("acc1").get<double>();
+  };
+  EXPECT_EQ(accuracy("0"), 1) << "each image is its own nearest";
+  EXPECT_EQ(accuracy("1000"), 1);
+  EXPECT_LT(accuracy("6"), 1);
+}
+
 TEST_F(Use, InspectDataFindsPlantedFaults) {
   rils::ShardWriter train(root() / "train", 100), val(root() / "val", 100);
   for (int i = 0; i < 20; ++i) {

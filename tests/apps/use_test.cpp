@@ -175,6 +175,31 @@ TEST_F(Use, TheSheetComesFirstAndRunsStandBesideEachOther) {
   EXPECT_EQ(o.err, "error: --nouns: expected two, found 1\n");
 }
 
+TEST_F(Use, TheSheetFindsASceneOfTwoNamedThings) {
+  train("model", {"--epochs", "1"});
+  const auto object = [](const char* name, int x0, int x1) {
+    return fmt::format(R"({{"name": "{}", "box": [{}, 4, {}, 28]}})", name, x0, x1);
+  };
+  // The first has one name only, the second a thing too small to be seen.
+  const std::vector<std::string> objects = {object("cat", 0, 12) + "," + object("cat", 16, 30),
+                                            object("owl", 0, 12) + "," + object("ant", 16, 17),
+                                            object("axe", 0, 16) + "," + object("bus", 16, 32)};
+  for (size_t i = 0; i < objects.size(); ++i) {
+    const std::string stem = fmt::format("scenes/00000/{:09}", i);
+    folder().write(stem + ".png", rils::encode_png(flat_image(static_cast<int>(40 * i), 32, 32)));
+    folder().write(stem + ".txt", fmt::format("red {}", i));
+    folder().write(stem + ".json", R"({"width": 32, "height": 32, "objects": [)" + objects[i] + "]}");
+  }
+  const Outcome o = run("inspect", {"sheet", "logs/model", "--data", "scenes", "--out", "s.svg"});
+  ASSERT_EQ(o.code, 0) << o.err;
+  const std::string sheet = read_file(root() / "s.svg");
+  EXPECT_NE(sheet.find(">an axe</text>"), std::string::npos);
+  EXPECT_NE(sheet.find(">a bus</text>"), std::string::npos);
+  // Half of a map of 224 pixels, from the gap on: the frame around the axe.
+  EXPECT_NE(sheet.find("y=\"44\" width=\"112\" height=\"168\" fill=\"none\""), std::string::npos);
+  EXPECT_NE(sheet.find("of 3</text>"), std::string::npos);
+}
+
 TEST_F(Use, NeighboursOfFewerTrainingImages) {
   const std::string weights = trained();
   const auto accuracy = [&](const std::string& samples) {
@@ -184,6 +209,9 @@ TEST_F(Use, NeighboursOfFewerTrainingImages) {
     EXPECT_EQ(o.code, 0) << o.err;
     return nlohmann::json::parse(read_file(root() / "k.json")).at("metrics").at("acc1").get<double>();
   };
+  (void)accuracy("0");
+  const auto json = nlohmann::json::parse(read_file(root() / "k.json"));
+  EXPECT_NEAR(json.at("chance").at("acc1").get<double>(), 1.0 / 6, 1e-12) << "six colours";
   EXPECT_EQ(accuracy("0"), 1) << "each image is its own nearest";
   EXPECT_EQ(accuracy("1000"), 1);
   EXPECT_LT(accuracy("6"), 1);

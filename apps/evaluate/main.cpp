@@ -38,6 +38,7 @@ int main(int argc, char** argv) {
   zero_shot->add_option("--classnames", o.classnames, "a line per class [classnames.txt beside the data]");
   zero_shot->add_option("--templates", o.templates, "a line per prompt, {c} for the class");
   knn->add_option("--train-data", o.train_data, "labelled images to compare with")->required();
+  knn->add_option("--train-samples", o.train_samples, "of them, evenly spread; 0: all")->check(CLI::NonNegativeNumber);
   knn->add_option("--k", o.k, "neighbours");
   knn->add_option("--temperature", o.temperature, "of the votes");
   pointing->add_option("--pattern", o.pattern, "the sentence of a name, {c}");

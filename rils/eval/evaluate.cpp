@@ -50,7 +50,7 @@ Json fraction(double x) { return std::isfinite(x) ? Json(x) : Json(nullptr); }
 
 /// The object that CLIP_benchmark's `build` reads, with ours beside.
 void write_result(const EvaluateOptions& o, const LoadedModel& loaded, const char* task, Json metrics, int64_t samples,
-                  Clock::time_point start) {
+                  Clock::time_point start, Json chance = nullptr) {
   if (o.output.empty()) return;
   Json json;
   json["dataset"] = o.dataset_name.empty() ? std::filesystem::path(o.data).filename().string() : o.dataset_name;
@@ -60,6 +60,8 @@ void write_result(const EvaluateOptions& o, const LoadedModel& loaded, const cha
   json["task"] = task;
   json["language"] = "en";
   json["metrics"] = std::move(metrics);
+  // Of guessing, as far as it is known.
+  if (!chance.is_null()) json["chance"] = std::move(chance);
   json["samples"] = samples;
   json["seconds"] = std::chrono::duration<double>(Clock::now() - start).count();
   json["command"] = o.command;
@@ -74,6 +76,16 @@ void print_classification(const std::string& name, const Classification& c, int6
 
 Json classification_metrics(const Classification& c) {
   return {{"acc1", c.acc1}, {"acc5", fraction(c.acc5)}, {"mean_per_class_recall", c.mean_per_class_recall}};
+}
+
+Json class_chance(int64_t classes) { return {{"acc1", 1.0 / static_cast<double>(classes)}}; }
+
+/// So many samples, evenly spread; all of them where `count` is 0 or no fewer.
+std::shared_ptr<const Dataset> spread(std::shared_ptr<const Dataset> data, int64_t count) {
+  if (count <= 0 || count >= data->size()) return data;
+  std::vector<int64_t> indices;
+  for (int64_t i = 0; i < count; ++i) indices.push_back(i * data->size() / count);
+  return std::make_shared<SubsetDataset>(std::move(data), std::move(indices));
 }
 
 /// The chance that one of `right` among `all` is among k drawn without putting back.
@@ -108,7 +120,7 @@ int evaluate_retrieval(const EvaluateOptions& o) {
   const RetrievalResult r = run_retrieval(*m.model, *data, encoder_of(m.tokenizer), m.embed, reading(bar));
   const int64_t images = r.images.values.size(0);
   fmt::print("{}: {} images, {} captions, {}\n", o.features, images, r.texts.size(0), r.images.skipped.describe());
-  Json metrics;
+  Json metrics, by_chance;
   for (const auto& [name, label, d] : {std::tuple{"image_retrieval", "text to image", r.figures.text_to_image},
                                        std::tuple{"text_retrieval", "image to text", r.figures.image_to_text}}) {
     fmt::print("{}   R@1 {:6.2f} %   R@5 {:6.2f} %   R@10 {:6.2f} %   mean rank {:.1f}   median rank {:.1f}\n", label,
@@ -116,13 +128,14 @@ int evaluate_retrieval(const EvaluateOptions& o) {
     const bool to_image = std::string_view(name) == "image_retrieval";
     const auto chance = [&](int64_t k) { return 100 * (to_image ? hit_chance(1, images, k) : text_chance(r, k)); };
     fmt::print("{:>13}   R@1 {:6.2f} %   R@5 {:6.2f} %   R@10 {:6.2f} %\n", "chance", chance(1), chance(5), chance(10));
+    for (const int k : {1, 5, 10}) by_chance[fmt::format("{}_recall@{}", name, k)] = chance(k) / 100;
     metrics[fmt::format("{}_recall@1", name)] = d.recall_1;
     metrics[fmt::format("{}_recall@5", name)] = d.recall_5;
     metrics[fmt::format("{}_recall@10", name)] = d.recall_10;
     metrics[fmt::format("{}_mean_rank", name)] = d.mean_rank;
     metrics[fmt::format("{}_median_rank", name)] = d.median_rank;
   }
-  write_result(o, m, "zeroshot_retrieval", std::move(metrics), images, start);
+  write_result(o, m, "zeroshot_retrieval", std::move(metrics), images, start, std::move(by_chance));
   return 0;
 }
 
@@ -135,7 +148,8 @@ int evaluate_zero_shot(const EvaluateOptions& o) {
   const ZeroShotResult r = run_zero_shot(*m.model, *data, prompts, encoder_of(m.tokenizer), m.embed, reading(bar));
   if (r.images.skipped.total() > 0) fmt::print("{}\n", r.images.skipped.describe());
   print_classification(fmt::format("zero-shot {}", o.features), r.figures, r.classes);
-  write_result(o, m, "zeroshot_classification", classification_metrics(r.figures), r.figures.samples, start);
+  write_result(o, m, "zeroshot_classification", classification_metrics(r.figures), r.figures.samples, start,
+               class_chance(r.classes));
   return 0;
 }
 
@@ -149,7 +163,7 @@ int evaluate_knn(const EvaluateOptions& o) {
     features = raw_pixels();
     m.embed.transform.size = m.embed.transform.resize = std::min(m.embed.transform.size, kPixelSide);
   }
-  const auto train_data = open_data(o, o.train_data, false, true, "train");
+  const auto train_data = spread(open_data(o, o.train_data, false, true, "train"), o.train_samples);
   const auto test_data = open_data(o, o.data, false, true, "test");
   StageProgress bar;
   const ImageEmbeddings train = embed_images(*train_data, m.embed, features, reading(bar));
@@ -158,7 +172,7 @@ int evaluate_knn(const EvaluateOptions& o) {
   const Tensor scores = knn_scores(train.values, train.labels, test.values, classes, {o.k, o.temperature});
   const Classification c = classification(scores, test.labels);
   print_classification(fmt::format("{}-NN {}", o.k, o.features), c, classes);
-  write_result(o, m, "knn", classification_metrics(c), c.samples, start);
+  write_result(o, m, "knn", classification_metrics(c), c.samples, start, class_chance(classes));
   return 0;
 }
 

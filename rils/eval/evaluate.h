@@ -21,6 +21,7 @@ struct EvaluateOptions {
   std::string command;
   int64_t batch_size = 256;
   int64_t k = 20;
+  int64_t train_samples = 0;      // of knn, evenly spread over the training images; 0: all
   double temperature = 0.07;      // of knn's votes
   std::string pattern = "a {c}";  // of pointing: the sentence of a name
 };

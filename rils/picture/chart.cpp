@@ -98,6 +98,7 @@ void draw_chart(Svg& svg, const Chart& chart, double x, double y, double width, 
   }
   svg.line(x + kLeft, y + kTop + h, x + kLeft + w, y + kTop + h, kInk);
   svg.text(x + kLeft + w / 2, y + height - 4, chart.x_label, {.size = 10, .fill = kInk, .anchor = "middle"});
+  svg.text(x + kLeft - 6, y + 31, chart.unit, {.size = 10, .fill = kInk, .anchor = "end"});
   double legend = x + kLeft;
   for (size_t i = 0; i < chart.series.size(); ++i) {
     const Series& s = chart.series[i];

@@ -20,6 +20,7 @@ struct Chart {
   std::string x_label;
   std::vector<Series> series;
   bool from_zero = false;  // the y axis begins at 0
+  std::string unit = "";   // of the y axis
 };
 
 /// Draws a chart into a box: axes with round numbers, a line and a legend entry for each series. Many points are

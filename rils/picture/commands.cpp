@@ -14,6 +14,7 @@
 #include "rils/eval/loaded_model.h"
 #include "rils/eval/survey.h"
 #include "rils/picture/report.h"
+#include "rils/picture/results.h"
 #include "rils/picture/sheets.h"
 #include "rils/run/progress.h"
 #include "rils/train/data.h"
@@ -55,6 +56,8 @@ std::vector<std::string> sentences_of(const std::vector<std::string>& words) {
   }
   return sentences;
 }
+
+std::vector<std::filesystem::path> paths(const std::vector<std::string>& names) { return {names.begin(), names.end()}; }
 
 int finish(const std::string& out, const Svg& drawing) {
   write_drawing(out, drawing);
@@ -136,11 +139,28 @@ int draw_curves(const std::vector<std::string>& runs, const std::string& out) {
   return finish(out, curves_sheet({runs.begin(), runs.end()}));
 }
 
-int write_report(const std::string& run, const std::string& out) {
-  const std::string path = out.empty() ? (std::filesystem::path(run) / "report.html").string() : out;
-  write_file_atomically(path, run_report(run));
+int write_report(const ReportOptions& o) {
+  const std::string path = o.out.empty() ? (std::filesystem::path(o.run) / "report.html").string() : o.out;
+  write_file_atomically(path, run_report(o.run, paths(o.compare), paths(o.classifiers)));
   fmt::print("{}\n", path);
   return 0;
+}
+
+int print_results(const ReportOptions& o) {
+  std::vector<std::filesystem::path> runs = {o.run};
+  runs.insert(runs.end(), o.compare.begin(), o.compare.end());
+  fmt::print("{}", table_text(results_table(runs, paths(o.classifiers))));
+  return 0;
+}
+
+int draw_overview(const OverviewOptions& given, const std::string& out) {
+  OverviewOptions o = given;
+  o.sentences = sentences_of(given.sentences);
+  const Svg sheet = overview_sheet(o);
+  if (!out.empty()) return finish(out, sheet);
+  const std::filesystem::path folder = o.run / "pictures";
+  std::filesystem::create_directories(folder);
+  return finish((folder / "sheet.svg").string(), sheet);
 }
 
 }  // namespace tessera::rils

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "rils/config/config.h"
+#include "rils/picture/overview.h"
 
 namespace tessera::rils {
 
@@ -28,6 +29,17 @@ int draw_retrievals(const PictureOptions& options);
 /// "".
 int inspect_data(const Config& config, const std::string& montage);
 int draw_curves(const std::vector<std::string>& runs, const std::string& out);
-int write_report(const std::string& run, const std::string& out);
+/// Runs, and what is shown beside them.
+struct ReportOptions {
+  std::string run;
+  std::vector<std::string> compare;      // pre-training runs
+  std::vector<std::string> classifiers;  // runs of finetune
+  std::string out;                       // "": report.html in the run's folder
+};
+int write_report(const ReportOptions& options);
+/// The table of results on standard output.
+int print_results(const ReportOptions& options);
+/// One sheet to look at first; `out` "": pictures/sheet.svg in the run's folder, where the report finds it.
+int draw_overview(const OverviewOptions& options, const std::string& out);
 
 }  // namespace tessera::rils

@@ -1,8 +1,11 @@
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <array>
 #include <cmath>
 #include <limits>
 #include <nlohmann/json.hpp>
+#include <string_view>
 
 #include "engine/core/atomic_file.h"
 #include "engine/core/error.h"
@@ -46,37 +49,55 @@ Series series_of(const std::vector<Json>& records, const std::string& key, std::
   return series;
 }
 
+/// A figure that a chart shows.
+struct Figure {
+  const char* key;
+  const char* title;
+  const char* unit;
+  double factor = 1;
+  bool from_zero = true;
+  bool held_out = false;  // in the lines of results
+};
+
+constexpr std::array<Figure, 8> kFigures = {
+    {{"clip_loss", "contrastive loss", "nats", 1, false},
+     {"recon_loss", "reconstruction loss, weighted", "nats"},
+     {"mae_loss", "pixel loss, weighted", "loss"},
+     {"ssl_loss", "loss between views, weighted", "nats", 1, false},
+     {"clip_acc", "gate: images of a batch that pass", "%"},
+     {"image_retrieval_recall@10", "held-out recall@10, text to image", "%", 100, true, true},
+     {"zeroshot_acc1", "held-out zero-shot accuracy", "%", 100, true, true},
+     {"grad_norm", "gradient norm", "norm"}}};
+
 /// One figure of every run, under the runs' names.
-Chart compare(const std::vector<Run>& runs, bool held_out, const std::string& key, std::string title, double factor,
-              bool from_zero) {
-  Chart chart{std::move(title), "step", {}, from_zero};
+Chart compare(const std::vector<Run>& runs, const Figure& figure) {
+  Chart chart{figure.title, "step", {}, figure.from_zero, figure.unit};
   for (const Run& run : runs) {
-    Series series = series_of(held_out ? run.results : run.metrics, key, run.name, factor);
-    if (!series.points.empty()) chart.series.push_back(std::move(series));
+    Series series = series_of(figure.held_out ? run.results : run.metrics, figure.key, run.name, figure.factor);
+    // A term that the run's objective has not is logged as 0 throughout.
+    const bool absent = std::ranges::all_of(series.points, [](const auto& point) { return point.second == 0; });
+    if (!absent) chart.series.push_back(std::move(series));
   }
   return chart;
 }
 
 }  // namespace
 
-Svg curves_sheet(const std::vector<fs::path>& folders) {
+Svg curves_sheet(const std::vector<fs::path>& folders, Curves which) {
   std::vector<Run> runs;
   for (const fs::path& folder : folders) {
     const RunFolder run = RunFolder::open(folder);
-    runs.push_back({run.path().filename().string(), read_records(run.metrics()), read_records(run.results())});
+    runs.push_back({fs::absolute(run.path() / "").parent_path().filename().string(), read_records(run.metrics()),
+                    read_records(run.results())});
     if (runs.back().metrics.empty()) {
       throw IoError(fmt::format("{}: expected logged steps, found none", run.metrics().string()));
     }
   }
-  std::vector<Chart> charts = {
-      compare(runs, false, "clip_loss", "contrastive loss", 1, false),
-      compare(runs, false, "recon_loss", "reconstruction loss, weighted", 1, true),
-      compare(runs, false, "mae_loss", "pixel loss, weighted", 1, true),
-      compare(runs, false, "ssl_loss", "loss between views, weighted", 1, false),
-      compare(runs, false, "clip_acc", "images that pass the gate, per cent", 1, true),
-      compare(runs, true, "image_retrieval_recall@10", "held-out recall@10, text to image, per cent", 100, true),
-      compare(runs, true, "zeroshot_acc1", "held-out zero-shot accuracy, per cent", 100, true),
-      compare(runs, false, "grad_norm", "gradient norm", 1, true)};
+  std::vector<Chart> charts;
+  for (const Figure& figure : kFigures) {
+    if (which == Curves::main && std::string_view(figure.key) == "grad_norm") continue;
+    charts.push_back(compare(runs, figure));
+  }
   std::erase_if(charts, [](const Chart& c) { return c.series.empty(); });
   constexpr double kWidth = 460, kHeight = 240, kGap = 12;
   const auto rows = static_cast<double>((charts.size() + 1) / 2);

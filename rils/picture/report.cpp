@@ -3,11 +3,13 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <nlohmann/json.hpp>
 #include <vector>
 
 #include "engine/core/atomic_file.h"
 #include "engine/core/error.h"
+#include "rils/picture/results.h"
 #include "rils/picture/sheets.h"
 #include "rils/run/run_folder.h"
 
@@ -19,11 +21,19 @@ using Json = nlohmann::ordered_json;
 
 constexpr std::string_view kStyle = R"(
 body { font: 15px/1.5 "DejaVu Sans", Verdana, sans-serif; color: #222; max-width: 1080px; margin: 2em auto; padding: 0 1em }
-h1 { font-size: 1.6em } h2 { font-size: 1.2em; margin-top: 2em; border-bottom: 1px solid #ddd }
+h1 { font-size: 1.6em } h2 { font-size: 1.2em; margin-top: 2em; border-bottom: 1px solid #ddd; break-after: avoid }
+h3 { font-size: 1em; margin-bottom: .3em; break-after: avoid }
 table { border-collapse: collapse } td, th { padding: .2em .9em .2em 0; text-align: left; vertical-align: top }
-td.number { text-align: right; font-variant-numeric: tabular-nums } pre { background: #f6f6f6; padding: 1em; overflow-x: auto }
-img, svg { max-width: 100%; height: auto } figure { margin: 1em 0 } figcaption { color: #555; font-size: .9em }
+tr { break-inside: avoid } .results tr { border-bottom: 1px solid #eee } .results th { vertical-align: bottom }
+td.number, .results th + th { text-align: right; font-variant-numeric: tabular-nums; padding-left: .9em }
+pre { background: #f6f6f6; padding: 1em; white-space: pre-wrap; overflow-wrap: anywhere; font-size: .85em }
+img, svg { max-width: 100%; height: auto } figure { margin: 1em 0; break-inside: avoid }
+figcaption, .note { color: #555; font-size: .9em } summary { cursor: pointer; color: #555; font-size: .9em }
+.figures { columns: 2 20em } .figures > div { break-inside: avoid; margin-bottom: 1em }
+@media print { body { max-width: none; margin: 0 } img { max-height: 24cm } }
 )";
+
+constexpr const char* kSheet = "sheet";
 
 /// Files of a folder with this ending, by name; none where there is no folder.
 std::vector<fs::path> files_in(const fs::path& folder, std::string_view ending) {
@@ -67,27 +77,61 @@ std::string validations(const RunFolder& run) {
                      best ? fmt::format(" (best at step {})", *best) : "", rows_of(last));
 }
 
+/// Every figure that `evaluate` left, and with which command.
 std::string evaluations(const fs::path& run) {
   std::string html;
   for (const fs::path& path : files_in(run / "results", ".json")) {
     const Json json = Json::parse(read_file(path), nullptr, /*allow_exceptions=*/false);
     if (!json.is_object() || !json.contains("metrics")) continue;
-    html += fmt::format("<h3>{}: {}</h3>\n<table>{}</table>\n", escape_xml(path.stem().string()),
+    html += fmt::format("<div><h3>{}: {}</h3>\n<table>{}</table>\n", escape_xml(path.stem().string()),
                         escape_xml(json.value("dataset", "")), rows_of(json.at("metrics")));
-    html += fmt::format("<details><summary>command</summary><pre>{}</pre></details>\n",
+    html += fmt::format("<details><summary>command</summary><pre>{}</pre></details></div>\n",
                         escape_xml(json.value("command", "")));
   }
-  return html.empty() ? "" : "<h2>Evaluation</h2>\n" + html;
+  return html.empty() ? "" : "<h2>All figures</h2>\n<div class=\"figures\">" + html + "</div>\n";
+}
+
+/// What a picture shows, by its name.
+std::string about(const std::string& name) {
+  constexpr std::array<std::pair<std::string_view, std::string_view>, 3> kWords = {
+      {{"heat-map", "an image, and for each sentence how probable it is given the patch: dark is 0"},
+       {"reconstruction", "an image, what is shown of it, and what is expected behind the hidden patches"},
+       {"retrievals", "sentences and their nearest images: the best answers, then the worst; the right image framed"}}};
+  for (const auto& [part, words] : kWords) {
+    if (name.find(part) != std::string::npos) return fmt::format("{}: {}", name, words);
+  }
+  return name;
+}
+
+std::string figure(const fs::path& path) {
+  return fmt::format(
+      "<figure><img alt=\"{0}\" src=\"data:image/svg+xml;base64,{1}\"><figcaption>{0}</figcaption></figure>\n",
+      escape_xml(about(path.stem().string())), base64(read_file(path)));
 }
 
 std::string pictures(const fs::path& run) {
   std::string html;
   for (const fs::path& path : files_in(run / "pictures", ".svg")) {
-    html += fmt::format(
-        "<figure><img alt=\"{0}\" src=\"data:image/svg+xml;base64,{1}\"><figcaption>{0}</figcaption></figure>\n",
-        escape_xml(path.stem().string()), base64(read_file(path)));
+    if (path.stem() != kSheet) html += figure(path);
   }
   return html.empty() ? "" : "<h2>Pictures</h2>\n" + html;
+}
+
+/// The sheet to look at first, or how to get one.
+std::string first_sheet(const fs::path& run) {
+  const fs::path path = run / "pictures" / (std::string(kSheet) + ".svg");
+  if (!fs::exists(path)) return "<p class=\"note\">inspect sheet draws one sheet to look at first.</p>\n";
+  return fmt::format("<figure><img alt=\"the run at a glance\" src=\"data:image/svg+xml;base64,{}\"></figure>\n",
+                     base64(read_file(path)));
+}
+
+std::string results(const std::vector<fs::path>& runs, const std::vector<fs::path>& classifiers) {
+  const std::string table = table_html(results_table(runs, classifiers));
+  if (table.empty()) return "";
+  return "<h2>Results</h2>\n" + table +
+         "<p class=\"note\">R@k: how often the right answer is among the first k. untrained: a network with its "
+         "initial "
+         "values, or a classifier trained from them. Figures are of images that no training step saw.</p>\n";
 }
 
 /// Escaped, with its lines.
@@ -103,14 +147,20 @@ std::string preformatted(const std::string& text) {
 
 }  // namespace
 
-std::string run_report(const fs::path& folder) {
+std::string run_report(const fs::path& folder, const std::vector<fs::path>& compare,
+                       const std::vector<fs::path>& classifiers) {
   const RunFolder run = RunFolder::open(folder);
-  const std::string name = escape_xml(fs::absolute(folder).filename().string());
-  return fmt::format(
+  const std::string name = escape_xml(fs::absolute(folder / "").parent_path().filename().string());
+  std::vector<fs::path> runs = {folder};
+  runs.insert(runs.end(), compare.begin(), compare.end());
+  std::string html = fmt::format(
       "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>{0}</title><style>{1}</style></head>\n"
-      "<body><h1>Run {0}</h1>\n<h2>Curves</h2>\n{2}{3}{4}{5}<h2>Configuration</h2>\n{6}</body></html>\n",
-      name, kStyle, curves_sheet({folder}).str(), validations(run), evaluations(folder), pictures(folder),
-      preformatted(read_file(run.config())));
+      "<body><h1>Run {0}</h1>\n",
+      name, kStyle);
+  html += first_sheet(folder) + results(runs, classifiers);
+  html += fmt::format("<h2>Curves</h2>\n<figure>{}</figure>\n", curves_sheet(runs).str());
+  html += pictures(folder) + evaluations(folder) + validations(run);
+  return html + "<h2>Configuration</h2>\n" + preformatted(read_file(run.config())) + "</body></html>\n";
 }
 
 }  // namespace tessera::rils

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <numeric>
+#include <utility>
 
 #include "rils/eval/metrics.h"
 #include "rils/picture/sheets.h"
@@ -25,28 +26,36 @@ Query ask(std::span<const float> cosines, int64_t text, int64_t image) {
   std::iota(order.begin(), order.end(), int64_t{0});
   const auto at = [&](int64_t i) { return cosines[static_cast<size_t>(i)]; };
   const auto nearer = [&](int64_t a, int64_t b) { return at(a) != at(b) ? at(a) > at(b) : a < b; };
-  for (int64_t i = 0; i < static_cast<int64_t>(cosines.size()); ++i) q.rank += i != image && nearer(i, image) ? 1 : 0;
+  for (int64_t i = 0; image >= 0 && i < std::ssize(cosines); ++i) q.rank += i != image && nearer(i, image) ? 1 : 0;
   const auto shown = std::min<int64_t>(kShown, static_cast<int64_t>(order.size()));
   std::partial_sort(order.begin(), order.begin() + shown, order.end(), nearer);
   q.nearest.assign(order.begin(), order.begin() + shown);
+  if (image < 0) return q;  // a sentence of nobody's image has no rank
   const int64_t other = q.nearest[0] != image || shown == 1 ? q.nearest[0] : q.nearest[1];
   q.lead = static_cast<double>(at(image) - at(other));
   return q;
 }
 
-void draw_query(Svg& svg, const Query& q, const Dataset& data, const EvalTransform& transform,
-                const RetrievalResult& result, double y) {
-  const auto& captions = result.images.captions[static_cast<size_t>(q.image)];
-  const auto first = std::ranges::find(result.image_of_text, q.image) - result.image_of_text.begin();
-  svg.paragraph(kGap, y + 18, captions[static_cast<size_t>(q.text - first)], 44, 4);
-  svg.text(kGap, y + kThumb - 6, fmt::format("its image ranks {} of {}", q.rank, result.images.values.size(0)),
-           {.size = 11, .fill = "#555555"});
+/// One row: the sentence and its nearest images, its own one framed.
+void draw_query(Svg& svg, const Query& q, const std::string& sentence, const Dataset& data,
+                const EvalTransform& transform, const ImageEmbeddings& images, double y) {
+  svg.paragraph(kGap, y + 18, sentence, 44, 4);
+  svg.text(
+      kGap, y + kThumb - 6,
+      q.image < 0 ? "a sentence of your own" : fmt::format("its image ranks {} of {}", q.rank, images.values.size(0)),
+      {.size = 11, .fill = "#555555"});
   for (size_t i = 0; i < q.nearest.size(); ++i) {
     const double x = kText + (kThumb + kGap) * static_cast<double>(i);
-    const int64_t index = result.images.indices[static_cast<size_t>(q.nearest[i])];
+    const int64_t index = images.indices[static_cast<size_t>(q.nearest[i])];
     svg.image(transform.crop(decode_sample(data.load(index, true))), x, y, kThumb, kThumb);
     if (q.nearest[i] == q.image) svg.rect(x + 1.5, y + 1.5, kThumb - 3, kThumb - 3, "none", 1, "#009e73", 4);
   }
+}
+
+/// The caption that a text of a retrieval is.
+const std::string& caption_of(const RetrievalResult& result, const Query& q) {
+  const auto first = std::ranges::find(result.image_of_text, q.image) - result.image_of_text.begin();
+  return result.images.captions[static_cast<size_t>(q.image)][static_cast<size_t>(q.text - first)];
 }
 
 }  // namespace
@@ -77,6 +86,19 @@ Svg montage_sheet(const Dataset& data, const EvalTransform& transform, int count
   return svg;
 }
 
+Svg answers_sheet(const Dataset& data, const EvalTransform& transform, const ImageEmbeddings& images,
+                  const std::vector<Question>& questions) {
+  Svg svg(kText + kShown * (kThumb + kGap), static_cast<double>(questions.size()) * (kThumb + kGap));
+  double y = 0;
+  for (const Question& question : questions) {
+    const Tensor cosines = similarity(question.text, images.values);
+    const Query q = ask(std::as_const(cosines).data<float>(), 0, question.image);
+    draw_query(svg, q, question.sentence, data, transform, images, y);
+    y += kThumb + kGap;
+  }
+  return svg;
+}
+
 Svg retrieval_sheet(const Dataset& data, const EvalTransform& transform, const RetrievalResult& result, int count) {
   const Tensor cosines = similarity(result.texts, result.images.values);
   const auto width = static_cast<size_t>(cosines.size(1));
@@ -95,7 +117,8 @@ Svg retrieval_sheet(const Dataset& data, const EvalTransform& transform, const R
              {.size = 14, .bold = true});
     y += 34;
     for (size_t i = 0; i < shown; ++i, y += kThumb + kGap) {
-      draw_query(svg, queries[best ? i : queries.size() - 1 - i], data, transform, result, y);
+      const Query& q = queries[best ? i : queries.size() - 1 - i];
+      draw_query(svg, q, caption_of(result, q), data, transform, result.images, y);
     }
   }
   return svg;

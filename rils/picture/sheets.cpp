@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <numeric>
+#include <utility>
 
 #include "engine/core/error.h"
 #include "engine/core/philox.h"
@@ -117,7 +118,8 @@ void paint_patch(Image& picture, int64_t patch, int64_t grid, std::span<const do
 
 }  // namespace
 
-Svg heat_map_sheet(const Viewer& v, const Image& image, const std::vector<std::string>& sentences, double temperature) {
+Svg heat_map_sheet(const Viewer& v, const Image& image, const std::vector<std::string>& sentences, double temperature,
+                   const std::vector<SceneObject>& boxes) {
   if (sentences.empty()) throw ConfigError("--sentences: expected at least one, found none");
   const Seen seen = look(v, image);
   const Tensor patches = patch_embeddings(v.model, seen.batch, v.embed.pass);
@@ -138,6 +140,14 @@ Svg heat_map_sheet(const Viewer& v, const Image& image, const std::vector<std::s
     svg.image(heat_overlay(seen.picture, column_of(maps, static_cast<int64_t>(s)), grid_of(v.model),
                            several ? 0.0 : static_cast<double>(low), static_cast<double>(high)),
               x, kGap, kPanel, kPanel);
+    if (s < boxes.size()) {
+      const SceneObject& b = boxes[s];
+      // White within black: seen on dark and on pale.
+      for (const auto& [colour, width] : {std::pair("#000000", 4.0), std::pair("#ffffff", 2.0)}) {
+        svg.rect(x + kPanel * b.x0, kGap + kPanel * b.y0, kPanel * (b.x1 - b.x0), kPanel * (b.y1 - b.y0), "none", 1,
+                 colour, width);
+      }
+    }
     svg.paragraph(x, kGap + kPanel + 18, sentences[s], kColumns, 3);
   }
   return svg;

@@ -130,6 +130,14 @@ void Svg::polyline(const std::vector<std::pair<double, double>>& points, std::st
                        dashed ? " stroke-dasharray=\"4 3\"" : "");
 }
 
+double Svg::place(const Svg& drawing, double x, double y, double width) {
+  const double height = width * drawing.height() / drawing.width();
+  body_ +=
+      fmt::format("<svg x=\"{:g}\" y=\"{:g}\" width=\"{:g}\" height=\"{:g}\" viewBox=\"0 0 {:g} {:g}\">\n{}</svg>\n", x,
+                  y, width, height, drawing.width(), drawing.height(), drawing.body_);
+  return height;
+}
+
 std::string Svg::str() const {
   return fmt::format(
       "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{0:g}\" height=\"{1:g}\" viewBox=\"0 0 {0:g} {1:g}\" "
@@ -160,6 +168,16 @@ void write_drawing(const fs::path& path, const Svg& drawing) {
   std::error_code error;
   fs::rename(made, path, error);
   if (error) throw IoError(fmt::format("{}: cannot rename: {}", path.string(), error.message()));
+}
+
+std::optional<std::string> picture_bytes(const fs::path& svg) {
+  const fs::path made = svg.string() + ".tmp.png";
+  const bool converted = convert(svg, made);
+  std::optional<std::string> bytes;
+  if (converted) bytes = read_file(made);
+  std::error_code ignored;
+  fs::remove(made, ignored);
+  return bytes;
 }
 
 std::string_view series_colour(size_t index) { return kColours[index % kColours.size()]; }

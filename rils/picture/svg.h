@@ -1,6 +1,7 @@
 #pragma once
 
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -37,6 +38,9 @@ class Svg {
   void polyline(const std::vector<std::pair<double, double>>& points, std::string_view stroke, double width = 1.5,
                 bool dashed = false);
 
+  /// Another drawing in a box of its own proportions, `width` wide; the height that it takes.
+  double place(const Svg& drawing, double x, double y, double width);
+
   /// The whole drawing on a white ground.
   [[nodiscard]] std::string str() const;
 
@@ -53,6 +57,9 @@ class Svg {
 /// Writes a drawing whole or not at all, as .svg, or as .png through rsvg-convert. Throws ConfigError for another
 /// ending, IoError when it cannot be written or the converter is missing.
 void write_drawing(const std::filesystem::path& path, const Svg& drawing);
+
+/// A written .svg as the bytes of a PNG, through rsvg-convert; nothing where that is missing.
+[[nodiscard]] std::optional<std::string> picture_bytes(const std::filesystem::path& svg);
 
 /// Eight colours that people with any colour vision tell apart (Okabe and Ito); repeated from the ninth on.
 [[nodiscard]] std::string_view series_colour(size_t index);

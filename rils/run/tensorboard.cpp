@@ -57,7 +57,12 @@ class Message {
 
 // Field numbers of event.proto and summary.proto.
 constexpr uint32_t kWallTime = 1, kStep = 2, kFileVersion = 3, kSummary = 5;
-constexpr uint32_t kValue = 1, kTag = 1, kSimpleValue = 2;
+constexpr uint32_t kValue = 1, kTag = 1, kSimpleValue = 2, kImage = 4, kTensor = 8, kMetadata = 9;
+// Of Summary.Image, tensor.proto, and SummaryMetadata.
+constexpr uint32_t kHeight = 1, kWidth = 2, kColours = 3, kEncoded = 4;
+constexpr uint32_t kType = 1, kShape = 2, kStringValue = 8;
+constexpr uint32_t kPluginData = 1, kPluginName = 1;
+constexpr uint64_t kRgb = 3, kString = 7;
 
 double wall_time() {
   return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
@@ -126,10 +131,38 @@ void TensorboardWriter::write(std::string_view prefix, int64_t step, const Recor
                               .fixed(kSimpleValue, static_cast<float>(*value))
                               .data());
   }
+  write_summary(step, summary.data());
+}
+
+void TensorboardWriter::write_picture(std::string_view tag, int64_t step, std::string_view png) {
+  constexpr size_t kHeader = 24;  // signature, and of the first chunk length, name, width, height
+  if (png.size() < kHeader || !png.starts_with("\x89PNG")) {
+    throw IoError(fmt::format("{}: expected a PNG picture for {}", path_.string(), tag));
+  }
+  const auto number_at = [&](size_t at) {
+    uint64_t value = 0;
+    for (size_t i = 0; i < 4; ++i) value = value << 8U | static_cast<unsigned char>(png[at + i]);
+    return value;
+  };
+  Message image;
+  image.varint(kHeight, number_at(20)).varint(kWidth, number_at(16)).varint(kColours, kRgb).bytes(kEncoded, png);
+  write_summary(step, Message().bytes(kValue, Message().bytes(kTag, tag).bytes(kImage, image.data()).data()).data());
+}
+
+void TensorboardWriter::write_text(std::string_view tag, int64_t step, std::string_view text) {
+  Message tensor, metadata;
+  tensor.varint(kType, kString).bytes(kShape, "").bytes(kStringValue, text);
+  metadata.bytes(kPluginData, Message().bytes(kPluginName, "text").data());
+  Message value;
+  value.bytes(kTag, tag).bytes(kTensor, tensor.data()).bytes(kMetadata, metadata.data());
+  write_summary(step, Message().bytes(kValue, value.data()).data());
+}
+
+void TensorboardWriter::write_summary(int64_t step, const std::string& summary) {
   write_event(Message()
                   .fixed(kWallTime, wall_time())
                   .varint(kStep, static_cast<uint64_t>(step))
-                  .bytes(kSummary, summary.data())
+                  .bytes(kSummary, summary)
                   .data());
 }
 

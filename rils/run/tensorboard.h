@@ -10,8 +10,9 @@
 
 namespace tessera::rils {
 
-/// Scalars in TensorBoard's event format: TFRecord frames (length, masked CRC-32C of it, data, masked CRC-32C of them)
-/// around `Event` messages. Each writer makes a file of its own, events.out.tfevents.SECONDS.HOST.PID.
+/// Scalars, pictures and texts in TensorBoard's event format: TFRecord frames (length, masked CRC-32C of it, data,
+/// masked CRC-32C of them) around `Event` messages. Each writer makes a file of its own,
+/// events.out.tfevents.SECONDS.HOST.PID.
 class TensorboardWriter {
  public:
   /// Makes the folder where it is missing. Throws IoError.
@@ -22,9 +23,14 @@ class TensorboardWriter {
 
   /// Every finite figure but `step` as PREFIX/NAME at that step. Throws IoError.
   void write(std::string_view prefix, int64_t step, const Record& record);
+  /// A picture, the bytes of a PNG file. Throws IoError for other bytes.
+  void write_picture(std::string_view tag, int64_t step, std::string_view png);
+  /// Markdown.
+  void write_text(std::string_view tag, int64_t step, std::string_view text);
 
  private:
   void write_event(std::string_view event);
+  void write_summary(int64_t step, const std::string& summary);
   std::filesystem::path path_;
   int descriptor_ = -1;
 };

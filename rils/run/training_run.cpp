@@ -13,13 +13,13 @@ namespace tessera::rils {
 using Clock = std::chrono::steady_clock;
 
 TrainingRun::TrainingRun(const Config& config, Console& console, const TrainingStart& start)
-    : config_(config.run),
+    : config_(config),
       console_(console),
       folder_(open(config, start)),
       metrics_(folder_.metrics()),
       results_(folder_.results()) {
   console_.tee(folder_.log());
-  if (config_.report_to == "tensorboard") board_.emplace(folder_.tensorboard());
+  if (config_.run.report_to == "tensorboard") board_.emplace(folder_.tensorboard());
 }
 
 RunFolder TrainingRun::open(const Config& config, const TrainingStart& start) {
@@ -49,6 +49,7 @@ int TrainingRun::work(int64_t first, TrainingLength length, const TrainingWork& 
   length_ = length;
   first_ = first;
   started_ = Clock::now();
+  write_configuration(first);
   for (int64_t step = first + 1; step <= length.total; ++step) {
     work.train(step);
     const bool better = work.validate(step);
@@ -56,7 +57,7 @@ int TrainingRun::work(int64_t first, TrainingLength length, const TrainingWork& 
       work.write(folder_.checkpoint(step));
       if (better) folder_.mark_best(step);
       folder_.mark_latest(step);
-      folder_.prune(config_.keep);
+      folder_.prune(config_.run.keep);
     }
     if (stop.requested()) {
       console_.line(fmt::format("interrupted: saved after step {}; --resume latest goes on", step));
@@ -65,6 +66,14 @@ int TrainingRun::work(int64_t first, TrainingLength length, const TrainingWork& 
   }
   console_.line(fmt::format("finished {} steps: {}", length.total, folder_.path().string()));
   return 0;
+}
+
+void TrainingRun::write_configuration(int64_t step) {
+  if (!board_) return;
+  // Four blanks make it code.
+  std::string text = "    ";
+  for (const char c : to_toml(config_)) text += c == '\n' ? std::string("\n    ") : std::string(1, c);
+  board_->write_text("configuration", step, text);
 }
 
 void TrainingRun::log(int64_t step, const Record& figures) {
@@ -78,7 +87,7 @@ void TrainingRun::log_results(int64_t step, const Record& figures) {
 }
 
 bool TrainingRun::log_due(int64_t step) const {
-  return step % config_.log_every_n_steps == 0 || step == 1 || last(step);
+  return step % config_.run.log_every_n_steps == 0 || step == 1 || last(step);
 }
 
 bool TrainingRun::epoch_due(int64_t step, int64_t every) const {
@@ -86,8 +95,8 @@ bool TrainingRun::epoch_due(int64_t step, int64_t every) const {
 }
 
 bool TrainingRun::save_due(int64_t step) const {
-  const int64_t every = config_.save_every_steps;
-  return last(step) || (every > 0 && step % every == 0) || epoch_due(step, config_.save_frequency);
+  const int64_t every = config_.run.save_every_steps;
+  return last(step) || (every > 0 && step % every == 0) || epoch_due(step, config_.run.save_frequency);
 }
 
 double TrainingRun::seconds_left(int64_t step) const {

@@ -42,6 +42,8 @@ class TrainingRun {
   TrainingRun(const Config& config, Console& console, const TrainingStart& start);
 
   [[nodiscard]] const RunFolder& folder() const { return folder_; }
+  /// Where events go, if they are asked for.
+  [[nodiscard]] TensorboardWriter* board() { return board_ ? &*board_ : nullptr; }
 
   /// Works from the step after `first`; the exit code, 0 or kInterrupted. A checkpoint is written when it is due, when
   /// the model is the best, and before leaving at Ctrl-C.
@@ -62,7 +64,9 @@ class TrainingRun {
   RunFolder open(const Config& config, const TrainingStart& start);
   [[nodiscard]] bool save_due(int64_t step) const;
 
-  const RunConfig& config_;
+  void write_configuration(int64_t step);
+
+  const Config& config_;
   Console& console_;
   RunFolder folder_;
   RecordLog metrics_, results_;

@@ -10,6 +10,7 @@
 #include "engine/ops/kernels.h"
 #include "engine/runtime/context.h"
 #include "rils/config/toml.h"
+#include "rils/picture/svg.h"
 #include "rils/run/metrics.h"
 #include "rils/run/progress.h"
 #include "rils/run/training_run.h"
@@ -115,7 +116,7 @@ class TrainingLoop {
     trainer_.swap_ema();
     const ValidationReport report = validation_.run(trainer_.model(), trainer_.pass(), pairs, classes);
     if (validation_.has_pairs() && run_.epoch_due(step, config_.run.picture_frequency)) {
-      validation_.draw(trainer_.model(), config_.loss, trainer_.pass(), run_.folder().pictures(), step);
+      show(validation_.draw(trainer_.model(), config_.loss, trainer_.pass(), run_.folder().pictures(), step), step);
     }
     trainer_.swap_ema();
     Record line;
@@ -128,6 +129,21 @@ class TrainingLoop {
     if (report.score <= best_) return false;
     best_ = report.score;
     return true;
+  }
+
+  /// Drawings also go to TensorBoard, as far as they can be made pixels of.
+  void show(const std::vector<std::filesystem::path>& drawings, int64_t step) {
+    if (run_.board() == nullptr) return;
+    for (const std::filesystem::path& path : drawings) {
+      // step_00000124-heat-map-1: the step has a place of its own.
+      const std::string name = path.stem().string(), tag = "pictures/" + name.substr(name.find('-') + 1);
+      if (const auto png = picture_bytes(path)) {
+        run_.board()->write_picture(tag, step, *png);
+      } else if (!told_) {
+        console_.line("no pictures in TensorBoard: rsvg-convert (Debian's librsvg2-bin) is missing");
+        told_ = true;
+      }
+    }
   }
 
   void save(const CheckpointFiles& files) {
@@ -153,6 +169,7 @@ class TrainingLoop {
   LoaderState loader_state_;
   TrainingRun run_;
   double peak_flops_;
+  bool told_ = false;  // why there are no pictures in TensorBoard
   int64_t stuck_ = 0;
   std::string terms_;  // of the last step, for a person
 };

@@ -53,13 +53,16 @@ EmbedOptions Validation::embed_options(const PassOptions& pass) const {
   return options;
 }
 
-void Validation::draw(const Model& model, const LossConfig& loss, const PassOptions& pass,
-                      const std::filesystem::path& folder, int64_t step) const {
+std::vector<std::filesystem::path> Validation::draw(const Model& model, const LossConfig& loss, const PassOptions& pass,
+                                                    const std::filesystem::path& folder, int64_t step) const {
   constexpr int64_t kImages = 2, kSentences = 4;
   const EmbedOptions options = embed_options(pass);
   const RetrievalResult found = run_retrieval(model, *pairs_, encoder_of(tokenizer_), options);
   std::filesystem::create_directories(folder);
-  const auto name = [&](std::string_view what) { return folder / fmt::format("step_{:08}-{}.svg", step, what); };
+  std::vector<std::filesystem::path> drawn;
+  const auto name = [&](std::string_view what) {
+    return drawn.emplace_back(folder / fmt::format("step_{:08}-{}.svg", step, what));
+  };
   write_drawing(name("retrievals"), retrieval_sheet(*pairs_, transform_, found, 3));
   const Viewer viewer{model, loss, tokenizer_, options};
   const auto images = static_cast<int64_t>(found.images.indices.size());
@@ -79,6 +82,7 @@ void Validation::draw(const Model& model, const LossConfig& loss, const PassOpti
                   what == Reconstruction::pixels ? pixel_sheet(viewer, image, seed)
                                                  : reconstruction_sheet(viewer, image, sentences, seed));
   }
+  return drawn;
 }
 
 void Validation::add_retrieval(const Model& model, const EmbedOptions& options, ValidationReport& report) const {

@@ -31,9 +31,9 @@ class Validation {
   /// Contrastive loss and recall both ways where `pairs`, zero-shot accuracy where `classes`.
   [[nodiscard]] ValidationReport run(const Model& model, const PassOptions& pass, bool pairs, bool classes) const;
   /// Draws best and worst retrievals, and for two of the pairs heat maps and (with a decoder) guesses behind hidden
-  /// patches, as FOLDER/STEP-NAME.svg. Needs pairs.
-  void draw(const Model& model, const LossConfig& loss, const PassOptions& pass, const std::filesystem::path& folder,
-            int64_t step) const;
+  /// patches, as FOLDER/STEP-NAME.svg; the files. Needs pairs.
+  std::vector<std::filesystem::path> draw(const Model& model, const LossConfig& loss, const PassOptions& pass,
+                                          const std::filesystem::path& folder, int64_t step) const;
 
  private:
   [[nodiscard]] EmbedOptions embed_options(const PassOptions& pass) const;

@@ -122,6 +122,101 @@ TEST_F(Use, DrawsWhatItIsAskedFor) {
   EXPECT_NE(no_decoder.err.find("expected a model with a decoder"), std::string::npos) << no_decoder.err;
 }
 
+TEST_F(Use, TheSheetComesFirstAndRunsStandBesideEachOther) {
+  const std::string weights = trained();
+  train("plain", {"--objective", "clip", "--val-data", tiny_data().val});
+  folder().write("a.png", rils::encode_png(flat_image(200, 32, 32)));
+  const auto evaluate = [&](const std::string& checkpoint, const std::string& run_name) {
+    const Outcome o = run("evaluate", {"retrieval", "--checkpoint", checkpoint, "--data", tiny_data().val, "--output",
+                                       "logs/" + run_name + "/results/retrieval.json"});
+    EXPECT_EQ(o.code, 0) << o.err;
+  };
+  fs::create_directories(log_folder("model") / "results");
+  fs::create_directories(log_folder("plain") / "results");
+  evaluate(weights, "model");
+  evaluate(checkpoint("plain", 12).string(), "plain");
+
+  Outcome o = run("inspect", {"report", "logs/model"});
+  ASSERT_EQ(o.code, 0) << o.err;
+  EXPECT_NE(read_file(log_folder("model") / "report.html").find("inspect sheet draws"), std::string::npos);
+  // Captions of the data have a rank, sentences of the user's own have none.
+  ASSERT_EQ(run("inspect", {"sheet", "logs/model", "--compare", "logs/plain"}).code, 0);
+  const std::string sheet = read_file(log_folder("model") / "pictures/sheet.svg");
+  EXPECT_NE(sheet.find("of 100</text>"), std::string::npos);
+  EXPECT_NE(sheet.find("the data name no things"), std::string::npos);
+  EXPECT_NE(sheet.find("% agree"), std::string::npos);
+  EXPECT_NE(sheet.find(">plain</text>"), std::string::npos) << "the other run's curve";
+  o = run("inspect", {"sheet", "logs/plain", "--sentences", "red", "--nouns", "a cat", "a dog", "--image", "a.png",
+                      "--out", "own.svg"});
+  ASSERT_EQ(o.code, 0) << o.err;
+  const std::string own = read_file(root() / "own.svg");
+  EXPECT_NE(own.find("a sentence of your own"), std::string::npos);
+  EXPECT_NE(own.find(">a cat</text>"), std::string::npos);
+  EXPECT_NE(own.find("clip has no decoder"), std::string::npos);
+  EXPECT_EQ(own.find("reconstruction loss"), std::string::npos) << "clip has none to draw";
+
+  const std::vector<std::string> both = {"logs/model/", "--compare", "logs/plain"};
+  std::vector<std::string> words = {"report"};
+  words.insert(words.end(), both.begin(), both.end());
+  ASSERT_EQ(run("inspect", words).code, 0);
+  const std::string report = read_file(log_folder("model") / "report.html");
+  EXPECT_LT(report.find("the run at a glance"), report.find("<h2>Results</h2>"));
+  EXPECT_LT(report.find("<h2>Results</h2>"), report.find("<h2>Pictures</h2>"));
+  EXPECT_LT(report.find("<h2>Pictures</h2>"), report.find("<h2>Configuration</h2>"));
+  words[0] = "results";
+  const Outcome table = run("inspect", words);
+  std::istringstream lines(table.out);
+  std::string per, cent, first, second;
+  lines >> per >> cent >> first >> second;
+  EXPECT_EQ(first + " " + second, "model plain") << table.out;
+
+  o = run("inspect", {"sheet", "logs/model", "--nouns", "one"});
+  EXPECT_EQ(o.code, 2);
+  EXPECT_EQ(o.err, "error: --nouns: expected two, found 1\n");
+}
+
+TEST_F(Use, TheSheetFindsASceneOfTwoNamedThings) {
+  train("model", {"--epochs", "1"});
+  const auto object = [](const char* name, int x0, int x1) {
+    return fmt::format(R"({{"name": "{}", "box": [{}, 4, {}, 28]}})", name, x0, x1);
+  };
+  // The first has one name only, the second a thing too small to be seen.
+  const std::vector<std::string> objects = {object("cat", 0, 12) + "," + object("cat", 16, 30),
+                                            object("owl", 0, 12) + "," + object("ant", 16, 17),
+                                            object("axe", 0, 16) + "," + object("bus", 16, 32)};
+  for (size_t i = 0; i < objects.size(); ++i) {
+    const std::string stem = fmt::format("scenes/00000/{:09}", i);
+    folder().write(stem + ".png", rils::encode_png(flat_image(static_cast<int>(40 * i), 32, 32)));
+    folder().write(stem + ".txt", fmt::format("red {}", i));
+    folder().write(stem + ".json", R"({"width": 32, "height": 32, "objects": [)" + objects[i] + "]}");
+  }
+  const Outcome o = run("inspect", {"sheet", "logs/model", "--data", "scenes", "--out", "s.svg"});
+  ASSERT_EQ(o.code, 0) << o.err;
+  const std::string sheet = read_file(root() / "s.svg");
+  EXPECT_NE(sheet.find(">an axe</text>"), std::string::npos);
+  EXPECT_NE(sheet.find(">a bus</text>"), std::string::npos);
+  // Half of a map of 224 pixels, from the gap on: the frame around the axe.
+  EXPECT_NE(sheet.find("y=\"44\" width=\"112\" height=\"168\" fill=\"none\""), std::string::npos);
+  EXPECT_NE(sheet.find("of 3</text>"), std::string::npos);
+}
+
+TEST_F(Use, NeighboursOfFewerTrainingImages) {
+  const std::string weights = trained();
+  const auto accuracy = [&](const std::string& samples) {
+    const Outcome o =
+        run("evaluate", {"knn", "--checkpoint", weights, "--data", tiny_data().labelled, "--train-data",
+                         tiny_data().labelled, "--k", "1", "--train-samples", samples, "--output", "k.json"});
+    EXPECT_EQ(o.code, 0) << o.err;
+    return nlohmann::json::parse(read_file(root() / "k.json")).at("metrics").at("acc1").get<double>();
+  };
+  (void)accuracy("0");
+  const auto json = nlohmann::json::parse(read_file(root() / "k.json"));
+  EXPECT_NEAR(json.at("chance").at("acc1").get<double>(), 1.0 / 6, 1e-12) << "six colours";
+  EXPECT_EQ(accuracy("0"), 1) << "each image is its own nearest";
+  EXPECT_EQ(accuracy("1000"), 1);
+  EXPECT_LT(accuracy("6"), 1);
+}
+
 TEST_F(Use, InspectDataFindsPlantedFaults) {
   rils::ShardWriter train(root() / "train", 100), val(root() / "val", 100);
   for (int i = 0; i < 20; ++i) {

@@ -39,6 +39,16 @@ TEST(Svg, BreaksLinesAtBlanksAndNeverWithinACharacter) {
   EXPECT_NE(wide.str().find(">ö</text>"), std::string::npos) << wide.str();
 }
 
+TEST(Svg, PlacesADrawingInItsProportions) {
+  Svg inner(200, 50), outer(500, 500);
+  inner.rect(1, 2, 3, 4, "#123456");
+  EXPECT_EQ(outer.place(inner, 10, 20, 400), 100);
+  const std::string text = outer.str();
+  EXPECT_NE(text.find("<svg x=\"10\" y=\"20\" width=\"400\" height=\"100\" viewBox=\"0 0 200 50\">\n<rect x=\"1\""),
+            std::string::npos)
+      << text;
+}
+
 TEST(Svg, OtherEndingsAreRefused) { EXPECT_THROW(write_drawing("picture.gif", Svg(1, 1)), ConfigError); }
 
 TEST(Chart, TicksAreRoundAndCover) {
@@ -50,8 +60,10 @@ TEST(Chart, TicksAreRoundAndCover) {
 
 TEST(Chart, DrawsGapsForWhatIsNotFinite) {
   Svg svg(200, 100);
-  draw_chart(svg, {"t", "step", {{"a", {{0, 1}, {1, 2}, {2, NAN}, {3, 1}, {4, 2}}, false}}, false}, 0, 0, 200, 100);
+  draw_chart(svg, {"t", "step", {{"a", {{0, 1}, {1, 2}, {2, NAN}, {3, 1}, {4, 2}}, false}}, false, "nats"}, 0, 0, 200,
+             100);
   const std::string text = svg.str();
+  EXPECT_NE(text.find(">nats</text>"), std::string::npos);
   int lines = 0;
   for (size_t at = 0; (at = text.find("<polyline", at)) != std::string::npos; ++at) ++lines;
   EXPECT_EQ(lines, 3) << "two runs and the legend";

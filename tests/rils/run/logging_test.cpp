@@ -137,6 +137,23 @@ TEST_F(LoggingTest, EventFilesHoldScalars) {
             "\x2a" + std::string(1, static_cast<char>(loss.size() + count.size())) + loss + count);
 }
 
+TEST_F(LoggingTest, TensorboardTakesPicturesAndTexts) {
+  using namespace std::string_literals;
+  const std::string png = "\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR\0\0\0\x07\0\0\0\x05"s;
+  {
+    TensorboardWriter writer(root_ / "tensorboard");
+    writer.write_picture("p", 1, png);
+    writer.write_text("t", 2, "hello");
+    EXPECT_THROW(writer.write_picture("p", 1, "GIF89a, and some more bytes"), IoError);
+  }
+  const std::string bytes = read_file(fs::directory_iterator(root_ / "tensorboard")->path());
+  // Tag, then the image: height 5, width 7, three channels, the file.
+  EXPECT_NE(bytes.find("\x0a\x01p\x22\x20\x08\x05\x10\x07\x18\x03\x22\x18"s + png), std::string::npos);
+  // Tag, then a tensor of one string without dimensions, then whose it is.
+  EXPECT_NE(bytes.find("\x0a\x01t\x42\x0b\x08\x07\x12\x00\x42\x05hello\x4a\x08\x0a\x06\x0a\x04text"s),
+            std::string::npos);
+}
+
 TEST(Duration, IsReadable) {
   EXPECT_EQ(duration_text(0), "0:00");
   EXPECT_EQ(duration_text(65.4), "1:05");

@@ -1,0 +1,299 @@
+"""RILS, CLIP, MAE and MAE + CLIP on equal terms: the same towers, seed, data, schedule and number of samples, then every
+evaluation of the programs. Ends in a table (Markdown) and a chart (SVG). What is done already is not done again; a killed
+run goes on.
+
+    python3 benchmarks/compare_objectives.py STUDY --data DIR --out DIR [--seeds 0 1] [--jobs 2] [--batches 64 128 …]
+    python3 benchmarks/compare_objectives.py STUDY --out DIR --report       # the table of what is there
+
+STUDY is `flickr8k` or `default`; DIR holds what STUDIES below names. --batches sweeps the global batch of RILS and CLIP
+instead. The chart needs matplotlib (Debian: python3-matplotlib).
+"""
+
+import argparse
+import concurrent.futures
+import dataclasses
+import json
+import math
+import os
+import pathlib
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+OBJECTIVES = ["rils", "clip", "mae", "mae+clip"]
+SHOTS = [1, 2, 5, 10]
+# Share of the labelled images, and epochs over it.
+FRACTIONS = {0.01: 40, 0.1: 10, 1.0: 3}
+# A recipe for minutes: MAE's without the regularisation that pays over a hundred epochs. Said in full, since fine-tuning
+# from scratch takes the model's size, and no more, from the configuration of pre-training.
+FINETUNE = ["--batch-size", 128, "--lr", 1e-3, "--min-lr", 1e-6, "--weight-decay", 0.05, "--beta2", 0.999,
+            "--warmup-epochs", 0.5, "--input-size", 64, "--crop-scale", "0.35,1", "--flip", 0.5, "--interpolation", "bicubic",
+            "--mixup", 0, "--cutmix", 0, "--reprob", 0, "--drop-path", 0, "--val-frequency", 0, "--num-workers", 1]
+
+
+@dataclasses.dataclass
+class Study:
+    config: str        # below apps/configs
+    train: str         # pairs
+    test: str
+    vocabulary: str
+    train_labelled: str  # for kNN
+    test_labelled: str
+    labelled: str      # for probes and fine-tuning
+    zero_shot: str     # labelled pictures that have class names
+    epochs: int
+    pointing: bool     # the test pairs have boxes
+
+
+STUDIES = {
+    "flickr8k": Study("flickr8k.toml", "flickr8k/train", "flickr8k/val", "flickr8k/vocabulary.txt", "cifar10/train",
+                      "cifar10/test", "cifar10", "cifar10/test", 10, False),
+    "default": Study("rils_small.toml", "default/scenes/train", "default/scenes/test", "default/vocabulary.txt",
+                     "default/fashion-mnist", "default/fashion-mnist", "default/fashion-mnist", "default/objects/test",
+                     4, True),
+}
+
+
+@dataclasses.dataclass
+class Job:
+    """A command; `done` says that it ended well. `folder` is a run's folder, where the command makes one."""
+    done: pathlib.Path
+    command: list
+    folder: pathlib.Path = None
+    resumable: bool = False
+
+    def run(self, threads):
+        if self.done.exists():
+            return
+        command = list(map(str, self.command))
+        if self.folder is not None and self.folder.exists():
+            if self.resumable and (self.folder / "checkpoints/latest").exists():
+                command += ["--resume", "latest"]
+            else:
+                shutil.rmtree(self.folder)
+        self.done.parent.mkdir(parents=True, exist_ok=True)
+        start = time.time()
+        environment = dict(os.environ, **({"TESSERA_THREADS": str(threads)} if threads else {}))
+        with open(self.done.with_suffix(".log"), "a", encoding="utf-8") as log:
+            code = subprocess.run(command, stdout=log, stderr=subprocess.STDOUT, env=environment, check=False).returncode
+        if code != 0:
+            raise RuntimeError(f"exit {code}: {' '.join(command)} (see {log.name})")
+        self.done.write_text(json.dumps({"seconds": round(time.time() - start, 1), "command": command}))
+        print(f"{time.strftime('%H:%M:%S')}  {self.done.parent.name}/{self.done.stem}  {time.time() - start:.0f} s",
+              flush=True)
+
+
+def pretraining(study, data, apps, run, objective, seed, extra=()):
+    command = [apps / "pretrain", "--config", ROOT / "apps/configs" / study.config, "--objective", objective, "--seed", seed,
+               "--train-data", data / study.train, "--val-data", data / study.test, "--vocabulary", data / study.vocabulary,
+               "--epochs", study.epochs, "--logs", run, "--name", "run", "--workers", 1, "--val-frequency", study.epochs,
+               "--set", "run.picture_frequency=0", *extra]
+    return Job(run / "pretrain.done", command, run / "run", True)
+
+
+class Late:
+    """The checkpoint's name, known once pre-training is done."""
+
+    def __init__(self, run):
+        self.run = run
+
+    def __str__(self):
+        checkpoints = self.run / "run/checkpoints"
+        return str(checkpoints / (checkpoints / "latest").read_text().strip())
+
+
+def language_tests(study, data, apps, run):
+    common = ["--checkpoint", Late(run), "--vocabulary", data / study.vocabulary]
+    tests = {"retrieval": study.test, "zero-shot": study.zero_shot}
+    if study.pointing:
+        tests["pointing"] = study.test
+    for task, source in tests.items():
+        yield Job(run / f"{task}.done", [apps / "evaluate", task, *common, "--data", data / source, "--output",
+                                         run / f"{task}.json"])
+
+
+def picture_tests(study, data, apps, run, seed):
+    """Nearest neighbours, probes and fine-tuning. Without a pre-training beside them: fine-tuning from scratch alone."""
+    scratch = run.name.startswith("scratch")
+    labelled = ["--data-path", data / study.labelled, "--seed", seed]
+    start = ["--layer-decay", 1.0, "--config", ROOT / "apps/configs" / study.config] if scratch else [
+        "--finetune", Late(run), "--layer-decay", 0.75]
+    if not scratch:
+        yield Job(run / "knn.done", [apps / "evaluate", "knn", "--checkpoint", Late(run), "--train-data",
+                                     data / study.train_labelled, "--data", data / study.test_labelled, "--output",
+                                     run / "knn.json"])
+        for name, option in [("linear", ["--linear"]), *((f"shots{n}", ["--shots", n]) for n in SHOTS)]:
+            yield Job(run / f"{name}.done", [apps / "finetune", "--finetune", Late(run), *labelled, *option, "--output-dir",
+                                             run / name], run / name)
+    for fraction, epochs in FRACTIONS.items():
+        name = f"finetune{fraction:g}"
+        yield Job(run / f"{name}.done", [apps / "finetune", *start, *labelled, *FINETUNE, "--train-fraction", fraction,
+                                         "--epochs", epochs, "--output-dir", run / name], run / name, True)
+
+
+def chain(arguments, study, objective, seed, batch):
+    """The jobs of one pre-training, in order."""
+    data, apps = arguments.data, arguments.apps
+    if batch:
+        run = arguments.out / f"{objective}-n{batch}-s{seed}"
+        base = 256  # the rate of the configuration belongs to it; it goes with the root of the batch
+        yield pretraining(study, data, apps, run, objective, seed,
+                          ["--batch-size", min(batch, base), "--global-batch-size", batch, "--lr",
+                           f"{1e-3 * math.sqrt(batch / base):.3g}"])
+        yield from language_tests(study, data, apps, run)
+        return
+    run = arguments.out / f"{objective}-s{seed}"
+    if objective != "scratch":
+        yield pretraining(study, data, apps, run, objective, seed)
+    if objective not in ("mae", "scratch"):
+        yield from language_tests(study, data, apps, run)
+    yield from picture_tests(study, data, apps, run, seed)
+
+
+def run_chain(jobs, threads):
+    for job in jobs:
+        job.run(threads)
+
+
+def run_all(arguments, study):
+    if arguments.batches:
+        chains = [(o, s, n) for s in arguments.seeds for n in arguments.batches for o in ("rils", "clip")]
+    else:
+        chains = [(o, s, None) for s in arguments.seeds for o in [*arguments.objectives, "scratch"]]
+    threads = 1 if arguments.jobs > 1 else None  # the figures do not depend on it
+    with concurrent.futures.ThreadPoolExecutor(arguments.jobs) as pool:
+        futures = [pool.submit(run_chain, chain(arguments, study, *c), threads) for c in chains]
+        for future in concurrent.futures.as_completed(futures):
+            future.result()
+
+
+# ---- what came out
+
+def last_line(path):
+    lines = path.read_text().splitlines() if path.exists() else []
+    return json.loads(lines[-1]) if lines else {}
+
+
+def figures(run):
+    """Measure → per cent, of one pre-training and what followed it."""
+    found = {}
+    for task, names in {"retrieval": {"image_retrieval_recall@10": "retrieval, text → image R@10",
+                                      "text_retrieval_recall@10": "retrieval, image → text R@10"},
+                        "zero-shot": {"acc1": "zero-shot top 1"}, "knn": {"acc1": "20-NN top 1"},
+                        "pointing": {"share": "pointing, share in the box"}}.items():
+        if (run / f"{task}.done").exists():
+            metrics = json.loads((run / f"{task}.json").read_text())["metrics"]
+            found |= {label: 100 * metrics[key] for key, label in names.items()}
+    for name, label in [("linear", "linear probe"), *((f"shots{n}", f"{n}-shot probe") for n in SHOTS)]:
+        if (run / f"{name}.done").exists():
+            found[label] = 100 * last_line(run / name / "results.jsonl")["lp_acc1"]
+    for fraction in FRACTIONS:
+        name = f"finetune{fraction:g}"
+        if (run / f"{name}.done").exists():
+            found[f"fine-tuned on {100 * fraction:g} %"] = 100 * last_line(run / name / "results.jsonl")["acc1"]
+    return found
+
+
+def collect(out, pattern):
+    """{column: {measure: [a figure for each seed]}}"""
+    table = {}
+    for run in sorted(out.glob(pattern)):
+        column = table.setdefault(run.name.rsplit("-s", 1)[0], {})
+        for measure, value in figures(run).items():
+            column.setdefault(measure, []).append(value)
+    return table
+
+
+def cell(values):
+    if not values:
+        return ""
+    spread = f" ± {statistics.stdev(values):.1f}" if len(values) > 1 else ""
+    return f"{statistics.mean(values):.1f}{spread}"
+
+
+def markdown(table, columns):
+    measures = list(dict.fromkeys(m for c in columns for m in table.get(c, {})))
+    counts = {len(v) for c in columns for v in table.get(c, {}).values()}
+    lines = ["| per cent | " + " | ".join(columns) + " |", "|---" * (len(columns) + 1) + "|"]
+    lines += [f"| {m} | " + " | ".join(cell(table.get(c, {}).get(m, [])) for c in columns) + " |" for m in measures]
+    return "\n".join([*lines, "", f"seeds a cell: {', '.join(map(str, sorted(counts)))}; mean ± standard deviation"])
+
+
+def draw_measures(table, columns, path):
+    import matplotlib
+    matplotlib.use("svg")
+    from matplotlib import pyplot
+    measures = list(dict.fromkeys(m for c in columns for m in table.get(c, {})))
+    figure, axes = pyplot.subplots(math.ceil(len(measures) / 4), 4, figsize=(11, 2.3 * math.ceil(len(measures) / 4)))
+    for axis, measure in zip(axes.flat, measures):
+        for i, column in enumerate(columns):
+            values = table.get(column, {}).get(measure, [])
+            if values:
+                axis.bar(i, statistics.mean(values), color=f"C{i}", alpha=0.55)
+                axis.plot([i] * len(values), values, "o", color="black", markersize=3)
+        axis.set_title(measure, fontsize=9)
+        axis.set_xticks(range(len(columns)), columns, fontsize=7)
+        axis.tick_params(axis="y", labelsize=7)
+        axis.set_ylabel("%", fontsize=7)
+    for axis in list(axes.flat)[len(measures):]:
+        axis.set_visible(False)
+    figure.tight_layout()
+    figure.savefig(path)
+
+
+def draw_batches(table, path):
+    import matplotlib
+    matplotlib.use("svg")
+    from matplotlib import pyplot
+    measure = "retrieval, text → image R@10"
+    figure, axis = pyplot.subplots(figsize=(6, 3.6))
+    for objective in ("rils", "clip"):
+        points = sorted((int(c.rsplit("-n", 1)[1]), v[measure]) for c, v in table.items()
+                        if c.startswith(objective + "-n") and measure in v)
+        line, = axis.plot([n for n, _ in points], [statistics.mean(v) for _, v in points], "-", label=objective)
+        for n, values in points:
+            axis.plot([n] * len(values), values, "o", color=line.get_color(), markersize=4)
+    axis.set_xscale("log", base=2)
+    axis.set_xlabel("global batch, pairs")
+    axis.set_ylabel(f"{measure}, %")
+    axis.legend()
+    figure.tight_layout()
+    figure.savefig(path)
+
+
+def report(arguments):
+    sweep = collect(arguments.out, "*-n*-s*")
+    columns = [*OBJECTIVES, "scratch"]
+    table = {name: column for name, column in collect(arguments.out, "*-s*").items() if name in columns}
+    if not table and not sweep:
+        sys.exit(f"error: {arguments.out}: no results here")
+    if table:
+        print(markdown(table, columns))
+        draw_measures(table, columns, arguments.out / "objectives.svg")
+    if sweep:
+        print(markdown(sweep, sorted(sweep, key=lambda c: (c.split("-")[0], int(c.rsplit("-n", 1)[1])))))
+        draw_batches(sweep, arguments.out / "batches.svg")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser.add_argument("study", choices=STUDIES)
+    parser.add_argument("--data", type=pathlib.Path, default=ROOT / "data")
+    parser.add_argument("--out", type=pathlib.Path, required=True)
+    parser.add_argument("--apps", type=pathlib.Path, default=ROOT / "build/release/apps")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
+    parser.add_argument("--objectives", nargs="+", choices=OBJECTIVES, default=OBJECTIVES)
+    parser.add_argument("--batches", type=int, nargs="+", help="global batches of RILS and CLIP, instead")
+    parser.add_argument("--jobs", type=int, default=2, help="pre-trainings side by side, a thread each")
+    parser.add_argument("--report", action="store_true", help="print the table of what is there")
+    arguments = parser.parse_args()
+    if not arguments.report:
+        run_all(arguments, STUDIES[arguments.study])
+    report(arguments)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,247 @@
+#include "rils/picture/overview.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <optional>
+
+#include "engine/core/error.h"
+#include "rils/data/file_datasets.h"
+#include "rils/eval/loaded_model.h"
+#include "rils/eval/scenes.h"
+#include "rils/picture/sheets.h"
+#include "rils/run/progress.h"
+#include "rils/run/run_folder.h"
+#include "rils/train/data.h"
+
+namespace tessera::rils {
+namespace {
+
+constexpr double kWidth = 1000, kGap = 20;
+constexpr int64_t kBatch = 256, kSentences = 4;
+constexpr double kVisible = 0.05;  // share of a scene's area from which a thing is worth a map
+constexpr std::string_view kQuiet = "#555555";
+
+/// Drawings under each other, each below a heading and some words about it.
+class Page {
+ public:
+  void heading(std::string_view title, std::string_view words) {
+    parts_.push_back({std::string(title), std::string(words), std::nullopt, 0});
+  }
+  void drawing(Svg svg, double width) { parts_.push_back({"", "", std::move(svg), width}); }
+
+  [[nodiscard]] Svg draw() const {
+    const double height = write(nullptr);
+    Svg svg(kWidth, height);
+    (void)write(&svg);
+    return svg;
+  }
+
+ private:
+  struct Part {
+    std::string title, words;
+    std::optional<Svg> drawing;
+    double width;
+  };
+
+  /// Writes into a drawing, or only finds out the height.
+  double write(Svg* svg) const {
+    Svg scratch(kWidth, 0);
+    Svg& to = svg != nullptr ? *svg : scratch;
+    double y = kGap;
+    for (const Part& part : parts_) {
+      if (part.drawing) {
+        y += to.place(*part.drawing, kGap, y, part.width) + kGap;
+        continue;
+      }
+      const bool first = &part == &parts_.front();
+      if (!first) to.line(kGap, y, kWidth - kGap, y, "#dddddd");
+      to.text(kGap, y + 26, part.title, {.size = first ? 22.0 : 17.0, .bold = true});
+      const int lines = to.paragraph(kGap, y + 48, part.words, 138, 4, {.size = 12, .fill = kQuiet});
+      y += 48 + 15 * lines + 6;
+    }
+    return y;
+  }
+
+  std::vector<Part> parts_;
+};
+
+/// The scene that maps and guesses are drawn over.
+struct Scene {
+  Image image;
+  std::string caption;  // "" where there is none
+  std::vector<std::string> nouns;
+  std::vector<SceneObject> boxes;  // of the nouns, where they are known
+};
+
+std::string article(const std::string& noun) {
+  return (std::string_view("aeiou").find(noun.empty() ? 'x' : noun.front()) == std::string_view::npos ? "a " : "an ") +
+         noun;
+}
+
+/// Two things of different names that are large enough to be seen; none where the sample's metadata name no such.
+std::vector<SceneObject> two_things(const std::shared_ptr<const Dataset>& data, int64_t index) {
+  std::vector<SceneObject> found;
+  try {
+    const auto scenes = scene_objects(SubsetDataset(data, {index}));
+    for (const SceneObject& o : scenes.front()) {
+      if ((o.x1 - o.x0) * (o.y1 - o.y0) < kVisible || (found.size() == 1 && found[0].name == o.name)) continue;
+      found.push_back(o);
+      if (found.size() == 2) return found;
+    }
+  } catch (const IoError&) {  // metadata of another kind, or none
+  }
+  return {};
+}
+
+/// Captions of the data, evenly spread, or what the user asks.
+std::vector<Question> questions_of(const OverviewOptions& o, const LoadedModel& m, const ImageEmbeddings& images) {
+  std::vector<Question> questions;
+  for (const std::string& sentence : o.sentences) questions.push_back({sentence, {}, -1});
+  const auto count = static_cast<int64_t>(images.captions.size());
+  for (int64_t i = 0; o.sentences.empty() && i < std::min(kSentences, count); ++i) {
+    const int64_t row = i * count / std::min(kSentences, count);
+    questions.push_back({images.captions[static_cast<size_t>(row)].front(), {}, row});
+  }
+  for (Question& q : questions) {
+    q.text = embed_texts(*m.model, std::vector<std::string>{q.sentence}, encoder_of(m.tokenizer), m.embed);
+  }
+  return questions;
+}
+
+Scene scene_of(const OverviewOptions& o, const std::shared_ptr<const Dataset>& data, const ImageEmbeddings& images) {
+  Scene scene;
+  if (!o.image.empty()) {
+    try {
+      return {decode_image(read_sample_file(o.image)), "", o.nouns, {}};
+    } catch (const SampleError& error) {
+      throw IoError(fmt::format("{}: {}: {}", o.image, error.reason(), error.what()));
+    }
+  }
+  if (images.indices.empty()) throw IoError("no image of the data can be read");
+  size_t chosen = 0;
+  for (size_t i = 0; o.nouns.empty() && scene.boxes.empty() && i < images.indices.size(); ++i) {
+    scene.boxes = two_things(data, images.indices[i]);
+    if (!scene.boxes.empty()) chosen = i;
+  }
+  const Sample sample = data->load(images.indices[chosen], true);
+  scene.image = decode_sample(sample);
+  if (!sample.captions.empty()) scene.caption = sample.captions.front();
+  scene.nouns = o.nouns;
+  for (const SceneObject& box : scene.boxes) scene.nouns.push_back(article(box.name));
+  return scene;
+}
+
+void add_answers(Page& page, const std::vector<Question>& questions, const Dataset& data, const LoadedModel& m,
+                 const ImageEmbeddings& images) {
+  page.heading(
+      "Sentences and the images nearest to them",
+      fmt::format("Each row: a sentence, then the five of all {} images whose embeddings lie "
+                  "nearest to it, the nearest on the left. The image that the sentence was written for has a green "
+                  "frame; the grey line says at which place it came.",
+                  images.values.size(0)));
+  page.drawing(answers_sheet(data, m.embed.transform, images, questions), kWidth - 2 * kGap);
+}
+
+void add_maps(Page& page, const Scene& scene, const LoadedModel& m, const Viewer& viewer) {
+  if (scene.nouns.empty()) {
+    page.heading("Two nouns over one scene", "Not drawn: the data name no things in their pictures; ask with --nouns.");
+    return;
+  }
+  page.heading(
+      "Two nouns over one scene",
+      fmt::format("For every patch of the image, how probable each noun is when the patch must choose between the "
+                  "two: dark is 0, pale yellow the largest. {}A model that points is bright where the noun is.",
+                  scene.boxes.empty() ? "" : "The white frame is where the thing truly is. "));
+  page.drawing(heat_map_sheet(viewer, scene.image, scene.nouns, m.config.loss.teacher_temperature, scene.boxes), 740);
+}
+
+void add_guesses(Page& page, const Scene& scene, const std::vector<Question>& questions, const LoadedModel& m,
+                 const Viewer& viewer, uint64_t seed) {
+  const Reconstruction kind = m.model->objective().reconstruction;
+  if (kind == Reconstruction::none) {
+    page.heading("Guesses behind hidden patches",
+                 fmt::format("Not drawn: {} has no decoder and hides no patches.", m.config.model.objective));
+    return;
+  }
+  if (kind == Reconstruction::pixels) {
+    page.heading("Guesses behind hidden patches",
+                 "The decoder's pixels behind the patches that it was not shown, each patch with the brightness and "
+                 "contrast of its own true pixels.");
+    page.drawing(pixel_sheet(viewer, scene.image, seed), 740);
+    return;
+  }
+  std::vector<std::string> sentences = scene.nouns;
+  if (!scene.caption.empty()) sentences.push_back(scene.caption);
+  for (const Question& q : questions) {
+    if (sentences.size() < 6 && std::ranges::find(sentences, q.sentence) == sentences.end())
+      sentences.push_back(q.sentence);
+  }
+  page.heading(
+      "Guesses behind hidden patches",
+      fmt::format("{:.0f} per cent of the patches are hidden. Which of the sentences below fits a hidden patch best: "
+                  "what the decoder guesses from the visible ones (third picture), and what the encoder says that "
+                  "sees the whole image (fourth, the teacher). Colours name sentences; equal colours agree.",
+                  100 * m.config.loss.mask_ratio));
+  page.drawing(reconstruction_sheet(viewer, scene.image, sentences, seed), kWidth - 2 * kGap);
+}
+
+std::string latest_checkpoint(const RunFolder& run) {
+  const auto step = run.latest();
+  if (!step) throw IoError(fmt::format("{}: expected a complete checkpoint, found none", run.path().string()));
+  return run.checkpoint(*step).weights.string();
+}
+
+}  // namespace
+
+Svg overview_sheet(const OverviewOptions& o) {
+  if (!o.nouns.empty() && o.nouns.size() != 2) {
+    throw ConfigError(fmt::format("--nouns: expected two, found {}", o.nouns.size()));
+  }
+  const RunFolder run = RunFolder::open(o.run);
+  const LoadedModel m =
+      load_model(o.checkpoint.empty() ? latest_checkpoint(run) : o.checkpoint, o.vocabulary, kBatch, "fp32");
+  DatasetOptions options = dataset_options(m.config);
+  options.type = DatasetType::automatic;
+  options.split = "test";
+  options.need_metadata = true;
+  const std::string source = o.data.empty() ? m.config.data.val_data : o.data;
+  if (source.empty()) throw ConfigError("--data: expected images and captions, as the run has no validation data");
+  const std::shared_ptr<const Dataset> data = open_dataset(source, options);
+  const bool reads = m.tokenizer != nullptr;
+  StageProgress bar;
+  ImageEmbeddings images;
+  if (reads) {
+    images = embed_images(*data, m.embed, joint_embedding(*m.model, m.embed.pass),
+                          [&](int64_t done, int64_t total) { bar("reading images", done, total); });
+  } else {
+    images.indices = {0};
+  }
+  const Viewer viewer{*m.model, m.config.loss, m.tokenizer, m.embed};
+  const std::vector<Question> questions = reads ? questions_of(o, m, images) : std::vector<Question>{};
+  const Scene scene = scene_of(o, data, images);
+  Page page;
+  page.heading(
+      fmt::format("Run {} at a glance", std::filesystem::absolute(o.run / "").parent_path().filename().string()),
+      fmt::format("Objective {}; image encoder {} wide, {} blocks, {} pixels in patches of {}. Pictures: {}.",
+                  m.config.model.objective, m.config.model.vision.width, m.config.model.vision.layers,
+                  m.config.model.vision.image_size, m.config.model.vision.patch_size, source));
+  if (reads) {
+    add_answers(page, questions, *data, m, images);
+    add_maps(page, scene, m, viewer);
+  } else {
+    page.heading("Sentences and nouns", fmt::format("Not drawn: {} reads no text.", m.config.model.objective));
+  }
+  add_guesses(page, scene, questions, m, viewer, o.seed);
+  std::vector<std::filesystem::path> runs = {o.run};
+  runs.insert(runs.end(), o.compare.begin(), o.compare.end());
+  page.heading(
+      "How the training went",
+      "The contrastive loss of a model that knows nothing is the logarithm of the batch's size. An image passes the "
+      "gate when its own sentence is the nearest of the batch: only such images are reconstructed. Held-out "
+      "figures are of data that no step saw.");
+  page.drawing(curves_sheet(runs, Curves::main), kWidth - 2 * kGap);
+  return page.draw();
+}
+
+}  // namespace tessera::rils

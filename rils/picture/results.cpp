@@ -1,0 +1,201 @@
+#include "rils/picture/results.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "engine/core/atomic_file.h"
+#include "engine/core/error.h"
+#include "rils/config/toml.h"
+#include "rils/picture/svg.h"
+#include "rils/run/run_folder.h"
+
+namespace tessera::rils {
+namespace {
+
+namespace fs = std::filesystem;
+using Json = nlohmann::ordered_json;
+
+constexpr const char* kUntrained = "untrained";
+constexpr const char* kPixels = "raw pixels";
+constexpr const char* kChance = "chance";
+
+/// A figure of an evaluation that belongs into the table.
+struct Headline {
+  const char* task;
+  const char* key;
+  const char* what;
+};
+constexpr std::array<Headline, 8> kHeadlines = {
+    {{"zeroshot_retrieval", "image_retrieval_recall@1", "text to image, R@1"},
+     {"zeroshot_retrieval", "image_retrieval_recall@10", "text to image, R@10"},
+     {"zeroshot_retrieval", "text_retrieval_recall@1", "image to text, R@1"},
+     {"zeroshot_retrieval", "text_retrieval_recall@10", "image to text, R@10"},
+     {"zeroshot_classification", "acc1", "zero-shot, top 1"},
+     {"knn", "acc1", "nearest neighbours, top 1"},
+     {"pointing", "share", "pointing, share in the box"},
+     {"pointing", "hit", "pointing, largest in the box"}}};
+
+/// "logs/a", "logs/a/" and "./logs/a" are one run.
+fs::path clean(const fs::path& path) {
+  const fs::path whole = fs::weakly_canonical(fs::absolute(path));
+  return whole.has_filename() ? whole : whole.parent_path();
+}
+
+std::vector<Json> evaluations_of(const fs::path& run) {
+  std::vector<Json> found;
+  std::set<fs::path> files;
+  if (!fs::is_directory(run / "results")) return found;
+  for (const auto& entry : fs::directory_iterator(run / "results")) {
+    if (entry.path().extension() == ".json") files.insert(entry.path());
+  }
+  for (const fs::path& file : files) {
+    Json json = Json::parse(read_file(file), nullptr, /*allow_exceptions=*/false);
+    if (json.is_object() && json.contains("metrics")) found.push_back(std::move(json));
+  }
+  return found;
+}
+
+/// The last line of a log that can be read; null where there is none.
+Json last_line(const fs::path& path) {
+  Json last;
+  if (!fs::exists(path)) return last;
+  const std::string text = read_file(path);
+  for (size_t begin = 0, end = 0; (end = text.find('\n', begin)) != std::string::npos; begin = end + 1) {
+    Json line = Json::parse(text.substr(begin, end - begin), nullptr, /*allow_exceptions=*/false);
+    if (line.is_object()) last = std::move(line);
+  }
+  return last;
+}
+
+/// Collects figures by what they say and whose they are.
+class Collector {
+ public:
+  explicit Collector(const std::vector<fs::path>& runs) {
+    for (const fs::path& run : runs) {
+      (void)RunFolder::open(run);
+      runs_.push_back(clean(run));
+      table_.columns.push_back(runs_.back().filename().string());
+    }
+    for (const char* name : {kUntrained, kPixels, kChance}) table_.columns.emplace_back(name);
+  }
+
+  void add_evaluation(const Json& json, const fs::path& run) {
+    const std::string task = json.value("task", ""), from = json.value("pretrained", "");
+    const std::string column = from == "untrained" ? kUntrained : from == "pixels" ? kPixels : run.filename().string();
+    for (const Headline& h : kHeadlines) {
+      if (task != h.task) continue;
+      const std::string what = fmt::format("{} ({})", h.what, json.value("dataset", ""));
+      set(what, column, json.at("metrics"), h.key);
+      if (json.contains("chance")) set(what, kChance, json.at("chance"), h.key);
+      // Pointing has its chance among its figures.
+      if (task == "pointing") set(what, kChance, json.at("metrics"), "chance");
+    }
+  }
+
+  void add_classifier(const fs::path& folder) {
+    const RunFolder run = RunFolder::open(folder);
+    const Config config = load_config(run.config());
+    const FinetuneConfig& f = config.finetune;
+    if (f.data_path.empty()) throw ConfigError(fmt::format("{}: expected a run of finetune", folder.string()));
+    const Json last = last_line(run.results());
+    std::string how = "fine-tuning";
+    if (f.shots > 0)
+      how = fmt::format("{} images a class, probe", f.shots);
+    else if (f.linear)
+      how = "linear probe";
+    if (f.shots == 0 && f.train_fraction < 1) how += fmt::format(" on {:g} % of the images", 100 * f.train_fraction);
+    const std::string what = fmt::format("{}, top 1 ({})", how, clean(f.data_path).filename().string());
+    const std::string column = owner(f.finetune, folder);
+    set(what, column, last, last.contains("lp_acc1") ? "lp_acc1" : "acc1");
+    if (f.nb_classes > 0) set(what, kChance, Json{{"chance", 1.0 / static_cast<double>(f.nb_classes)}}, "chance");
+  }
+
+  ResultsTable finish() {
+    for (size_t c = table_.columns.size(); c-- > 0;) {
+      const auto at = static_cast<ptrdiff_t>(c);
+      if (std::ranges::any_of(table_.rows, [&](const auto& row) { return row.values[c].has_value(); })) continue;
+      table_.columns.erase(table_.columns.begin() + at);
+      for (auto& row : table_.rows) row.values.erase(row.values.begin() + at);
+    }
+    return table_;
+  }
+
+ private:
+  /// The run that a checkpoint lies in.
+  [[nodiscard]] std::string owner(const std::string& checkpoint, const fs::path& folder) const {
+    if (checkpoint.empty()) return kUntrained;
+    const fs::path run = clean(fs::path(checkpoint).parent_path().parent_path());
+    if (std::ranges::find(runs_, run) != runs_.end()) return run.filename().string();
+    throw ConfigError(fmt::format("{}: expected a classifier of one of the runs shown, found one of {}",
+                                  folder.string(), checkpoint));
+  }
+
+  void set(const std::string& what, const std::string& column, const Json& from, const char* key) {
+    if (!from.is_object() || !from.contains(key) || !from.at(key).is_number()) return;
+    auto row = std::ranges::find(table_.rows, what, &ResultsTable::Row::what);
+    if (row == table_.rows.end()) {
+      table_.rows.push_back({what, std::vector<std::optional<double>>(table_.columns.size())});
+      row = table_.rows.end() - 1;
+    }
+    const auto at = std::ranges::find(table_.columns, column) - table_.columns.begin();
+    row->values[static_cast<size_t>(at)] = 100 * from.at(key).get<double>();
+  }
+
+  std::vector<fs::path> runs_;
+  ResultsTable table_;
+};
+
+}  // namespace
+
+ResultsTable results_table(const std::vector<fs::path>& runs, const std::vector<fs::path>& classifiers) {
+  Collector all(runs);
+  // By task, so that the rows of one task follow each other whoever has figures of it.
+  for (const char* task : {"zeroshot_retrieval", "zeroshot_classification", "knn", "pointing"}) {
+    for (const fs::path& run : runs) {
+      for (const Json& json : evaluations_of(run)) {
+        if (json.value("task", "") == task) all.add_evaluation(json, clean(run));
+      }
+    }
+  }
+  for (const fs::path& folder : classifiers) all.add_classifier(folder);
+  return all.finish();
+}
+
+std::string table_text(const ResultsTable& table) {
+  if (table.rows.empty()) return "no results yet\n";
+  size_t first = 8;
+  for (const auto& row : table.rows) first = std::max(first, row.what.size());
+  std::string text = fmt::format("{:<{}}", "per cent", first);
+  for (const std::string& column : table.columns) text += fmt::format("  {:>10}", column);
+  text += "\n";
+  for (const auto& row : table.rows) {
+    text += fmt::format("{:<{}}", row.what, first);
+    for (size_t c = 0; c < row.values.size(); ++c) {
+      const std::string value = row.values[c] ? fmt::format("{:.1f}", *row.values[c]) : "-";
+      text += fmt::format("  {:>{}}", value, std::max<size_t>(10, table.columns[c].size()));
+    }
+    text += "\n";
+  }
+  return text;
+}
+
+std::string table_html(const ResultsTable& table) {
+  if (table.rows.empty()) return "";
+  std::string html = "<table class=\"results\"><tr><th>per cent</th>";
+  for (const std::string& column : table.columns) html += fmt::format("<th>{}</th>", escape_xml(column));
+  html += "</tr>\n";
+  for (const auto& row : table.rows) {
+    html += fmt::format("<tr><td>{}</td>", escape_xml(row.what));
+    for (const auto& value : row.values) {
+      html += fmt::format("<td class=\"number\">{}</td>", value ? fmt::format("{:.1f}", *value) : "–");
+    }
+    html += "</tr>\n";
+  }
+  return html + "</table>\n";
+}
+
+}  // namespace tessera::rils

@@ -25,8 +25,8 @@ using Clock = std::chrono::steady_clock;
 constexpr int kPixelSide = 32;  // of images whose own pixels are the features
 
 /// The model that the options name; for "untrained" one of its configuration with its initial values.
-LoadedModel open_model(const EvaluateOptions& o) {
-  LoadedModel m = load_model(o.checkpoint, o.vocabulary, o.batch_size, o.precision);
+LoadedModel open_model(const EvaluateOptions& o, Texts texts = Texts::encoded) {
+  LoadedModel m = load_model(o.checkpoint, o.vocabulary, o.batch_size, o.precision, texts);
   if (o.features == "untrained") return untrained_like(m);
   return m;
 }
@@ -155,7 +155,7 @@ int evaluate_zero_shot(const EvaluateOptions& o) {
 
 int evaluate_knn(const EvaluateOptions& o) {
   const auto start = Clock::now();
-  LoadedModel m = open_model(o);
+  LoadedModel m = open_model(o, Texts::unused);
   m.embed.keep_captions = false;
   ImageFunction features = backbone_features(*m.model, m.embed.pass);
   if (o.features == "pixels") {

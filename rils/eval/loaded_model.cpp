@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <filesystem>
+
 #include "engine/core/error.h"
 #include "nn/io/checkpoint.h"
 #include "rils/config/toml.h"
@@ -30,7 +32,7 @@ Config config_of(const nn::SafetensorsFile& file) {
 }
 
 LoadedModel load_model(const std::string& checkpoint, const std::string& vocabulary, int64_t batch_size,
-                       const std::string& precision) {
+                       const std::string& precision, Texts texts) {
   if (batch_size < 1) throw ConfigError(fmt::format("--batch-size: expected at least 1, found {}", batch_size));
   LoadedModel m;
   m.path = checkpoint;
@@ -39,7 +41,14 @@ LoadedModel load_model(const std::string& checkpoint, const std::string& vocabul
   m.model = std::make_unique<Model>(m.config.model, 0);
   load_weights(file, m.model->store());
   if (!vocabulary.empty()) m.config.data.vocabulary = vocabulary;
-  m.tokenizer = open_tokenizer(m.config);
+  if (texts == Texts::encoded) {
+    const std::string& words = m.config.data.vocabulary;
+    if (m.model->objective().contrastive && vocabulary.empty() && !words.empty() && !std::filesystem::exists(words)) {
+      throw ConfigError(
+          fmt::format("--vocabulary: expected the model's own, since {} ({}) is not there", words, checkpoint));
+    }
+    m.tokenizer = open_tokenizer(m.config);
+  }
   // Weights of others do not say which vocabulary they know; its size has been compared.
   const std::string known = m.tokenizer ? metadata_of(file, "vocabulary") : "";
   if (!known.empty() && m.tokenizer->vocabulary().digest() != known) {

@@ -44,6 +44,16 @@ TESSERA_INLINE typename V::Element row_max(const typename V::Element* x, int64_t
   return max_lane(top);
 }
 
+/// Σ exp(x_i − top).
+template <class V>
+TESSERA_INLINE typename V::Element sum_exp(const typename V::Element* x, int64_t n, typename V::Element top) {
+  V sums[4] = {V(0.0), V(0.0), V(0.0), V(0.0)};
+  sweep4<V>(n, sums, [&](V& s, int64_t i, auto count) TESSERA_INLINE_BODY {
+    s += keep(exp(load<V>(x + i, count) - V(top)), count);
+  });
+  return total(sums);
+}
+
 template <class E>
 void cross_entropy_as(Context& context, const CrossEntropyArgs& a) {
   using V = typename VecOf<E>::Type;
@@ -52,11 +62,7 @@ void cross_entropy_as(Context& context, const CrossEntropyArgs& a) {
     for (int64_t r = begin; r < end; ++r) {
       const E* x = a.logits.data<const E>() + r * n;
       const E top = row_max<V>(x, n);
-      V acc[4] = {V(0.0), V(0.0), V(0.0), V(0.0)};
-      sweep4<V>(n, acc, [&](V& s, int64_t i, auto count) TESSERA_INLINE_BODY {
-        s += keep(exp(load<V>(x + i, count) - V(top)), count);
-      });
-      const E lse = top + log_of(total(acc));
+      const E lse = top + log_of(sum_exp<V>(x, n, top));
       int64_t best = 0;
       while (best + 1 < n && !(x[best] == top)) ++best;
       a.lse.data<E>()[r] = lse;
@@ -107,16 +113,12 @@ void soft_cross_entropy_as(Context& context, const SoftCrossEntropyArgs& a) {
       const E* x = a.logits.data<const E>() + r * n;
       const E* p = a.targets.data<const E>() + r * n;
       const E top = row_max<V>(x, n);
-      V sums[4] = {V(0.0), V(0.0), V(0.0), V(0.0)};
       V own[4] = {V(0.0), V(0.0), V(0.0), V(0.0)};
-      sweep4<V>(n, sums, [&](V& s, int64_t i, auto count) TESSERA_INLINE_BODY {
-        s += keep(exp(load<V>(x + i, count) - V(top)), count);
-      });
       // Relative to the largest logit, so that the difference of large numbers is taken once.
       sweep4<V>(n, own, [&](V& s, int64_t i, auto count) TESSERA_INLINE_BODY {
         s = fma(keep(load<V>(p + i, count), count), load<V>(x + i, count) - V(top), s);
       });
-      const E log_sum = log_of(total(sums));
+      const E log_sum = log_of(sum_exp<V>(x, n, top));
       a.lse.data<E>()[r] = top + log_sum;
       a.loss.data<E>()[r] = log_sum - total(own);
     }

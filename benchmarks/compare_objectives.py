@@ -222,20 +222,27 @@ def markdown(table, columns):
     return "\n".join([*lines, "", f"seeds a cell: {', '.join(map(str, sorted(counts)))}; mean ± standard deviation"])
 
 
-def draw_measures(table, columns, path):
+def open_pyplot():
     import matplotlib
     matplotlib.use("svg")
     from matplotlib import pyplot
+    return pyplot
+
+
+def draw_measures(table, columns, path):
+    """A panel for each measure: means as bars, seeds as points."""
+    pyplot = open_pyplot()
     measures = list(dict.fromkeys(m for c in columns for m in table.get(c, {})))
-    figure, axes = pyplot.subplots(math.ceil(len(measures) / 4), 4, figsize=(11, 2.3 * math.ceil(len(measures) / 4)))
+    rows = math.ceil(len(measures) / 4)
+    figure, axes = pyplot.subplots(rows, 4, figsize=(11, 2.3 * rows), squeeze=False)
     for axis, measure in zip(axes.flat, measures):
-        for i, column in enumerate(columns):
-            values = table.get(column, {}).get(measure, [])
-            if values:
-                axis.bar(i, statistics.mean(values), color=f"C{i}", alpha=0.55)
-                axis.plot([i] * len(values), values, "o", color="black", markersize=3)
+        shown = [c for c in columns if table.get(c, {}).get(measure)]
+        for i, column in enumerate(shown):
+            values = table[column][measure]
+            axis.bar(i, statistics.mean(values), color=f"C{columns.index(column)}", alpha=0.55)
+            axis.plot([i] * len(values), values, "o", color="black", markersize=3)
         axis.set_title(measure, fontsize=9)
-        axis.set_xticks(range(len(columns)), columns, fontsize=7)
+        axis.set_xticks(range(len(shown)), shown, fontsize=7)
         axis.tick_params(axis="y", labelsize=7)
         axis.set_ylabel("%", fontsize=7)
     for axis in list(axes.flat)[len(measures):]:
@@ -245,9 +252,7 @@ def draw_measures(table, columns, path):
 
 
 def draw_batches(table, path):
-    import matplotlib
-    matplotlib.use("svg")
-    from matplotlib import pyplot
+    pyplot = open_pyplot()
     measure = "retrieval, text → image R@10"
     figure, axis = pyplot.subplots(figsize=(6, 3.6))
     for objective in ("rils", "clip"):

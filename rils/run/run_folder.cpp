@@ -28,15 +28,17 @@ constexpr std::string_view kEma = ".ema.safetensors";
 
 std::string weights_name(int64_t step) { return fmt::format("{}{:08}{}", kPrefix, step, kWeights); }
 
-/// The step of a weights file's name; nothing for any other name.
-std::optional<int64_t> step_of_weights(std::string_view name) {
-  if (!name.starts_with(kPrefix) || !name.ends_with(kWeights)) return std::nullopt;
-  const std::string_view digits = name.substr(kPrefix.size(), name.size() - kPrefix.size() - kWeights.size());
+/// The step of a checkpoint file's name with this ending; nothing for any other name.
+std::optional<int64_t> step_of(std::string_view name, std::string_view ending) {
+  if (!name.starts_with(kPrefix) || !name.ends_with(ending)) return std::nullopt;
+  const std::string_view digits = name.substr(kPrefix.size(), name.size() - kPrefix.size() - ending.size());
   int64_t step = 0;
   const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), step);
-  if (error != std::errc() || end != digits.data() + digits.size() || weights_name(step) != name) return std::nullopt;
-  return step;
+  if (error != std::errc() || end != digits.data() + digits.size()) return std::nullopt;
+  return fmt::format("{}{:08}{}", kPrefix, step, ending) == name ? std::optional(step) : std::nullopt;
 }
+
+std::optional<int64_t> step_of_weights(std::string_view name) { return step_of(name, kWeights); }
 
 std::vector<fs::path> entries_of(const fs::path& folder) {
   std::error_code error;
@@ -149,6 +151,14 @@ void RunFolder::remove_unfinished() const {
   for (const fs::path& folder : {folder_, checkpoints()}) {
     for (const fs::path& path : entries_of(folder)) {
       if (path.filename().string().find(".tmp.") != std::string::npos) remove_file(path);
+    }
+  }
+  // Parts without weights, of a run that was killed while it pruned or saved.
+  const int64_t newest = latest().value_or(-1);
+  for (const fs::path& path : entries_of(checkpoints())) {
+    for (const std::string_view ending : {kState, kEma}) {
+      const auto step = step_of(path.filename().string(), ending);
+      if (step && *step <= newest && !fs::exists(checkpoint(*step).weights)) remove_file(path);
     }
   }
 }

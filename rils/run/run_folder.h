@@ -50,9 +50,11 @@ class RunFolder {
   void mark_latest(int64_t step) const { mark("latest", step); }
   void mark_best(int64_t step) const { mark("best", step); }
   /// Removes all but the newest `keep` checkpoints up to the latest, and the best; 0 keeps all. Checkpoints beyond the
-  /// latest, of a run that went back, stay until they are written again. Also removes what a killed run left
-  /// unfinished.
+  /// latest, of a run that went back, stay until they are written again. Calls remove_unfinished.
   void prune(int64_t keep) const;
+  /// Removes what a killed run left: temporary files, and up to the latest checkpoint states and averages without
+  /// weights.
+  void remove_unfinished() const;
 
   /// Drops the lines of metrics and results that lie beyond a step, so that a run that goes on from there writes none
   /// twice. A torn last line is dropped too.
@@ -62,7 +64,6 @@ class RunFolder {
   explicit RunFolder(std::filesystem::path folder) : folder_(std::move(folder)) {}
   void mark(const char* pointer, int64_t step) const;
   [[nodiscard]] std::optional<int64_t> marked(const char* pointer) const;
-  void remove_unfinished() const;
   std::filesystem::path folder_;
 };
 

@@ -41,6 +41,7 @@ RunFolder TrainingRun::open(const Config& config, const TrainingStart& start) {
     start.begin();
   }
   folder.drop_lines_beyond(step.value_or(0));
+  folder.remove_unfinished();
   return folder;
 }
 

@@ -153,6 +153,24 @@ TEST_F(RunFolderTest, PruneOfARunThatWentBackKeepsWhatItJustWrote) {
   EXPECT_EQ(run.complete(), (std::vector<int64_t>{25, 30, 40, 50}));
 }
 
+TEST_F(RunFolderTest, PartsOfCheckpointsWithoutWeightsAreRemoved) {
+  const RunFolder run = RunFolder::create(root_ / "a");
+  for (const int64_t step : {10, 20, 30}) checkpoint(run, step);
+  put(run.checkpoint(20).ema);
+  put(run.checkpoint(30).ema);
+  fs::remove(run.checkpoint(20).weights);  // killed while it pruned 20
+  put(run.checkpoint(40).state);           // killed before the weights of 40, which come again
+  put(run.checkpoints() / "step_7.ema.safetensors");
+  run.mark_latest(30);
+  run.remove_unfinished();
+  EXPECT_FALSE(fs::exists(run.checkpoint(20).state));
+  EXPECT_FALSE(fs::exists(run.checkpoint(20).ema));
+  EXPECT_TRUE(fs::exists(run.checkpoint(30).ema));
+  EXPECT_TRUE(fs::exists(run.checkpoint(40).state));
+  EXPECT_TRUE(fs::exists(run.checkpoints() / "step_7.ema.safetensors")) << "no file of ours";
+  EXPECT_EQ(run.complete(), (std::vector<int64_t>{10, 30}));
+}
+
 TEST_F(RunFolderTest, LinesBeyondTheStepAreDropped) {
   const RunFolder run = RunFolder::create(root_ / "a");
   run.drop_lines_beyond(3);  // nothing there yet

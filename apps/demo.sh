@@ -8,7 +8,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . apps/setup.sh
 data=${TESSERA_DATA:-data/default}
 name=${TESSERA_RUN:-demo}
-epochs=${TESSERA_EPOCHS:-4}
+epochs=${TESSERA_EPOCHS:-6}
 bin=build/release/apps
 run=logs/$name
 clip=logs/$name-clip
@@ -18,13 +18,13 @@ say() { printf '\n== %s\n' "$*"; }
 
 cat <<TEXT
 plan, on two cores:
-  build                    about 6 minutes
-  data                     about 2.5 minutes ($data)
-  pre-training, RILS       about 6 minutes ($epochs epochs, $run)
+  build                    about 4 minutes
+  data                     about 1 minute ($data)
+  pre-training, RILS       about 7 minutes ($epochs epochs, $run)
   pre-training, CLIP       about 5 minutes (the same, $clip)
-  evaluation               about 2 minutes ($run/results, $clip/results)
-  probes                   about 1.5 minutes (linear, 10 images a class)
-  fine-tuning              about 3 minutes (from RILS, from scratch)
+  evaluation               about 1.5 minutes ($run/results, $clip/results)
+  probes                   about 1 minute (linear, 10 images a class)
+  fine-tuning              about 2 minutes (from RILS, from scratch)
   sheet, report, table     less than half a minute ($run/report.html)
 TEXT
 

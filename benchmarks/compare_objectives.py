@@ -46,14 +46,15 @@ class Study:
     zero_shot: str     # labelled pictures that have class names
     epochs: int
     pointing: bool     # the test pairs have boxes
+    batch: int         # of the configuration, whose rate belongs to it
 
 
 STUDIES = {
     "flickr8k": Study("flickr8k.toml", "flickr8k/train", "flickr8k/val", "flickr8k/vocabulary.txt", "cifar10/train",
-                      "cifar10/test", "cifar10", "cifar10/test", 10, False),
+                      "cifar10/test", "cifar10", "cifar10/test", 10, False, 256),
     "default": Study("rils_small.toml", "default/scenes/train", "default/scenes/test", "default/vocabulary.txt",
                      "default/fashion-mnist", "default/fashion-mnist", "default/fashion-mnist", "default/objects/test",
-                     4, True),
+                     4, True, 128),
 }
 
 
@@ -139,10 +140,9 @@ def chain(arguments, study, objective, seed, batch):
     data, apps = arguments.data, arguments.apps
     if batch:
         run = arguments.out / f"{objective}-n{batch}-s{seed}"
-        base = 256  # the rate of the configuration belongs to it; it goes with the root of the batch
         yield pretraining(study, data, apps, run, objective, seed,
-                          ["--batch-size", min(batch, base), "--global-batch-size", batch, "--lr",
-                           f"{1e-3 * math.sqrt(batch / base):.3g}"])
+                          ["--batch-size", min(batch, study.batch), "--global-batch-size", batch, "--lr",
+                           f"{1e-3 * math.sqrt(batch / study.batch):.3g}"])  # with the root of the batch
         yield from language_tests(study, data, apps, run)
         return
     run = arguments.out / f"{objective}-s{seed}"

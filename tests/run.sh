@@ -63,6 +63,7 @@ build release
 suite release
 if [ "$mode" != quick ]; then
   check "installed example" bash tests/install/check.sh build/release
+  check "one definition" bash tests/lint/one_definition.sh build/release
   check "clang-format" bash tests/lint/format.sh
   check "clang-tidy" bash tests/lint/tidy.sh build/release
   build asan

@@ -12,6 +12,7 @@
 #include "rils/picture/sheets.h"
 #include "rils/run/progress.h"
 #include "rils/run/run_folder.h"
+#include "rils/text/english.h"
 #include "rils/train/data.h"
 
 namespace tessera::rils {
@@ -74,11 +75,6 @@ struct Scene {
   std::vector<SceneObject> boxes;  // of the nouns, where they are known
 };
 
-std::string article(const std::string& noun) {
-  return (std::string_view("aeiou").find(noun.empty() ? 'x' : noun.front()) == std::string_view::npos ? "a " : "an ") +
-         noun;
-}
-
 /// Two things of different names that are large enough to be seen; none where the sample's metadata name no such.
 std::vector<SceneObject> two_things(const std::shared_ptr<const Dataset>& data, int64_t index) {
   std::vector<SceneObject> found;
@@ -128,7 +124,7 @@ Scene scene_of(const OverviewOptions& o, const std::shared_ptr<const Dataset>& d
   scene.image = decode_sample(sample);
   if (!sample.captions.empty()) scene.caption = sample.captions.front();
   scene.nouns = o.nouns;
-  for (const SceneObject& box : scene.boxes) scene.nouns.push_back(article(box.name));
+  for (const SceneObject& box : scene.boxes) scene.nouns.push_back(with_article(box.name));
   return scene;
 }
 

@@ -9,7 +9,7 @@
 #include <optional>
 
 #include "rils/prepare/background.h"
-#include "rils/prepare/names.h"
+#include "rils/text/english.h"
 
 namespace tessera::rils {
 namespace {

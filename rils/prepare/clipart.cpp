@@ -8,7 +8,7 @@
 
 #include "engine/core/atomic_file.h"
 #include "engine/core/error.h"
-#include "rils/prepare/names.h"
+#include "rils/text/english.h"
 
 namespace tessera::rils {
 namespace {
@@ -95,7 +95,7 @@ Tag parse_tag(std::string_view inside) {
 }
 
 bool contains_word(std::string_view words, std::string_view word) {
-  const auto list = split_words(words);
+  const auto list = split_at_blanks(words);
   return std::ranges::find(list, word) != list.end();
 }
 

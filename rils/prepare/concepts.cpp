@@ -6,7 +6,7 @@
 #include <array>
 
 #include "engine/core/error.h"
-#include "rils/prepare/names.h"
+#include "rils/text/english.h"
 
 namespace tessera::rils {
 namespace {
@@ -111,7 +111,7 @@ std::optional<int> ConceptTable::find_phrase(std::string_view phrase, std::strin
 }
 
 std::optional<int> ConceptTable::find_head(std::string_view text, std::string_view path) const {
-  const auto words = split_words(text);
+  const auto words = split_at_blanks(text);
   const size_t longest = std::min(kLongestPhrase, words.size());
   for (size_t n = longest; n > 0; --n)
     if (const auto found = find_phrase(join(words, words.size() - n, words.size()), path)) return found;

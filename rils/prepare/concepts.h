@@ -21,7 +21,7 @@ struct Concept {
   bool mass = false;  // takes "some" and no number: grapes, bread, scissors
 };
 
-/// What one picture of openclipart says about itself, in plain words (names.h).
+/// What one picture of openclipart says about itself, in plain words (rils/text/english.h).
 struct PictureWords {
   std::string path;   // relative to the collection, with its folders
   std::string title;  // empty when it says nothing

@@ -13,7 +13,7 @@
 
 #include "engine/core/error.h"
 #include "rils/prepare/ligatures.h"
-#include "rils/prepare/names.h"
+#include "rils/text/english.h"
 
 namespace tessera::rils {
 namespace {
@@ -28,7 +28,7 @@ std::string_view trim(std::string_view s) {
 
 std::vector<uint32_t> parse_code_points(std::string_view text) {
   std::vector<uint32_t> out;
-  for (const std::string_view word : split_words(text)) {
+  for (const std::string_view word : split_at_blanks(text)) {
     uint32_t value = 0;
     const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), value, 16);
     if (error != std::errc() || end != word.data() + word.size() || value > 0x10FFFF) return {};
@@ -44,7 +44,7 @@ std::optional<Emoji> parse_emoji_line(std::string_view line) {
   if (trim(line.substr(semicolon + 1, hash - semicolon - 1)) != "fully-qualified") return std::nullopt;
   Emoji emoji;
   emoji.code_points = parse_code_points(trim(line.substr(0, semicolon)));
-  const auto words = split_words(trim(line.substr(hash + 1)));
+  const auto words = split_at_blanks(trim(line.substr(hash + 1)));
   if (emoji.code_points.empty() || words.size() < 3) return std::nullopt;  // picture, version, name
   emoji.name = std::string(words[2].data(), line.data() + line.size());
   emoji.name = trim(emoji.name);

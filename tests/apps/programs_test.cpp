@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "engine/core/atomic_file.h"
+#include "rils/data/shard_writer.h"
 #include "tests/apps/tiny_run.h"
 
 namespace tessera::test {
@@ -43,6 +44,18 @@ TEST_F(Programs, MainsStaySmall) {
     if (entry.path().filename() != "main.cpp") continue;
     EXPECT_LE(std::ranges::count(read_file(entry.path()), '\n'), 60) << entry.path();
   }
+}
+
+TEST_F(Programs, AVocabularyKnowsNoWordWithItsComma) {
+  folder().write("a.png", rils::encode_png(flat_image(200, 32, 32)));
+  folder().write("table.tsv", "filepath\ttitle\na.png\ta ball, a red ball, and a red ball, and more\n");
+  ASSERT_EQ(run("prepare", {"captions", "--table", "table.tsv", "--out", "data"}).code, 0);
+  const Outcome made =
+      run("prepare", {"vocabulary", "--captions", "data/train", "--size", "520", "--out", "words.txt"});
+  ASSERT_EQ(made.code, 0) << made.err;
+  const std::string merges = read_file(root() / "words.txt");
+  EXPECT_NE(merges.find("b all</w>"), std::string::npos) << merges;
+  EXPECT_EQ(merges.find(','), std::string::npos) << merges;
 }
 
 TEST_F(Programs, ADryRunWritesNothing) {

@@ -11,7 +11,7 @@
 
 #include "engine/core/philox.h"
 #include "rils/prepare/background.h"
-#include "rils/prepare/names.h"
+#include "rils/text/english.h"
 
 namespace tessera::rils {
 namespace {
@@ -208,7 +208,7 @@ TEST(CaptionTest, NumbersSizesColoursAndGroups) {
     AugmentStream random(philox, 1, static_cast<uint64_t>(i));
     const std::string text = write_caption(facts, random).text;
     EXPECT_EQ(text.find("animal"), std::string::npos) << "it could be either: " << text;
-    for (const auto word : split_words(text)) words.emplace(word);
+    for (const auto word : split_at_blanks(text)) words.emplace(word);
     EXPECT_EQ(text.find("small cat"), std::string::npos);
     EXPECT_EQ(text.find("big dog"), std::string::npos);
   }

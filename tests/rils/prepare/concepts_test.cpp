@@ -5,7 +5,7 @@
 #include <set>
 
 #include "engine/core/error.h"
-#include "rils/prepare/names.h"
+#include "rils/text/english.h"
 
 namespace tessera::rils {
 namespace {
@@ -76,7 +76,7 @@ TEST(ConceptTable, TheShippedOne) {
   EXPECT_GE(table.concepts().size(), 400u);
   EXPECT_GE(table.groups().size(), 20u);
   for (const Concept& c : table.concepts()) {
-    EXPECT_LE(split_words(c.name).size(), 4u) << c.name;
+    EXPECT_LE(split_at_blanks(c.name).size(), 4u) << c.name;
     for (const char letter : c.name)
       EXPECT_TRUE((letter >= 'a' && letter <= 'z') || letter == ' ' || letter == '-') << c.name;
   }

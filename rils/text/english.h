@@ -12,7 +12,7 @@ namespace tessera::rils {
 [[nodiscard]] std::string plain_words(std::string_view text);
 
 /// The words of a text, split at blanks.
-[[nodiscard]] std::vector<std::string_view> split_words(std::string_view text);
+[[nodiscard]] std::vector<std::string_view> split_at_blanks(std::string_view text);
 
 /// "a dog", "an owl", "an hourglass": by sound, as far as names of things need it.
 [[nodiscard]] std::string with_article(std::string_view noun_phrase);

@@ -1,4 +1,4 @@
-#include "rils/prepare/names.h"
+#include "rils/text/english.h"
 
 #include <algorithm>
 #include <array>
@@ -79,7 +79,7 @@ std::string plain_words(std::string_view text) {
   return out;
 }
 
-std::vector<std::string_view> split_words(std::string_view text) {
+std::vector<std::string_view> split_at_blanks(std::string_view text) {
   std::vector<std::string_view> words;
   size_t begin = 0;
   while (begin < text.size()) {

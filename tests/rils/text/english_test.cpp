@@ -1,4 +1,4 @@
-#include "rils/prepare/names.h"
+#include "rils/text/english.h"
 
 #include <gtest/gtest.h>
 

@@ -26,7 +26,9 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 OBJECTIVES = ["rils", "clip", "mae", "mae+clip"]
 SHOTS = [1, 2, 5, 10]
 # Share of the labelled images, and epochs over it.
-FRACTIONS = {0.01: 40, 0.1: 10, 1.0: 3}
+FRACTIONS = {0.01: 40, 0.1: 10, 1.0: 2}
+NEIGHBOURS = 10000  # labelled images among which the nearest are sought
+PROBE_FRACTION = 0.2  # of the labelled images, for the linear probe
 # A recipe for minutes: MAE's without the regularisation that pays over a hundred epochs. Said in full, since fine-tuning
 # from scratch takes the model's size, and no more, from the configuration of pre-training.
 FINETUNE = ["--batch-size", 128, "--lr", 1e-3, "--min-lr", 1e-6, "--weight-decay", 0.05, "--beta2", 0.999,
@@ -124,9 +126,10 @@ def picture_tests(study, data, apps, run, seed):
         "--finetune", Late(run), "--layer-decay", 0.75]
     if not scratch:
         yield Job(run / "knn.done", [apps / "evaluate", "knn", "--checkpoint", Late(run), "--train-data",
-                                     data / study.train_labelled, "--data", data / study.test_labelled, "--output",
-                                     run / "knn.json"])
-        for name, option in [("linear", ["--linear"]), *((f"shots{n}", ["--shots", n]) for n in SHOTS)]:
+                                     data / study.train_labelled, "--data", data / study.test_labelled, "--train-samples",
+                                     NEIGHBOURS, "--output", run / "knn.json"])
+        for name, option in [("linear", ["--linear", "--train-fraction", PROBE_FRACTION]),
+                             *((f"shots{n}", ["--shots", n]) for n in SHOTS)]:
             yield Job(run / f"{name}.done", [apps / "finetune", "--finetune", Late(run), *labelled, *option, "--output-dir",
                                              run / name], run / name)
     for fraction, epochs in FRACTIONS.items():
@@ -166,8 +169,12 @@ def run_all(arguments, study):
     threads = 1 if arguments.jobs > 1 else None  # the figures do not depend on it
     with concurrent.futures.ThreadPoolExecutor(arguments.jobs) as pool:
         futures = [pool.submit(run_chain, chain(arguments, study, *c), threads) for c in chains]
-        for future in concurrent.futures.as_completed(futures):
-            future.result()
+        try:
+            for future in concurrent.futures.as_completed(futures):
+                future.result()
+        except BaseException:  # Ctrl-C among them: begin nothing new
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
 
 
 # ---- what came out

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <bit>
 #include <cerrno>
+#include <cmath>
 #include <cstring>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -33,6 +34,14 @@ std::optional<DType> dtype_of(const std::string& name) {
     if (name == text) return dtype;
   }
   return std::nullopt;
+}
+
+/// The f32 of IEEE 754 half-precision bits, exact; NaN keeps its payload.
+float from_half(uint16_t bits) {
+  const uint32_t sign = (bits & 0x8000u) << 16, exponent = (bits >> 10) & 0x1fu, fraction = bits & 0x3ffu;
+  if (exponent == 0) return std::copysign(static_cast<float>(fraction) * 0x1p-24f, sign != 0 ? -1.0f : 1.0f);
+  const uint32_t wide = exponent == 31 ? 255 : exponent + 112;
+  return std::bit_cast<float>(sign | wide << 23 | fraction << 13);
 }
 
 const char* text_of(DType dtype) {
@@ -78,8 +87,9 @@ SafetensorsFile::Info parse_info(const std::filesystem::path& path, const std::s
     bad("expected a string, an array and two offsets");
   }
   SafetensorsFile::Info info;
-  const auto dtype = dtype_of(type.get<std::string>());
-  if (!dtype) bad("its dtype is none of F32, BF16, F64, I32, I64, U8");
+  info.half = type.get<std::string>() == "F16";
+  const auto dtype = info.half ? DType::f32 : dtype_of(type.get<std::string>());
+  if (!dtype) bad("its dtype is none of F32, F16, BF16, F64, I32, I64, U8");
   info.dtype = *dtype;
   if (shape.size() > static_cast<size_t>(kMaxRank)) bad("its rank is above 6");
   size_t count = 1;
@@ -95,7 +105,7 @@ SafetensorsFile::Info parse_info(const std::filesystem::path& path, const std::s
   info.begin = offsets[0].get<size_t>();
   info.end = offsets[1].get<size_t>();
   size_t bytes = 0;
-  if (__builtin_mul_overflow(count, size_of(info.dtype), &bytes)) bad("its shape is too large");
+  if (__builtin_mul_overflow(count, info.half ? size_t{2} : size_of(info.dtype), &bytes)) bad("its shape is too large");
   if (info.begin > info.end || info.end > data_bytes) bad("its data lie outside the file (cut short?)");
   if (info.end - info.begin != bytes) bad("its data do not have the size of its shape");
   return info;
@@ -172,8 +182,16 @@ Tensor SafetensorsFile::load(const std::string& name) const {
   if (it == tensors_.end()) throw IoError(fmt::format("{}: no tensor {}", path_.string(), name));
   const Info& info = it->second;
   Tensor tensor = Tensor::empty(info.shape, info.dtype);
-  if (info.end > info.begin) {
-    std::memcpy(tensor.pointer(), mapping_->data + data_offset_ + info.begin, info.end - info.begin);
+  const std::byte* from = mapping_->data + data_offset_ + info.begin;
+  if (info.half) {
+    const std::span<float> to = tensor.data<float>();
+    for (size_t i = 0; i < to.size(); ++i) {
+      uint16_t bits = 0;
+      std::memcpy(&bits, from + 2 * i, 2);  // the data need not be aligned
+      to[i] = from_half(bits);
+    }
+  } else if (info.end > info.begin) {
+    std::memcpy(tensor.pointer(), from, info.end - info.begin);
   }
   return tensor;
 }

@@ -22,7 +22,8 @@ struct NamedTensor {
 class SafetensorsFile {
  public:
   struct Info {
-    DType dtype = DType::f32;
+    DType dtype = DType::f32;  // as `load` gives it
+    bool half = false;         // written as F16, which the engine has no tensors of: widened to f32, exactly
     Shape shape;
     size_t begin = 0;  // bytes from the start of the data
     size_t end = 0;

@@ -129,7 +129,7 @@ def picture_tests(study, data, apps, run, seed):
                                      data / study.train_labelled, "--data", data / study.test_labelled, "--train-samples",
                                      NEIGHBOURS, "--output", run / "knn.json"])
         for name, option in [("linear", ["--linear", "--train-fraction", PROBE_FRACTION]),
-                             *((f"shots{n}", ["--shots", n]) for n in SHOTS)]:
+                             ("shots", ["--shots", ",".join(map(str, SHOTS))])]:
             yield Job(run / f"{name}.done", [apps / "finetune", "--finetune", Late(run), *labelled, *option, "--output-dir",
                                              run / name], run / name)
     for fraction, epochs in FRACTIONS.items():
@@ -179,9 +179,8 @@ def run_all(arguments, study):
 
 # ---- what came out
 
-def last_line(path):
-    lines = path.read_text().splitlines() if path.exists() else []
-    return json.loads(lines[-1]) if lines else {}
+def lines(path):
+    return [json.loads(line) for line in path.read_text().splitlines()]
 
 
 def figures(run):
@@ -194,13 +193,15 @@ def figures(run):
         if (run / f"{task}.done").exists():
             metrics = json.loads((run / f"{task}.json").read_text())["metrics"]
             found |= {label: 100 * metrics[key] for key, label in names.items()}
-    for name, label in [("linear", "linear probe"), *((f"shots{n}", f"{n}-shot probe") for n in SHOTS)]:
-        if (run / f"{name}.done").exists():
-            found[label] = 100 * last_line(run / name / "results.jsonl")["lp_acc1"]
+    if (run / "linear.done").exists():
+        found[f"linear probe on {100 * PROBE_FRACTION:g} %"] = 100 * lines(run / "linear/results.jsonl")[-1]["lp_acc1"]
+    if (run / "shots.done").exists():
+        found |= {f"{line['shots']}-shot probe": 100 * line["lp_acc1"] for line in lines(run / "shots/results.jsonl")
+                  if "draws" in line}
     for fraction in FRACTIONS:
         name = f"finetune{fraction:g}"
         if (run / f"{name}.done").exists():
-            found[f"fine-tuned on {100 * fraction:g} %"] = 100 * last_line(run / name / "results.jsonl")["acc1"]
+            found[f"fine-tuned on {100 * fraction:g} %"] = 100 * lines(run / name / "results.jsonl")[-1]["acc1"]
     return found
 
 

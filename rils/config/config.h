@@ -3,6 +3,7 @@
 #include <array>
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "rils/config/objective.h"
 
@@ -173,7 +174,7 @@ struct FinetuneConfig {
   double reprob = 0.25;                     // of random erasing
   bool linear = false;                      // logistic regression on frozen features instead
   std::string probe = "logistic";           // how it learns; or "lars", MAE's probe
-  int64_t shots = 0;                        // labelled images a class for it; 0: all
+  std::vector<int64_t> shots;               // labelled images a class for it, a probe for each number; none: all
   int64_t draws = 3;                        // of the shots
   double train_fraction = 1.0;              // of each class's training images
   bool operator==(const FinetuneConfig&) const = default;

@@ -14,7 +14,7 @@
 namespace tessera::rils {
 
 /// Where a key's value lies in a Config.
-using Field = std::variant<bool*, int64_t*, double*, std::string*, std::span<double>>;
+using Field = std::variant<bool*, int64_t*, double*, std::string*, std::span<double>, std::vector<int64_t>*>;
 
 /// Permitted numbers; an open end is not itself permitted.
 struct Range {
@@ -80,7 +80,8 @@ enum class Program : uint8_t { pretrain, finetune };
 /// A key's value as TOML writes it: shortest digits that read back as the same double, strings in quotes.
 [[nodiscard]] std::string value_text(const Config& config, const Key& key);
 
-/// Sets a key from a word of the command line: numbers, true and false, lists as "0.5,1". `origin` begins the message
+/// Sets a key from a word of the command line: numbers, true and false, lists as "0.5,1". A list of integers may be one
+/// number alone; 0 is an empty one. `origin` begins the message
 /// ("--lr"). Throws ConfigError: `--lr: expected a number above 0, found "fast"`.
 void set_from_text(Config& config, const Key& key, std::string_view text, std::string_view origin);
 /// `section.key=value`, the argument of --set. Throws ConfigError, for an unknown key with the nearest known one.

@@ -57,6 +57,12 @@ std::string value_text(const Value& value) {
                     value);
 }
 
+/// One number stands alone, none is 0.
+std::string integers_text(const std::vector<int64_t>& values) {
+  if (values.size() > 1) return fmt::format("[{}]", fmt::join(values, ", "));
+  return fmt::format("{}", values.empty() ? 0 : values[0]);
+}
+
 /// What a key takes: "an integer at least 1", "one of rils, clip".
 std::string expected(const Key& key, const Field& field) {
   const auto with_range = [&](const std::string& what) {
@@ -74,7 +80,8 @@ std::string expected(const Key& key, const Field& field) {
   return std::visit(
       Overloaded{[](bool*) { return std::string("true or false"); }, [&](int64_t*) { return with_range("an integer"); },
                  [&](double*) { return with_range("a number"); }, string,
-                 [&](std::span<double> v) { return with_range(fmt::format("a list of {} numbers", v.size())); }},
+                 [&](std::span<double> v) { return with_range(fmt::format("a list of {} numbers", v.size())); },
+                 [&](std::vector<int64_t>*) { return with_range("integers"); }},
       field);
 }
 
@@ -136,9 +143,10 @@ std::string Range::describe() const {
 
 std::string value_text(const Config& config, const Key& key) {
   Config copy = config;
-  return std::visit(
-      Overloaded{[](std::span<double> v) { return list_text(v); }, [](auto* v) { return value_text(Value(*v)); }},
-      key.field(copy));
+  return std::visit(Overloaded{[](std::span<double> v) { return list_text(v); },
+                               [](std::vector<int64_t>* v) { return integers_text(*v); },
+                               [](auto* v) { return value_text(Value(*v)); }},
+                    key.field(copy));
 }
 
 void set_value(Config& config, const Key& key, const Value& value, std::string_view origin) {
@@ -178,12 +186,28 @@ void set_value(Config& config, const Key& key, const Value& value, std::string_v
     check(static_cast<double>(*v));
     *out = *v;
   };
+  const auto integers = [&](std::vector<int64_t>* out) {
+    std::vector<int64_t> read;
+    const auto add = [&](double v) {
+      check(v);
+      if (v != std::floor(v)) refused();
+      read.push_back(static_cast<int64_t>(v));
+    };
+    if (const auto* one = std::get_if<int64_t>(&value)) {
+      if (*one != 0) add(static_cast<double>(*one));
+    } else if (const auto* several = std::get_if<std::vector<double>>(&value)) {
+      for (const double v : *several) add(v);
+    } else {
+      refused();
+    }
+    *out = std::move(read);
+  };
   const auto truth = [&](bool* out) {
     const auto* v = std::get_if<bool>(&value);
     if (v == nullptr) refused();
     *out = *v;
   };
-  std::visit(Overloaded{truth, integer, number, word, list}, field);
+  std::visit(Overloaded{truth, integer, number, word, list, integers}, field);
 }
 
 void set_from_text(Config& config, const Key& key, std::string_view text, std::string_view origin) {
@@ -204,7 +228,11 @@ void set_from_text(Config& config, const Key& key, std::string_view text, std::s
     if (!read_numbers(text, v)) misread();
     return v;
   };
-  set_value(config, key, std::visit(Overloaded{truth, word, list, number}, field), origin);
+  const auto integers = [&](std::vector<int64_t>*) -> Value {
+    int64_t one = 0;
+    return read_number(text, one) ? Value(one) : list({});
+  };
+  set_value(config, key, std::visit(Overloaded{truth, word, list, integers, number}, field), origin);
 }
 
 void set_assignment(Config& config, std::string_view assignment) {

@@ -39,27 +39,43 @@ class Probe {
 
   int run(const RunFolder& folder) {
     RecordLog results(folder.results());
-    const FinetuneConfig& f = config_.finetune;
-    const auto seed = static_cast<uint64_t>(config_.run.seed);
-    std::vector<std::vector<int64_t>> draws;
-    for (int64_t draw = 0; draw < (f.shots > 0 ? f.draws : 1); ++draw) {
-      draws.push_back(f.shots > 0 ? draw_shots(data_, f.shots, seed, draw)
-                                  : draw_fraction(data_, f.train_fraction, seed));
-    }
-    print_plan(std::ssize(draws[0]));
+    const std::vector<Study> studies = draw();
+    const std::shared_ptr<const Dataset> images = union_of(studies);
+    print_plan(images->size());
     const Features val = features(data_.val);
-    const Features train = features(union_of(draws));
-    std::vector<double> accuracies;
-    for (size_t draw = 0; draw < draws.size(); ++draw) {
-      const Record line = fit(rows_of(train, draws[draw]), val, static_cast<int64_t>(draw), accuracies);
-      results.write(line);
+    const Features train = features(images);
+    for (const Study& study : studies) {
+      std::vector<double> accuracies;
+      for (const auto& wanted : study.draws) {
+        results.write(fit(rows_of(train, wanted), val, study.shots, accuracies));
+      }
+      if (accuracies.size() > 1) results.write(summary(study.shots, accuracies));
     }
-    if (draws.size() > 1) summarise(accuracies, results);
     console_.line(fmt::format("finished: {}", folder.path().string()));
     return 0;
   }
 
  private:
+  /// The probes with one number of images a class (0: with a share of all), each with its training images.
+  struct Study {
+    int64_t shots = 0;
+    std::vector<std::vector<int64_t>> draws;
+  };
+
+  [[nodiscard]] std::vector<Study> draw() const {
+    const FinetuneConfig& f = config_.finetune;
+    const auto seed = static_cast<uint64_t>(config_.run.seed);
+    if (f.shots.empty()) return {{0, {draw_fraction(data_, f.train_fraction, seed)}}};
+    std::vector<Study> studies;
+    for (const int64_t shots : f.shots) {
+      studies.push_back({shots, {}});
+      for (int64_t draw = 0; draw < f.draws; ++draw) {
+        studies.back().draws.push_back(draw_shots(data_, shots, seed, draw));
+      }
+    }
+    return studies;
+  }
+
   void print_plan(int64_t images) const {
     const std::string start = config_.finetune.finetune.empty() ? "initial values" : config_.finetune.finetune;
     console_.line(fmt::format(
@@ -69,9 +85,11 @@ class Probe {
   }
 
   /// The images of any draw; features are computed once.
-  [[nodiscard]] std::shared_ptr<const Dataset> union_of(const std::vector<std::vector<int64_t>>& draws) {
+  [[nodiscard]] std::shared_ptr<const Dataset> union_of(const std::vector<Study>& studies) {
     std::set<int64_t> all;
-    for (const auto& draw : draws) all.insert(draw.begin(), draw.end());
+    for (const Study& study : studies) {
+      for (const auto& draw : study.draws) all.insert(draw.begin(), draw.end());
+    }
     chosen_.assign(all.begin(), all.end());
     return std::make_shared<SubsetDataset>(data_.train, chosen_);
   }
@@ -102,35 +120,39 @@ class Probe {
     return part;
   }
 
-  [[nodiscard]] Record fit(const Features& train, const Features& val, int64_t draw, std::vector<double>& accuracies) {
+  /// One probe; its accuracy is added to those of the draws before it.
+  [[nodiscard]] Record fit(const Features& train, const Features& val, int64_t shots,
+                           std::vector<double>& accuracies) const {
     const auto n = static_cast<int64_t>(train.labels.size());
     const LogisticFit fitted =
         fit_logistic(train.rows, train.labels, data_.classes, {.lambda = kLambda / static_cast<double>(n)});
     const Tensor scores = cast(similarity(val.rows, fitted.weights), DType::f32);
     const Classification c = classification(scores, val.labels);
+    const int64_t draw = std::ssize(accuracies);
     accuracies.push_back(c.acc1);
     console_.line(fmt::format("draw {}: top 1 {:.2f} %, mean per class {:.2f} %; {} images, {} iterations{}", draw,
                               100 * c.acc1, 100 * c.mean_per_class_recall, n, fitted.search.iterations,
                               fitted.search.converged ? "" : ", the most that there may be"));
     Record line;
-    line.add("task", "linear_probe").add("draw", draw).add("train_samples", n).add("samples", c.samples);
+    line.add("task", "linear_probe").add("shots", shots).add("draw", draw);
+    line.add("train_samples", n).add("samples", c.samples);
     line.add("lp_acc1", c.acc1).add("lp_acc5", c.acc5).add("lp_mean_per_class_recall", c.mean_per_class_recall);
     line.add("objective", fitted.search.value).add("iterations", int64_t{fitted.search.iterations});
     return line;
   }
 
-  void summarise(const std::vector<double>& accuracies, RecordLog& results) const {
+  [[nodiscard]] Record summary(int64_t shots, const std::vector<double>& accuracies) const {
     const auto n = static_cast<double>(accuracies.size());
     double mean = 0, square = 0;
     for (const double a : accuracies) mean += a / n;
     for (const double a : accuracies) square += (a - mean) * (a - mean) / (n - 1);
     const double deviation = std::sqrt(square);
-    console_.line(fmt::format("{} shots, {} draws: top 1 {:.2f} % (deviation {:.2f})", config_.finetune.shots,
-                              accuracies.size(), 100 * mean, 100 * deviation));
+    console_.line(fmt::format("{} shots, {} draws: top 1 {:.2f} % (deviation {:.2f})", shots, accuracies.size(),
+                              100 * mean, 100 * deviation));
     Record line;
-    line.add("task", "linear_probe").add("draws", std::ssize(accuracies)).add("shots", config_.finetune.shots);
+    line.add("task", "linear_probe").add("draws", std::ssize(accuracies)).add("shots", shots);
     line.add("lp_acc1", mean).add("lp_acc1_deviation", deviation);
-    results.write(line);
+    return line;
   }
 
   const Config& config_;

@@ -31,20 +31,21 @@ double seconds_since(Clock::time_point start) { return std::chrono::duration<dou
 
 /// Logistic regression is asked for.
 bool regresses(const Config& config) {
-  return config.finetune.probe == "logistic" && (config.finetune.linear || config.finetune.shots > 0);
+  return config.finetune.probe == "logistic" && (config.finetune.linear || !config.finetune.shots.empty());
 }
 
 /// Keys that the probe with LARS has no use for, and batches that cannot be mixed or normalised.
 void check_training(const Config& c) {
   const FinetuneConfig& f = c.finetune;
   if (f.probe == "lars") {
-    const std::array<std::pair<const char*, double>, 7> unused = {{{"finetune.mixup", f.mixup},
-                                                                   {"finetune.cutmix", f.cutmix},
-                                                                   {"finetune.smoothing", f.smoothing},
-                                                                   {"finetune.drop_path", f.drop_path},
-                                                                   {"optim.ema", c.optim.ema},
-                                                                   {"optim.grad_clip_norm", c.optim.grad_clip_norm},
-                                                                   {"finetune.shots", static_cast<double>(f.shots)}}};
+    const std::array<std::pair<const char*, double>, 7> unused = {
+        {{"finetune.mixup", f.mixup},
+         {"finetune.cutmix", f.cutmix},
+         {"finetune.smoothing", f.smoothing},
+         {"finetune.drop_path", f.drop_path},
+         {"optim.ema", c.optim.ema},
+         {"optim.grad_clip_norm", c.optim.grad_clip_norm},
+         {"finetune.shots", f.shots.empty() ? 0.0 : static_cast<double>(f.shots[0])}}};
     for (const auto& [key, value] : unused) {
       if (value != 0) throw ConfigError(fmt::format("{}: expected 0 with finetune.probe = lars, found {}", key, value));
     }

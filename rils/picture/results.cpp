@@ -59,16 +59,16 @@ std::vector<Json> evaluations_of(const fs::path& run) {
   return found;
 }
 
-/// The last line of a log that can be read; null where there is none.
-Json last_line(const fs::path& path) {
-  Json last;
-  if (!fs::exists(path)) return last;
+/// The lines of a log that can be read.
+std::vector<Json> lines_of(const fs::path& path) {
+  std::vector<Json> lines;
+  if (!fs::exists(path)) return lines;
   const std::string text = read_file(path);
   for (size_t begin = 0, end = 0; (end = text.find('\n', begin)) != std::string::npos; begin = end + 1) {
     Json line = Json::parse(text.substr(begin, end - begin), nullptr, /*allow_exceptions=*/false);
-    if (line.is_object()) last = std::move(line);
+    if (line.is_object()) lines.push_back(std::move(line));
   }
-  return last;
+  return lines;
 }
 
 /// Collects figures by what they say and whose they are.
@@ -101,17 +101,19 @@ class Collector {
     const Config config = load_config(run.config());
     const FinetuneConfig& f = config.finetune;
     if (f.data_path.empty()) throw ConfigError(fmt::format("{}: expected a run of finetune", folder.string()));
-    const Json last = last_line(run.results());
-    std::string how = "fine-tuning";
-    if (f.shots > 0)
-      how = fmt::format("{} images a class, probe", f.shots);
-    else if (f.linear)
-      how = "linear probe";
-    if (f.shots == 0 && f.train_fraction < 1) how += fmt::format(" on {:g} % of the images", 100 * f.train_fraction);
-    const std::string what = fmt::format("{}, top 1 ({})", how, clean(f.data_path).filename().string());
     const std::string column = owner(f.finetune, folder);
-    set(what, column, last, last.contains("lp_acc1") ? "lp_acc1" : "acc1");
-    if (f.nb_classes > 0) set(what, kChance, Json{{"chance", 1.0 / static_cast<double>(f.nb_classes)}}, "chance");
+    // Of the lines that say the same, the last counts: the latest epoch, the mean after the draws.
+    for (const Json& line : lines_of(run.results())) {
+      const int64_t shots = line.value("shots", int64_t{0});
+      std::string how = f.linear ? "linear probe" : "fine-tuning";
+      if (shots > 0)
+        how = fmt::format("{} image{} a class, probe", shots, shots == 1 ? "" : "s");
+      else if (f.train_fraction < 1)
+        how += fmt::format(" on {:g} % of the images", 100 * f.train_fraction);
+      const std::string what = fmt::format("{}, top 1 ({})", how, clean(f.data_path).filename().string());
+      set(what, column, line, line.contains("lp_acc1") ? "lp_acc1" : "acc1");
+      if (f.nb_classes > 0) set(what, kChance, Json{{"chance", 1.0 / static_cast<double>(f.nb_classes)}}, "chance");
+    }
   }
 
   ResultsTable finish() {

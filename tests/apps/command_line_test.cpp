@@ -305,7 +305,7 @@ TEST(FinetuneOptions, AreMaes) {
   ASSERT_EQ(o.code, 0) << o.err;
   rils::Config c = rils::finetuning_defaults();
   c.finetune = {"d", "w", 7,   96,     "cls", 1e-3,  2.5,        0.75, 0.2, 0.3, 0.4,
-                0.5, 0.6, 0.2, "none", 0.1,   false, "logistic", 2,    6,   1.0};
+                0.5, 0.6, 0.2, "none", 0.1,   false, "logistic", {2},  6,   1.0};
   c.optim.batch_size = 32;
   c.optim.accum_freq = 4;
   c.optim.epochs = 9;

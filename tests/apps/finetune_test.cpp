@@ -198,6 +198,11 @@ TEST_F(Finetune, ProbesFrozenFeatures) {
   EXPECT_NEAR(shots[4].at("lp_acc1").get<double>(), mean, 1e-12);
   EXPECT_NEAR(shots[4].at("lp_acc1_deviation").get<double>(), std::sqrt(square), 1e-12);
   EXPECT_FALSE(fs::exists(log_folder("shots") / "metrics.jsonl"));
+  // Several numbers at once are what they are one by one.
+  const auto several = probe("several", {"--finetune", weights, "--shots", "1,2", "--draws", "4"});
+  ASSERT_EQ(several.size(), 10u);
+  EXPECT_EQ(several[4].at("shots"), 1);
+  EXPECT_EQ(std::vector(several.begin() + 5, several.end()), shots);
   EXPECT_EQ(probe("untrained", {"--shots", "1", "--draws", "1", "--cls-token"}).size(), 1u);
   expect_refused(words("many", {"--shots", "99"}), "finetune.shots: expected at most");
 }

@@ -65,6 +65,7 @@ Config changed() {
     if (const auto* v = std::get_if<std::span<double>>(&field)) {
       for (double& x : *v) x = 1.0 / (7.0 + x + static_cast<double>(n));
     }
+    if (auto* const* v = std::get_if<std::vector<int64_t>*>(&field)) **v = {n, 1};
   }
   return config;
 }
@@ -89,18 +90,20 @@ TEST(Schema, CoversEveryMemberAndNamesEachOnce) {
     EXPECT_FALSE(key.metavar.empty()) << key.path;
   }
   // A member without a key would be found here: but for a bool's padding, the keys fill the structures.
-  size_t strings = 0, words = 0;
+  size_t bytes = 0;
   for (const Key& key : schema()) {
     const Field field = key.field(config);
     if (std::holds_alternative<std::string*>(field)) {
-      ++strings;
+      bytes += sizeof(std::string);
+    } else if (std::holds_alternative<std::vector<int64_t>*>(field)) {
+      bytes += sizeof(std::vector<int64_t>);
     } else if (const auto* list = std::get_if<std::span<double>>(&field)) {
-      words += list->size();
+      bytes += list->size_bytes();
     } else {
-      ++words;
+      bytes += sizeof(double);
     }
   }
-  EXPECT_EQ(strings * sizeof(std::string) + words * sizeof(double), sizeof(Config));
+  EXPECT_EQ(bytes, sizeof(Config));
 }
 
 TEST(Schema, DefaultsPassTheirOwnRangesAndChecks) {
@@ -251,6 +254,38 @@ TEST(Assignment, ReadsEveryType) {
   EXPECT_EQ(config.run.name, "a=b");
   EXPECT_EQ(config.run.precision, "amp_bf16");
   EXPECT_EQ(config.loss.gather, "with-gradient");
+}
+
+TEST(Assignment, ListsOfIntegersHaveAnyLength) {
+  Config config;
+  const auto shots = [&] { return value_text(config, *find_key("finetune.shots")); };
+  EXPECT_EQ(shots(), "0");
+  struct Case {
+    std::string text;
+    std::vector<int64_t> values;
+    std::string written;
+  };
+  const std::vector<Case> cases = {{"1,2,10", {1, 2, 10}, "[1, 2, 10]"},
+                                   {"[5, 4]", {5, 4}, "[5, 4]"},
+                                   {"7", {7}, "7"},
+                                   {"[3]", {3}, "3"},
+                                   {"0", {}, "0"}};
+  for (const auto& [text, values, written] : cases) {
+    set_assignment(config, "finetune.shots=" + text);
+    EXPECT_EQ(config.finetune.shots, values) << text;
+    EXPECT_EQ(shots(), written);
+    Config read;
+    merge_toml(read, "[finetune]\nshots = " + written, "x");
+    EXPECT_EQ(read.finetune.shots, values) << written;
+  }
+  for (const char* wrong : {"1,0", "-1", "1.5,2"}) {
+    EXPECT_TRUE(assigning(std::string("finetune.shots=") + wrong)
+                    .starts_with("--set finetune.shots: expected integers of at least 1, found "))
+        << wrong;
+  }
+  EXPECT_EQ(assigning("finetune.shots=few"), "--set finetune.shots: expected integers of at least 1, found \"few\"");
+  EXPECT_EQ(reading("[finetune]\nshots = \"5\""),
+            "run.toml:2: finetune.shots: expected integers of at least 1, found \"5\"");
 }
 
 TEST(Assignment, ErrorsSayWhat) {

@@ -21,15 +21,15 @@ class Results : public ::testing::Test {
   }
   [[nodiscard]] fs::path at(const std::string& name) const { return folder_.path() / name; }
   void write(const std::string& name, const std::string& text) const { folder_.write(name, text); }
-  void classifier(const std::string& name, const std::string& checkpoint, int64_t shots,
-                  const std::string& line) const {
+  void classifier(const std::string& name, const std::string& checkpoint, std::vector<int64_t> shots,
+                  const std::string& text) const {
     Config config;
     config.finetune.data_path = "somewhere/clothes/";
     config.finetune.finetune = checkpoint;
     config.finetune.nb_classes = 4;
-    config.finetune.shots = shots;
+    config.finetune.shots = std::move(shots);
     RunFolder::create(at(name)).write_config(config, "finetune");
-    write(name + "/results.jsonl", line);
+    write(name + "/results.jsonl", text);
   }
   [[nodiscard]] static const ResultsTable::Row& row(const ResultsTable& table, const std::string& what) {
     for (const auto& r : table.rows) {
@@ -50,12 +50,18 @@ TEST_F(Results, FiguresGoToTheColumnOfWhoseTheyAre) {
   write("a/results/x.json",
         R"({"dataset": "d", "task": "knn", "metrics": {"acc1": 0.125}, "pretrained": "untrained"})");
   write("a/results/torn.json", "{\"metrics\": {");
-  classifier("scratch", "", 0, "{\"acc1\": 0.1}\n{\"acc1\": 0.5}\n{\"acc1\": ");
-  classifier("probe", (at("b") / "checkpoints" / "step_1.safetensors").string(), 10, "{\"lp_acc1\": 0.625}\n");
+  classifier("scratch", "", {}, "{\"acc1\": 0.1}\n{\"acc1\": 0.5}\n{\"acc1\": ");
+  classifier("probe", (at("b") / "checkpoints" / "step_1.safetensors").string(), {1, 10},
+             R"({"shots": 1, "draw": 0, "lp_acc1": 0.25}
+{"shots": 10, "draw": 0, "lp_acc1": 0.75}
+{"shots": 10, "draw": 1, "lp_acc1": 0.5}
+{"shots": 10, "draws": 2, "lp_acc1": 0.625}
+)");
   const ResultsTable table = results_table({at("a") / "", at("b")}, {at("scratch"), at("probe")});
   EXPECT_EQ(table.columns, (std::vector<std::string>{"a", "b", "untrained", "chance"})) << "no raw pixels here";
   EXPECT_EQ(row(table, "nearest neighbours, top 1 (d)").values, (Values{50, 75, 12.5, 25}));
   EXPECT_EQ(row(table, "fine-tuning, top 1 (clothes)").values, (Values{std::nullopt, std::nullopt, 50, 25}));
+  EXPECT_EQ(row(table, "1 image a class, probe, top 1 (clothes)").values, (Values{std::nullopt, 25, std::nullopt, 25}));
   EXPECT_EQ(row(table, "10 images a class, probe, top 1 (clothes)").values,
             (Values{std::nullopt, 62.5, std::nullopt, 25}));
   EXPECT_NE(table_text(table).find("nearest neighbours, top 1 (d)"), std::string::npos);
@@ -63,7 +69,7 @@ TEST_F(Results, FiguresGoToTheColumnOfWhoseTheyAre) {
 }
 
 TEST_F(Results, WhatIsNobodysIsRefused) {
-  classifier("probe", "other/checkpoints/w.safetensors", 10, "{\"lp_acc1\": 1}\n");
+  classifier("probe", "other/checkpoints/w.safetensors", {10}, "{\"lp_acc1\": 1}\n");
   EXPECT_THROW((void)results_table({at("a")}, {at("probe")}), ConfigError);
   EXPECT_THROW((void)results_table({at("a")}, {at("b")}), ConfigError) << "a pre-training run is no classifier";
   EXPECT_THROW((void)results_table({at("none")}, {}), ConfigError);

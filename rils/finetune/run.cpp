@@ -261,6 +261,11 @@ int run_finetuning(const Config& config, const FinetuningOptions& options) {
   LabelledData data = open_labelled(resolved);
   resolved.finetune.nb_classes = data.classes;
   if (options.eval) return evaluate_run(resolved, data, console, options);
+  if (resolved.model.vision.pool == "cls" && resolved.finetune.pool == "mean") {
+    console.line(
+        "note: the checkpoint's encoder pools by its CLS token, this run by the mean of its patches; --cls-token "
+        "follows it");
+  }
   if (regresses(resolved)) return run_probe(resolved, data, console, options.command);
   if (resolved.finetune.probe == "lars") {
     return FinetuningLoop<LinearProbeTrainer>(resolved, std::move(data), console, options).run();

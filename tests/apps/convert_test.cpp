@@ -80,7 +80,13 @@ TEST_F(Converted, AnEncoderOfTimmIsFineTunedAndProbed) {
   EXPECT_FALSE(lines("linear", "results.jsonl").empty());
   // What knows text, by its image encoder.
   (void)convert(golden("clip_quick"), "clip.safetensors");
-  EXPECT_EQ(finetune("clip.safetensors", {"--name", "clip", "--cls-token"}).code, 0);
+  const Outcome follows = finetune("clip.safetensors", {"--name", "clip", "--cls-token"});
+  EXPECT_EQ(follows.code, 0);
+  const Outcome departs = finetune("clip.safetensors", {"--name", "patches"});
+  EXPECT_EQ(departs.code, 0);
+  const std::string note = "note: the checkpoint's encoder pools by its CLS token, this run by the mean of its patches";
+  EXPECT_EQ(follows.out.find(note), std::string::npos);
+  EXPECT_NE(departs.out.find(note), std::string::npos) << departs.out;
 
   const Outcome trained = run("pretrain", training("encoder", {"--objective", "encoder"}));
   EXPECT_EQ(trained.code, 2);

@@ -24,6 +24,7 @@ import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 OBJECTIVES = ["rils", "clip", "mae", "mae+clip"]
+NAMES = {"rils": "RILS", "clip": "CLIP", "mae": "MAE", "mae+clip": "MAE + CLIP", "scratch": "from scratch"}
 SHOTS = [1, 2, 5, 10]
 # Share of the labelled images, and epochs over it.
 FRACTIONS = {0.01: 40, 0.1: 10, 1.0: 2}
@@ -56,7 +57,7 @@ STUDIES = {
                       "cifar10/test", "cifar10", "cifar10/test", 10, False, 256),
     "default": Study("rils_small.toml", "default/scenes/train", "default/scenes/test", "default/vocabulary.txt",
                      "default/fashion-mnist", "default/fashion-mnist", "default/fashion-mnist", "default/objects/test",
-                     4, True, 128),
+                     3, True, 128),
 }
 
 
@@ -225,7 +226,7 @@ def cell(values):
 def markdown(table, columns):
     measures = list(dict.fromkeys(m for c in columns for m in table.get(c, {})))
     counts = {len(v) for c in columns for v in table.get(c, {}).values()}
-    lines = ["| per cent | " + " | ".join(columns) + " |", "|---" * (len(columns) + 1) + "|"]
+    lines = ["| per cent | " + " | ".join(NAMES.get(c, c) for c in columns) + " |", "|---" * (len(columns) + 1) + "|"]
     lines += [f"| {m} | " + " | ".join(cell(table.get(c, {}).get(m, [])) for c in columns) + " |" for m in measures]
     return "\n".join([*lines, "", f"seeds a cell: {', '.join(map(str, sorted(counts)))}; mean ± standard deviation"])
 
@@ -233,30 +234,36 @@ def markdown(table, columns):
 def open_pyplot():
     import matplotlib
     matplotlib.use("svg")
+    matplotlib.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "tessera", "font.size": 8, "axes.titlesize": 8.5,
+                                "axes.spines.top": False, "axes.spines.right": False})
     from matplotlib import pyplot
     return pyplot
 
 
 def draw_measures(table, columns, path):
-    """A panel for each measure: means as bars, seeds as points."""
+    """A panel for each measure, a line for each column: seeds as points, their mean as a stroke. Axes begin where the
+    figures do, so that differences can be seen."""
     pyplot = open_pyplot()
     measures = list(dict.fromkeys(m for c in columns for m in table.get(c, {})))
     rows = math.ceil(len(measures) / 4)
-    figure, axes = pyplot.subplots(rows, 4, figsize=(11, 2.3 * rows), squeeze=False)
+    figure, axes = pyplot.subplots(rows, 4, figsize=(11, 1.75 * rows), squeeze=False, sharey=True)
     for axis, measure in zip(axes.flat, measures):
-        shown = [c for c in columns if table.get(c, {}).get(measure)]
-        for i, column in enumerate(shown):
-            values = table[column][measure]
-            axis.bar(i, statistics.mean(values), color=f"C{columns.index(column)}", alpha=0.55)
-            axis.plot([i] * len(values), values, "o", color="black", markersize=3)
-        axis.set_title(measure, fontsize=9)
-        axis.set_xticks(range(len(shown)), shown, fontsize=7)
-        axis.tick_params(axis="y", labelsize=7)
-        axis.set_ylabel("%", fontsize=7)
+        for i, column in enumerate(columns):
+            values = table.get(column, {}).get(measure)
+            if values:
+                axis.plot(values, [i] * len(values), "o", color=f"C{i}", markersize=4, alpha=0.7)
+                axis.plot(statistics.mean(values), i, "|", color=f"C{i}", markersize=16, markeredgewidth=2)
+        axis.set_title(measure)
+        axis.margins(x=0.12)
+        axis.grid(axis="x", alpha=0.3)
+        axis.tick_params(axis="y", length=0)
+    axes[0, 0].set_yticks(range(len(columns)), [NAMES[c] for c in columns])
+    axes[0, 0].set_ylim(len(columns) - 0.4, -0.6)
     for axis in list(axes.flat)[len(measures):]:
         axis.set_visible(False)
+    figure.supxlabel("per cent; a point for each seed, a stroke for their mean", fontsize=8)
     figure.tight_layout()
-    figure.savefig(path)
+    figure.savefig(path, metadata={"Date": None})
 
 
 def draw_batches(table, path):
@@ -266,15 +273,16 @@ def draw_batches(table, path):
     for objective in ("rils", "clip"):
         points = sorted((int(c.rsplit("-n", 1)[1]), v[measure]) for c, v in table.items()
                         if c.startswith(objective + "-n") and measure in v)
-        line, = axis.plot([n for n, _ in points], [statistics.mean(v) for _, v in points], "-", label=objective)
+        line, = axis.plot([n for n, _ in points], [statistics.mean(v) for _, v in points], "-", label=NAMES[objective])
         for n, values in points:
             axis.plot([n] * len(values), values, "o", color=line.get_color(), markersize=4)
     axis.set_xscale("log", base=2)
     axis.set_xlabel("global batch, pairs")
     axis.set_ylabel(f"{measure}, %")
+    axis.grid(alpha=0.3)
     axis.legend()
     figure.tight_layout()
-    figure.savefig(path)
+    figure.savefig(path, metadata={"Date": None})
 
 
 def report(arguments):

@@ -119,20 +119,23 @@ def language_tests(study, data, apps, run):
                                          run / f"{task}.json"])
 
 
-def picture_tests(study, data, apps, run, seed):
-    """Nearest neighbours, probes and fine-tuning. Without a pre-training beside them: fine-tuning from scratch alone."""
-    scratch = run.name.startswith("scratch")
+def frozen_tests(study, data, apps, run, seed):
+    """Nearest neighbours and probes."""
+    yield Job(run / "knn.done", [apps / "evaluate", "knn", "--checkpoint", Late(run), "--train-data",
+                                 data / study.train_labelled, "--data", data / study.test_labelled, "--train-samples",
+                                 NEIGHBOURS, "--output", run / "knn.json"])
+    for name, option in [("linear", ["--linear", "--train-fraction", PROBE_FRACTION]),
+                         ("shots", ["--shots", ",".join(map(str, SHOTS))])]:
+        yield Job(run / f"{name}.done", [apps / "finetune", "--finetune", Late(run), "--data-path", data / study.labelled,
+                                         "--seed", seed, *option, "--output-dir", run / name], run / name)
+
+
+def finetunings(study, data, apps, run, seed):
+    """From the run's checkpoint, or from scratch."""
     labelled = ["--data-path", data / study.labelled, "--seed", seed]
-    start = ["--layer-decay", 1.0, "--config", ROOT / "apps/configs" / study.config] if scratch else [
-        "--finetune", Late(run), "--layer-decay", 0.75]
-    if not scratch:
-        yield Job(run / "knn.done", [apps / "evaluate", "knn", "--checkpoint", Late(run), "--train-data",
-                                     data / study.train_labelled, "--data", data / study.test_labelled, "--train-samples",
-                                     NEIGHBOURS, "--output", run / "knn.json"])
-        for name, option in [("linear", ["--linear", "--train-fraction", PROBE_FRACTION]),
-                             ("shots", ["--shots", ",".join(map(str, SHOTS))])]:
-            yield Job(run / f"{name}.done", [apps / "finetune", "--finetune", Late(run), *labelled, *option, "--output-dir",
-                                             run / name], run / name)
+    start = ["--finetune", Late(run), "--layer-decay", 0.75]
+    if run.name.startswith("scratch"):
+        start = ["--layer-decay", 1.0, "--config", ROOT / "apps/configs" / study.config]
     for fraction, epochs in FRACTIONS.items():
         name = f"finetune{fraction:g}"
         yield Job(run / f"{name}.done", [apps / "finetune", *start, *labelled, *FINETUNE, "--train-fraction", fraction,
@@ -140,21 +143,20 @@ def picture_tests(study, data, apps, run, seed):
 
 
 def chain(arguments, study, objective, seed, batch):
-    """The jobs of one pre-training, in order."""
+    """The jobs of one pre-training, in order. The configuration's own batch is the run that is there without one."""
     data, apps = arguments.data, arguments.apps
-    if batch:
+    run, other_batch = arguments.out / f"{objective}-s{seed}", []
+    if batch and batch != study.batch:
         run = arguments.out / f"{objective}-n{batch}-s{seed}"
-        yield pretraining(study, data, apps, run, objective, seed,
-                          ["--batch-size", min(batch, study.batch), "--global-batch-size", batch, "--lr",
-                           f"{1e-3 * math.sqrt(batch / study.batch):.3g}"])  # with the root of the batch
-        yield from language_tests(study, data, apps, run)
-        return
-    run = arguments.out / f"{objective}-s{seed}"
+        other_batch = ["--batch-size", min(batch, study.batch), "--global-batch-size", batch, "--lr",
+                       f"{1e-3 * math.sqrt(batch / study.batch):.3g}"]  # with the root of the batch
     if objective != "scratch":
-        yield pretraining(study, data, apps, run, objective, seed)
-    if objective not in ("mae", "scratch"):
-        yield from language_tests(study, data, apps, run)
-    yield from picture_tests(study, data, apps, run, seed)
+        yield pretraining(study, data, apps, run, objective, seed, other_batch)
+        if objective != "mae":
+            yield from language_tests(study, data, apps, run)
+        yield from frozen_tests(study, data, apps, run, seed)
+    if not batch:
+        yield from finetunings(study, data, apps, run, seed)
 
 
 def run_chain(jobs, threads):
@@ -180,6 +182,10 @@ def run_all(arguments, study):
 
 # ---- what came out
 
+RETRIEVAL = "retrieval, text → image R@10"
+LINEAR = f"linear probe on {100 * PROBE_FRACTION:g} %"
+
+
 def lines(path):
     return [json.loads(line) for line in path.read_text().splitlines()]
 
@@ -187,7 +193,7 @@ def lines(path):
 def figures(run):
     """Measure → per cent, of one pre-training and what followed it."""
     found = {}
-    for task, names in {"retrieval": {"image_retrieval_recall@10": "retrieval, text → image R@10",
+    for task, names in {"retrieval": {"image_retrieval_recall@10": RETRIEVAL,
                                       "text_retrieval_recall@10": "retrieval, image → text R@10"},
                         "zero-shot": {"acc1": "zero-shot top 1"}, "knn": {"acc1": "20-NN top 1"},
                         "pointing": {"share": "pointing, share in the box"}}.items():
@@ -195,7 +201,7 @@ def figures(run):
             metrics = json.loads((run / f"{task}.json").read_text())["metrics"]
             found |= {label: 100 * metrics[key] for key, label in names.items()}
     if (run / "linear.done").exists():
-        found[f"linear probe on {100 * PROBE_FRACTION:g} %"] = 100 * lines(run / "linear/results.jsonl")[-1]["lp_acc1"]
+        found[LINEAR] = 100 * lines(run / "linear/results.jsonl")[-1]["lp_acc1"]
     if (run / "shots.done").exists():
         found |= {f"{line['shots']}-shot probe": 100 * line["lp_acc1"] for line in lines(run / "shots/results.jsonl")
                   if "draws" in line}
@@ -221,6 +227,21 @@ def cell(values):
         return ""
     spread = f" ± {statistics.stdev(values):.1f}" if len(values) > 1 else ""
     return f"{statistics.mean(values):.1f}{spread}"
+
+
+def batch_of(column):
+    """The number in "rils-n64"."""
+    return int(column.rsplit("-n", 1)[1])
+
+
+def sweep_of(arguments, study, table):
+    """The columns "rils-n64" and so on; those of the configuration's batch stand in the other table."""
+    sweep = collect(arguments.out, "*-n*-s*")
+    for objective in ("rils", "clip") if sweep else ():
+        for measure in next(iter(sweep.values())):
+            if measure in table.get(objective, {}):
+                sweep.setdefault(f"{objective}-n{study.batch}", {})[measure] = table[objective][measure]
+    return sweep
 
 
 def markdown(table, columns):
@@ -267,35 +288,37 @@ def draw_measures(table, columns, path):
 
 
 def draw_batches(table, path):
+    """Two measures over the global batch: seeds as points, a line through their means."""
     pyplot = open_pyplot()
-    measure = "retrieval, text → image R@10"
-    figure, axis = pyplot.subplots(figsize=(6, 3.6))
-    for objective in ("rils", "clip"):
-        points = sorted((int(c.rsplit("-n", 1)[1]), v[measure]) for c, v in table.items()
-                        if c.startswith(objective + "-n") and measure in v)
-        line, = axis.plot([n for n, _ in points], [statistics.mean(v) for _, v in points], "-", label=NAMES[objective])
-        for n, values in points:
-            axis.plot([n] * len(values), values, "o", color=line.get_color(), markersize=4)
-    axis.set_xscale("log", base=2)
-    axis.set_xlabel("global batch, pairs")
-    axis.set_ylabel(f"{measure}, %")
-    axis.grid(alpha=0.3)
-    axis.legend()
+    figure, axes = pyplot.subplots(1, 2, figsize=(9, 3.2))
+    for axis, measure in zip(axes, (RETRIEVAL, LINEAR)):
+        for objective in ("rils", "clip"):
+            points = sorted((batch_of(c), v[measure]) for c, v in table.items()
+                            if c.startswith(objective + "-n") and measure in v)
+            line, = axis.plot([n for n, _ in points], [statistics.mean(v) for _, v in points], label=NAMES[objective])
+            for n, values in points:
+                axis.plot([n] * len(values), values, "o", color=line.get_color(), markersize=4, alpha=0.7)
+        axis.set_xscale("log", base=2)
+        axis.set_xlabel("global batch, pairs")
+        axis.set_ylabel("%")
+        axis.set_title(measure)
+        axis.grid(alpha=0.3)
+        axis.legend()
     figure.tight_layout()
     figure.savefig(path, metadata={"Date": None})
 
 
 def report(arguments):
-    sweep = collect(arguments.out, "*-n*-s*")
     columns = [*OBJECTIVES, "scratch"]
     table = {name: column for name, column in collect(arguments.out, "*-s*").items() if name in columns}
+    sweep = sweep_of(arguments, STUDIES[arguments.study], table)
     if not table and not sweep:
         sys.exit(f"error: {arguments.out}: no results here")
     if table:
         print(markdown(table, columns))
         draw_measures(table, columns, arguments.out / "objectives.svg")
     if sweep:
-        print(markdown(sweep, sorted(sweep, key=lambda c: (c.split("-")[0], int(c.rsplit("-n", 1)[1])))))
+        print(markdown(sweep, sorted(sweep, key=lambda c: (c.split("-")[0], batch_of(c)))))
         draw_batches(sweep, arguments.out / "batches.svg")
 
 

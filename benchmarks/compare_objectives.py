@@ -216,9 +216,8 @@ def collect(out, pattern):
     """{column: {measure: [a figure for each seed]}}"""
     table = {}
     for run in sorted(out.glob(pattern)):
-        column = table.setdefault(run.name.rsplit("-s", 1)[0], {})
         for measure, value in figures(run).items():
-            column.setdefault(measure, []).append(value)
+            table.setdefault(run.name.rsplit("-s", 1)[0], {}).setdefault(measure, []).append(value)
     return table
 
 

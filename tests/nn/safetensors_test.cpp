@@ -9,7 +9,9 @@
 #include <filesystem>
 #include <fstream>
 #include <limits>
+#include <numeric>
 #include <span>
+#include <vector>
 
 #include "engine/core/atomic_file.h"
 #include "engine/core/error.h"
@@ -73,11 +75,9 @@ TEST_F(SafetensorsTest, RoundTripKeepsBitsShapesAndMetadata) {
 }
 
 TEST_F(SafetensorsTest, HalfPrecisionIsWidenedExactly) {
-  std::string data(2 * 65536, '\0');
-  for (uint32_t bits = 0; bits < 65536; ++bits) {
-    const auto half = static_cast<uint16_t>(bits);
-    std::memcpy(&data[2 * bits], &half, 2);
-  }
+  std::vector<uint16_t> every(65536);
+  std::iota(every.begin(), every.end(), uint16_t{0});
+  const std::string data(reinterpret_cast<const char*>(every.data()), 2 * every.size());
   write_raw(R"({"a":{"dtype":"F16","shape":[2,32768],"data_offsets":[0,131072]}})", data);
   const SafetensorsFile file(path());
   EXPECT_TRUE(file.tensors().at("a").half);

@@ -297,7 +297,9 @@ def draw_batches(table, path):
             line, = axis.plot([n for n, _ in points], [statistics.mean(v) for _, v in points], label=NAMES[objective])
             for n, values in points:
                 axis.plot([n] * len(values), values, "o", color=line.get_color(), markersize=4, alpha=0.7)
+        batches = sorted({batch_of(c) for c in table})
         axis.set_xscale("log", base=2)
+        axis.set_xticks(batches, batches)
         axis.set_xlabel("global batch, pairs")
         axis.set_ylabel("%")
         axis.set_title(measure)

@@ -236,10 +236,11 @@ def batch_of(column):
 def sweep_of(arguments, study, table):
     """The columns "rils-n64" and so on; those of the configuration's batch stand in the other table."""
     sweep = collect(arguments.out, "*-n*-s*")
-    for objective in ("rils", "clip") if sweep else ():
-        for measure in next(iter(sweep.values())):
-            if measure in table.get(objective, {}):
-                sweep.setdefault(f"{objective}-n{study.batch}", {})[measure] = table[objective][measure]
+    measures = {measure for column in sweep.values() for measure in column}
+    for objective in ("rils", "clip"):
+        shared = {m: values for m, values in table.get(objective, {}).items() if m in measures}
+        if shared:
+            sweep[f"{objective}-n{study.batch}"] = shared
     return sweep
 
 

@@ -81,8 +81,8 @@ enum class Program : uint8_t { pretrain, finetune };
 [[nodiscard]] std::string value_text(const Config& config, const Key& key);
 
 /// Sets a key from a word of the command line: numbers, true and false, lists as "0.5,1". A list of integers may be one
-/// number alone; 0 is an empty one. `origin` begins the message
-/// ("--lr"). Throws ConfigError: `--lr: expected a number above 0, found "fast"`.
+/// number alone; 0 is an empty one. `origin` begins the message ("--lr"). Throws ConfigError:
+/// `--lr: expected a number above 0, found "fast"`.
 void set_from_text(Config& config, const Key& key, std::string_view text, std::string_view origin);
 /// `section.key=value`, the argument of --set. Throws ConfigError, for an unknown key with the nearest known one.
 void set_assignment(Config& config, std::string_view assignment);

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <filesystem>
 #include <nlohmann/json.hpp>
@@ -14,13 +13,13 @@
 #include "rils/eval/scenes.h"
 #include "rils/eval/tasks.h"
 #include "rils/run/progress.h"
+#include "rils/run/stopwatch.h"
 #include "rils/train/data.h"
 
 namespace tessera::rils {
 namespace {
 
 using Json = nlohmann::ordered_json;
-using Clock = std::chrono::steady_clock;
 
 constexpr int kPixelSide = 32;  // of images whose own pixels are the features
 
@@ -50,7 +49,7 @@ Json fraction(double x) { return std::isfinite(x) ? Json(x) : Json(nullptr); }
 
 /// The object that CLIP_benchmark's `build` reads, with ours beside.
 void write_result(const EvaluateOptions& o, const LoadedModel& loaded, const char* task, Json metrics, int64_t samples,
-                  Clock::time_point start, Json chance = nullptr) {
+                  const Stopwatch& watch, Json chance = nullptr) {
   if (o.output.empty()) return;
   Json json;
   json["dataset"] = o.dataset_name.empty() ? std::filesystem::path(o.data).filename().string() : o.dataset_name;
@@ -63,7 +62,7 @@ void write_result(const EvaluateOptions& o, const LoadedModel& loaded, const cha
   // Of guessing, as far as it is known.
   if (!chance.is_null()) json["chance"] = std::move(chance);
   json["samples"] = samples;
-  json["seconds"] = std::chrono::duration<double>(Clock::now() - start).count();
+  json["seconds"] = watch.seconds();
   json["command"] = o.command;
   write_file_atomically(o.output, json.dump(2) + "\n");
 }
@@ -113,7 +112,7 @@ double text_chance(const RetrievalResult& r, int64_t k) {
 }  // namespace
 
 int evaluate_retrieval(const EvaluateOptions& o) {
-  const auto start = Clock::now();
+  const Stopwatch watch;
   const LoadedModel m = open_model(o);
   const auto data = open_data(o, o.data, true, false, "test");
   StageProgress bar;
@@ -135,12 +134,12 @@ int evaluate_retrieval(const EvaluateOptions& o) {
     metrics[fmt::format("{}_mean_rank", name)] = d.mean_rank;
     metrics[fmt::format("{}_median_rank", name)] = d.median_rank;
   }
-  write_result(o, m, "zeroshot_retrieval", std::move(metrics), images, start, std::move(by_chance));
+  write_result(o, m, "zeroshot_retrieval", std::move(metrics), images, watch, std::move(by_chance));
   return 0;
 }
 
 int evaluate_zero_shot(const EvaluateOptions& o) {
-  const auto start = Clock::now();
+  const Stopwatch watch;
   const LoadedModel m = open_model(o);
   const auto data = open_data(o, o.data, false, true, "test");
   const ClassPrompts prompts = class_prompts(o.classnames, o.templates, o.data, *data);
@@ -148,13 +147,13 @@ int evaluate_zero_shot(const EvaluateOptions& o) {
   const ZeroShotResult r = run_zero_shot(*m.model, *data, prompts, encoder_of(m.tokenizer), m.embed, reading(bar));
   if (r.images.skipped.total() > 0) fmt::print("{}\n", r.images.skipped.describe());
   print_classification(fmt::format("zero-shot {}", o.features), r.figures, r.classes);
-  write_result(o, m, "zeroshot_classification", classification_metrics(r.figures), r.figures.samples, start,
+  write_result(o, m, "zeroshot_classification", classification_metrics(r.figures), r.figures.samples, watch,
                class_chance(r.classes));
   return 0;
 }
 
 int evaluate_knn(const EvaluateOptions& o) {
-  const auto start = Clock::now();
+  const Stopwatch watch;
   LoadedModel m = open_model(o, Texts::unused);
   m.embed.keep_captions = false;
   ImageFunction features = backbone_features(*m.model, m.embed.pass);
@@ -172,12 +171,12 @@ int evaluate_knn(const EvaluateOptions& o) {
   const Tensor scores = knn_scores(train.values, train.labels, test.values, classes, {o.k, o.temperature});
   const Classification c = classification(scores, test.labels);
   print_classification(fmt::format("{}-NN {}", o.k, o.features), c, classes);
-  write_result(o, m, "knn", classification_metrics(c), c.samples, start, class_chance(classes));
+  write_result(o, m, "knn", classification_metrics(c), c.samples, watch, class_chance(classes));
   return 0;
 }
 
 int evaluate_pointing(const EvaluateOptions& o) {
-  const auto start = Clock::now();
+  const Stopwatch watch;
   const LoadedModel m = open_model(o);
   const auto data = open_data(o, o.data, false, false, "test");
   const auto objects = scene_objects(*data);
@@ -187,7 +186,7 @@ int evaluate_pointing(const EvaluateOptions& o) {
   fmt::print(
       "pointing {:<10} share inside the box {:6.2f} %   largest inside {:6.2f} %   ({} things, chance {:.2f} %)\n",
       o.features, 100 * p.share, 100 * p.hit, p.objects, 100 * p.chance);
-  write_result(o, m, "pointing", {{"share", p.share}, {"hit", p.hit}, {"chance", p.chance}}, p.objects, start);
+  write_result(o, m, "pointing", {{"share", p.share}, {"hit", p.hit}, {"chance", p.chance}}, p.objects, watch);
   return 0;
 }
 

@@ -4,7 +4,6 @@
 #include <fmt/ranges.h>
 
 #include <array>
-#include <chrono>
 #include <cmath>
 
 #include "engine/core/error.h"
@@ -19,15 +18,12 @@
 #include "rils/finetune/trainer.h"
 #include "rils/run/metrics.h"
 #include "rils/run/progress.h"
+#include "rils/run/stopwatch.h"
 #include "rils/run/training_run.h"
 #include "rils/train/data.h"
 
 namespace tessera::rils {
 namespace {
-
-using Clock = std::chrono::steady_clock;
-
-double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
 /// Logistic regression is asked for.
 bool regresses(const Config& config) {
@@ -164,12 +160,12 @@ class FinetuningLoop {
   }
 
   Record train_step() {
-    const Clock::time_point start = Clock::now();
+    const Stopwatch watch;
     const auto batches = next_batches();
-    const double data_time = seconds_since(start);
+    const double data_time = watch.seconds();
     const int64_t samples = std::ssize(batches) * config_.optim.batch_size;
     const ClassifierFigures f = trainer_.step(batches);
-    const double batch_time = seconds_since(start);
+    const double batch_time = watch.seconds();
     samples_ += samples;
     loss_ = f.loss;
     rate_ = static_cast<double>(samples) / batch_time;

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <chrono>
 #include <filesystem>
 
 #include "engine/core/atomic_file.h"
@@ -17,6 +16,7 @@
 #include "rils/picture/results.h"
 #include "rils/picture/sheets.h"
 #include "rils/run/progress.h"
+#include "rils/run/stopwatch.h"
 #include "rils/train/data.h"
 
 namespace tessera::rils {
@@ -123,12 +123,12 @@ int inspect_data(const Config& given, const std::string& montage) {
   const int64_t batch = std::min(plan_batch(config, 1).global, found.samples);
   const auto loader = open_loader(config, train, tokenizer, batch, {});
   Batch sink;
-  const auto start = std::chrono::steady_clock::now();
+  const Stopwatch watch;
   int64_t read = 0;
   double seconds = 0;
   while (seconds < kLoaderSeconds && read < 2 * found.samples) {
     if (loader->next(sink)) read += sink.size;
-    seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    seconds = watch.seconds();
   }
   fmt::print("the loader gives {:.0f} samples a second with {} workers\n", static_cast<double>(read) / seconds,
              config.data.workers);

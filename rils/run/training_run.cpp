@@ -10,8 +10,6 @@
 
 namespace tessera::rils {
 
-using Clock = std::chrono::steady_clock;
-
 TrainingRun::TrainingRun(const Config& config, Console& console, const TrainingStart& start)
     : config_(config),
       console_(console),
@@ -49,7 +47,7 @@ int TrainingRun::work(int64_t first, TrainingLength length, const TrainingWork& 
   const StopRequest stop;
   length_ = length;
   first_ = first;
-  started_ = Clock::now();
+  watch_ = Stopwatch();
   write_configuration(first);
   for (int64_t step = first + 1; step <= length.total; ++step) {
     work.train(step);
@@ -101,8 +99,7 @@ bool TrainingRun::save_due(int64_t step) const {
 }
 
 double TrainingRun::seconds_left(int64_t step) const {
-  const double since = std::chrono::duration<double>(Clock::now() - started_).count();
-  return since / static_cast<double>(step - first_) * static_cast<double>(length_.total - step);
+  return watch_.seconds() / static_cast<double>(step - first_) * static_cast<double>(length_.total - step);
 }
 
 void warn_of_other_kernels(const std::string& isa, Console& console) {

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <chrono>
 #include <functional>
 #include <optional>
 #include <string>
@@ -8,6 +7,7 @@
 #include "rils/run/metrics.h"
 #include "rils/run/progress.h"
 #include "rils/run/run_folder.h"
+#include "rils/run/stopwatch.h"
 #include "rils/run/tensorboard.h"
 
 namespace tessera::rils {
@@ -73,7 +73,7 @@ class TrainingRun {
   std::optional<TensorboardWriter> board_;
   TrainingLength length_;
   int64_t first_ = 0;
-  std::chrono::steady_clock::time_point started_{};
+  Stopwatch watch_;  // since the loop began
 };
 
 /// Warns where a run goes on with other kernels than it had. Each checkpoint's state keeps their name under "isa".

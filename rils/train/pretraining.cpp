@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <chrono>
 #include <cmath>
 
 #include "engine/core/error.h"
@@ -13,6 +12,7 @@
 #include "rils/picture/svg.h"
 #include "rils/run/metrics.h"
 #include "rils/run/progress.h"
+#include "rils/run/stopwatch.h"
 #include "rils/run/training_run.h"
 #include "rils/train/data.h"
 #include "rils/train/figures.h"
@@ -21,10 +21,6 @@
 
 namespace tessera::rils {
 namespace {
-
-using Clock = std::chrono::steady_clock;
-
-double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
 /// Steps, figures, validations and checkpoints of a pre-training.
 class TrainingLoop {
@@ -62,13 +58,13 @@ class TrainingLoop {
   }
 
   StepMetrics train_step() {
-    const Clock::time_point start = Clock::now();
+    const Stopwatch watch;
     const auto micro_batches = setup_.next_micro_batches(console_);
     StepMetrics m;
-    m.data_time = seconds_since(start);
+    m.data_time = watch.seconds();
     loader_state_ = setup_.batch().next;
     const StepFigures f = trainer_.step(micro_batches);
-    m.batch_time = seconds_since(start);
+    m.batch_time = watch.seconds();
     m.step = trainer_.steps();
     m.epoch = setup_.batch().epoch;
     m.samples = m.step * setup_.global_batch;

@@ -1,11 +1,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 
 #include "engine/core/error.h"
 #include "engine/runtime/context.h"
+#include "rils/run/stopwatch.h"
 #include "rils/train/figures.h"
 #include "rils/train/setup.h"
 
@@ -15,9 +15,9 @@ int dry_run(TrainingSetup& setup, Console& console) {
   constexpr int kSteps = 3;
   double best = INFINITY;
   for (int i = 0; i < kSteps; ++i) {
-    const auto start = std::chrono::steady_clock::now();
+    const Stopwatch watch;
     const StepFigures f = setup.trainer->step(setup.next_micro_batches(console));
-    const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    const double seconds = watch.seconds();
     best = std::min(best, seconds);
     console.line(fmt::format("step {}: {:.3f} s, loss {:.4f}", i + 1, seconds, f.losses.loss));
   }

@@ -1,0 +1,17 @@
+#pragma once
+
+#include <chrono>
+
+namespace tessera::rils {
+
+/// Wall time since it was made, by a clock that nobody sets.
+class Stopwatch {
+ public:
+  [[nodiscard]] double seconds() const { return std::chrono::duration<double>(Clock::now() - start_).count(); }
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  Clock::time_point start_ = Clock::now();
+};
+
+}  // namespace tessera::rils

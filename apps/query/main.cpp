@@ -25,14 +25,19 @@ int main(int argc, char** argv) {
   classify->add_option("--templates", templates, "a prompt a line, {c} for the class");
   CLI::App* search = add("search", "the images nearest to a text");
   search->add_option("text", text, "what to look for")->required();
-  search->add_option("source", source, "folder of images, shards, table, or STEM.images.npy of embed")->required();
+  search->add_option("source", source, "folder of images, an image, shards, table, or STEM.images.npy of embed")
+      ->required();
   for (CLI::App* sub : {classify, search}) {
     sub->add_option("--top", o.top, "answers shown")->check(CLI::PositiveNumber);
     sub->add_option("--output", o.output, "JSON lines");
   }
   CLI::App* embed = add("embed", "embeddings of images and captions as .npy, with their names");
-  embed->add_option("source", source, "folder of images, shards, table, or a .txt with a text a line")->required();
+  embed->add_option("source", source, "folder of images, an image, shards, table, or a .txt with a text a line")
+      ->required();
   embed->add_option("--out", o.output, "stem of the files")->required();
+  for (CLI::App* sub : {search, embed}) {
+    sub->add_option("--dataset-type", o.dataset_type, "auto, webdataset, files, csv, idx, folder (pictures below it)");
+  }
   return apps::run(app, argc, argv, [&] {
     if (*classify) return query_classify(o, images, labels, templates);
     return *search ? query_search(o, text, source) : query_embed(o, source);

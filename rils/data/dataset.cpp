@@ -52,15 +52,6 @@ DatasetType detect_folder(const fs::path& folder) {
   return DatasetType::folder;
 }
 
-DatasetType detect(const fs::path& path) {
-  if (is_folder(path)) return detect_folder(path);
-  if (is_tar(path)) return DatasetType::webdataset;
-  if (IdxDataset::recognises(path)) return DatasetType::idx;
-  if (is_table(path) || path.extension() == ".txt") return DatasetType::table;
-  throw ConfigError(
-      fmt::format("{}: cannot tell what kind of data this is; say so with --dataset-type", path.string()));
-}
-
 /// The one IDX image file of a folder that belongs to the split: "train…" for train, any other for test.
 fs::path idx_images(const fs::path& folder, const std::string& split) {
   const auto files = files_matching(folder, IdxDataset::recognises);
@@ -117,6 +108,15 @@ DatasetType dataset_type(std::string_view name) {
       fmt::format("dataset type '{}': expected auto, webdataset, files, csv, idx, folder or synthetic", name));
 }
 
+DatasetType detect_dataset_type(const fs::path& path) {
+  if (is_folder(path)) return detect_folder(path);
+  if (is_tar(path)) return DatasetType::webdataset;
+  if (IdxDataset::recognises(path)) return DatasetType::idx;
+  if (is_table(path) || path.extension() == ".txt") return DatasetType::table;
+  throw ConfigError(
+      fmt::format("{}: cannot tell what kind of data this is; say so with --dataset-type", path.string()));
+}
+
 int64_t Dataset::caption_count(int64_t index) const {
   try {
     return std::max<int64_t>(1, static_cast<int64_t>(load(index, false).captions.size()));
@@ -135,7 +135,7 @@ std::unique_ptr<Dataset> open_dataset(std::string_view source, const DatasetOpti
     shards.clear();
   };
   for (const auto& path : expand_sources(source)) {
-    const DatasetType type = options.type == DatasetType::automatic ? detect(path) : options.type;
+    const DatasetType type = options.type == DatasetType::automatic ? detect_dataset_type(path) : options.type;
     if (type == DatasetType::webdataset) {
       append_shards(path, shards);
       continue;

@@ -58,6 +58,9 @@ class Dataset {
 enum class DatasetType { automatic, webdataset, files, table, idx, folder, synthetic };
 /// auto, webdataset, files (img2dataset's folders), csv, idx, folder, synthetic. Throws ConfigError that lists them.
 [[nodiscard]] DatasetType dataset_type(std::string_view name);
+/// What a file or folder is by its names and first bytes: a folder that is nothing else holds class folders. Throws
+/// ConfigError for a file that is none of them.
+[[nodiscard]] DatasetType detect_dataset_type(const std::filesystem::path& path);
 
 struct DatasetOptions {
   DatasetType type = DatasetType::automatic;

@@ -11,6 +11,7 @@
 
 #include "engine/core/atomic_file.h"
 #include "engine/core/error.h"
+#include "rils/data/decode.h"
 #include "rils/data/file_datasets.h"
 #include "rils/eval/loaded_model.h"
 #include "rils/eval/tasks.h"
@@ -45,18 +46,18 @@ std::vector<std::string> lines_of(const fs::path& path) {
   return lines;
 }
 
-/// A folder of pictures as it is, or any other source of pretrain.
-std::unique_ptr<Dataset> open_images(const std::string& source) {
+/// A picture, all pictures below a folder (whether their folders are classes does not matter here), or any other source
+/// of pretrain.
+std::unique_ptr<Dataset> open_images(const std::string& source, const QueryOptions& o) {
   DatasetOptions options;
   options.need_caption = false;
   options.split = "test";
-  if (!fs::is_directory(source)) return open_dataset(source, options);
-  try {
-    return open_dataset(source, options);
-  } catch (const ConfigError&) {  // neither shards nor a known layout
-  } catch (const IoError&) {
+  options.type = dataset_type(o.dataset_type);
+  if (options.type == DatasetType::automatic && fs::exists(source)) {
+    options.type = has_image_extension(source) ? DatasetType::folder : detect_dataset_type(source);
   }
-  return std::make_unique<ImageListDataset>(std::vector<fs::path>{source});
+  if (options.type == DatasetType::folder) return std::make_unique<ImageListDataset>(std::vector<fs::path>{source});
+  return open_dataset(source, options);
 }
 
 struct NamedImages {
@@ -84,7 +85,7 @@ NamedImages stored_images(const std::string& path) {
   return found;
 }
 
-NamedImages images_of(const std::string& source, const LoadedModel& m) {
+NamedImages images_of(const std::string& source, const LoadedModel& m, const QueryOptions& o) {
   if (source.ends_with(kImages)) {
     NamedImages stored = stored_images(source);
     if (stored.values.size(1) != m.config.model.embed_dim) {
@@ -94,7 +95,7 @@ NamedImages images_of(const std::string& source, const LoadedModel& m) {
     return stored;
   }
   StageProgress bar;
-  const auto data = open_images(source);
+  const auto data = open_images(source, o);
   ImageEmbeddings images =
       embed_images(*data, m.embed, joint_embedding(*m.model, m.embed.pass), stage(bar, "reading images"));
   report_skipped(images);
@@ -159,7 +160,7 @@ int query_classify(const QueryOptions& o, const std::vector<std::string>& images
 
 int query_search(const QueryOptions& o, const std::string& text, const std::string& source) {
   const LoadedModel m = load(o);
-  const NamedImages images = images_of(source, m);
+  const NamedImages images = images_of(source, m, o);
   const Tensor query = embed_texts(*m.model, std::vector<std::string>{text}, encoder_of(m.tokenizer), m.embed);
   const Tensor cosines = similarity(query, images.values);
   const std::span<const float> values = cosines.data<float>();
@@ -185,7 +186,7 @@ int query_embed(const QueryOptions& o, const std::string& source) {
     texts = lines_of(source);
     for (const std::string& text : texts) table += fmt::format("-1\t{}\n", text);
   } else {
-    const auto data = open_images(source);
+    const auto data = open_images(source, o);
     const bool joint = m.model->objective().contrastive;
     const ImageEmbeddings images = embed_images(
         *data, m.embed, joint ? joint_embedding(*m.model, m.embed.pass) : backbone_features(*m.model, m.embed.pass),

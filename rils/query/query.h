@@ -11,7 +11,8 @@ struct QueryOptions {
   std::string checkpoint;
   std::string vocabulary;
   std::string precision = "fp32";
-  std::string output;  // of classify and search: JSON lines; of embed: the stem of its files
+  std::string dataset_type = "auto";  // of the sources of search and embed; folder: all pictures below it
+  std::string output;                 // of classify and search: JSON lines; of embed: the stem of its files
   int64_t batch_size = 256;
   int64_t top = 5;  // answers shown
 };

@@ -109,6 +109,32 @@ TEST_F(Use, ClassifyNamesEachImage) {
   EXPECT_EQ(missing.err, "error: none.png: expected an image or a folder of images, found nothing\n");
 }
 
+TEST_F(Use, AllPicturesOfAFolderAreSearched) {
+  const std::string weights = trained();
+  const auto picture = [&](const std::string& path, int grey) {
+    folder().write(path, rils::encode_png(flat_image(grey, 32, 32)));
+  };
+  picture("album/loose.png", 200);
+  picture("album/trip/in.png", 100);
+  picture("album/trip/day/deep.png", 20);
+  const auto found = [&](std::vector<std::string> options) {
+    options.insert(options.end(), {"--checkpoint", weights, "--out", "found"});
+    const Outcome o = run("query", options);
+    EXPECT_EQ(o.code, 0) << o.err;
+    return o.code == 0 ? read_file(root() / "found.images.txt") : "";
+  };
+  const std::string all = "album/loose.png\nalbum/trip/day/deep.png\nalbum/trip/in.png\n";
+  EXPECT_EQ(found({"embed", "album"}), all);
+  EXPECT_EQ(found({"embed", "album/loose.png"}), "album/loose.png\n");
+  // A table in the folder is taken for a list of its images, unless it is said what the folder is.
+  folder().write("album/notes.csv", "image,caption\nloose.png,a text\n");
+  EXPECT_EQ(found({"embed", "album", "--dataset-type", "folder"}), all);
+  EXPECT_EQ(found({"embed", "album"}), "loose.png\n");
+  const Outcome unknown = run("query", {"embed", weights, "--checkpoint", weights, "--out", "found"});
+  EXPECT_EQ(unknown.code, 2);
+  EXPECT_NE(unknown.err.find("cannot tell what kind of data this is; say so with --dataset-type"), std::string::npos);
+}
+
 TEST_F(Use, DrawsWhatItIsAskedFor) {
   const std::string weights = trained();
   folder().write("a.png", rils::encode_png(flat_image(200, 32, 32)));

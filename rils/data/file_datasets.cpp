@@ -8,6 +8,7 @@
 
 #include "rils/data/byte_source.h"
 #include "rils/data/captions.h"
+#include "rils/data/decode.h"
 #include "rils/data/sources.h"
 
 namespace tessera::rils {
@@ -43,11 +44,23 @@ void collect_images(const fs::path& folder, const fs::path& relative, std::vecto
 
 std::vector<std::byte> read_sample_file(const fs::path& path) {
   std::error_code ignored;
-  if (!fs::exists(path, ignored)) throw SampleError(skip::kMissingFile, "no such file");
+  if (!fs::exists(path, ignored)) throw SampleError(skip::kMissingFile, fmt::format("no file {}", path.string()));
   try {
     return read_bytes(path);
   } catch (const IoError& error) {
     throw SampleError(skip::kUnreadable, error.what());
+  }
+}
+
+Image read_image(const fs::path& path) {
+  std::error_code ignored;
+  if (!fs::exists(path, ignored)) {
+    throw IoError(fmt::format("{}: expected an image, found nothing", path.string()));
+  }
+  try {
+    return decode_image(read_sample_file(path));
+  } catch (const SampleError& error) {
+    throw IoError(fmt::format("{}: {}: {}", path.string(), error.reason(), error.what()));
   }
 }
 

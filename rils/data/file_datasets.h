@@ -79,5 +79,7 @@ class TableDataset final : public Dataset {
 
 /// An image file as the parts of a sample want it. Throws SampleError: missing file, or unreadable file.
 [[nodiscard]] std::vector<std::byte> read_sample_file(const std::filesystem::path& path);
+/// One image by its file, decoded. Throws IoError.
+[[nodiscard]] Image read_image(const std::filesystem::path& path);
 
 }  // namespace tessera::rils

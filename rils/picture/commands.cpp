@@ -8,7 +8,6 @@
 #include "engine/core/atomic_file.h"
 #include "engine/core/error.h"
 #include "rils/config/schema.h"
-#include "rils/data/decode.h"
 #include "rils/data/file_datasets.h"
 #include "rils/eval/loaded_model.h"
 #include "rils/eval/survey.h"
@@ -30,14 +29,6 @@ constexpr double kLoaderSeconds = 2;  // of measuring
 LoadedModel load(const PictureOptions& o) { return load_model(o.checkpoint, o.vocabulary, kBatch, "fp32"); }
 
 Viewer viewer(const LoadedModel& m) { return {*m.model, m.config.loss, m.tokenizer, m.embed}; }
-
-Image open_image(const std::string& path) {
-  try {
-    return decode_image(read_sample_file(path));
-  } catch (const SampleError& error) {
-    throw IoError(fmt::format("{}: {}: {}", path, error.reason(), error.what()));
-  }
-}
 
 /// As typed, "@FILE" replaced by the lines of the file.
 std::vector<std::string> sentences_of(const std::vector<std::string>& words) {
@@ -70,15 +61,15 @@ int finish(const std::string& out, const Svg& drawing) {
 int draw_heat_maps(const PictureOptions& o) {
   const LoadedModel m = load(o);
   const double temperature = o.temperature > 0 ? o.temperature : m.config.loss.teacher_temperature;
-  return finish(o.out, heat_map_sheet(viewer(m), open_image(o.image), sentences_of(o.sentences), temperature));
+  return finish(o.out, heat_map_sheet(viewer(m), read_image(o.image), sentences_of(o.sentences), temperature));
 }
 
 int draw_reconstruction(const PictureOptions& o) {
   const LoadedModel m = load(o);
   if (m.model->objective().reconstruction == Reconstruction::pixels) {
-    return finish(o.out, pixel_sheet(viewer(m), open_image(o.image), static_cast<uint64_t>(o.seed)));
+    return finish(o.out, pixel_sheet(viewer(m), read_image(o.image), static_cast<uint64_t>(o.seed)));
   }
-  return finish(o.out, reconstruction_sheet(viewer(m), open_image(o.image), sentences_of(o.sentences),
+  return finish(o.out, reconstruction_sheet(viewer(m), read_image(o.image), sentences_of(o.sentences),
                                             static_cast<uint64_t>(o.seed)));
 }
 

@@ -107,13 +107,7 @@ std::vector<Question> questions_of(const OverviewOptions& o, const LoadedModel& 
 
 Scene scene_of(const OverviewOptions& o, const std::shared_ptr<const Dataset>& data, const ImageEmbeddings& images) {
   Scene scene;
-  if (!o.image.empty()) {
-    try {
-      return {decode_image(read_sample_file(o.image)), "", o.nouns, {}};
-    } catch (const SampleError& error) {
-      throw IoError(fmt::format("{}: {}: {}", o.image, error.reason(), error.what()));
-    }
-  }
+  if (!o.image.empty()) return {read_image(o.image), "", o.nouns, {}};
   if (images.indices.empty()) throw IoError("no image of the data can be read");
   size_t chosen = 0;
   for (size_t i = 0; o.nouns.empty() && scene.boxes.empty() && i < images.indices.size(); ++i) {

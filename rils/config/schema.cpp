@@ -256,7 +256,7 @@ std::vector<Key> optim_keys() {
   using O = OptimConfig;
   const auto optim = [](auto member) { return at(&Config::optim, member); };
   return {
-      {"optim.batch_size", optim(&O::batch_size), "N", "pairs a process and micro-batch", kCount, {}, kCommon, kFree},
+      {"optim.batch_size", optim(&O::batch_size), "N", "samples a process and micro-batch", kCount, {}, kCommon, kFree},
       {"optim.accum_freq", optim(&O::accum_freq), "N", "micro-batches a step", kCount, {}, kCommon, kFree},
       {"optim.global_batch_size",
        optim(&O::global_batch_size),

@@ -71,7 +71,7 @@ std::vector<Key> finetune_keys() {
   add("finetune.reprob", &F::reprob, "P", "random erasing", kFraction);
   add("finetune.linear", &F::linear, "BOOL", "probe: logistic regression on frozen features", kAny);
   add("finetune.probe", &F::probe, "HOW", "how a probe learns", kAny, {{"logistic"}, {"lars"}});
-  add("finetune.shots", &F::shots, "N[,N…]", "probes with so many images a class; 0: one with all", kCount);
+  add("finetune.shots", &F::shots, "N[,N...]", "probes with so many images a class; 0: one with all", kCount);
   add("finetune.draws", &F::draws, "N", "random draws of the shots", kCount);
   add("finetune.train_fraction", &F::train_fraction, "X", "share of each class's images", kOpenFraction);
   return keys;

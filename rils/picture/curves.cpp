@@ -85,10 +85,10 @@ Chart compare(const std::vector<Run>& runs, const Figure& figure) {
 
 Svg curves_sheet(const std::vector<fs::path>& folders, Curves which) {
   std::vector<Run> runs;
-  for (const fs::path& folder : folders) {
-    const RunFolder run = RunFolder::open(folder);
-    runs.push_back({fs::absolute(run.path() / "").parent_path().filename().string(), read_records(run.metrics()),
-                    read_records(run.results())});
+  const std::vector<std::string> labels = run_labels(folders);
+  for (size_t i = 0; i < folders.size(); ++i) {
+    const RunFolder run = RunFolder::open(folders[i]);
+    runs.push_back({labels[i], read_records(run.metrics()), read_records(run.results())});
     if (runs.back().metrics.empty()) {
       throw IoError(fmt::format("{}: expected logged steps, found none", run.metrics().string()));
     }

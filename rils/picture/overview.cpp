@@ -211,11 +211,10 @@ Svg overview_sheet(const OverviewOptions& o) {
   const std::vector<Question> questions = reads ? questions_of(o, m, images) : std::vector<Question>{};
   const Scene scene = scene_of(o, data, images);
   Page page;
-  page.heading(
-      fmt::format("Run {} at a glance", std::filesystem::absolute(o.run / "").parent_path().filename().string()),
-      fmt::format("Objective {}; image encoder {} wide, {} blocks, {} pixels in patches of {}. Pictures: {}.",
-                  m.config.model.objective, m.config.model.vision.width, m.config.model.vision.layers,
-                  m.config.model.vision.image_size, m.config.model.vision.patch_size, source));
+  page.heading(fmt::format("Run {} at a glance", one_path(o.run).filename().string()),
+               fmt::format("Objective {}; image encoder {} wide, {} blocks, {} pixels in patches of {}. Pictures: {}.",
+                           m.config.model.objective, m.config.model.vision.width, m.config.model.vision.layers,
+                           m.config.model.vision.image_size, m.config.model.vision.patch_size, source));
   if (reads) {
     add_answers(page, questions, *data, m, images);
     add_maps(page, scene, m, viewer);

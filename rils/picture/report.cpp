@@ -150,7 +150,7 @@ std::string preformatted(const std::string& text) {
 std::string run_report(const fs::path& folder, const std::vector<fs::path>& compare,
                        const std::vector<fs::path>& classifiers) {
   const RunFolder run = RunFolder::open(folder);
-  const std::string name = escape_xml(fs::absolute(folder / "").parent_path().filename().string());
+  const std::string name = escape_xml(one_path(folder).filename().string());
   std::vector<fs::path> runs = {folder};
   runs.insert(runs.end(), compare.begin(), compare.end());
   std::string html = fmt::format(

@@ -19,10 +19,6 @@ namespace {
 namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 
-constexpr const char* kUntrained = "untrained";
-constexpr const char* kPixels = "raw pixels";
-constexpr const char* kChance = "chance";
-
 /// A figure of an evaluation that belongs into the table.
 struct Headline {
   const char* task;
@@ -38,12 +34,6 @@ constexpr std::array<Headline, 8> kHeadlines = {
      {"knn", "acc1", "nearest neighbours, top 1"},
      {"pointing", "share", "pointing, share in the box"},
      {"pointing", "hit", "pointing, largest in the box"}}};
-
-/// "logs/a", "logs/a/" and "./logs/a" are one run.
-fs::path clean(const fs::path& path) {
-  const fs::path whole = fs::weakly_canonical(fs::absolute(path));
-  return whole.has_filename() ? whole : whole.parent_path();
-}
 
 std::vector<Json> evaluations_of(const fs::path& run) {
   std::vector<Json> found;
@@ -77,22 +67,22 @@ class Collector {
   explicit Collector(const std::vector<fs::path>& runs) {
     for (const fs::path& run : runs) {
       (void)RunFolder::open(run);
-      runs_.push_back(clean(run));
-      table_.columns.push_back(runs_.back().filename().string());
+      runs_.push_back(one_path(run));
     }
-    for (const char* name : {kUntrained, kPixels, kChance}) table_.columns.emplace_back(name);
+    table_.columns = run_labels(runs);
+    for (const char* name : {"untrained", "raw pixels", "chance"}) table_.columns.emplace_back(name);
   }
 
-  void add_evaluation(const Json& json, const fs::path& run) {
+  void add_evaluation(const Json& json, size_t run) {
     const std::string task = json.value("task", ""), from = json.value("pretrained", "");
-    const std::string column = from == "untrained" ? kUntrained : from == "pixels" ? kPixels : run.filename().string();
+    const size_t column = from == "untrained" ? untrained() : from == "pixels" ? pixels() : run;
     for (const Headline& h : kHeadlines) {
       if (task != h.task) continue;
       const std::string what = fmt::format("{} ({})", h.what, json.value("dataset", ""));
       set(what, column, json.at("metrics"), h.key);
-      if (json.contains("chance")) set(what, kChance, json.at("chance"), h.key);
+      if (json.contains("chance")) set(what, chance(), json.at("chance"), h.key);
       // Pointing has its chance among its figures.
-      if (task == "pointing") set(what, kChance, json.at("metrics"), "chance");
+      if (task == "pointing") set(what, chance(), json.at("metrics"), "chance");
     }
   }
 
@@ -101,7 +91,7 @@ class Collector {
     const Config config = load_config(run.config());
     const FinetuneConfig& f = config.finetune;
     if (f.data_path.empty()) throw ConfigError(fmt::format("{}: expected a run of finetune", folder.string()));
-    const std::string column = owner(f.finetune, folder);
+    const size_t column = owner(f.finetune, folder);
     // Of the lines that say the same, the last counts: the latest epoch, the mean after the draws.
     for (const Json& line : lines_of(run.results())) {
       const int64_t shots = line.value("shots", int64_t{0});
@@ -110,9 +100,9 @@ class Collector {
         how = fmt::format("{} image{} a class, probe", shots, shots == 1 ? "" : "s");
       else if (f.train_fraction < 1)
         how += fmt::format(" on {:g} % of the images", 100 * f.train_fraction);
-      const std::string what = fmt::format("{}, top 1 ({})", how, clean(f.data_path).filename().string());
+      const std::string what = fmt::format("{}, top 1 ({})", how, one_path(f.data_path).filename().string());
       set(what, column, line, line.contains("lp_acc1") ? "lp_acc1" : "acc1");
-      if (f.nb_classes > 0) set(what, kChance, Json{{"chance", 1.0 / static_cast<double>(f.nb_classes)}}, "chance");
+      if (f.nb_classes > 0) set(what, chance(), Json{{"chance", 1.0 / static_cast<double>(f.nb_classes)}}, "chance");
     }
   }
 
@@ -127,24 +117,28 @@ class Collector {
   }
 
  private:
-  /// The run that a checkpoint lies in.
-  [[nodiscard]] std::string owner(const std::string& checkpoint, const fs::path& folder) const {
-    if (checkpoint.empty()) return kUntrained;
-    const fs::path run = clean(fs::path(checkpoint).parent_path().parent_path());
-    if (std::ranges::find(runs_, run) != runs_.end()) return run.filename().string();
+  // Columns behind those of the runs.
+  [[nodiscard]] size_t untrained() const { return runs_.size(); }
+  [[nodiscard]] size_t pixels() const { return runs_.size() + 1; }
+  [[nodiscard]] size_t chance() const { return runs_.size() + 2; }
+
+  /// The column of the run that a checkpoint lies in.
+  [[nodiscard]] size_t owner(const std::string& checkpoint, const fs::path& folder) const {
+    if (checkpoint.empty()) return untrained();
+    const auto run = std::ranges::find(runs_, one_path(fs::path(checkpoint).parent_path().parent_path()));
+    if (run != runs_.end()) return static_cast<size_t>(run - runs_.begin());
     throw ConfigError(fmt::format("{}: expected a classifier of one of the runs shown, found one of {}",
                                   folder.string(), checkpoint));
   }
 
-  void set(const std::string& what, const std::string& column, const Json& from, const char* key) {
+  void set(const std::string& what, size_t column, const Json& from, const char* key) {
     if (!from.is_object() || !from.contains(key) || !from.at(key).is_number()) return;
     auto row = std::ranges::find(table_.rows, what, &ResultsTable::Row::what);
     if (row == table_.rows.end()) {
       table_.rows.push_back({what, std::vector<std::optional<double>>(table_.columns.size())});
       row = table_.rows.end() - 1;
     }
-    const auto at = std::ranges::find(table_.columns, column) - table_.columns.begin();
-    row->values[static_cast<size_t>(at)] = 100 * from.at(key).get<double>();
+    row->values[column] = 100 * from.at(key).get<double>();
   }
 
   std::vector<fs::path> runs_;
@@ -157,9 +151,9 @@ ResultsTable results_table(const std::vector<fs::path>& runs, const std::vector<
   Collector all(runs);
   // By task, so that the rows of one task follow each other whoever has figures of it.
   for (const char* task : {"zeroshot_retrieval", "zeroshot_classification", "knn", "pointing"}) {
-    for (const fs::path& run : runs) {
-      for (const Json& json : evaluations_of(run)) {
-        if (json.value("task", "") == task) all.add_evaluation(json, clean(run));
+    for (size_t run = 0; run < runs.size(); ++run) {
+      for (const Json& json : evaluations_of(runs[run])) {
+        if (json.value("task", "") == task) all.add_evaluation(json, run);
       }
     }
   }

@@ -26,6 +26,16 @@ constexpr std::string_view kEma = ".ema.safetensors";
   throw IoError(fmt::format("{}: cannot {}: {}", path.string(), doing, error.message()));
 }
 
+/// The last parts of a path; the whole of a shorter one.
+fs::path tail(const fs::path& path, int parts) {
+  fs::path end;
+  fs::path rest = path;
+  for (int i = 0; i < parts && rest.has_filename(); ++i, rest = rest.parent_path()) {
+    end = end.empty() ? rest.filename() : rest.filename() / end;
+  }
+  return end;
+}
+
 std::string weights_name(int64_t step) { return fmt::format("{}{:08}{}", kPrefix, step, kWeights); }
 
 /// The step of a checkpoint file's name with this ending; nothing for any other name.
@@ -186,6 +196,24 @@ void RunFolder::drop_lines_beyond(int64_t step) const {
     const std::string kept = lines_up_to(text, step);
     if (kept != text) write_file_atomically(path, kept);
   }
+}
+
+fs::path one_path(const fs::path& folder) {
+  const fs::path whole = fs::weakly_canonical(fs::absolute(folder));
+  return whole.has_filename() ? whole : whole.parent_path();
+}
+
+std::vector<std::string> run_labels(const std::vector<fs::path>& folders) {
+  std::vector<fs::path> paths;
+  for (const fs::path& folder : folders) paths.push_back(one_path(folder));
+  std::vector<std::string> labels;
+  for (const fs::path& path : paths) {
+    int parts = 1;
+    const auto alike = [&](const fs::path& other) { return other != path && tail(other, parts) == tail(path, parts); };
+    while (std::ranges::any_of(paths, alike)) ++parts;
+    labels.push_back(tail(path, parts).string());
+  }
+  return labels;
 }
 
 fs::path run_path(const RunConfig& run) { return fs::path(run.logs) / run.name; }

@@ -70,6 +70,11 @@ class RunFolder {
 /// logs/NAME of a configuration.
 [[nodiscard]] std::filesystem::path run_path(const RunConfig& run);
 
+/// A folder's path, absolute and without a blank end: "logs/a", "logs/a/" and "./logs/a" are one run.
+[[nodiscard]] std::filesystem::path one_path(const std::filesystem::path& folder);
+/// What runs are called beside each other: the last part of a path, with as many before it as tell it from the others.
+[[nodiscard]] std::vector<std::string> run_labels(const std::vector<std::filesystem::path>& folders);
+
 /// The name of a run that was given none: date, time, objective and the image encoder's size, as in
 /// "2026_01_31-17_05_09-rils-768x12p16".
 [[nodiscard]] std::string automatic_name(const ModelConfig& model);

@@ -1,5 +1,6 @@
 #include "rils/picture/results.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include "engine/core/error.h"
@@ -66,6 +67,22 @@ TEST_F(Results, FiguresGoToTheColumnOfWhoseTheyAre) {
             (Values{std::nullopt, 62.5, std::nullopt, 25}));
   EXPECT_NE(table_text(table).find("nearest neighbours, top 1 (d)"), std::string::npos);
   EXPECT_NE(table_html(table).find("<td class=\"number\">12.5</td>"), std::string::npos);
+}
+
+TEST_F(Results, RunsOfOneNameKeepTheirOwnColumns) {
+  for (const char* name : {"clip/run", "rils/run", "chance"}) RunFolder::create(at(name)).write_config({}, "pretrain");
+  const auto figure = [](double acc1) {
+    return fmt::format(R"({{"dataset": "d", "task": "knn", "metrics": {{"acc1": {}}}, "chance": {{"acc1": 0.1}}}})",
+                       acc1);
+  };
+  write("clip/run/results/knn.json", figure(0.25));
+  write("rils/run/results/knn.json", figure(0.5));
+  write("chance/results/knn.json", figure(0.75));
+  classifier("probe", (at("rils/run") / "checkpoints" / "w.safetensors").string(), {}, "{\"acc1\": 0.875}\n");
+  const ResultsTable table = results_table({at("clip/run"), at("rils/run"), at("chance")}, {at("probe")});
+  EXPECT_EQ(table.columns, (std::vector<std::string>{"clip/run", "rils/run", "chance", "chance"}));
+  EXPECT_EQ(row(table, "nearest neighbours, top 1 (d)").values, (Values{25, 50, 75, 10}));
+  EXPECT_EQ(row(table, "fine-tuning, top 1 (clothes)").values, (Values{std::nullopt, 87.5, std::nullopt, 25}));
 }
 
 TEST_F(Results, WhatIsNobodysIsRefused) {

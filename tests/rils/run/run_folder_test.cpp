@@ -207,6 +207,14 @@ TEST_F(RunFolderTest, ResumePoints) {
   }
 }
 
+TEST_F(RunFolderTest, LabelsTellRunsApart) {
+  using Labels = std::vector<std::string>;
+  EXPECT_EQ(run_labels({"logs/a", "logs/b/"}), (Labels{"a", "b"}));
+  EXPECT_EQ(run_labels({"x/run", "y/run", "z/other"}), (Labels{"x/run", "y/run", "other"}));
+  EXPECT_EQ(run_labels({"/run", "/x/run", "/y/x/run"}), (Labels{"run", "x/run", "y/x/run"}));
+  EXPECT_EQ(run_labels({"logs/a", "./logs/a/"}), (Labels{"a", "a"})) << "one run, twice";
+}
+
 TEST_F(RunFolderTest, AutomaticNamesSayWhatRuns) {
   const std::string name = automatic_name(ModelConfig{});
   EXPECT_TRUE(name.ends_with("-rils-768x12p16")) << name;

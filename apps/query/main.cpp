@@ -11,9 +11,11 @@ int main(int argc, char** argv) {
   rils::QueryOptions o;
   const auto add = [&](const char* name, const char* help) {
     CLI::App* sub = app.add_subcommand(name, help);
-    sub->add_option("--checkpoint,--pretrained", o.checkpoint, "weights of pretrain")->required();
+    sub->add_option("--checkpoint,--pretrained", o.checkpoint, "weights of pretrain; classify: also of finetune")
+        ->required();
     sub->add_option("--vocabulary", o.vocabulary, "merges file; the checkpoint's own by default");
-    sub->add_option("--batch-size", o.batch_size, "images at once; the answers do not depend on it");
+    sub->add_option("--batch-size", o.batch_size, "images at once; the answers do not depend on it")
+        ->check(CLI::PositiveNumber);
     sub->add_option("--precision", o.precision, "fp32 or amp_bf16");
     return sub;
   };
@@ -21,7 +23,7 @@ int main(int argc, char** argv) {
   std::string labels, templates, text, source;
   CLI::App* classify = add("classify", "the most probable labels of images");
   classify->add_option("images", images, "image files, or folders of them")->required();
-  classify->add_option("--labels,--classnames", labels, "a class a line")->required();
+  classify->add_option("--labels,--classnames", labels, "a class a line; a classifier of finetune has its own");
   classify->add_option("--templates", templates, "a prompt a line, {c} for the class");
   CLI::App* search = add("search", "the images nearest to a text");
   search->add_option("text", text, "what to look for")->required();

@@ -38,6 +38,12 @@ LoadedModel load_model(const std::string& checkpoint, const std::string& vocabul
   m.path = checkpoint;
   const nn::SafetensorsFile file(checkpoint);
   m.config = config_of(file);
+  if (!m.config.finetune.data_path.empty()) {
+    throw ConfigError(
+        fmt::format("{}: expected a model of pretrain, found a classifier of finetune, which query classify "
+                    "and finetune --eval use",
+                    checkpoint));
+  }
   m.model = std::make_unique<Model>(m.config.model, 0);
   load_weights(file, m.model->store());
   if (!vocabulary.empty()) m.config.data.vocabulary = vocabulary;

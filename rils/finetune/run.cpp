@@ -14,6 +14,7 @@
 #include "rils/eval/loaded_model.h"
 #include "rils/finetune/data.h"
 #include "rils/finetune/linear_probe.h"
+#include "rils/finetune/loaded_classifier.h"
 #include "rils/finetune/probe.h"
 #include "rils/finetune/trainer.h"
 #include "rils/run/metrics.h"
@@ -221,7 +222,21 @@ class FinetuningLoop {
   Batch batch_;
 };
 
-/// --eval: the weights that --resume names on the held-out images.
+/// Classes of data that a classifier is to judge: its own, in its order.
+void check_classes(const LabelledData& data, const LoadedClassifier& model, const std::string& path) {
+  for (size_t i = 0; i < data.class_names.size(); ++i) {
+    const std::string own = i < model.classes.size() ? model.classes[i] : "none";
+    if (data.class_names[i] != own) {
+      throw ConfigError(
+          fmt::format("finetune.data_path: expected the classes of the run, number {} of which is {}, "
+                      "found {} in {}",
+                      i + 1, own, data.class_names[i], path));
+    }
+  }
+}
+
+/// --eval: the weights that --resume names on the held-out images, or their averages where there are any, as validation
+/// does.
 int evaluate_run(const Config& config, const LabelledData& data, Console& console, const FinetuningOptions& options) {
   if (options.resume.empty()) {
     throw ConfigError("--eval: expected --resume with the run to evaluate, found none");
@@ -230,21 +245,14 @@ int evaluate_run(const Config& config, const LabelledData& data, Console& consol
   const RunFolder folder = RunFolder::open(point.folder);
   const auto step = point.step ? point.step : folder.latest();
   if (!step) throw ConfigError(fmt::format("--resume: expected a checkpoint in {}, found none", point.folder.string()));
-  const nn::SafetensorsFile weights(folder.checkpoint(*step).weights);
-  PassOptions pass;
-  pass.precision = nn::parse_precision(config.run.precision);
-  const auto report = [&](auto& model) {
-    load_weights(weights, model.store());
-    const ImageFunction logits = [&](const Tensor& images) { return model.logits(images, pass).value; };
-    console.line(fmt::format("step {}: {}", *step, describe(judge(logits, *data.val, judging_options(config, pass)))));
-  };
-  if (config.finetune.probe == "lars") {
-    LinearProbe model(config.model.vision, config.finetune.pool, data.classes, 0);
-    report(model);
-  } else {
-    Classifier model(config.model.vision, config.finetune.pool, data.classes, 0);
-    report(model);
-  }
+  const CheckpointFiles files = folder.checkpoint(*step);
+  const bool averages = std::filesystem::exists(files.ema);
+  LoadedClassifier model =
+      load_classifier(nn::SafetensorsFile(averages ? files.ema : files.weights), config.run.precision);
+  model.embed.batch_size = config.optim.batch_size;
+  check_classes(data, model, config.finetune.data_path);
+  console.line(fmt::format("step {}{}: {}", *step, averages ? ", averages" : "",
+                           describe(judge(model.logits, *data.val, model.embed))));
   return 0;
 }
 

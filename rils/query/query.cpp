@@ -15,6 +15,7 @@
 #include "rils/data/file_datasets.h"
 #include "rils/eval/loaded_model.h"
 #include "rils/eval/tasks.h"
+#include "rils/finetune/loaded_classifier.h"
 #include "rils/query/npy.h"
 #include "rils/run/progress.h"
 #include "rils/train/data.h"
@@ -116,41 +117,71 @@ std::vector<int64_t> largest(std::span<const float> values, int64_t most) {
 }
 
 /// softmax(scale · row), in f64.
-std::vector<float> probabilities(std::span<const float> cosines, double scale) {
-  const double top = static_cast<double>(*std::ranges::max_element(cosines));
+std::vector<float> probabilities(std::span<const float> scores, double scale) {
+  const double top = static_cast<double>(*std::ranges::max_element(scores));
   std::vector<double> weights;
   double sum = 0;
-  for (const float c : cosines) sum += weights.emplace_back(std::exp(scale * (static_cast<double>(c) - top)));
+  for (const float s : scores) sum += weights.emplace_back(std::exp(scale * (static_cast<double>(s) - top)));
   std::vector<float> result;
   for (const double w : weights) result.push_back(static_cast<float>(w / sum));
   return result;
+}
+
+/// What a model makes of images.
+struct Verdicts {
+  std::vector<std::string> labels;
+  ImageEmbeddings images;
+  Tensor scores;       // f32 [images, labels]
+  double scale = 1.0;  // of the scores, before softmax
+};
+
+Verdicts by_sentences(const QueryOptions& o, const Dataset& data, const std::string& labels,
+                      const std::string& templates) {
+  if (labels.empty()) throw ConfigError("--labels: expected a file with a class a line, found none");
+  const LoadedModel m = load(o);
+  const ClassPrompts prompts = class_prompts(labels, templates, "", data);
+  const Tensor classes = embed_classes(*m.model, prompts.names, prompts.templates, encoder_of(m.tokenizer), m.embed);
+  StageProgress bar;
+  Verdicts v{prompts.names, {}, {}, m.model->logit_scale().value.item()};
+  v.images = embed_images(data, m.embed, joint_embedding(*m.model, m.embed.pass), stage(bar, "reading images"));
+  v.scores = similarity(v.images.values, classes);
+  return v;
+}
+
+Verdicts by_own_classes(const nn::SafetensorsFile& file, const QueryOptions& o, const Dataset& data,
+                        const std::string& given) {
+  if (!given.empty()) {
+    throw ConfigError(fmt::format("--labels, --templates: expected none, as {} knows its own classes, found {}",
+                                  o.checkpoint, given));
+  }
+  LoadedClassifier c = load_classifier(file, o.precision);
+  c.embed.batch_size = o.batch_size;
+  StageProgress bar;
+  Verdicts v{std::move(c.classes), embed_images(data, c.embed, c.logits, stage(bar, "reading images")), {}};
+  v.scores = v.images.values;
+  return v;
 }
 
 }  // namespace
 
 int query_classify(const QueryOptions& o, const std::vector<std::string>& images, const std::string& labels,
                    const std::string& templates) {
-  const LoadedModel m = load(o);
   const ImageListDataset data({images.begin(), images.end()});
-  const ClassPrompts prompts = class_prompts(labels, templates, "", data);
-  const Tensor classes = embed_classes(*m.model, prompts.names, prompts.templates, encoder_of(m.tokenizer), m.embed);
-  StageProgress bar;
-  const ImageEmbeddings found =
-      embed_images(data, m.embed, joint_embedding(*m.model, m.embed.pass), stage(bar, "reading images"));
-  report_skipped(found);
-  const std::vector<std::string> names = names_of(data, found);
-  const Tensor cosines = similarity(found.values, classes);
-  const double scale = m.model->logit_scale().value.item();
-  const auto count = static_cast<size_t>(cosines.size(1));
+  const nn::SafetensorsFile file(o.checkpoint);
+  const Verdicts v = is_classifier(file) ? by_own_classes(file, o, data, labels + templates)
+                                         : by_sentences(o, data, labels, templates);
+  report_skipped(v.images);
+  const std::vector<std::string> names = names_of(data, v.images);
+  const size_t count = v.labels.size();
   std::string json;
   for (size_t i = 0; i < names.size(); ++i) {
-    const auto p = probabilities(std::span<const float>(cosines.data<float>()).subspan(i * count, count), scale);
+    const auto p = probabilities(std::span<const float>(v.scores.data<float>()).subspan(i * count, count), v.scale);
     Json line{{"image", names[i]}, {"labels", Json::array()}};
     fmt::print("{}\n", names[i]);
     for (const int64_t label : largest(p, o.top)) {
       const auto at = static_cast<size_t>(label);
-      fmt::print("  {:5.1f} %  {}\n", 100 * p[at], prompts.names[at]);
-      line["labels"].push_back({{"label", prompts.names[at]}, {"index", label}, {"probability", p[at]}});
+      fmt::print("  {:5.1f} %  {}\n", 100 * p[at], v.labels[at]);
+      line["labels"].push_back({{"label", v.labels[at]}, {"index", label}, {"probability", p[at]}});
     }
     json += line.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
   }

@@ -17,8 +17,9 @@ struct QueryOptions {
   int64_t top = 5;  // answers shown
 };
 
-/// The most probable labels of each image: softmax over the labels of the cosine times the model's logit scale.
-/// `labels`: a file with a class a line, synonyms separated by `;`; `templates`: a prompt a line, {c} for the class.
+/// The most probable labels of each image. A model of pretrain: softmax over the labels of the cosine times the model's
+/// logit scale; `labels`: a file with a class a line, synonyms separated by `;`; `templates`: a prompt a line, {c} for
+/// the class. A classifier of finetune: softmax over its own classes; labels and templates are empty.
 int query_classify(const QueryOptions& options, const std::vector<std::string>& images, const std::string& labels,
                    const std::string& templates);
 

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <csignal>
 #include <random>
+#include <sstream>
 
 #include "engine/core/atomic_file.h"
 #include "nn/io/safetensors.h"
@@ -171,6 +172,55 @@ TEST_F(Finetune, EvaluatesWhatItSaved) {
     const Outcome o = run("finetune", {"--eval", "--resume", "logs/run", "--batch-size", batch});
     ASSERT_EQ(o.code, 0) << o.err;
     EXPECT_NE(o.out.find(fmt::format("step 12: top 1 {:.2f} %", 100 * accuracy)), std::string::npos) << o.out;
+  }
+  // Where there are averages, validation judges them, and so does --eval.
+  finetune("averaged", {"--epochs", "6", "--ema", "0.9"});
+  const double averaged = lines("averaged", "results.jsonl").back().at("acc1").get<double>();
+  const Outcome o = run("finetune", {"--eval", "--resume", "logs/averaged"});
+  EXPECT_NE(o.out.find(fmt::format("step 24, averages: top 1 {:.2f} %", 100 * averaged)), std::string::npos) << o.out;
+  const Outcome other = run("finetune", {"--eval", "--resume", "logs/run", "--data-path", folders("other", {3, 3, 3})});
+  EXPECT_EQ(other.code, 2);
+  EXPECT_NE(other.err.find("expected the classes of the run, number 1 of which is red, found class0"),
+            std::string::npos)
+      << other.err;
+}
+
+TEST_F(Finetune, AClassifierNamesImages) {
+  const std::string data = folders("pictures", {6, 6, 6, 6, 6, 6, 6, 6});
+  for (const Words& how :
+       {Words{"--epochs", "8", "--lr", "0.01"},
+        Words{"--probe", "lars", "--lr", "20", "--warmup-epochs", "0", "--epochs", "40", "--crop-scale", "1,1"}}) {
+    Words more = {"--data-path", data};
+    more.insert(more.end(), how.begin(), how.end());
+    const std::string name = how[0] == "--probe" ? "lars" : "tuned";
+    finetune(name, more);
+    const auto step = lines(name).back().at("step").get<int64_t>();
+    const Words classify = {"classify", data + "/val", "--checkpoint", checkpoint(name, step).string(),
+                            "--top",    "8",           "--output",     name + ".jsonl"};
+    const Outcome o = run("query", classify);
+    ASSERT_EQ(o.code, 0) << o.err;
+    std::istringstream answers(read_file(root() / (name + ".jsonl")));
+    int right = 0, images = 0;
+    for (std::string line; std::getline(answers, line); ++images) {
+      const auto answer = nlohmann::json::parse(line);
+      double sum = 0;
+      for (const auto& label : answer.at("labels")) sum += label.at("probability").get<double>();
+      EXPECT_NEAR(sum, 1, 1e-5);
+      const auto best = answer.at("labels")[0].at("label").get<std::string>();
+      right += answer.at("image").get<std::string>().find("/" + best + "/") != std::string::npos ? 1 : 0;
+    }
+    EXPECT_EQ(images, 8);
+    EXPECT_GT(right, 2) << "chance is one";
+
+    EXPECT_EQ(right, std::lround(8 * lines(name, "results.jsonl").back().at("acc1").get<double>()))
+        << "as validation counts";
+    Words labelled = classify;
+    labelled.insert(labelled.end(), {"--labels", "mine.txt"});
+    EXPECT_NE(run("query", labelled).err.find("expected none, as"), std::string::npos);
+    const Outcome search = run("query", {"search", "a text", data + "/val", "--checkpoint", checkpoint(name, step)});
+    EXPECT_EQ(search.code, 2);
+    EXPECT_NE(search.err.find("expected a model of pretrain, found a classifier of finetune"), std::string::npos)
+        << search.err;
   }
 }
 

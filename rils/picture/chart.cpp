@@ -105,7 +105,7 @@ void draw_chart(Svg& svg, const Chart& chart, double x, double y, double width, 
     for (const auto& run : thinned(s, bx, w)) {
       std::vector<std::pair<double, double>> points;
       for (const auto& [px, py] : run) points.emplace_back(to_x(px), to_y(py));
-      if (points.size() == 1) points.emplace_back(points[0].first + 2, points[0].second);
+      if (points.size() == 1) points.emplace_back(points[0].first + 6, points[0].second);  // else it would not be seen
       if (!points.empty()) svg.polyline(points, series_colour(i), 1.6, s.dashed);
     }
     svg.polyline({{legend, y + 28}, {legend + 18, y + 28}}, series_colour(i), 2, s.dashed);

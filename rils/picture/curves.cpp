@@ -37,7 +37,7 @@ struct Run {
   std::vector<Json> metrics, results;
 };
 
-Series series_of(const std::vector<Json>& records, const std::string& key, std::string name, double factor) {
+Series series_of(const std::vector<Json>& records, std::string_view key, std::string name, double factor) {
   Series series{std::move(name), {}, false};
   for (const Json& record : records) {
     const auto found = record.find(key);
@@ -51,7 +51,7 @@ Series series_of(const std::vector<Json>& records, const std::string& key, std::
 
 /// A figure that a chart shows.
 struct Figure {
-  const char* key;
+  std::string_view key;
   const char* title;
   const char* unit;
   double factor = 1;
@@ -59,7 +59,9 @@ struct Figure {
   bool held_out = false;  // in the lines of results
 };
 
-constexpr std::array<Figure, 8> kFigures = {
+constexpr std::string_view kLoss = "loss";
+constexpr std::string_view kGradNorm = "grad_norm";
+constexpr std::array<Figure, 11> kFigures = {
     {{"clip_loss", "contrastive loss", "nats", 1, false},
      {"recon_loss", "reconstruction loss, weighted", "nats"},
      {"mae_loss", "pixel loss, weighted", "loss"},
@@ -67,12 +69,24 @@ constexpr std::array<Figure, 8> kFigures = {
      {"clip_acc", "gate: images of a batch that pass", "%"},
      {"image_retrieval_recall@10", "held-out recall@10, text to image", "%", 100, true, true},
      {"zeroshot_acc1", "held-out zero-shot accuracy", "%", 100, true, true},
-     {"grad_norm", "gradient norm", "norm"}}};
+     {kLoss, "loss of a classifier", "nats", 1, false},
+     {kLoss, "held-out loss of a classifier", "nats", 1, false, true},
+     {"acc1", "held-out accuracy of a classifier", "%", 100, true, true},
+     {kGradNorm, "gradient norm", "norm"}}};
+
+/// Of pre-training the terms of the loss are drawn, not their sum; a classifier's has none.
+bool classifies(const Run& run) {
+  for (const auto& [key, value] : run.metrics.front().items()) {
+    if (key.ends_with("_loss")) return false;
+  }
+  return true;
+}
 
 /// One figure of every run, under the runs' names.
 Chart compare(const std::vector<Run>& runs, const Figure& figure) {
   Chart chart{figure.title, "step", {}, figure.from_zero, figure.unit};
   for (const Run& run : runs) {
+    if (figure.key == kLoss && !classifies(run)) continue;
     Series series = series_of(figure.held_out ? run.results : run.metrics, figure.key, run.name, figure.factor);
     // A term that the run's objective has not is logged as 0 throughout.
     const bool absent = std::ranges::all_of(series.points, [](const auto& point) { return point.second == 0; });
@@ -95,7 +109,7 @@ Svg curves_sheet(const std::vector<fs::path>& folders, Curves which) {
   }
   std::vector<Chart> charts;
   for (const Figure& figure : kFigures) {
-    if (which == Curves::main && std::string_view(figure.key) == "grad_norm") continue;
+    if (which == Curves::main && figure.key == kGradNorm) continue;
     charts.push_back(compare(runs, figure));
   }
   std::erase_if(charts, [](const Chart& c) { return c.series.empty(); });

@@ -94,6 +94,11 @@ TEST_F(Finetune, LearnsFromAPretrainedEncoderAndFromScratch) {
   EXPECT_EQ(tensors.at("head.weight").shape(), (Shape{6, 32}));
   EXPECT_EQ(nn::SafetensorsFile(checkpoint("mean", 80)).metadata().at("classes"),
             "red\ngreen\nblue\nyellow\nwhite\nblack");
+  ASSERT_EQ(run("inspect", {"curves", "logs/mean", "logs/scratch", "--out", "c.svg"}).code, 0);
+  const std::string curves = read_file(root() / "c.svg");
+  for (const char* title : {">loss of a classifier<", ">held-out accuracy of a classifier<", ">scratch<"}) {
+    EXPECT_NE(curves.find(title), std::string::npos) << title;
+  }
 }
 
 TEST_F(Finetune, StartsFromTheEncodersBits) {
@@ -211,7 +216,6 @@ TEST_F(Finetune, AClassifierNamesImages) {
     }
     EXPECT_EQ(images, 8);
     EXPECT_GT(right, 2) << "chance is one";
-
     EXPECT_EQ(right, std::lround(8 * lines(name, "results.jsonl").back().at("acc1").get<double>()))
         << "as validation counts";
     Words labelled = classify;

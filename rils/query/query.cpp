@@ -54,7 +54,8 @@ std::unique_ptr<Dataset> open_images(const std::string& source, const QueryOptio
   options.need_caption = false;
   options.split = "test";
   options.type = dataset_type(o.dataset_type);
-  if (options.type == DatasetType::automatic && fs::exists(source)) {
+  std::error_code ignored;  // several sources joined are no path, and may be too long for one
+  if (options.type == DatasetType::automatic && fs::exists(source, ignored)) {
     options.type = has_image_extension(source) ? DatasetType::folder : detect_dataset_type(source);
   }
   if (options.type == DatasetType::folder) return std::make_unique<ImageListDataset>(std::vector<fs::path>{source});

@@ -23,7 +23,7 @@ struct QueryOptions {
 int query_classify(const QueryOptions& options, const std::vector<std::string>& images, const std::string& labels,
                    const std::string& templates);
 
-/// The images nearest to a text. `source`: a folder of images, shards or a table, or what query_embed wrote
+/// The images nearest to a text. `source`: an image, a folder of images, shards or a table, or what query_embed wrote
 /// (STEM.images.npy), which saves reading the images again.
 int query_search(const QueryOptions& options, const std::string& text, const std::string& source);
 

@@ -126,6 +126,10 @@ TEST_F(Use, AllPicturesOfAFolderAreSearched) {
   const std::string all = "album/loose.png\nalbum/trip/day/deep.png\nalbum/trip/in.png\n";
   EXPECT_EQ(found({"embed", "album"}), all);
   EXPECT_EQ(found({"embed", "album/loose.png"}), "album/loose.png\n");
+  std::string joined = "rest.csv";  // several sources, together longer than a file's name may be
+  folder().write("rest.csv", "image,caption\nalbum/loose.png,a text\n");
+  for (int i = 0; i < 39; ++i) joined += "::rest.csv";
+  EXPECT_EQ(found({"embed", joined}).size(), 40 * std::string("album/loose.png\n").size());
   // A table in the folder is taken for a list of its images, unless it is said what the folder is.
   folder().write("album/notes.csv", "image,caption\nloose.png,a text\n");
   EXPECT_EQ(found({"embed", "album", "--dataset-type", "folder"}), all);

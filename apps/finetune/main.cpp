@@ -2,7 +2,7 @@
 
 #include "apps/common/config_options.h"
 #include "apps/common/program.h"
-#include "rils/finetune/run.h"
+#include "rils/finetune/finetune.h"
 
 int main(int argc, char** argv) {
   using namespace tessera;

@@ -6,7 +6,7 @@
 #include <string>
 
 #include "rils/convert/convert.h"
-#include "rils/eval/inspect.h"
+#include "rils/inspect/inspect.h"
 
 namespace tessera::apps {
 

@@ -8,8 +8,8 @@
 #include "apps/inspect/pictures.h"
 #include "engine/runtime/context.h"
 #include "rils/config/toml.h"
-#include "rils/eval/gradients.h"
-#include "rils/eval/inspect.h"
+#include "rils/inspect/gradients.h"
+#include "rils/inspect/inspect.h"
 #include "rils/train/figures.h"
 
 int main(int argc, char** argv) {

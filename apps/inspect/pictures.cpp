@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "apps/common/config_options.h"
-#include "rils/picture/commands.h"
+#include "rils/inspect/pictures.h"
 
 namespace tessera::apps {
 namespace {

@@ -2,7 +2,7 @@
 
 #include "apps/common/config_options.h"
 #include "apps/common/program.h"
-#include "rils/train/pretraining.h"
+#include "rils/pretrain/pretrain.h"
 
 int main(int argc, char** argv) {
   using namespace tessera;

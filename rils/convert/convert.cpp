@@ -13,7 +13,7 @@
 #include "rils/convert/hub_config.h"
 #include "rils/convert/names.h"
 #include "rils/text/vocabulary.h"
-#include "rils/train/data.h"
+#include "rils/train/inputs.h"
 
 namespace tessera::rils {
 namespace {

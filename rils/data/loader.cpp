@@ -62,7 +62,7 @@ Loader::~Loader() = default;
 void Loader::check_options() const {
   const auto& o = options_;
   if (o.batch_size < 1 || o.image_size < 1 || o.views < 1 || o.workers < 0 || o.prefetch_batches < 0 || !o.transform ||
-      (o.encoder && o.context_length < 1))
+      (o.tokenize && o.context_length < 1))
     throw ConfigError(
         fmt::format("loader: batch size {}, image size {}, {} views, {} workers: out of range, or no transform",
                     o.batch_size, o.image_size, o.views, o.workers));
@@ -160,10 +160,10 @@ void Loader::fill_item(Item& item, int64_t epoch) const {
     if (chosen >= count) throw SampleError(skip::kNoCaption, fmt::format("caption {} of {}", chosen, count));
     item.caption = std::move(sample.captions[chosen]);
   }
-  if (options_.encoder) {
+  if (options_.tokenize) {
     if (item.caption.empty()) throw SampleError(skip::kNoCaption, "there is no caption");
     item.tokens.assign(static_cast<size_t>(options_.context_length), 0);
-    item.cut = options_.encoder(item.caption, item.tokens);
+    item.cut = options_.tokenize(item.caption, item.tokens);
   }
   // Each caption's turn and each view has numbers of its own.
   constexpr int kElementsOfView = 20;

@@ -15,11 +15,9 @@
 #include "rils/data/prefetch.h"
 #include "rils/data/sampler.h"
 #include "rils/data/transform.h"
+#include "rils/text/tokenizer.h"
 
 namespace tessera::rils {
-
-/// Writes a caption's ids, zero-padded, over the whole span. True when the caption was too long and had to be cut.
-using CaptionEncoder = std::function<bool(std::string_view caption, std::span<int32_t> ids)>;
 
 /// With several captions an image: one drawn at random each epoch, or each of them once an epoch (every pair is a
 /// sample).
@@ -31,7 +29,7 @@ struct LoaderOptions {
   ImageTransform transform;       // TrainTransform or EvalTransform
   int views = 1;                  // independent results for each sample
   ImageTransform view_transform;  // of those after the first; empty: `transform`
-  CaptionEncoder encoder;         // empty: no tokens
+  Tokenize tokenize;              // empty: no tokens
   int64_t context_length = 77;
   CaptionMode captions = CaptionMode::random;
   bool shuffle = true;

@@ -131,7 +131,7 @@ ImageEmbeddings embed_images(const Dataset& data, const EmbedOptions& options, c
   return result;
 }
 
-Tensor embed_texts(const Model& model, std::span<const std::string> texts, const TextEncoder& encoder,
+Tensor embed_texts(const Model& model, std::span<const std::string> texts, const Tokenize& tokenize,
                    const EmbedOptions& options, const Progress& progress) {
   const int64_t length = model.config().text.context_length;
   const auto total = static_cast<int64_t>(texts.size());
@@ -140,8 +140,8 @@ Tensor embed_texts(const Model& model, std::span<const std::string> texts, const
     const int64_t count = std::min(options.batch_size, total - first);
     const Tensor tokens = Tensor::zeros({count, length}, DType::i32);
     for (int64_t i = 0; i < count; ++i) {
-      (void)encoder(texts[static_cast<size_t>(first + i)],
-                    tokens.data<int32_t>().subspan(static_cast<size_t>(i * length), static_cast<size_t>(length)));
+      (void)tokenize(texts[static_cast<size_t>(first + i)],
+                     tokens.data<int32_t>().subspan(static_cast<size_t>(i * length), static_cast<size_t>(length)));
     }
     parts.push_back(l2_normalize(model.encode_text(tokens, options.pass).value).y);
     if (progress) progress(first + count, total);
@@ -150,7 +150,7 @@ Tensor embed_texts(const Model& model, std::span<const std::string> texts, const
 }
 
 Tensor embed_classes(const Model& model, std::span<const std::string> class_names,
-                     std::span<const std::string> templates, const TextEncoder& encoder, const EmbedOptions& options) {
+                     std::span<const std::string> templates, const Tokenize& tokenize, const EmbedOptions& options) {
   if (class_names.empty() || templates.empty())
     throw ConfigError("zero-shot: expected class names and templates, found none");
   const Tensor classes = Tensor::zeros({static_cast<int64_t>(class_names.size()), model.config().embed_dim});
@@ -159,7 +159,7 @@ Tensor embed_classes(const Model& model, std::span<const std::string> class_name
     for (const std::string& name : split_synonyms(class_names[c])) {
       for (const std::string& pattern : templates) sentences.push_back(fill_in(pattern, name));
     }
-    const Tensor embedded = embed_texts(model, sentences, encoder, options);
+    const Tensor embedded = embed_texts(model, sentences, tokenize, options);
     const auto row = classes.slice(0, static_cast<int64_t>(c), 1).data<float>();
     const auto all = embedded.data<float>();
     for (size_t i = 0; i < all.size(); ++i) row[i % row.size()] += all[i];

@@ -9,11 +9,10 @@
 #include "rils/data/dataset.h"
 #include "rils/data/transform.h"
 #include "rils/model/model.h"
+#include "rils/text/tokenizer.h"
 
 namespace tessera::rils {
 
-/// Writes a text's ids, SOT and EOT included and zero-padded; returns whether the text was cut.
-using TextEncoder = std::function<bool(std::string_view text, std::span<int32_t> ids)>;
 /// Told how many of all are done.
 using Progress = std::function<void(int64_t done, int64_t total)>;
 
@@ -50,13 +49,13 @@ using ImageFunction = std::function<Tensor(const Tensor& images)>;
 [[nodiscard]] ImageFunction raw_pixels();
 
 /// Normalised text embeddings [n, E].
-[[nodiscard]] Tensor embed_texts(const Model& model, std::span<const std::string> texts, const TextEncoder& encoder,
+[[nodiscard]] Tensor embed_texts(const Model& model, std::span<const std::string> texts, const Tokenize& tokenize,
                                  const EmbedOptions& options, const Progress& progress = {});
 
 /// A class vector for each name: the templates ("a photo of a {c}.") filled in, embedded, averaged and normalised
 /// again: [classes, E]. Synonyms of a class are separated by `;` in its name, as in "cat;kitten".
 [[nodiscard]] Tensor embed_classes(const Model& model, std::span<const std::string> class_names,
-                                   std::span<const std::string> templates, const TextEncoder& encoder,
+                                   std::span<const std::string> templates, const Tokenize& tokenize,
                                    const EmbedOptions& options);
 
 }  // namespace tessera::rils

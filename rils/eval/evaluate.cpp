@@ -14,7 +14,7 @@
 #include "rils/eval/tasks.h"
 #include "rils/run/progress.h"
 #include "rils/run/stopwatch.h"
-#include "rils/train/data.h"
+#include "rils/train/inputs.h"
 
 namespace tessera::rils {
 namespace {
@@ -116,7 +116,7 @@ int evaluate_retrieval(const EvaluateOptions& o) {
   const LoadedModel m = open_model(o);
   const auto data = open_data(o, o.data, true, false, "test");
   StageProgress bar;
-  const RetrievalResult r = run_retrieval(*m.model, *data, encoder_of(m.tokenizer), m.embed, reading(bar));
+  const RetrievalResult r = run_retrieval(*m.model, *data, tokenize_with(m.tokenizer), m.embed, reading(bar));
   const int64_t images = r.images.values.size(0);
   fmt::print("{}: {} images, {} captions, {}\n", o.features, images, r.texts.size(0), r.images.skipped.describe());
   Json metrics, by_chance;
@@ -144,7 +144,7 @@ int evaluate_zero_shot(const EvaluateOptions& o) {
   const auto data = open_data(o, o.data, false, true, "test");
   const ClassPrompts prompts = class_prompts(o.classnames, o.templates, o.data, *data);
   StageProgress bar;
-  const ZeroShotResult r = run_zero_shot(*m.model, *data, prompts, encoder_of(m.tokenizer), m.embed, reading(bar));
+  const ZeroShotResult r = run_zero_shot(*m.model, *data, prompts, tokenize_with(m.tokenizer), m.embed, reading(bar));
   if (r.images.skipped.total() > 0) fmt::print("{}\n", r.images.skipped.describe());
   print_classification(fmt::format("zero-shot {}", o.features), r.figures, r.classes);
   write_result(o, m, "zeroshot_classification", classification_metrics(r.figures), r.figures.samples, watch,
@@ -182,7 +182,7 @@ int evaluate_pointing(const EvaluateOptions& o) {
   const auto objects = scene_objects(*data);
   StageProgress bar;
   const PointingSummary p = pointing(*m.model, *data, objects, o.pattern, m.config.loss.teacher_temperature,
-                                     encoder_of(m.tokenizer), m.embed, reading(bar));
+                                     tokenize_with(m.tokenizer), m.embed, reading(bar));
   fmt::print(
       "pointing {:<10} share inside the box {:6.2f} %   largest inside {:6.2f} %   ({} things, chance {:.2f} %)\n",
       o.features, 100 * p.share, 100 * p.hit, p.objects, 100 * p.chance);

@@ -7,7 +7,7 @@
 #include "engine/core/error.h"
 #include "nn/io/checkpoint.h"
 #include "rils/config/toml.h"
-#include "rils/train/data.h"
+#include "rils/train/inputs.h"
 
 namespace tessera::rils {
 namespace {

@@ -49,7 +49,7 @@ std::vector<std::vector<SceneObject>> scene_objects(const Dataset& data) {
 }
 
 PointingSummary pointing(const Model& model, const Dataset& data, const std::vector<std::vector<SceneObject>>& objects,
-                         const std::string& pattern, double temperature, const TextEncoder& encoder,
+                         const std::string& pattern, double temperature, const Tokenize& tokenize,
                          const EmbedOptions& options, const Progress& progress) {
   std::map<std::string, int64_t> sentence_of;
   for (const auto& scene : objects) {
@@ -63,7 +63,7 @@ PointingSummary pointing(const Model& model, const Dataset& data, const std::vec
     if (const size_t at = text.find("{c}"); at != std::string::npos) text.replace(at, 3, name);
     sentences.push_back(text);
   }
-  const Tensor prototypes = embed_texts(model, sentences, encoder, options);
+  const Tensor prototypes = embed_texts(model, sentences, tokenize, options);
   const int64_t patches = model.vision().patches();
   const auto grid = static_cast<int64_t>(std::llround(std::sqrt(static_cast<double>(patches))));
 

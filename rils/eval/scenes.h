@@ -32,7 +32,7 @@ struct SceneObject {
 /// `temperature`, the teacher's distribution of the reconstruction loss.
 [[nodiscard]] PointingSummary pointing(const Model& model, const Dataset& data,
                                        const std::vector<std::vector<SceneObject>>& objects, const std::string& pattern,
-                                       double temperature, const TextEncoder& encoder, const EmbedOptions& options,
+                                       double temperature, const Tokenize& tokenize, const EmbedOptions& options,
                                        const Progress& progress = {});
 
 }  // namespace tessera::rils

@@ -54,7 +54,7 @@ double cross_entropy(const Tensor& cosines, double scale) {
 
 }  // namespace
 
-RetrievalResult run_retrieval(const Model& model, const Dataset& data, const TextEncoder& encoder,
+RetrievalResult run_retrieval(const Model& model, const Dataset& data, const Tokenize& tokenize,
                               const EmbedOptions& options, const Progress& progress) {
   RetrievalResult r;
   r.images = embed_images(data, options, joint_embedding(model, options.pass), progress);
@@ -63,7 +63,7 @@ RetrievalResult run_retrieval(const Model& model, const Dataset& data, const Tex
     texts.insert(texts.end(), r.images.captions[i].begin(), r.images.captions[i].end());
     r.image_of_text.resize(texts.size(), static_cast<int64_t>(i));
   }
-  r.texts = embed_texts(model, texts, encoder, options);
+  r.texts = embed_texts(model, texts, tokenize, options);
   r.figures = retrieval(r.images.values, r.texts, r.image_of_text);
   return r;
 }
@@ -102,10 +102,10 @@ ClassPrompts class_prompts(const std::string& classnames, const std::string& tem
 }
 
 ZeroShotResult run_zero_shot(const Model& model, const Dataset& data, const ClassPrompts& prompts,
-                             const TextEncoder& encoder, const EmbedOptions& options, const Progress& progress) {
+                             const Tokenize& tokenize, const EmbedOptions& options, const Progress& progress) {
   ZeroShotResult r;
   r.classes = static_cast<int64_t>(prompts.names.size());
-  const Tensor classes = embed_classes(model, prompts.names, prompts.templates, encoder, options);
+  const Tensor classes = embed_classes(model, prompts.names, prompts.templates, tokenize, options);
   r.images = embed_images(data, options, joint_embedding(model, options.pass), progress);
   const int64_t labels = class_count(r.images.labels, "the data");
   if (labels > r.classes) {

@@ -15,7 +15,7 @@ struct RetrievalResult {
   std::vector<int64_t> image_of_text;  // row of images.values
   Retrieval figures;
 };
-[[nodiscard]] RetrievalResult run_retrieval(const Model& model, const Dataset& data, const TextEncoder& encoder,
+[[nodiscard]] RetrievalResult run_retrieval(const Model& model, const Dataset& data, const Tokenize& tokenize,
                                             const EmbedOptions& options, const Progress& progress = {});
 
 /// CLIP's loss over the image-caption pairs of a result (an image's first caption), as a mean over consecutive batches
@@ -40,7 +40,7 @@ struct ZeroShotResult {
 };
 /// Throws IoError when an image has no label, ConfigError when there are more labels than names.
 [[nodiscard]] ZeroShotResult run_zero_shot(const Model& model, const Dataset& data, const ClassPrompts& prompts,
-                                           const TextEncoder& encoder, const EmbedOptions& options,
+                                           const Tokenize& tokenize, const EmbedOptions& options,
                                            const Progress& progress = {});
 
 /// 1 + the largest label. Throws IoError, naming the source, when an image has none.

@@ -1,7 +1,7 @@
 #pragma once
 
 #include "rils/config/config.h"
-#include "rils/finetune/data.h"
+#include "rils/finetune/labelled_data.h"
 #include "rils/run/progress.h"
 
 namespace tessera::rils {

@@ -6,7 +6,7 @@
 #include "engine/ops/copy.h"
 #include "engine/ops/loss.h"
 #include "engine/ops/reduce.h"
-#include "rils/finetune/data.h"
+#include "rils/finetune/labelled_data.h"
 #include "rils/finetune/mixing.h"
 #include "rils/train/checkpoint_files.h"
 #include "rils/train/trainer.h"

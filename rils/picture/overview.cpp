@@ -13,7 +13,7 @@
 #include "rils/run/progress.h"
 #include "rils/run/run_folder.h"
 #include "rils/text/english.h"
-#include "rils/train/data.h"
+#include "rils/train/inputs.h"
 
 namespace tessera::rils {
 namespace {
@@ -100,7 +100,7 @@ std::vector<Question> questions_of(const OverviewOptions& o, const LoadedModel& 
     questions.push_back({images.captions[static_cast<size_t>(row)].front(), {}, row});
   }
   for (Question& q : questions) {
-    q.text = embed_texts(*m.model, std::vector<std::string>{q.sentence}, encoder_of(m.tokenizer), m.embed);
+    q.text = embed_texts(*m.model, std::vector<std::string>{q.sentence}, tokenize_with(m.tokenizer), m.embed);
   }
   return questions;
 }

@@ -12,10 +12,10 @@
 #include "engine/ops/norm.h"
 #include "rils/eval/metrics.h"
 #include "rils/eval/pointing.h"
-#include "rils/loss/pixels.h"
+#include "rils/method/pixels.h"
 #include "rils/model/masking.h"
 #include "rils/picture/heat_map.h"
-#include "rils/train/data.h"
+#include "rils/train/inputs.h"
 #include "rils/train/trainer.h"
 
 namespace tessera::rils {
@@ -123,7 +123,7 @@ Svg heat_map_sheet(const Viewer& v, const Image& image, const std::vector<std::s
   if (sentences.empty()) throw ConfigError("--sentences: expected at least one, found none");
   const Seen seen = look(v, image);
   const Tensor patches = patch_embeddings(v.model, seen.batch, v.embed.pass);
-  const Tensor prototypes = embed_texts(v.model, sentences, encoder_of(v.tokenizer), v.embed);
+  const Tensor prototypes = embed_texts(v.model, sentences, tokenize_with(v.tokenizer), v.embed);
   const bool several = sentences.size() > 1;
   const Tensor maps =
       several ? sentence_probabilities(patches, prototypes, temperature) : similarity(patches, prototypes);
@@ -164,7 +164,7 @@ Svg reconstruction_sheet(const Viewer& v, const Image& image, const std::vector<
   const Masks masks(mask_noise(seed, 0, 0, 1, count), v.loss.mask_ratio);
   const Tensor student = l2_normalize(model.project(predict_hidden(v, seen, masks)).value).y;
   const Tensor teacher = patch_embeddings(model, seen.batch, v.embed.pass);
-  const Tensor prototypes = embed_texts(model, sentences, encoder_of(v.tokenizer), v.embed);
+  const Tensor prototypes = embed_texts(model, sentences, tokenize_with(v.tokenizer), v.embed);
   const auto guesses = best_of_rows(similarity(student, prototypes));
   const auto answers = best_of_rows(similarity(teacher, prototypes));
 

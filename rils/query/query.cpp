@@ -18,7 +18,7 @@
 #include "rils/finetune/loaded_classifier.h"
 #include "rils/query/npy.h"
 #include "rils/run/progress.h"
-#include "rils/train/data.h"
+#include "rils/train/inputs.h"
 
 namespace tessera::rils {
 namespace {
@@ -141,7 +141,7 @@ Verdicts by_sentences(const QueryOptions& o, const Dataset& data, const std::str
   if (labels.empty()) throw ConfigError("--labels: expected a file with a class a line, found none");
   const LoadedModel m = load(o);
   const ClassPrompts prompts = class_prompts(labels, templates, "", data);
-  const Tensor classes = embed_classes(*m.model, prompts.names, prompts.templates, encoder_of(m.tokenizer), m.embed);
+  const Tensor classes = embed_classes(*m.model, prompts.names, prompts.templates, tokenize_with(m.tokenizer), m.embed);
   StageProgress bar;
   Verdicts v{prompts.names, {}, {}, m.model->logit_scale().value.item()};
   v.images = embed_images(data, m.embed, joint_embedding(*m.model, m.embed.pass), stage(bar, "reading images"));
@@ -193,7 +193,7 @@ int query_classify(const QueryOptions& o, const std::vector<std::string>& images
 int query_search(const QueryOptions& o, const std::string& text, const std::string& source) {
   const LoadedModel m = load(o);
   const NamedImages images = images_of(source, m, o);
-  const Tensor query = embed_texts(*m.model, std::vector<std::string>{text}, encoder_of(m.tokenizer), m.embed);
+  const Tensor query = embed_texts(*m.model, std::vector<std::string>{text}, tokenize_with(m.tokenizer), m.embed);
   const Tensor cosines = similarity(query, images.values);
   const std::span<const float> values = cosines.data<float>();
   std::string json;
@@ -240,7 +240,7 @@ int query_embed(const QueryOptions& o, const std::string& source) {
     }
   }
   if (texts.empty() || !m.tokenizer) return 0;
-  const Tensor values = embed_texts(*m.model, texts, encoder_of(m.tokenizer), m.embed, stage(bar, "reading texts"));
+  const Tensor values = embed_texts(*m.model, texts, tokenize_with(m.tokenizer), m.embed, stage(bar, "reading texts"));
   write_file_atomically(o.output + ".texts.tsv", table);
   write_npy(o.output + ".texts.npy", values);
   fmt::print("{}.texts.npy: {} x {}\n", o.output, values.size(0), values.size(1));

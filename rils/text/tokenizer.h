@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <span>
@@ -18,6 +19,10 @@ namespace tessera::rils {
 enum class Truncation : uint8_t { keep_eot, cut };
 /// "keep-eot" or "cut". Throws ConfigError otherwise.
 [[nodiscard]] Truncation parse_truncation(std::string_view name);
+
+/// Writes a text's ids, SOT and EOT included, over the whole span, zero-padded. Returns whether the text was too long
+/// and had to be cut.
+using Tokenize = std::function<bool(std::string_view text, std::span<int32_t> ids)>;
 
 /// Text to ids. All const functions may be called by several threads at once.
 class Tokenizer {

@@ -2,8 +2,8 @@
 
 #include <string>
 
+#include "rils/method/step.h"
 #include "rils/run/metrics.h"
-#include "rils/train/step.h"
 
 namespace tessera::rils {
 

@@ -8,8 +8,8 @@
 #include "nn/optim/adamw.h"
 #include "nn/optim/schedule.h"
 #include "rils/config/config.h"
+#include "rils/method/step.h"
 #include "rils/run/run_folder.h"
-#include "rils/train/step.h"
 
 namespace tessera::rils {
 

@@ -18,7 +18,16 @@ constexpr int kMostLines = 600;
 const std::map<std::string, int> kRank{{"engine", 0}, {"autograd", 1}, {"nn", 2},        {"rils", 3},
                                        {"apps", 4},   {"tests", 5},    {"benchmarks", 5}};
 
-std::string first_part(const std::string& path) { return path.substr(0, path.find('/')); }
+/// The same inside engine and rils: folders of the second level, each including only itself and those before it.
+const std::map<std::string, std::vector<std::string>> kOrder{
+    {"engine", {"core", "memory", "runtime", "tensor", "ops", "cpu"}},
+    {"rils",
+     {"text", "data", "prepare", "config", "run", "model", "method", "train", "eval", "picture", "pretrain", "finetune",
+      "convert", "query", "inspect"}}};
+
+/// The parts of a path: {"rils", "method", "gate.h"}.
+std::vector<std::string> parts_of(const std::filesystem::path& path) { return {path.begin(), path.end()}; }
+std::string first_part(const std::string& path) { return parts_of(path).front(); }
 
 TEST(Includes, RunInOneDirection) {
   int seen = 0;
@@ -32,6 +41,28 @@ TEST(Includes, RunInOneDirection) {
     }
   }
   EXPECT_GT(seen, 100);
+}
+
+TEST(Includes, RunInOneDirectionInsideAFolderToo) {
+  int seen = 0;
+  for (const auto& [folder, order] : kOrder) {
+    const auto place = [&](const std::vector<std::string>& parts) {
+      const auto found = std::ranges::find(order, parts[1]);
+      EXPECT_NE(found, order.end()) << folder << "/" << parts[1] << " has no place in the order";
+      return found - order.begin();
+    };
+    for (const auto& path : sources({folder.c_str()}, {".h", ".cpp"})) {
+      const auto parts = parts_of(name_in_tree(path));
+      if (parts.size() < 3) continue;
+      for (const auto& m : matches(read(path), "\n#include \"([^\"]+)\"")) {
+        const auto target = parts_of(m[1]);
+        if (target.front() != folder || target.size() < 3) continue;
+        EXPECT_LE(place(target), place(parts)) << name_in_tree(path) << " includes " << m[1];
+        ++seen;
+      }
+    }
+  }
+  EXPECT_GT(seen, 300);
 }
 
 TEST(Includes, OfOurFilesExist) {

@@ -13,7 +13,7 @@
 #include <vector>
 
 #include "engine/core/atomic_file.h"
-#include "rils/data/views.h"
+#include "rils/data/augment/simclr.h"
 #include "tests/rils/data/golden_file.h"
 #include "tests/rils/data/test_files.h"
 
@@ -70,7 +70,7 @@ LoaderOptions small_options(int workers) {
   transform.size = 4;
   options.transform = transform;
   options.context_length = 6;
-  options.encoder = [](std::string_view caption, std::span<int32_t> ids) {
+  options.tokenize = [](std::string_view caption, std::span<int32_t> ids) {
     for (size_t i = 0; i < ids.size(); ++i) ids[i] = i < caption.size() ? caption[caption.size() - 1 - i] : 0;
     return caption.size() > 15;
   };

@@ -6,8 +6,8 @@
 
 #include "engine/core/error.h"
 #include "engine/ops/copy.h"
-#include "rils/loss/contrastive.h"
-#include "rils/loss/reconstruction.h"
+#include "rils/method/contrastive.h"
+#include "rils/method/gate.h"
 #include "rils/model/cost.h"
 #include "rils/model/positions.h"
 #include "tests/support/golden.h"

@@ -1,4 +1,4 @@
-#include "rils/train/data.h"
+#include "rils/train/inputs.h"
 
 #include <fmt/format.h>
 
@@ -55,7 +55,7 @@ std::shared_ptr<const Tokenizer> open_tokenizer(const Config& config) {
                                            parse_truncation(config.data.truncation));
 }
 
-TextEncoder encoder_of(std::shared_ptr<const Tokenizer> tokenizer) {
+Tokenize tokenize_with(std::shared_ptr<const Tokenizer> tokenizer) {
   if (!tokenizer) throw ConfigError("model: expected one with a text encoder, found one without");
   return [tokenizer = std::move(tokenizer)](std::string_view text, std::span<int32_t> ids) {
     return tokenizer->encode_padded(text, ids);
@@ -123,7 +123,7 @@ std::unique_ptr<Loader> open_loader(const Config& config, std::shared_ptr<const 
   o.batch_size = global_batch;
   o.image_size = static_cast<int>(config.model.vision.image_size);
   set_transforms(config, o);
-  if (tokenizer) o.encoder = encoder_of(std::move(tokenizer));
+  if (tokenizer) o.tokenize = tokenize_with(std::move(tokenizer));
   o.context_length = config.model.text.context_length;
   o.captions = tokenizer && config.data.captions == "all" ? CaptionMode::all : CaptionMode::random;
   o.epoch_samples = config.data.train_num_samples;

@@ -5,9 +5,9 @@
 
 #include "engine/core/error.h"
 #include "engine/runtime/context.h"
+#include "rils/pretrain/setup.h"
 #include "rils/run/stopwatch.h"
 #include "rils/train/figures.h"
-#include "rils/train/setup.h"
 
 namespace tessera::rils {
 

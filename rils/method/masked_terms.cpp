@@ -1,4 +1,4 @@
-#include "rils/train/masked_terms.h"
+#include "rils/method/masked_terms.h"
 
 #include <numeric>
 
@@ -8,8 +8,8 @@
 #include "engine/ops/copy.h"
 #include "engine/ops/norm.h"
 #include "engine/ops/rows.h"
-#include "rils/loss/contrastive.h"
-#include "rils/loss/pixels.h"
+#include "rils/method/contrastive.h"
+#include "rils/method/pixels.h"
 
 namespace tessera::rils {
 namespace {

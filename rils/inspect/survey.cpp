@@ -1,4 +1,4 @@
-#include "rils/eval/survey.h"
+#include "rils/inspect/survey.h"
 
 #include <fmt/format.h>
 

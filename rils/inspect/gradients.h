@@ -2,7 +2,7 @@
 
 #include <filesystem>
 
-#include "rils/train/step.h"
+#include "rils/method/step.h"
 
 namespace tessera::rils {
 

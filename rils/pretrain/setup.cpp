@@ -1,4 +1,4 @@
-#include "rils/train/setup.h"
+#include "rils/pretrain/setup.h"
 
 #include <fmt/format.h>
 
@@ -10,7 +10,7 @@
 #include "nn/io/checkpoint.h"
 #include "rils/config/schema.h"
 #include "rils/model/cost.h"
-#include "rils/train/data.h"
+#include "rils/train/inputs.h"
 
 namespace tessera::rils {
 namespace {

@@ -1,4 +1,4 @@
-#include "rils/finetune/data.h"
+#include "rils/finetune/labelled_data.h"
 
 #include <fmt/format.h>
 
@@ -10,7 +10,7 @@
 #include "engine/core/philox.h"
 #include "rils/data/idx.h"
 #include "rils/data/sources.h"
-#include "rils/train/data.h"
+#include "rils/train/inputs.h"
 
 namespace tessera::rils {
 namespace {

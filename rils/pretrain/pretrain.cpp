@@ -1,4 +1,4 @@
-#include "rils/train/pretraining.h"
+#include "rils/pretrain/pretrain.h"
 
 #include <fmt/format.h>
 
@@ -10,14 +10,14 @@
 #include "engine/runtime/context.h"
 #include "rils/config/toml.h"
 #include "rils/picture/svg.h"
+#include "rils/pretrain/setup.h"
+#include "rils/pretrain/validation.h"
 #include "rils/run/metrics.h"
 #include "rils/run/progress.h"
 #include "rils/run/stopwatch.h"
 #include "rils/run/training_run.h"
-#include "rils/train/data.h"
 #include "rils/train/figures.h"
-#include "rils/train/setup.h"
-#include "rils/train/validation.h"
+#include "rils/train/inputs.h"
 
 namespace tessera::rils {
 namespace {

@@ -1,4 +1,4 @@
-#include "rils/train/validation.h"
+#include "rils/pretrain/validation.h"
 
 #include <fmt/format.h>
 
@@ -7,7 +7,7 @@
 #include <numeric>
 
 #include "rils/picture/sheets.h"
-#include "rils/train/data.h"
+#include "rils/train/inputs.h"
 
 namespace tessera::rils {
 namespace {
@@ -57,7 +57,7 @@ std::vector<std::filesystem::path> Validation::draw(const Model& model, const Lo
                                                     const std::filesystem::path& folder, int64_t step) const {
   constexpr int64_t kImages = 2, kSentences = 4;
   const EmbedOptions options = embed_options(pass);
-  const RetrievalResult found = run_retrieval(model, *pairs_, encoder_of(tokenizer_), options);
+  const RetrievalResult found = run_retrieval(model, *pairs_, tokenize_with(tokenizer_), options);
   std::filesystem::create_directories(folder);
   std::vector<std::filesystem::path> drawn;
   const auto name = [&](std::string_view what) {
@@ -86,7 +86,7 @@ std::vector<std::filesystem::path> Validation::draw(const Model& model, const Lo
 }
 
 void Validation::add_retrieval(const Model& model, const EmbedOptions& options, ValidationReport& report) const {
-  const RetrievalResult r = run_retrieval(model, *pairs_, encoder_of(tokenizer_), options);
+  const RetrievalResult r = run_retrieval(model, *pairs_, tokenize_with(tokenizer_), options);
   const int64_t images = r.images.values.size(0), captions = r.texts.size(0);
   const int64_t n = std::min(batch_, images);
   const double loss = validation_loss(r, model.logit_scale().value.item(), n);
@@ -109,7 +109,7 @@ void Validation::add_retrieval(const Model& model, const EmbedOptions& options, 
 }
 
 void Validation::add_zero_shot(const Model& model, const EmbedOptions& options, ValidationReport& report) const {
-  const ZeroShotResult r = run_zero_shot(model, *classes_, prompts_, encoder_of(tokenizer_), options);
+  const ZeroShotResult r = run_zero_shot(model, *classes_, prompts_, tokenize_with(tokenizer_), options);
   report.record.add("zeroshot_acc1", r.figures.acc1);
   report.record.add("zeroshot_acc5", r.figures.acc5);
   report.record.add("zeroshot_mean_per_class_recall", r.figures.mean_per_class_recall);

@@ -2,8 +2,8 @@
 
 #include <vector>
 
+#include "rils/method/step.h"
 #include "rils/model/model.h"
-#include "rils/train/step.h"
 
 namespace tessera::rils {
 

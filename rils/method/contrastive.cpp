@@ -1,4 +1,4 @@
-#include "rils/loss/contrastive.h"
+#include "rils/method/contrastive.h"
 
 #include <numeric>
 

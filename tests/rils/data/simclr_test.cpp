@@ -1,4 +1,4 @@
-#include "rils/data/views.h"
+#include "rils/data/augment/simclr.h"
 
 #include <gtest/gtest.h>
 

@@ -1,4 +1,4 @@
-#include "rils/picture/commands.h"
+#include "rils/inspect/pictures.h"
 
 #include <fmt/format.h>
 
@@ -10,13 +10,13 @@
 #include "rils/config/schema.h"
 #include "rils/data/file_datasets.h"
 #include "rils/eval/loaded_model.h"
-#include "rils/eval/survey.h"
+#include "rils/inspect/survey.h"
 #include "rils/picture/report.h"
 #include "rils/picture/results.h"
 #include "rils/picture/sheets.h"
 #include "rils/run/progress.h"
 #include "rils/run/stopwatch.h"
-#include "rils/train/data.h"
+#include "rils/train/inputs.h"
 
 namespace tessera::rils {
 namespace {
@@ -81,7 +81,7 @@ int draw_retrievals(const PictureOptions& o) {
   const auto data = open_dataset(o.data, options);
   StageProgress bar;
   const RetrievalResult result =
-      run_retrieval(*m.model, *data, encoder_of(m.tokenizer), m.embed,
+      run_retrieval(*m.model, *data, tokenize_with(m.tokenizer), m.embed,
                     [&](int64_t done, int64_t total) { bar("reading images", done, total); });
   return finish(o.out, retrieval_sheet(*data, m.embed.transform, result, o.count));
 }

@@ -1,4 +1,4 @@
-#include "rils/loss/views.h"
+#include "rils/method/simclr.h"
 
 #include <numeric>
 #include <vector>

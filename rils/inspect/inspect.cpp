@@ -1,4 +1,4 @@
-#include "rils/eval/inspect.h"
+#include "rils/inspect/inspect.h"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -13,7 +13,7 @@
 #include "nn/io/safetensors.h"
 #include "rils/model/cost.h"
 #include "rils/text/tokenizer.h"
-#include "rils/train/data.h"
+#include "rils/train/inputs.h"
 
 namespace tessera::rils {
 

@@ -1,4 +1,4 @@
-#include "rils/eval/gradients.h"
+#include "rils/inspect/gradients.h"
 
 #include <fmt/format.h>
 

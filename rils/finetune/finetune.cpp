@@ -1,4 +1,4 @@
-#include "rils/finetune/run.h"
+#include "rils/finetune/finetune.h"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -12,7 +12,7 @@
 #include "rils/config/schema.h"
 #include "rils/config/toml.h"
 #include "rils/eval/loaded_model.h"
-#include "rils/finetune/data.h"
+#include "rils/finetune/labelled_data.h"
 #include "rils/finetune/linear_probe.h"
 #include "rils/finetune/loaded_classifier.h"
 #include "rils/finetune/probe.h"
@@ -21,7 +21,7 @@
 #include "rils/run/progress.h"
 #include "rils/run/stopwatch.h"
 #include "rils/run/training_run.h"
-#include "rils/train/data.h"
+#include "rils/train/inputs.h"
 
 namespace tessera::rils {
 namespace {

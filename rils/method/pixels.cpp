@@ -1,4 +1,4 @@
-#include "rils/loss/pixels.h"
+#include "rils/method/pixels.h"
 
 #include <cmath>
 #include <vector>

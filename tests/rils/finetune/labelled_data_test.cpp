@@ -1,5 +1,5 @@
 // Draws of labels, and the transforms of training and judging.
-#include "rils/finetune/data.h"
+#include "rils/finetune/labelled_data.h"
 
 #include <gtest/gtest.h>
 

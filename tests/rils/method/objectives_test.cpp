@@ -8,9 +8,9 @@
 #include "engine/core/error.h"
 #include "engine/ops/copy.h"
 #include "rils/config/toml.h"
-#include "rils/loss/pixels.h"
-#include "rils/loss/views.h"
-#include "rils/train/step.h"
+#include "rils/method/pixels.h"
+#include "rils/method/simclr.h"
+#include "rils/method/step.h"
 #include "tests/support/golden.h"
 
 namespace tessera::rils {

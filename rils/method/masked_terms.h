@@ -1,7 +1,7 @@
 #pragma once
 
-#include "rils/loss/reconstruction.h"
-#include "rils/train/passes.h"
+#include "rils/method/gate.h"
+#include "rils/method/passes.h"
 
 namespace tessera::rils {
 

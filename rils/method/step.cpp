@@ -1,14 +1,14 @@
-#include "rils/train/step.h"
+#include "rils/method/step.h"
 
 #include <numeric>
 
 #include "autograd/ops/pointwise.h"
 #include "engine/core/error.h"
 #include "engine/ops/copy.h"
-#include "rils/loss/contrastive.h"
-#include "rils/loss/views.h"
-#include "rils/train/masked_terms.h"
-#include "rils/train/passes.h"
+#include "rils/method/contrastive.h"
+#include "rils/method/masked_terms.h"
+#include "rils/method/passes.h"
+#include "rils/method/simclr.h"
 
 namespace tessera::rils {
 namespace {

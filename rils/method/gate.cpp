@@ -1,4 +1,4 @@
-#include "rils/loss/reconstruction.h"
+#include "rils/method/gate.h"
 
 #include <fmt/format.h>
 

@@ -4,11 +4,10 @@
 #include <string>
 
 #include "rils/config/config.h"
+#include "rils/data/augment/simclr.h"
 #include "rils/data/loader.h"
-#include "rils/data/views.h"
-#include "rils/eval/embed.h"
+#include "rils/method/step.h"
 #include "rils/text/tokenizer.h"
-#include "rils/train/step.h"
 
 namespace tessera::rils {
 
@@ -19,7 +18,7 @@ namespace tessera::rils {
 /// vocabulary is named or when its size is not the model's, IoError when it cannot be read.
 [[nodiscard]] std::shared_ptr<const Tokenizer> open_tokenizer(const Config& config);
 /// Throws ConfigError without a tokenizer: the model has no text encoder.
-[[nodiscard]] TextEncoder encoder_of(std::shared_ptr<const Tokenizer> tokenizer);
+[[nodiscard]] Tokenize tokenize_with(std::shared_ptr<const Tokenizer> tokenizer);
 
 /// Options of open_dataset as the configuration has them; captions are needed where the objective reads them.
 [[nodiscard]] DatasetOptions dataset_options(const Config& config);

@@ -1,4 +1,4 @@
-#include "rils/train/passes.h"
+#include "rils/method/passes.h"
 
 #include "autograd/ops/norm.h"
 #include "engine/ops/copy.h"

@@ -9,8 +9,8 @@
 #include "engine/ops/copy.h"
 #include "nn/io/safetensors.h"
 #include "rils/config/toml.h"
-#include "rils/eval/gradients.h"
-#include "rils/train/step.h"
+#include "rils/inspect/gradients.h"
+#include "rils/method/step.h"
 #include "tests/support/golden.h"
 
 namespace tessera::rils {

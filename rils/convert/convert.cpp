@@ -146,7 +146,7 @@ void describe(const Weights& w, const ConvertOptions& o, std::ostream& out) {
   out << fmt::format("feature: {}, the norm {} pooling\n", pool == "mean" ? "mean of the patches" : "CLS token",
                      v.norm == "pooled" || (w.classifier && pool == "mean") ? "after" : "before");
   if (w.classifier) out << fmt::format("head: {} classes\n", w.classifier->classes());
-  if (w.model && w.model->decoder() != nullptr) {
+  if (w.model && w.model->has_decoder()) {
     const DecoderConfig& d = w.config.model.decoder;
     out << fmt::format("decoder: width {}, {} layers, {} heads\n", d.width, d.layers, d.heads);
   }

@@ -163,7 +163,7 @@ class ForeignReader {
     const bool flat = names_ == Names::open_clip;
     (void)shape("visual.cls_token", flat ? 1 : 3);
     const Tensor positions = table("visual.pos_embed");
-    v.image_size = grid_of(positions) * v.patch_size;
+    v.image_size = grid_of(positions).rows * v.patch_size;
     v.positions = is_sine_cosine(positions) ? "sine-cosine" : "learned";
     v.pre_norm = has("visual.norm_pre.weight");
     const bool pooled = hub_.pooled_norm.value_or(!flat && has("visual.fc_norm.weight"));

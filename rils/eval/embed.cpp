@@ -71,11 +71,11 @@ std::vector<std::string> split_synonyms(const std::string& name) {
 
 Tensor patch_embeddings(const Model& model, const Tensor& images, const PassOptions& pass) {
   const VisionTower& vision = model.vision();
-  const int64_t samples = images.size(0);
-  const Tensor encoded = vision.encode(vision.patch_tokens(images, pass), samples, pass).value;
-  const int64_t patches = vision.patches();
-  const Tensor dense = contiguous(encoded.reshape({samples, 1 + patches, vision.width()}).slice(1, 1, patches));
-  const Var rows = vision.after_pooling(Var(dense.reshape({samples * patches, vision.width()})));
+  const TokenFeatures encoded = vision.encode(vision.patch_tokens(images, pass), pass);
+  const auto& [samples, prefix, grid] = encoded.layout;
+  const Shape by_sample{samples, encoded.layout.rows_per_sample(), vision.width()};
+  const Tensor dense = contiguous(encoded.values.value.reshape(by_sample).slice(1, prefix, grid.patches()));
+  const Var rows = vision.after_pooling(Var(dense.reshape({samples * grid.patches(), vision.width()})));
   return l2_normalize(model.project(rows).value).y;
 }
 
@@ -84,7 +84,7 @@ ImageFunction joint_embedding(const Model& model, const PassOptions& pass) {
 }
 
 ImageFunction backbone_features(const Model& model, const PassOptions& pass) {
-  return [&model, pass](const Tensor& images) { return model.encode_features(images, pass).value; };
+  return [&model, pass](const Tensor& images) { return model.vision().features(images, pass).value; };
 }
 
 ImageFunction raw_pixels() {

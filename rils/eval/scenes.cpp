@@ -64,7 +64,7 @@ PointingSummary pointing(const Model& model, const Dataset& data, const std::vec
     sentences.push_back(text);
   }
   const Tensor prototypes = embed_texts(model, sentences, tokenize, options);
-  const int64_t patches = model.vision().patches();
+  const int64_t patches = model.vision().grid().patches();
   const auto grid = static_cast<int64_t>(std::llround(std::sqrt(static_cast<double>(patches))));
 
   PointingSummary summary;

@@ -50,13 +50,12 @@ Classifier::Classifier(const VisionConfig& vision, const std::string& pool, int6
   store_->allocate(dtype);
   store_->initialise(seed);
   const nn::Entry& positions = *store_->find(kPositions);
-  copy_into(position_table(vision.image_size / vision.patch_size, vision.width, dtype), positions.value());
+  copy_into(position_table(grid_of(vision), vision.width, dtype), positions.value());
   store_->mark_written();
 }
 
 Var Classifier::logits(const Tensor& images, const PassOptions& options) const {
-  const int64_t samples = images.size(0);
-  const Var pooled = tower_->pool(tower_->encode(tower_->patch_tokens(images, options), samples, options), samples);
+  const Var pooled = tower_->features(images, options);
   const DType compute = options.precision.compute;
   autograd::LinearInputs out;
   out.out_dtype = options.precision.param;
@@ -68,11 +67,6 @@ FrozenEncoder::FrozenEncoder(const VisionConfig& vision, const std::string& pool
   tower_.emplace(*store_, pooled_by(vision, pool), DType::f32);
   store_->allocate(DType::f32);
   store_->initialise(seed);
-}
-
-Tensor pooled_features(const VisionTower& tower, const Tensor& images, const PassOptions& options) {
-  const int64_t samples = images.size(0);
-  return tower.pool(tower.encode(tower.patch_tokens(images, options), samples, options), samples).value;
 }
 
 VisionConfig pooled_by(VisionConfig vision, const std::string& pool) {
@@ -124,9 +118,10 @@ void load_encoder(const nn::SafetensorsFile& file, ParameterStore& store) {
   store.mark_written();
 }
 
-Tensor resize_positions(const Tensor& table, int64_t grid) {
-  const int64_t from = grid_of(table), width = table.size(2);
-  Tensor result = Tensor::empty({1, 1 + grid * grid, width});
+Tensor resize_positions(const Tensor& table, const Grid& grid) {
+  const Grid from = grid_of(table);
+  const int64_t width = table.size(2);
+  Tensor result = Tensor::empty({1, 1 + grid.patches(), width});
   copy_into(table.slice(1, 0, 1), result.slice(1, 0, 1));
   const float* in = table.data<float>().data() + width;
   float* out = result.data<float>().data() + width;
@@ -134,23 +129,25 @@ Tensor resize_positions(const Tensor& table, int64_t grid) {
     std::array<int64_t, 4> cell;
     std::array<double, 4> weight;
   };
-  const auto taps = [&](int64_t to) {
-    const double place = (static_cast<double>(to) + 0.5) * static_cast<double>(from) / static_cast<double>(grid) - 0.5;
+  const auto taps = [](int64_t to, int64_t cells, int64_t wanted) {
+    const double place =
+        (static_cast<double>(to) + 0.5) * static_cast<double>(cells) / static_cast<double>(wanted) - 0.5;
     const auto first = static_cast<int64_t>(std::floor(place));
     Taps t{{}, cubic_weights(place - std::floor(place))};
-    for (int64_t k = 0; k < 4; ++k) t.cell[static_cast<size_t>(k)] = std::clamp<int64_t>(first - 1 + k, 0, from - 1);
+    for (int64_t k = 0; k < 4; ++k) t.cell[static_cast<size_t>(k)] = std::clamp<int64_t>(first - 1 + k, 0, cells - 1);
     return t;
   };
-  for (int64_t y = 0; y < grid; ++y) {
-    const Taps rows = taps(y);
-    for (int64_t x = 0; x < grid; ++x) {
-      const Taps columns = taps(x);
+  for (int64_t y = 0; y < grid.rows; ++y) {
+    const Taps rows = taps(y, from.rows, grid.rows);
+    for (int64_t x = 0; x < grid.columns; ++x) {
+      const Taps columns = taps(x, from.columns, grid.columns);
       for (int64_t d = 0; d < width; ++d) {
         double sum = 0;
         for (size_t i = 0; i < 4; ++i) {
           double row = 0;
           for (size_t j = 0; j < 4; ++j) {
-            row += columns.weight[j] * static_cast<double>(in[(rows.cell[i] * from + columns.cell[j]) * width + d]);
+            row += columns.weight[j] *
+                   static_cast<double>(in[(rows.cell[i] * from.columns + columns.cell[j]) * width + d]);
           }
           sum += rows.weight[i] * row;
         }

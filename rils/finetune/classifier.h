@@ -36,9 +36,6 @@ class Classifier {
   nn::Linear head_;
 };
 
-/// Features [B, D] of a tower with a final norm, pooled as it is configured.
-[[nodiscard]] Tensor pooled_features(const VisionTower& tower, const Tensor& images, const PassOptions& options);
-
 /// `vision` with pooling as a head wants it.
 [[nodiscard]] VisionConfig pooled_by(VisionConfig vision, const std::string& pool);
 
@@ -48,9 +45,9 @@ class FrozenEncoder {
   FrozenEncoder(const VisionConfig& vision, const std::string& pool, uint64_t seed);
 
   [[nodiscard]] ParameterStore& store() { return *store_; }
-  /// See pooled_features.
+  /// Features [B, D], see VisionTower::features.
   [[nodiscard]] Tensor features(const Tensor& images, const PassOptions& options) const {
-    return pooled_features(*tower_, images, options);
+    return tower_->features(images, options).value;
   }
 
  private:
@@ -64,10 +61,10 @@ class FrozenEncoder {
 /// one line where a parameter is absent or of another shape.
 void load_encoder(const nn::SafetensorsFile& file, ParameterStore& store);
 
-/// A position table [1, 1 + G², D] for another grid: row 0 stays, the others are resized as a picture of G × G by
+/// A position table [1, 1 + G², D] for another grid: row 0 stays, the others are resized as a G × G picture by
 /// PyTorch's bicubic interpolation (a = −0.75, no antialiasing, corners not aligned). In f32. Throws ShapeError when
-/// the rows are no square and one.
-[[nodiscard]] Tensor resize_positions(const Tensor& table, int64_t grid);
+/// the number of rows is not a square plus one.
+[[nodiscard]] Tensor resize_positions(const Tensor& table, const Grid& grid);
 
 /// MAE's groups: the rate of layer i is decay^(layers + 1 − i), with i = 0 for tokens, positions and patch embedding,
 /// block + 1 for a block, layers + 1 for norm and head; no weight decay below two dimensions, for the CLS token and the

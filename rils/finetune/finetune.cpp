@@ -19,6 +19,7 @@
 #include "rils/finetune/trainer.h"
 #include "rils/run/metrics.h"
 #include "rils/run/progress.h"
+#include "rils/run/signals.h"
 #include "rils/run/stopwatch.h"
 #include "rils/run/training_run.h"
 #include "rils/train/inputs.h"
@@ -91,136 +92,143 @@ std::string describe(const ClassifierReport& r) {
                             100 * r.figures.mean_per_class_recall, r.loss, r.figures.samples, r.skipped.describe());
 }
 
-/// Steps, figures, validations and checkpoints. Trainer: ClassifierTrainer or LinearProbeTrainer.
-template <class Trainer>
-class FinetuningLoop {
- public:
-  FinetuningLoop(const Config& config, LabelledData data, Console& console, const FinetuningOptions& options)
-      : config_(config),
-        data_(std::move(data)),
-        console_(console),
-        loader_(training_loader(config_, training_images(), {})),
-        trainer_(config_, data_.classes, loader_->batches_per_epoch()),
-        run_(config_, console,
-             {options.resume, options.command, [&] { start_from_weights(); }, [&](const auto& f) { restore(f); }}) {}
-
-  int run() {
-    print_plan();
-    return run_.work(trainer_.steps(), {trainer_.plan().total_steps(), trainer_.plan().steps_per_epoch()},
-                     {[&](int64_t step) { report(step, train_step()); }, [&](int64_t step) { return validate(step); },
-                      [&](const auto& files) { save(files); }});
-  }
-
- private:
-  [[nodiscard]] std::shared_ptr<const Dataset> training_images() const {
-    if (config_.finetune.train_fraction == 1.0) return data_.train;
-    return std::make_shared<SubsetDataset>(
-        data_.train, draw_fraction(data_, config_.finetune.train_fraction, static_cast<uint64_t>(config_.run.seed)));
-  }
-
-  void start_from_weights() {
-    if (config_.finetune.finetune.empty()) return;
-    trainer_.start_from(nn::SafetensorsFile(config_.finetune.finetune));
-  }
-
-  void restore(const CheckpointFiles& files) {
-    const nn::Metadata state = trainer_.load(files);
-    warn_of_other_kernels(state.at("isa"), console_);
-    best_ = std::stod(state.at("best"));
-    samples_ = std::stoll(state.at("samples"));
-    loader_ = training_loader(config_, training_images(), LoaderState::from_json(state.at("loader")));
-  }
-
-  void print_plan() const {
-    const OptimConfig& o = config_.optim;
-    const std::string start = config_.finetune.finetune.empty() ? "scratch" : config_.finetune.finetune;
-    console_.line(fmt::format("classifier of {} classes from {}: {} trained parameters, {} pixels", data_.classes,
-                              start, trainer_.trained_parameters(), config_.model.vision.image_size));
-    console_.line(fmt::format("data {}: {} images to learn from, {} to judge by; {}", config_.finetune.data_path,
-                              loader_->samples_per_epoch(), data_.val->size(), data_.train->skipped().describe()));
-    console_.line(fmt::format("batch {} = {} x {}, learning rate {:g}; {} steps an epoch, {} in all",
-                              o.batch_size * o.accum_freq, o.batch_size, o.accum_freq, o.lr,
-                              trainer_.plan().steps_per_epoch(), trainer_.plan().total_steps()));
-    console_.line(fmt::format("device cpu ({}, {} threads), precision {}", cpu_context().kernels().name,
-                              cpu_context().threads().threads(), config_.run.precision));
-  }
-
-  [[nodiscard]] std::vector<LabelledBatch> next_batches() {
-    std::vector<LabelledBatch> batches;
-    const int64_t size = config_.model.vision.image_size;
-    for (int64_t i = 0; i < trainer_.plan().batches_of(trainer_.steps()); ++i) {
-      while (!loader_->next(batch_)) {
-        const LoaderStats& stats = loader_->stats();
-        console_.line(
-            fmt::format("epoch of {} samples: {} seen, {}", stats.total, stats.seen, stats.skipped.describe()));
-      }
-      batches.push_back(
-          {Tensor::from(std::span<const float>(batch_.images), {batch_.size, 3, size, size}), batch_.labels});
-    }
-    return batches;
-  }
-
-  Record train_step() {
-    const Stopwatch watch;
-    const auto batches = next_batches();
-    const double data_time = watch.seconds();
-    const int64_t samples = std::ssize(batches) * config_.optim.batch_size;
-    const ClassifierFigures f = trainer_.step(batches);
-    const double batch_time = watch.seconds();
-    samples_ += samples;
-    loss_ = f.loss;
-    rate_ = static_cast<double>(samples) / batch_time;
-    Record line;
-    line.add("step", trainer_.steps()).add("epoch", batch_.epoch).add("samples", samples_);
-    line.add("loss", f.loss).add("lr", f.lr).add("grad_norm", f.grad_norm);
-    line.add("samples_per_second", rate_).add("batch_time", batch_time).add("data_time", data_time);
-    line.add("memory_peak_bytes", cpu_context().allocator().statistics().peak);
-    return line;
-  }
-
-  void report(int64_t step, const Record& line) {
-    const bool due = run_.log_due(step);
-    if (due) run_.log(step, line);
-    console_.progress({step, trainer_.plan().total_steps(), loss_, rate_, run_.seconds_left(step), "", "images"}, due);
-  }
-
-  /// Validates where it is time; whether the model is the best so far.
-  bool validate(int64_t step) {
-    if (!run_.last(step) && !run_.epoch_due(step, config_.run.val_frequency)) return false;
-    const ClassifierReport found = trainer_.judge_on(*data_.val);
-    Record line;
-    line.add("step", step).add("acc1", found.figures.acc1).add("acc5", found.figures.acc5);
-    line.add("mean_per_class_recall", found.figures.mean_per_class_recall).add("loss", found.loss);
-    line.add("samples", found.figures.samples);
-    run_.log_results(step, line);
-    console_.line(fmt::format("validation at step {}: {}", step, describe(found)));
-    if (found.figures.acc1 <= best_) return false;
-    best_ = found.figures.acc1;
-    return true;
-  }
-
-  void save(const CheckpointFiles& files) {
-    const nn::Metadata weights = {{"config", to_toml(config_)},
-                                  {"preprocessing", preprocessing(config_)},
-                                  {"step", std::to_string(trainer_.steps())},
-                                  {"classes", fmt::format("{}", fmt::join(data_.class_names, "\n"))}};
-    const nn::Metadata state = {{"loader", batch_.next.to_json()},
-                                {"isa", std::string(cpu_context().kernels().name)},
-                                {"samples", std::to_string(samples_)},
-                                {"best", fmt::format("{}", best_)}};
-    trainer_.save(files, weights, state);
-  }
-
-  Config config_;
-  LabelledData data_;
-  Console& console_;
-  std::unique_ptr<Loader> loader_;
-  Trainer trainer_;
-  double best_ = -1, loss_ = 0, rate_ = 0;
-  int64_t samples_ = 0;
-  TrainingRun run_;
-  Batch batch_;
+/// What the loop remembers from step to step, and a checkpoint of the run with it.
+struct LoopState {
+  double best = -1;     // top-1 accuracy of a validation
+  int64_t samples = 0;  // trained on so far
+  Batch batch;          // the latest micro-batch, with the place in the data that follows it
 };
+
+std::shared_ptr<const Dataset> training_images(const Config& config, const LabelledData& data) {
+  const double fraction = config.finetune.train_fraction;
+  if (fraction == 1.0) return data.train;
+  const auto drawn = draw_fraction(data, fraction, static_cast<uint64_t>(config.run.seed));
+  return std::make_shared<SubsetDataset>(data.train, drawn);
+}
+
+template <class Trainer>
+void print_plan(const Config& config, const LabelledData& data, const Loader& loader, const Trainer& trainer,
+                Console& console) {
+  const OptimConfig& o = config.optim;
+  const std::string start = config.finetune.finetune.empty() ? "scratch" : config.finetune.finetune;
+  console.line(fmt::format("classifier of {} classes from {}: {} trained parameters, {} pixels", data.classes, start,
+                           trainer.trained_parameters(), config.model.vision.image_size));
+  console.line(fmt::format("data {}: {} train images, {} val images; {}", config.finetune.data_path,
+                           loader.samples_per_epoch(), data.val->size(), data.train->skipped().describe()));
+  console.line(fmt::format("batch {} = {} x {}, learning rate {:g}; {} steps an epoch, {} in all",
+                           o.batch_size * o.accum_freq, o.batch_size, o.accum_freq, o.lr,
+                           trainer.plan().steps_per_epoch(), trainer.plan().total_steps()));
+  console.line(fmt::format("device cpu ({}, {} threads), precision {}", cpu_context().kernels().name,
+                           cpu_context().threads().threads(), config.run.precision));
+}
+
+/// The next micro-batches; epochs follow each other, and the end of one is told to the console.
+std::vector<LabelledBatch> next_batches(Loader& loader, int64_t count, Batch& batch, int64_t size, Console& console) {
+  std::vector<LabelledBatch> batches;
+  for (int64_t i = 0; i < count; ++i) {
+    while (!loader.next(batch)) {
+      const LoaderStats& stats = loader.stats();
+      console.line(fmt::format("epoch of {} samples: {} seen, {}", stats.total, stats.seen, stats.skipped.describe()));
+    }
+    batches.push_back({Tensor::from(std::span<const float>(batch.images), {batch.size, 3, size, size}), batch.labels});
+  }
+  return batches;
+}
+
+Record figures_of(int64_t step, const LoopState& state, const ClassifierFigures& f, double samples_per_second,
+                  double data_time, double batch_time) {
+  Record line;
+  line.add("step", step).add("epoch", state.batch.epoch).add("samples", state.samples);
+  line.add("loss", f.loss).add("lr", f.lr).add("grad_norm", f.grad_norm);
+  line.add("samples_per_second", samples_per_second).add("batch_time", batch_time).add("data_time", data_time);
+  line.add("memory_peak_bytes", cpu_context().allocator().statistics().peak);
+  return line;
+}
+
+/// Validates where it is time; whether the model is the best so far.
+template <class Trainer>
+bool validate(const Config& config, const LabelledData& data, Trainer& trainer, int64_t step, TrainingRun& run,
+              LoopState& state, Console& console) {
+  if (!run.last(step) && !run.epoch_due(step, config.run.val_frequency)) return false;
+  const ClassifierReport found = trainer.judge_on(*data.val);
+  Record line;
+  line.add("step", step).add("acc1", found.figures.acc1).add("acc5", found.figures.acc5);
+  line.add("mean_per_class_recall", found.figures.mean_per_class_recall).add("loss", found.loss);
+  line.add("samples", found.figures.samples);
+  run.log_results(step, line);
+  console.line(fmt::format("validation at step {}: {}", step, describe(found)));
+  if (found.figures.acc1 <= state.best) return false;
+  state.best = found.figures.acc1;
+  return true;
+}
+
+template <class Trainer>
+void save(const Config& config, const LabelledData& data, Trainer& trainer, const CheckpointFiles& files,
+          const LoopState& state) {
+  const nn::Metadata weights = {{"config", to_toml(config)},
+                                {"preprocessing", preprocessing(config)},
+                                {"step", std::to_string(trainer.steps())},
+                                {"classes", fmt::format("{}", fmt::join(data.class_names, "\n"))}};
+  const nn::Metadata progress = {{"loader", state.batch.next.to_json()},
+                                 {"isa", std::string(cpu_context().kernels().name)},
+                                 {"samples", std::to_string(state.samples)},
+                                 {"best", fmt::format("{}", state.best)}};
+  trainer.save(files, weights, progress);
+}
+
+/// Model and optimiser as they were; the state of the loop, with the place in the data.
+template <class Trainer>
+LoopState restore(Trainer& trainer, const CheckpointFiles& files, Console& console) {
+  const nn::Metadata progress = trainer.load(files);
+  warn_of_other_kernels(progress.at("isa"), console);
+  LoopState state{.best = std::stod(progress.at("best")), .samples = std::stoll(progress.at("samples")), .batch = {}};
+  state.batch.next = LoaderState::from_json(progress.at("loader"));
+  return state;
+}
+
+/// Trainer: ClassifierTrainer or LinearProbeTrainer.
+template <class Trainer>
+int train(const Config& config, const LabelledData& data, const FinetuningOptions& options, Console& console) {
+  const auto images = training_images(config, data);
+  auto loader = training_loader(config, images, {});
+  Trainer trainer(config, data.classes, loader->batches_per_epoch());
+  const EpochPlan& plan = trainer.plan();
+  const RunStart start = find_start(options.resume, config);
+  LoopState state;
+  if (const auto files = start.checkpoint()) {
+    state = restore(trainer, *files, console);
+    loader = training_loader(config, images, state.batch.next);
+  } else if (!config.finetune.finetune.empty()) {
+    trainer.start_from(nn::SafetensorsFile(config.finetune.finetune));
+  }
+  TrainingRun run(config, console, start, {plan.total_steps(), plan.steps_per_epoch()}, options.command);
+  print_plan(config, data, *loader, trainer, console);
+  const StopRequest stop;
+
+  for (int64_t step = trainer.steps() + 1; step <= plan.total_steps(); ++step) {
+    const Stopwatch watch;
+    const int64_t count = plan.batches_of(step - 1), size = config.model.vision.image_size;
+    const std::vector<LabelledBatch> batches = next_batches(*loader, count, state.batch, size, console);
+    const double data_time = watch.seconds();
+
+    const ClassifierFigures figures = trainer.step(batches);
+
+    const int64_t samples = count * config.optim.batch_size;
+    const double batch_time = watch.seconds(), rate = static_cast<double>(samples) / batch_time;
+    state.samples += samples;
+    const bool logged = run.log_step(step, figures_of(step, state, figures, rate, data_time, batch_time));
+    console.progress({step, plan.total_steps(), figures.loss, rate, run.seconds_left(step), "", "images"}, logged);
+
+    const bool best = validate(config, data, trainer, step, run, state, console);
+
+    if (best || run.save_due(step) || stop.requested()) {
+      save(config, data, trainer, run.checkpoint(step), state);
+      run.saved(step, best);
+    }
+    if (stop.requested()) return run.interrupted(step);
+  }
+  return run.finished();
+}
 
 /// Classes of data that a classifier is to judge: its own, in its order.
 void check_classes(const LabelledData& data, const LoadedClassifier& model, const std::string& path) {
@@ -262,7 +270,7 @@ int run_finetuning(const Config& config, const FinetuningOptions& options) {
   if (config.run.device != "auto") (void)context(parse_device(config.run.device));
   Console console;
   Config resolved = resolve(config, options);
-  LabelledData data = open_labelled(resolved);
+  const LabelledData data = open_labelled(resolved);
   resolved.finetune.nb_classes = data.classes;
   if (options.eval) return evaluate_run(resolved, data, console, options);
   if (resolved.model.vision.pool == "cls" && resolved.finetune.pool == "mean") {
@@ -271,10 +279,8 @@ int run_finetuning(const Config& config, const FinetuningOptions& options) {
         "follows it");
   }
   if (regresses(resolved)) return run_probe(resolved, data, console, options.command);
-  if (resolved.finetune.probe == "lars") {
-    return FinetuningLoop<LinearProbeTrainer>(resolved, std::move(data), console, options).run();
-  }
-  return FinetuningLoop<ClassifierTrainer>(resolved, std::move(data), console, options).run();
+  if (resolved.finetune.probe == "lars") return train<LinearProbeTrainer>(resolved, data, options, console);
+  return train<ClassifierTrainer>(resolved, data, options, console);
 }
 
 }  // namespace tessera::rils

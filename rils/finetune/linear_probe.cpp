@@ -33,13 +33,13 @@ Var LinearProbe::head_of(const Var& normed, const PassOptions& options) const {
 }
 
 Var LinearProbe::logits(const Tensor& images, const PassOptions& options) const {
-  const Var features = pooled_features(*tower_, images, options);
+  const Var features = tower_->features(images, options).value;
   return head_of(autograd::batch_norm_by(features, {mean_->value, variance_->value}, {}, {}, kEps, DType::f32),
                  options);
 }
 
 Var LinearProbe::training_logits(const Tensor& images, const PassOptions& options) {
-  const Var features = pooled_features(*tower_, images, options);
+  const Var features = tower_->features(images, options).value;
   const autograd::BatchNorm normed = autograd::batch_norm(features, {}, {}, kEps, DType::f32);
   update_moments(normed.moments, images.size(0), kKeep, {mean_->value, variance_->value});
   mean_->mark_written();

@@ -34,7 +34,7 @@ MicroBatch load_batch(const std::filesystem::path& path, const Model& model) {
     samples = t.size(0);
     return t;
   };
-  if (objective.contrastive || model.decoder() != nullptr) batch.images = pictures("images");
+  if (objective.contrastive || model.has_decoder()) batch.images = pictures("images");
   if (objective.views) {
     batch.view1 = pictures("view1");
     batch.view2 = pictures("view2");
@@ -42,8 +42,8 @@ MicroBatch load_batch(const std::filesystem::path& path, const Model& model) {
   if (objective.contrastive) {
     batch.tokens = load_checked(file, "tokens", DType::i32, {samples, c.text.context_length});
   }
-  if (model.decoder() != nullptr) {
-    batch.noise = load_checked(file, "noise", DType::f32, {samples, model.vision().patches()});
+  if (model.has_decoder()) {
+    batch.noise = load_checked(file, "noise", DType::f32, {samples, model.vision().grid().patches()});
   }
   if (samples == 0) throw IoError(fmt::format("{}: no samples", path.string()));
   return batch;

@@ -1,6 +1,7 @@
 #include "rils/method/pixels.h"
 
 #include <cmath>
+#include <numeric>
 #include <vector>
 
 #include "autograd/ops/pointwise.h"
@@ -46,6 +47,18 @@ PatchMoments patch_moments(std::span<const float> pixels) {
   for (const float x : pixels) sum += static_cast<double>(x);
   for (const float x : pixels) squares += (static_cast<double>(x) - sum / n) * (static_cast<double>(x) - sum / n);
   return {sum / n, std::sqrt(squares / (n - 1.0) + kEps)};
+}
+
+Var reconstruct_pixels(const Model& model, const LossConfig& loss, const TokenFeatures& patches, const Tensor& images,
+                       const Tensor& noise, int64_t total, const PassOptions& options) {
+  if (loss.mae_weight == 0) return {};
+  const Masks masks(noise, loss.mask_ratio);
+  std::vector<int64_t> all(static_cast<size_t>(images.size(0)));
+  std::iota(all.begin(), all.end(), int64_t{0});
+  const Var predicted = model.predict_hidden(patches, masks, all, options);
+  const Tensor target = pixel_targets(images.dtype() == predicted.dtype() ? images : cast(images, predicted.dtype()),
+                                      model.config().vision.patch_size, masks, all);
+  return pixel_loss(predicted, target, loss.mae_weight / static_cast<double>(total * masks.hidden()));
 }
 
 autograd::Var pixel_loss(const autograd::Var& predicted, const Tensor& target, double weight) {

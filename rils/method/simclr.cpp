@@ -35,7 +35,7 @@ Var logits_of(const Var& own, const Var& other, double temperature) {
 
 }  // namespace
 
-ViewContrast view_contrast(const Var& a, const Var& b, double temperature) {
+SimclrLoss simclr_loss(const Var& a, const Var& b, double temperature) {
   const int64_t n = a.value.size(0);
   std::vector<int32_t> labels(static_cast<size_t>(n));
   std::iota(labels.begin(), labels.end(), 0);
@@ -48,7 +48,7 @@ ViewContrast view_contrast(const Var& a, const Var& b, double temperature) {
   const autograd::CrossEntropy from_second =
       autograd::cross_entropy(logits_of(second, first, temperature), own, half_mean);
 
-  ViewContrast result{autograd::add(from_first.loss, from_second.loss)};
+  SimclrLoss result{autograd::add(from_first.loss, from_second.loss)};
   for (int32_t i = 0; const int32_t best : from_first.argmax.data<int32_t>())
     result.accuracy += best == i++ ? 1.0 : 0.0;
   result.accuracy /= static_cast<double>(n);

@@ -4,14 +4,14 @@
 
 namespace tessera::rils {
 
-struct ViewContrast {
+struct SimclrLoss {
   autograd::Var loss;   // scalar
   double accuracy = 0;  // fraction of first views whose own second view has the largest logit
 };
 
-/// SimCLR's loss between two views of N images, projected rows a, b [N, E]. With q, k their L2-normalised rows:
-/// ℓ_ab = q_a k_bᵀ/τ, ℓ_aa = q_a k_aᵀ/τ with each row's own column taken out, and so on;
-/// ½ [mean CE([ℓ_ab | ℓ_aa], own) + mean CE([ℓ_ba | ℓ_bb], own)]. Gradients flow through queries and keys.
-[[nodiscard]] ViewContrast view_contrast(const autograd::Var& a, const autograd::Var& b, double temperature);
+/// SimCLR's loss between two augmented views of N images, projected rows a, b [N, E]. METHOD.md, "SimCLR". With q, k
+/// their L2-normalised rows: ℓ_ab = q_a k_bᵀ/τ, ℓ_aa = q_a k_aᵀ/τ with each row's own column taken out, and so on; ½
+/// [mean CE([ℓ_ab | ℓ_aa], own) + mean CE([ℓ_ba | ℓ_bb], own)]. Gradients flow through queries and keys.
+[[nodiscard]] SimclrLoss simclr_loss(const autograd::Var& a, const autograd::Var& b, double temperature);
 
 }  // namespace tessera::rils

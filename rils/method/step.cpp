@@ -5,9 +5,8 @@
 #include "autograd/ops/pointwise.h"
 #include "engine/core/error.h"
 #include "engine/ops/copy.h"
-#include "rils/method/contrastive.h"
-#include "rils/method/masked_terms.h"
-#include "rils/method/passes.h"
+#include "rils/method/pixels.h"
+#include "rils/method/rils.h"
 #include "rils/method/simclr.h"
 
 namespace tessera::rils {
@@ -20,133 +19,42 @@ using KeepMoments = ImageMlp::KeepMoments;
 
 int64_t rows_of(const MicroBatch& b) { return b.images ? b.images.size(0) : b.view1.size(0); }
 
-/// What the whole batch decides on embeddings and features of all its rows: the terms over all of them, and the weights
-/// of the gate.
-struct Decision {
-  std::vector<Root> roots;
-  ReconstructionWeights weights;
-  StepResult result;
-};
-
-void add_contrast(const Model& model, const LossConfig& loss, const Embeddings& all, const StepOptions& options,
-                  Decision& d) {
-  const Var scale = model.logit_scale();
-  const Contrastive contrastive = contrastive_loss(all.image, all.text, scale, gather_of(loss));
-  d.roots.push_back({contrastive.loss, {}});
-  if (model.objective().reconstruction == Reconstruction::language) {
-    d.weights =
-        reconstruction_weights(contrastive.retrieved, hidden_patches(model, loss), loss, options.reconstruction_factor);
-  }
-  const auto passed = std::accumulate(contrastive.retrieved.begin(), contrastive.retrieved.end(), 0.0);
-  d.result.clip_loss = contrastive.loss.value.item();
-  d.result.clip_accuracy = passed / static_cast<double>(contrastive.retrieved.size());
-  d.result.logit_scale = scale.value.item();
-}
-
-void add_views(const Model& model, const LossConfig& loss, const Embeddings& all, const StepOptions& options,
-               KeepMoments keep, Decision& d) {
-  const ImageMlp& head = *model.image_mlp();
-  const Var first = head(all.view1, options.pass.precision, keep);
-  const Var second = head(all.view2, options.pass.precision, keep);
-  const ViewContrast contrast = view_contrast(first, second, loss.ssl_temperature);
-  const Var weighted = autograd::scale(contrast.loss, loss.ssl_scale);
-  d.roots.push_back({weighted, {}});
-  d.result.ssl_loss = weighted.value.item();
-  d.result.ssl_accuracy = contrast.accuracy;
-}
-
-Decision decide(const Model& model, const LossConfig& loss, const Embeddings& all, const StepOptions& options,
-                KeepMoments keep) {
-  Decision d;
-  if (all.image) add_contrast(model, loss, all, options, d);
-  if (all.view1) add_views(model, loss, all, options, keep, d);
-  return d;
-}
-
-/// The masked term of one micro-batch, if the objective has one and anything has weight.
-void add_masked_term(const Model& model, const LossConfig& loss, const ImagePass& pass, const Share& share,
-                     const Var& sentences, const StepOptions& options, Decision& d, std::vector<Root>& roots) {
-  const Reconstruction what = model.objective().reconstruction;
-  Var term;
-  if (what == Reconstruction::language) {
-    term = reconstruct_language(model, loss, pass, share, sentences, d.weights, options.pass);
-  } else if (what == Reconstruction::pixels) {
-    term = reconstruct_pixels(model, loss, pass, share, options.pass);
-  }
-  if (!term) return;
-  (what == Reconstruction::language ? d.result.recon_loss : d.result.mae_loss) += term.value.item();
-  roots.push_back({term, {}});
-}
-
-/// One batch on one tape.
-StepResult step_undivided(const Model& model, const LossConfig& loss, const MicroBatch& batch,
-                          const StepOptions& options) {
-  Tape tape;
-  Decision d;
-  {
-    const TapeScope scope(tape);
-    Embeddings all;
-    ImagePass pass;
-    const Objective& objective = model.objective();
-    if (objective.contrastive) all.text = text_pass(model, batch.tokens, options.pass);
-    if (batch.images) pass = image_pass(model, batch.images, options.pass);
-    all.image = pass.embedding;
-    if (objective.views) {
-      all.view1 = model.encode_features(batch.view1, options.pass);
-      all.view2 = model.encode_features(batch.view2, options.pass);
-    }
-    d = decide(model, loss, all, options, KeepMoments::yes);
-    add_masked_term(model, loss, pass, {batch, 0, rows_of(batch)}, all.text, options, d, d.roots);
-  }
-  tape.backward(d.roots);
-  return d.result;
-}
-
-/// Embeddings and features of all rows, without a tape; `passes` receives the image passes where given.
-Embeddings embed_all(const Model& model, std::span<const MicroBatch> batches, const PassOptions& options,
-                     std::vector<ImagePass>* passes = nullptr) {
-  const TapeScope none(nullptr);
-  const Objective& objective = model.objective();
-  std::vector<Tensor> image, text, view1, view2;
+/// The micro-batches as rows of the global batch.
+std::vector<Rows> rows_of(std::span<const MicroBatch> batches) {
+  std::vector<Rows> rows;
+  int64_t first = 0;
   for (const MicroBatch& b : batches) {
-    if (objective.contrastive) text.push_back(text_pass(model, b.tokens, options).value);
-    if (objective.contrastive || (passes != nullptr && b.images)) {
-      ImagePass pass = image_pass(model, b.images, options);
-      if (objective.contrastive) image.push_back(pass.embedding.value);
-      if (passes != nullptr) passes->push_back(std::move(pass));
-    }
-    if (objective.views) {
-      view1.push_back(model.encode_features(b.view1, options).value);
-      view2.push_back(model.encode_features(b.view2, options).value);
-    }
+    rows.push_back({.first = first, .count = rows_of(b)});
+    first += rows_of(b);
   }
-  const auto joined = [](const std::vector<Tensor>& parts) { return parts.empty() ? Var() : Var(concatenate(parts)); };
-  return {joined(image), joined(text), joined(view1), joined(view2)};
+  for (Rows& r : rows) r.total = first;
+  return rows;
 }
 
-/// Gradients of the embeddings and features of all rows.
-struct EmbeddingGradients {
-  Tensor image, text, view1, view2;
+Tensor slice(const Tensor& x, const Rows& rows) { return x.slice(0, rows.first, rows.count); }
+
+/// All parts below each other; absent without parts.
+Tensor concatenate(const std::vector<Tensor>& parts) {
+  if (parts.empty()) return {};
+  int64_t rows = 0;
+  for (const Tensor& p : parts) rows += p.size(0);
+  Tensor all = Tensor::empty({rows, parts.front().size(1)}, parts.front().dtype());
+  int64_t at = 0;
+  for (const Tensor& p : parts) {
+    copy_into(p, all.slice(0, at, p.size(0)));
+    at += p.size(0);
+  }
+  return all;
+}
+
+/// What the losses over the whole batch read, a row for each sample; absent where the objective does not use it.
+template <class T>
+struct Embeddings {
+  T image, text;   // [N, E], normalised
+  T view1, view2;  // [N, D], backbone features of the augmented views
 };
 
-/// The terms over the whole batch on a tape of their own.
-Decision decide_apart(const Model& model, const LossConfig& loss, const Embeddings& cached, const StepOptions& options,
-                      EmbeddingGradients& gradients) {
-  Tape tape;
-  const auto input = [&](const Var& v) { return v ? tape.input(v.value) : Var(); };
-  const Embeddings all{input(cached.image), input(cached.text), input(cached.view1), input(cached.view2)};
-  Decision d;
-  {
-    const TapeScope scope(tape);
-    d = decide(model, loss, all, options, KeepMoments::yes);
-  }
-  tape.backward(d.roots);
-  gradients = {tape.take(all.image.slot), tape.take(all.text.slot), tape.take(all.view1.slot),
-               tape.take(all.view2.slot)};
-  return d;
-}
-
-/// Runs a pass of one micro-batch again, given the gradient of its rows.
+/// Runs one pass again on a tape of its own, given the gradient of its rows.
 template <class Pass>
 void run_again(const Pass& pass, const Tensor& gradient) {
   Tape tape;
@@ -158,50 +66,166 @@ void run_again(const Pass& pass, const Tensor& gradient) {
   tape.backward(rows, gradient);
 }
 
-/// Several micro-batches: losses on cached embeddings first, then each part again with the gradients of its rows.
-StepResult step_divided(const Model& model, const LossConfig& loss, std::span<const MicroBatch> batches,
-                        const StepOptions& options) {
-  const Embeddings all = embed_all(model, batches, options.pass);
-  EmbeddingGradients gradients;
-  Decision d = decide_apart(model, loss, all, options, gradients);
-  int64_t total = 0;
-  for (const MicroBatch& b : batches) total += rows_of(b);
-  int64_t first = 0;
-  for (const MicroBatch& b : batches) {
-    const int64_t count = rows_of(b);
-    if (b.images) {
-      Tape tape;
-      std::vector<Root> roots;
-      Var sentences;
-      {
-        const TapeScope scope(tape);
-        if (all.text) sentences = tape.input(all.text.value);
-        const ImagePass pass = image_pass(model, b.images, options.pass);
-        if (pass.embedding) roots.push_back({pass.embedding, gradients.image.slice(0, first, count)});
-        add_masked_term(model, loss, pass, {b, first, total}, sentences, options, d, roots);
-      }
-      tape.backward(roots);
-      if (const Tensor more = tape.take(sentences.slot)) copy_into(more, gradients.text, GradMode::accumulate);
-    }
-    if (model.objective().views) {
-      run_again([&] { return model.encode_features(b.view1, options.pass); }, gradients.view1.slice(0, first, count));
-      run_again([&] { return model.encode_features(b.view2, options.pass); }, gradients.view2.slice(0, first, count));
-    }
-    first += count;
-  }
-  first = 0;
-  for (const MicroBatch& b : batches) {
-    if (!all.text) break;
-    run_again([&] { return text_pass(model, b.tokens, options.pass); }, gradients.text.slice(0, first, rows_of(b)));
-    first += rows_of(b);
-  }
-  return d.result;
-}
+/// The terms of one step: computed in the order of METHOD.md, on one tape or in parts.
+class Step {
+ public:
+  Step(const Model& model, const LossConfig& loss, const StepOptions& options)
+      : model_(model), objective_(model.objective()), loss_(loss), options_(options), pass_(options.pass) {}
 
-StepResult finished(StepResult result) {
-  result.loss = result.clip_loss + result.recon_loss + result.mae_loss + result.ssl_loss;
-  return result;
-}
+  /// One batch on one tape.
+  void undivided(const MicroBatch& batch) {
+    Tape tape;
+    {
+      const TapeScope scope(tape);
+      Embeddings<Var> all;
+      ImagePass images;
+      if (objective_.contrastive) all.text = encode_texts(model_, batch.tokens, pass_);
+      if (batch.images) images = encode_images(model_, batch.images, pass_);
+      all.image = images.embedding;
+      if (objective_.views) {
+        all.view1 = model_.vision().features(batch.view1, pass_);
+        all.view2 = model_.vision().features(batch.view2, pass_);
+      }
+      add_global_terms(all, KeepMoments::yes);
+      add_masked_term(images, batch, rows_of(std::span(&batch, 1)).front(), all.text, roots_);
+    }
+    tape.backward(roots_);
+  }
+
+  /// Several micro-batches: the losses on cached embeddings first, then each part again with the gradients of its rows.
+  void divided(std::span<const MicroBatch> batches) {
+    const Embeddings<Tensor> cached = embed(batches, nullptr);
+    Embeddings<Tensor> gradients = global_terms_apart(cached);
+    const std::vector<Rows> rows = rows_of(batches);
+    for (size_t i = 0; i < batches.size(); ++i) {
+      const MicroBatch& b = batches[i];
+      if (b.images) images_again(b, rows[i], cached, gradients);
+      if (!objective_.views) continue;
+      run_again([&] { return model_.vision().features(b.view1, pass_); }, slice(gradients.view1, rows[i]));
+      run_again([&] { return model_.vision().features(b.view2, pass_); }, slice(gradients.view2, rows[i]));
+    }
+    // The texts last: each part's masked term may have added to their gradient.
+    for (size_t i = 0; i < batches.size() && objective_.contrastive; ++i) {
+      run_again([&] { return encode_texts(model_, batches[i].tokens, pass_); }, slice(gradients.text, rows[i]));
+    }
+  }
+
+  /// The losses without gradients.
+  void losses(std::span<const MicroBatch> batches) {
+    const TapeScope none(nullptr);
+    std::vector<ImagePass> passes;
+    const Embeddings<Tensor> all = embed(batches, &passes);
+    add_global_terms({all.image, all.text, all.view1, all.view2}, KeepMoments::no);
+    const std::vector<Rows> rows = rows_of(batches);
+    for (size_t i = 0; i < passes.size(); ++i) add_masked_term(passes[i], batches[i], rows[i], all.text, roots_);
+  }
+
+  [[nodiscard]] StepResult result() const {
+    StepResult r = result_;
+    r.loss = r.clip_loss + r.recon_loss + r.mae_loss + r.ssl_loss;
+    return r;
+  }
+
+ private:
+  /// Embeddings of all rows without a tape; `passes` receives the image passes where given.
+  Embeddings<Tensor> embed(std::span<const MicroBatch> batches, std::vector<ImagePass>* passes) const {
+    const TapeScope none(nullptr);
+    Embeddings<std::vector<Tensor>> parts;
+    for (const MicroBatch& b : batches) {
+      if (objective_.contrastive) parts.text.push_back(encode_texts(model_, b.tokens, pass_).value);
+      if (objective_.contrastive || (passes != nullptr && b.images)) {
+        ImagePass images = encode_images(model_, b.images, pass_);
+        if (objective_.contrastive) parts.image.push_back(images.embedding.value);
+        if (passes != nullptr) passes->push_back(std::move(images));
+      }
+      if (!objective_.views) continue;
+      parts.view1.push_back(model_.vision().features(b.view1, pass_).value);
+      parts.view2.push_back(model_.vision().features(b.view2, pass_).value);
+    }
+    return {concatenate(parts.image), concatenate(parts.text), concatenate(parts.view1), concatenate(parts.view2)};
+  }
+
+  /// The terms that need every row of the global batch, and the gate.
+  void add_global_terms(const Embeddings<Var>& all, KeepMoments keep) {
+    if (all.image) add_alignment(all);
+    if (all.view1) add_simclr(all, keep);
+  }
+
+  void add_alignment(const Embeddings<Var>& all) {
+    Alignment a = align(model_, loss_, all.image, all.text, options_.reconstruction_factor);
+    roots_.push_back({a.contrastive.loss, {}});
+    gate_ = std::move(a.gate);
+    const std::vector<uint8_t>& retrieved = a.contrastive.retrieved;
+    result_.clip_loss = a.contrastive.loss.value.item();
+    result_.clip_accuracy =
+        std::accumulate(retrieved.begin(), retrieved.end(), 0.0) / static_cast<double>(retrieved.size());
+    result_.logit_scale = a.scale.value.item();
+  }
+
+  void add_simclr(const Embeddings<Var>& all, KeepMoments keep) {
+    const ImageMlp& head = *model_.image_mlp();
+    const Var first = head(all.view1, pass_.precision, keep);
+    const Var second = head(all.view2, pass_.precision, keep);
+    const SimclrLoss simclr = simclr_loss(first, second, loss_.ssl_temperature);
+    const Var weighted = autograd::scale(simclr.loss, loss_.ssl_scale);
+    roots_.push_back({weighted, {}});
+    result_.ssl_loss = weighted.value.item();
+    result_.ssl_accuracy = simclr.accuracy;
+  }
+
+  /// The same on a tape of its own; the gradients of the embeddings.
+  Embeddings<Tensor> global_terms_apart(const Embeddings<Tensor>& cached) {
+    Tape tape;
+    const auto input = [&](const Tensor& x) { return x ? tape.input(x) : Var(); };
+    const Embeddings<Var> all{input(cached.image), input(cached.text), input(cached.view1), input(cached.view2)};
+    {
+      const TapeScope scope(tape);
+      add_global_terms(all, KeepMoments::yes);
+    }
+    tape.backward(roots_);
+    return {tape.take(all.image.slot), tape.take(all.text.slot), tape.take(all.view1.slot), tape.take(all.view2.slot)};
+  }
+
+  /// The masked term of a micro-batch, where the objective has one and something has weight.
+  void add_masked_term(const ImagePass& images, const MicroBatch& b, const Rows& rows, const Var& sentences,
+                       std::vector<Root>& roots) {
+    Var term;
+    if (objective_.reconstruction == Reconstruction::language) {
+      term = reconstruct(model_, loss_, images, b.noise, gate_.within(rows), sentences, pass_);
+      if (term) result_.recon_loss += term.value.item();
+    } else if (objective_.reconstruction == Reconstruction::pixels) {
+      term = reconstruct_pixels(model_, loss_, images.patches, b.images, b.noise, rows.total, pass_);
+      if (term) result_.mae_loss += term.value.item();
+    }
+    if (term) roots.push_back({term, {}});
+  }
+
+  /// The image passes of one part with their masked term; what that gives the sentences is added to their gradient.
+  void images_again(const MicroBatch& b, const Rows& rows, const Embeddings<Tensor>& cached,
+                    const Embeddings<Tensor>& gradients) {
+    Tape tape;
+    std::vector<Root> roots;
+    Var sentences;
+    {
+      const TapeScope scope(tape);
+      if (cached.text) sentences = tape.input(cached.text);
+      const ImagePass images = encode_images(model_, b.images, pass_);
+      if (images.embedding) roots.push_back({images.embedding, slice(gradients.image, rows)});
+      add_masked_term(images, b, rows, sentences, roots);
+    }
+    tape.backward(roots);
+    if (const Tensor more = tape.take(sentences.slot)) copy_into(more, gradients.text, GradMode::accumulate);
+  }
+
+  const Model& model_;
+  const Objective& objective_;
+  const LossConfig& loss_;
+  const StepOptions& options_;
+  const PassOptions& pass_;
+  std::vector<Root> roots_;
+  Gate gate_;
+  StepResult result_;
+};
 
 }  // namespace
 
@@ -209,25 +233,21 @@ StepResult compute_gradients(Model& model, const LossConfig& loss, std::span<con
                              const StepOptions& options) {
   if (batches.empty()) throw ShapeError("step: no batch");
   model.store().clear_grads();
-  const StepResult result = batches.size() == 1 ? step_undivided(model, loss, batches.front(), options)
-                                                : step_divided(model, loss, batches, options);
+  Step step(model, loss, options);
+  if (batches.size() == 1) {
+    step.undivided(batches.front());
+  } else {
+    step.divided(batches);
+  }
   model.store().complete_grads();
-  return finished(result);
+  return step.result();
 }
 
 StepResult compute_losses(Model& model, const LossConfig& loss, std::span<const MicroBatch> batches,
                           const StepOptions& options) {
-  const TapeScope none(nullptr);
-  std::vector<ImagePass> passes;
-  const Embeddings all = embed_all(model, batches, options.pass, &passes);
-  Decision d = decide(model, loss, all, options, KeepMoments::no);
-  int64_t total = 0, first = 0;
-  for (const MicroBatch& b : batches) total += rows_of(b);
-  for (size_t i = 0; i < passes.size(); ++i) {
-    add_masked_term(model, loss, passes[i], {batches[i], first, total}, all.text, options, d, d.roots);
-    first += rows_of(batches[i]);
-  }
-  return finished(d.result);
+  Step step(model, loss, options);
+  step.losses(batches);
+  return step.result();
 }
 
 }  // namespace tessera::rils

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "rils/model/masking.h"
+#include "rils/model/positions.h"
 
 namespace tessera::rils {
 namespace {
@@ -15,7 +16,6 @@ int64_t block_parameters(int64_t width, int64_t qkv_bias) {
          5 * width;
 }
 
-int64_t grid(const VisionConfig& v) { return v.image_size / v.patch_size; }
 int64_t patch_inputs(const VisionConfig& v) { return 3 * v.patch_size * v.patch_size; }
 
 /// Products of `rows` rows of a block, of which `queries` are carried past the keys and values.
@@ -38,7 +38,7 @@ ParameterCounts parameter_counts(const ModelConfig& m) {
   const int64_t d = m.vision.width;
   c.encoder = d + d * patch_inputs(m.vision) + m.vision.layers * block_parameters(d, 2 * d) + norm_parameters(d);
   c.encoder += m.vision.pre_norm ? norm_parameters(d) : d;  // instead of the patch bias
-  if (m.vision.positions == "learned") c.encoder += (1 + grid(m.vision) * grid(m.vision)) * d;
+  if (m.vision.positions == "learned") c.encoder += (1 + grid_of(m.vision).patches()) * d;
   if (has_decoder(m)) {
     const int64_t w = m.decoder.width;
     c.decoder = w + (d * w + w) + m.decoder.layers * block_parameters(w, 2 * w) + norm_parameters(w) +
@@ -63,7 +63,7 @@ ForwardCost forward_cost(const ModelConfig& m, const LossConfig& loss, double ca
   const Objective objective = parse_objective(m.objective);
   const auto d = static_cast<double>(m.vision.width);
   const auto e = static_cast<double>(m.embed_dim);
-  const auto patches = static_cast<double>(grid(m.vision) * grid(m.vision));
+  const auto patches = static_cast<double>(grid_of(m.vision).patches());
   const auto layers = static_cast<double>(m.vision.layers);
   const double embedding = patches * d * static_cast<double>(patch_inputs(m.vision));
   const double pass = embedding + layers * block_macs(d, patches + 1, patches + 1);
@@ -102,7 +102,7 @@ double training_bytes(const ModelConfig& m, const LossConfig& loss, double capti
   const auto tower = [&](double rows, double layers, double width) {
     return rows * (checkpointing ? layers * width * kF32 + per_row(width) : layers * per_row(width));
   };
-  const auto patches = static_cast<double>(grid(m.vision) * grid(m.vision));
+  const auto patches = static_cast<double>(grid_of(m.vision).patches());
   const auto d = static_cast<double>(m.vision.width);
   const Objective objective = parse_objective(m.objective);
   const double passes = (objective.contrastive ? 1 : 0) + (objective.views ? 2 : 0);

@@ -49,18 +49,21 @@ Var Model::project(const Var& features) const {
   return autograd::matmul(features, autograd::use(*image_projection_));
 }
 
-Var Model::encode_features(const Tensor& images, const PassOptions& options) const {
-  const int64_t samples = images.size(0);
-  return vision_->pool(vision_->encode(vision_->patch_tokens(images, options), samples, options), samples);
-}
-
 Var Model::encode_image(const Tensor& images, const PassOptions& options) const {
-  return project(encode_features(images, options));
+  return project(vision_->features(images, options));
 }
 
 Var Model::encode_text(const Tensor& tokens, const PassOptions& options) const {
   need_language();
   return autograd::matmul((*text_)(tokens, options), autograd::use(*text_projection_));
+}
+
+Var Model::predict_hidden(const TokenFeatures& patches, const Masks& masks, std::span<const int64_t> samples,
+                          const PassOptions& options) const {
+  if (!decoder_) {
+    throw ConfigError(fmt::format("model: expected one with a decoder, found objective {}", config_.objective));
+  }
+  return (*decoder_)(vision_->encode_visible(patches, masks, samples, options), masks, samples, options);
 }
 
 Var Model::logit_scale() const {

@@ -23,14 +23,18 @@ class Model {
   [[nodiscard]] ParameterStore& store() { return *store_; }
   [[nodiscard]] const ParameterStore& store() const { return *store_; }
   [[nodiscard]] const VisionTower& vision() const { return *vision_; }
-  [[nodiscard]] const Decoder* decoder() const { return decoder_ ? &*decoder_ : nullptr; }
+  [[nodiscard]] bool has_decoder() const { return decoder_.has_value(); }
   [[nodiscard]] const ImageMlp* image_mlp() const { return image_mlp_ ? &*image_mlp_ : nullptr; }
 
-  // Those that need language space throw ConfigError where the objective has none.
+  /// The masked pass: the encoder on the visible patches of the chosen samples, then the decoder. Predictions
+  /// [G·hidden, outputs] for their hidden patches, sample after sample in raster order. Throws ConfigError without a
+  /// decoder.
+  [[nodiscard]] Var predict_hidden(const TokenFeatures& patches, const Masks& masks, std::span<const int64_t> samples,
+                                   const PassOptions& options) const;
+
+  // What follows is language space. It throws ConfigError where the objective has none.
   /// Features [R, D] in language space: x · image_projection, [R, E].
   [[nodiscard]] Var project(const Var& features) const;
-  /// Backbone features [B, D]: the pooled tokens after the final norm, before the projection.
-  [[nodiscard]] Var encode_features(const Tensor& images, const PassOptions& options) const;
   /// Image embeddings [B, E] before normalisation: the projected features.
   [[nodiscard]] Var encode_image(const Tensor& images, const PassOptions& options) const;
   /// Text embeddings [B, E] before normalisation.

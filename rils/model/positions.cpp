@@ -9,14 +9,14 @@
 
 namespace tessera::rils {
 
-Tensor position_table(int64_t grid, int64_t width, DType dtype) {
+Tensor position_table(const Grid& grid, int64_t width, DType dtype) {
   if (width % 4 != 0) throw ConfigError(fmt::format("position table: width {}, expected a multiple of 4", width));
   const int64_t n = width / 4;
-  Tensor table = Tensor::zeros({1, 1 + grid * grid, width}, DType::f64);
+  Tensor table = Tensor::zeros({1, 1 + grid.patches(), width}, DType::f64);
   double* out = table.data<double>().data() + width;
-  for (int64_t token = 0; token < grid * grid; ++token, out += width) {
-    const auto column = static_cast<double>(token % grid);
-    const auto row = static_cast<double>(token / grid);
+  for (int64_t token = 0; token < grid.patches(); ++token, out += width) {
+    const auto column = static_cast<double>(token % grid.columns);
+    const auto row = static_cast<double>(token / grid.columns);
     for (int64_t k = 0; k < n; ++k) {
       const double omega = std::pow(10000.0, -static_cast<double>(k) / static_cast<double>(n));
       out[k] = std::sin(column * omega);
@@ -28,13 +28,13 @@ Tensor position_table(int64_t grid, int64_t width, DType dtype) {
   return cast(cast(table, DType::f32), dtype);
 }
 
-int64_t grid_of(const Tensor& table) {
+Grid grid_of(const Tensor& table) {
   const int64_t patches = table.rank() == 3 ? table.size(1) - 1 : 0;
-  const auto grid = static_cast<int64_t>(std::llround(std::sqrt(static_cast<double>(patches))));
-  if (grid < 1 || grid * grid != patches || table.size(0) != 1) {
+  const auto side = static_cast<int64_t>(std::llround(std::sqrt(static_cast<double>(patches))));
+  if (side < 1 || side * side != patches || table.size(0) != 1) {
     throw ShapeError(fmt::format("positions: expected [1, 1 + grid², width], found {}", to_string(table.shape())));
   }
-  return grid;
+  return {side, side};
 }
 
 bool is_sine_cosine(const Tensor& table) {

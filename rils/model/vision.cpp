@@ -11,35 +11,35 @@
 #include "engine/core/error.h"
 #include "engine/ops/copy.h"
 #include "engine/ops/patches.h"
-#include "rils/model/positions.h"
 
 namespace tessera::rils {
 namespace {
 
 constexpr double kDecoderEps = 1e-6;
+constexpr int64_t kDecoderPrefix = 1;  // the decoder's tokens begin with the CLS token
 
 /// A token parameter [1, width] with the published shape [1, 1, width].
 Parameter& add_token(ParameterStore& store, const std::string& name, int64_t width) {
   return store.add_fused(name, {1, width}, {{name, {1, 1, width}, 0, nn::normal(0.02)}});
 }
 
-Tensor add_positions(ParameterStore& store, const std::string& name, int64_t grid, int64_t width, DType dtype) {
+Tensor add_positions(ParameterStore& store, const std::string& name, const Grid& grid, int64_t width, DType dtype) {
   Tensor table = position_table(grid, width, dtype);
   store.add_buffer(name, table);
-  return table.reshape({1 + grid * grid, width});
+  return table.reshape({1 + grid.patches(), width});
 }
 
 }  // namespace
 
 VisionTower::VisionTower(ParameterStore& store, const VisionConfig& config, DType dtype, VisionTraits traits)
-    : grid_(config.image_size / config.patch_size),
+    : grid_(traits.grid.value_or(grid_of(config))),
       width_(config.width),
       patch_(config.patch_size),
       pool_cls_(config.pool == "cls") {
   const int64_t inputs = 3 * patch_ * patch_;
-  cls_token_ = &add_token(store, "visual.cls_token", width_);
+  if (traits.cls_token) cls_token_ = &add_token(store, "visual.cls_token", width_);
   if (traits.trained_positions || config.positions == "learned") {
-    const int64_t rows = 1 + patches();
+    const int64_t rows = 1 + grid_.patches();
     trained_positions_ = &store.add_fused("visual.pos_embed", {rows, width_},
                                           {{"visual.pos_embed", {1, rows, width_}, 0, nn::normal(0.02)}});
   } else {
@@ -67,72 +67,86 @@ VisionTower::VisionTower(ParameterStore& store, const VisionConfig& config, DTyp
   }
 }
 
-Var VisionTower::patch_tokens(const Tensor& images, const PassOptions& options) const {
-  const int64_t size = grid_ * patch_;
-  if (images.rank() != 4 || images.size(1) != 3 || images.size(2) != size || images.size(3) != size) {
+TokenFeatures VisionTower::patch_tokens(const Tensor& images, const PassOptions& options) const {
+  const int64_t height = grid_.rows * patch_, width = grid_.columns * patch_;
+  if (images.rank() != 4 || images.size(1) != 3 || images.size(2) != height || images.size(3) != width) {
     throw ShapeError(
-        fmt::format("vision: images have shape {}, expected [N,3,{},{}]", to_string(images.shape()), size, size));
+        fmt::format("vision: images have shape {}, expected [N,3,{},{}]", to_string(images.shape()), height, width));
   }
   const bool wide = options.precision.compute == DType::f64 && images.dtype() != DType::f64;
   autograd::LinearInputs inputs;
   if (patch_bias_ != nullptr) inputs.bias = autograd::use(*patch_bias_);
   inputs.out_dtype = options.precision.param;
-  return autograd::linear(patchify(wide ? cast(images, DType::f64) : images, patch_, options.precision.compute),
-                          autograd::use(*patch_weight_), inputs);
+  const Tensor pixels = patchify(wide ? cast(images, DType::f64) : images, patch_, options.precision.compute);
+  return {autograd::linear(pixels, autograd::use(*patch_weight_), inputs), {images.size(0), 0, grid_}};
 }
 
-Var VisionTower::run(const Var& tokens, std::span<const int32_t> rows, std::span<const int32_t> positions,
-                     const SegmentTable& segments, const PassOptions& options) const {
+/// Tokens to be encoded, sample by sample: rows of the patch tokens (−1: the CLS token), and their places in the table
+/// of positions.
+struct VisionTower::Chosen {
+  std::vector<int32_t> rows, positions;
+  SegmentTable segments;
+
+  void add_cls() {
+    rows.push_back(-1);
+    positions.push_back(0);
+  }
+  void add_patch(const TokenLayout& layout, int64_t sample, int64_t patch) {
+    rows.push_back(static_cast<int32_t>(layout.row(sample, patch)));
+    positions.push_back(static_cast<int32_t>(1 + patch));
+  }
+};
+
+Var VisionTower::run(const Var& patches, const Chosen& chosen, const PassOptions& options) const {
   autograd::GatherInputs gather;
-  gather.fill = autograd::use(*cls_token_);
+  if (cls_token_ != nullptr) gather.fill = autograd::use(*cls_token_);
   gather.table = trained_positions_ != nullptr ? autograd::use(*trained_positions_) : Var(positions_);
-  gather.table_index = RowIndex(positions, 1 + patches());
+  gather.table_index = RowIndex(chosen.positions, 1 + grid_.patches());
   gather.out_dtype = options.precision.param;
-  Var x = autograd::gather_rows(tokens, RowIndex(rows, tokens.value.size(0)), gather);
+  Var x = autograd::gather_rows(patches, RowIndex(chosen.rows, patches.value.size(0)), gather);
   if (norm_pre_) x = (*norm_pre_)(x, options.precision.param);
   nn::BlockInputs inputs;
-  inputs.segments = segments;
+  inputs.segments = chosen.segments;
   inputs.precision = options.precision;
   x = nn::run_blocks(blocks_, x, inputs, options.checkpointing, options.drop_path);
   return norm_ ? (*norm_)(x, options.precision.param) : x;
 }
 
-Var VisionTower::encode(const Var& tokens, int64_t samples, const PassOptions& options) const {
-  std::vector<int32_t> rows, positions;
-  for (int64_t b = 0; b < samples; ++b) {
-    rows.push_back(-1);
-    positions.push_back(0);
-    for (int64_t p = 0; p < patches(); ++p) {
-      rows.push_back(static_cast<int32_t>(b * patches() + p));
-      positions.push_back(static_cast<int32_t>(1 + p));
-    }
+TokenFeatures VisionTower::encode(const TokenFeatures& patches, const PassOptions& options) const {
+  const TokenLayout layout{patches.layout.samples, cls_token_ != nullptr ? 1 : 0, grid_};
+  Chosen all;
+  for (int64_t b = 0; b < layout.samples; ++b) {
+    if (cls_token_ != nullptr) all.add_cls();
+    for (int64_t p = 0; p < grid_.patches(); ++p) all.add_patch(patches.layout, b, p);
   }
-  return run(tokens, rows, positions, SegmentTable::uniform(samples, 1 + patches()), options);
+  all.segments = SegmentTable::uniform(layout.samples, layout.rows_per_sample());
+  return {run(patches.values, all, options), layout};
 }
 
-Var VisionTower::encode_visible(const Var& tokens, const Masks& masks, std::span<const int64_t> samples,
+Var VisionTower::encode_visible(const TokenFeatures& patches, const Masks& masks, std::span<const int64_t> samples,
                                 const PassOptions& options) const {
-  std::vector<int32_t> rows, positions;
+  Chosen visible;
   for (const int64_t b : samples) {
-    rows.push_back(-1);
-    positions.push_back(0);
-    for (const int32_t p : masks.visible(b)) {
-      rows.push_back(static_cast<int32_t>(b * patches() + p));
-      positions.push_back(1 + p);
-    }
+    if (cls_token_ != nullptr) visible.add_cls();
+    for (const int32_t p : masks.visible(b)) visible.add_patch(patches.layout, b, p);
   }
-  const auto count = static_cast<int64_t>(samples.size());
-  return run(tokens, rows, positions, SegmentTable::uniform(count, 1 + masks.kept()), options);
+  const int64_t prefix = cls_token_ != nullptr ? 1 : 0;
+  visible.segments = SegmentTable::uniform(std::ssize(samples), prefix + masks.kept());
+  return run(patches.values, visible, options);
 }
 
-Var VisionTower::pool(const Var& encoded, int64_t samples) const {
+Var VisionTower::pool(const TokenFeatures& encoded) const {
+  const TokenLayout& layout = encoded.layout;
   if (!pool_cls_) {
-    return after_pooling(autograd::segment_mean(encoded, SegmentTable::uniform(samples, 1 + patches()), 1));
+    const SegmentTable segments = SegmentTable::uniform(layout.samples, layout.rows_per_sample());
+    return after_pooling(autograd::segment_mean(encoded.values, segments, layout.prefix));
   }
+  if (layout.prefix == 0) throw ConfigError("model.vision.pool: expected mean for an encoder without CLS token");
   std::vector<int32_t> rows;
-  for (int64_t b = 0; b < samples; ++b) rows.push_back(static_cast<int32_t>(b * (1 + patches())));
-  return after_pooling(
-      autograd::gather_rows(encoded, RowIndex(rows, encoded.value.size(0)), {{}, {}, {}, encoded.value.dtype()}));
+  for (int64_t b = 0; b < layout.samples; ++b) rows.push_back(static_cast<int32_t>(b * layout.rows_per_sample()));
+  autograd::GatherInputs gather;
+  gather.out_dtype = encoded.values.dtype();
+  return after_pooling(autograd::gather_rows(encoded.values, RowIndex(rows, encoded.values.value.size(0)), gather));
 }
 
 Var VisionTower::after_pooling(const Var& rows) const {
@@ -140,13 +154,12 @@ Var VisionTower::after_pooling(const Var& rows) const {
 }
 
 Decoder::Decoder(ParameterStore& store, const VisionConfig& vision, const DecoderConfig& config, int64_t outputs,
-                 DType dtype) {
-  const int64_t grid = vision.image_size / vision.patch_size;
-  patches_ = grid * grid;
+                 DType dtype)
+    : grid_(grid_of(vision)) {
   mask_token_ = &add_token(store, "visual.mask_token", config.width);
   embed_ = nn::Linear(store, "visual.decoder_embed", vision.width, config.width,
                       nn::xavier_uniform(vision.width, config.width), nn::zeros());
-  positions_ = add_positions(store, "visual.decoder_pos_embed", grid, config.width, dtype);
+  positions_ = add_positions(store, "visual.decoder_pos_embed", grid_, config.width, dtype);
   for (int64_t i = 0; i < config.layers; ++i) {
     blocks_.emplace_back(store, fmt::format("visual.decoder_blocks.{}", i),
                          nn::TransformerBlock::vision(config.width, config.heads));
@@ -158,24 +171,23 @@ Decoder::Decoder(ParameterStore& store, const VisionConfig& vision, const Decode
 
 Var Decoder::operator()(const Var& visible, const Masks& masks, std::span<const int64_t> samples,
                         const PassOptions& options) const {
-  const auto count = static_cast<int64_t>(samples.size());
-  const int64_t shown = 1 + masks.kept();
+  const TokenLayout layout{std::ssize(samples), kDecoderPrefix, grid_};
   autograd::LinearInputs embed;
   embed.out_dtype = options.precision.param;
   const Var h = embed_(autograd::cast(visible, options.precision.compute), embed);
 
   // Un-shuffle: CLS and the visible rows go to their places, the mask token fills the rest.
-  std::vector<int32_t> rows(static_cast<size_t>(count * (1 + patches_)), -1);
+  std::vector<int32_t> rows(static_cast<size_t>(layout.samples * layout.rows_per_sample()), -1);
   std::vector<int32_t> positions(rows.size());
-  for (int64_t g = 0; g < count; ++g) {
-    const auto first = static_cast<size_t>(g * (1 + patches_));
-    auto source = static_cast<int32_t>(g * shown);
+  for (int64_t g = 0; g < layout.samples; ++g) {
+    const auto first = static_cast<size_t>(g * layout.rows_per_sample());
+    auto source = static_cast<int32_t>(g * (kDecoderPrefix + masks.kept()));
     rows[first] = source;
     for (const int32_t p : masks.visible(samples[static_cast<size_t>(g)])) {
-      rows[first + 1 + static_cast<size_t>(p)] = ++source;
+      rows[static_cast<size_t>(layout.row(g, p))] = ++source;
     }
-    std::iota(positions.begin() + static_cast<ptrdiff_t>(first),
-              positions.begin() + static_cast<ptrdiff_t>(first) + 1 + patches_, 0);
+    const auto begin = positions.begin() + static_cast<ptrdiff_t>(first);
+    std::iota(begin, begin + layout.rows_per_sample(), 0);
   }
   autograd::GatherInputs gather;
   gather.fill = autograd::use(*mask_token_);
@@ -184,10 +196,16 @@ Var Decoder::operator()(const Var& visible, const Masks& masks, std::span<const 
   gather.out_dtype = options.precision.param;
   Var x = autograd::gather_rows(h, RowIndex(rows, h.value.size(0)), gather);
 
-  const std::vector<int32_t> wanted = hidden_rows(masks, samples, true);
-  const nn::QueryRows queries{RowIndex(wanted, x.value.size(0)), SegmentTable::uniform(count, masks.hidden())};
+  // The decoder's samples are numbered from 0, whichever of the batch they are.
+  std::vector<int32_t> wanted;
+  for (int64_t g = 0; g < layout.samples; ++g) {
+    for (const int32_t p : masks.masked(samples[static_cast<size_t>(g)])) {
+      wanted.push_back(static_cast<int32_t>(layout.row(g, p)));
+    }
+  }
+  const nn::QueryRows queries{RowIndex(wanted, x.value.size(0)), SegmentTable::uniform(layout.samples, masks.hidden())};
   nn::BlockInputs inputs;
-  inputs.segments = SegmentTable::uniform(count, 1 + patches_);
+  inputs.segments = SegmentTable::uniform(layout.samples, layout.rows_per_sample());
   inputs.precision = options.precision;
   inputs.queries = &queries;
   x = nn::run_blocks(blocks_, x, inputs, options.checkpointing);
@@ -196,14 +214,11 @@ Var Decoder::operator()(const Var& visible, const Masks& masks, std::span<const 
   return pred_(norm_(x, options.precision.compute), pred);
 }
 
-std::vector<int32_t> hidden_rows(const Masks& masks, std::span<const int64_t> samples, bool dense) {
+std::vector<int32_t> hidden_rows(const Masks& masks, std::span<const int64_t> samples, const TokenLayout& layout) {
   std::vector<int32_t> rows;
   rows.reserve(samples.size() * static_cast<size_t>(masks.hidden()));
-  for (size_t g = 0; g < samples.size(); ++g) {
-    const int64_t sample = dense ? static_cast<int64_t>(g) : samples[g];
-    for (const int32_t p : masks.masked(samples[g])) {
-      rows.push_back(static_cast<int32_t>(sample * (1 + masks.patches()) + 1 + p));
-    }
+  for (const int64_t b : samples) {
+    for (const int32_t p : masks.masked(b)) rows.push_back(static_cast<int32_t>(layout.row(b, p)));
   }
   return rows;
 }

@@ -7,6 +7,7 @@
 #include "nn/layers/transformer.h"
 #include "rils/config/config.h"
 #include "rils/model/masking.h"
+#include "rils/model/positions.h"
 
 namespace tessera::rils {
 
@@ -25,11 +26,29 @@ struct PassOptions {
 /// The epsilon of an encoder's norms.
 [[nodiscard]] inline double norm_eps(const VisionConfig& vision) { return vision.pre_norm ? 1e-5 : 1e-6; }
 
-/// What a classifier has other than its configuration's encoder: it trains the positions, and may have a norm of its
-/// own instead of the final one.
+/// In what a tower differs from its configuration: a classifier trains the positions and may have a norm of its own
+/// instead of the final one, a detector has no CLS token and wider pictures.
 struct VisionTraits {
   bool trained_positions = false;  // even where the configuration freezes them
   bool final_norm = true;
+  bool cls_token = true;
+  std::optional<Grid> grid = {};  // of the patches; absent: the configuration's square
+};
+
+/// Where the token rows of a batch lie: sample after sample, in each the CLS token (`prefix` 1, or 0 without one) and
+/// then the patches in raster order.
+struct TokenLayout {
+  int64_t samples = 0;
+  int64_t prefix = 0;
+  Grid grid;
+  [[nodiscard]] int64_t rows_per_sample() const { return prefix + grid.patches(); }
+  [[nodiscard]] int64_t row(int64_t sample, int64_t patch) const { return sample * rows_per_sample() + prefix + patch; }
+};
+
+/// Features of all tokens of a batch, [samples · rows_per_sample, D], and where each token lies.
+struct TokenFeatures {
+  Var values;
+  TokenLayout layout;
 };
 
 /// The image encoder: patch embedding, positions, CLS token, a norm where the configuration asks for one (`norm_pre`),
@@ -40,31 +59,37 @@ class VisionTower {
  public:
   VisionTower(ParameterStore& store, const VisionConfig& config, DType dtype, VisionTraits traits = {});
 
-  [[nodiscard]] int64_t patches() const { return grid_ * grid_; }
+  [[nodiscard]] const Grid& grid() const { return grid_; }
   [[nodiscard]] int64_t width() const { return width_; }
 
-  /// Patch tokens [B·P, D] of images [B, 3, H, W], bias included, before positions: shared by both passes.
-  [[nodiscard]] Var patch_tokens(const Tensor& images, const PassOptions& options) const;
-  /// Every token: [B·(P+1), D], after the final norm where that stands before pooling, CLS first in each sample.
-  [[nodiscard]] Var encode(const Var& tokens, int64_t samples, const PassOptions& options) const;
-  /// The same for CLS and the visible tokens of the chosen samples, [G·(K+1), D].
-  [[nodiscard]] Var encode_visible(const Var& tokens, const Masks& masks, std::span<const int64_t> samples,
+  /// Patch tokens of images [B, 3, H, W], linear bias included, before positions are added: B·P rows without prefix,
+  /// shared by the full and the masked pass. Throws ShapeError for images of another size than the tower's.
+  [[nodiscard]] TokenFeatures patch_tokens(const Tensor& images, const PassOptions& options) const;
+  /// Every token after the blocks, and after the final norm where that stands before pooling: B·(1 + P) rows.
+  [[nodiscard]] TokenFeatures encode(const TokenFeatures& patches, const PassOptions& options) const;
+  /// The same for the CLS token and the visible patches of the chosen samples: [G·(1 + K), D].
+  [[nodiscard]] Var encode_visible(const TokenFeatures& patches, const Masks& masks, std::span<const int64_t> samples,
                                    const PassOptions& options) const;
-  /// An image's feature from encode()'s result: the mean of its patch rows or its CLS row, as configured, and the final
-  /// norm where that stands after pooling: [B, D].
-  [[nodiscard]] Var pool(const Var& encoded, int64_t samples) const;
+  /// One feature an image from encode()'s result: the mean of its patch rows or its CLS row, as configured, and the
+  /// final norm where that stands after pooling: [B, D].
+  [[nodiscard]] Var pool(const TokenFeatures& encoded) const;
   /// What follows pooling, for any rows [R, D]: that norm, or nothing.
   [[nodiscard]] Var after_pooling(const Var& rows) const;
+  /// One feature an image [B, D], from pixels to pooling.
+  [[nodiscard]] Var features(const Tensor& images, const PassOptions& options) const {
+    return pool(encode(patch_tokens(images, options), options));
+  }
 
  private:
-  [[nodiscard]] Var run(const Var& tokens, std::span<const int32_t> rows, std::span<const int32_t> positions,
-                        const SegmentTable& segments, const PassOptions& options) const;
+  struct Chosen;
+  [[nodiscard]] Var run(const Var& patches, const Chosen& chosen, const PassOptions& options) const;
 
-  int64_t grid_, width_, patch_;
+  Grid grid_;
+  int64_t width_, patch_;
   bool pool_cls_;
   Parameter* patch_weight_;
   Parameter* patch_bias_ = nullptr;
-  Parameter* cls_token_;
+  Parameter* cls_token_ = nullptr;
   Tensor positions_;                        // [1 + P, D], frozen
   Parameter* trained_positions_ = nullptr;  // or these
   std::optional<nn::LayerNorm> norm_pre_;
@@ -85,7 +110,7 @@ class Decoder {
                                const PassOptions& options) const;
 
  private:
-  int64_t patches_;
+  Grid grid_;
   nn::Linear embed_, pred_;
   Parameter* mask_token_;
   Tensor positions_;
@@ -93,8 +118,8 @@ class Decoder {
   nn::LayerNorm norm_;
 };
 
-/// Rows of the hidden patches of the chosen samples in a tensor with 1 + P rows a sample, the samples being numbered
-/// as in `samples` (or 0, 1, … when `dense`).
-[[nodiscard]] std::vector<int32_t> hidden_rows(const Masks& masks, std::span<const int64_t> samples, bool dense);
+/// Rows of the hidden patches of the chosen samples in a batch of tokens, sample after sample in raster order.
+[[nodiscard]] std::vector<int32_t> hidden_rows(const Masks& masks, std::span<const int64_t> samples,
+                                               const TokenLayout& layout);
 
 }  // namespace tessera::rils

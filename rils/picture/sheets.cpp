@@ -37,9 +37,8 @@ Seen look(const Viewer& v, const Image& image) {
   return seen;
 }
 
-int64_t grid_of(const Model& model) {
-  return static_cast<int64_t>(std::llround(std::sqrt(static_cast<double>(model.vision().patches()))));
-}
+/// Patches of a side: the model's images are square.
+int64_t side_of(const Model& model) { return model.vision().grid().rows; }
 
 /// Column `column` of a table [rows, columns].
 std::vector<float> column_of(const Tensor& table, int64_t column) {
@@ -85,9 +84,8 @@ void need_decoder(const Model& model, Reconstruction wanted, const char* what) {
 /// What the decoder makes of the visible patches: a row for each hidden patch.
 Tensor predict_hidden(const Viewer& v, const Seen& seen, const Masks& masks) {
   const int64_t only[] = {0};
-  const Var tokens = v.model.vision().patch_tokens(seen.batch, v.embed.pass);
-  const Var visible = v.model.vision().encode_visible(tokens, masks, only, v.embed.pass);
-  return (*v.model.decoder())(visible, masks, only, v.embed.pass).value;
+  const PassOptions& pass = v.embed.pass;
+  return v.model.predict_hidden(v.model.vision().patch_tokens(seen.batch, pass), masks, only, pass).value;
 }
 
 using Panels = std::vector<std::pair<std::string, Image>>;
@@ -137,7 +135,7 @@ Svg heat_map_sheet(const Viewer& v, const Image& image, const std::vector<std::s
                 kColumns, 2, {.fill = "#555555"});
   for (size_t s = 0; s < sentences.size(); ++s) {
     const double x = kGap + (kPanel + kGap) * static_cast<double>(s + 1);
-    svg.image(heat_overlay(seen.picture, column_of(maps, static_cast<int64_t>(s)), grid_of(v.model),
+    svg.image(heat_overlay(seen.picture, column_of(maps, static_cast<int64_t>(s)), side_of(v.model),
                            several ? 0.0 : static_cast<double>(low), static_cast<double>(high)),
               x, kGap, kPanel, kPanel);
     if (s < boxes.size()) {
@@ -160,7 +158,7 @@ Svg reconstruction_sheet(const Viewer& v, const Image& image, const std::vector<
     throw ConfigError(fmt::format("--sentences: expected two or more, found {}", sentences.size()));
   const Seen seen = look(v, image);
   const Model& model = v.model;
-  const int64_t count = model.vision().patches();
+  const int64_t count = model.vision().grid().patches();
   const Masks masks(mask_noise(seed, 0, 0, 1, count), v.loss.mask_ratio);
   const Tensor student = l2_normalize(model.project(predict_hidden(v, seen, masks)).value).y;
   const Tensor teacher = patch_embeddings(model, seen.batch, v.embed.pass);
@@ -178,7 +176,7 @@ Svg reconstruction_sheet(const Viewer& v, const Image& image, const std::vector<
     answered[patch] = sentence_colour(static_cast<size_t>(answers[patch]), sentences.size());
     equal += guesses[i] == answers[patch] ? 1 : 0;
   }
-  const int64_t grid = grid_of(model);
+  const int64_t grid = side_of(model);
   Svg svg(kGap + 4 * (kPanel + kGap), kPanel + 3 * kGap + 24 + 18 * static_cast<double>(sentences.size()));
   const std::string agreement = fmt::format("teacher's answer ({:.0f} % agree)",
                                             100.0 * static_cast<double>(equal) / static_cast<double>(guesses.size()));
@@ -198,7 +196,7 @@ Svg reconstruction_sheet(const Viewer& v, const Image& image, const std::vector<
 Svg pixel_sheet(const Viewer& v, const Image& image, uint64_t seed) {
   need_decoder(v.model, Reconstruction::pixels, "pixels (mae, mae+clip)");
   const Seen seen = look(v, image);
-  const int64_t grid = grid_of(v.model), count = v.model.vision().patches();
+  const int64_t grid = side_of(v.model), count = v.model.vision().grid().patches();
   const Masks masks(mask_noise(seed, 0, 0, 1, count), v.loss.mask_ratio);
   const int64_t only[] = {0}, patch = v.model.config().vision.patch_size;
   const Tensor predicted = predict_hidden(v, seen, masks);

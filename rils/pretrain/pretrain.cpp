@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <cmath>
+#include <optional>
 
 #include "engine/core/error.h"
 #include "engine/cpu/peak.h"
@@ -14,6 +15,7 @@
 #include "rils/pretrain/validation.h"
 #include "rils/run/metrics.h"
 #include "rils/run/progress.h"
+#include "rils/run/signals.h"
 #include "rils/run/stopwatch.h"
 #include "rils/run/training_run.h"
 #include "rils/train/figures.h"
@@ -22,153 +24,148 @@
 namespace tessera::rils {
 namespace {
 
-/// Steps, figures, validations and checkpoints of a pre-training.
-class TrainingLoop {
- public:
-  TrainingLoop(TrainingSetup& setup, Console& console, const PretrainingOptions& options)
-      : setup_(setup),
-        config_(setup.config),
-        trainer_(*setup.trainer),
-        console_(console),
-        validation_(config_, setup.tokenizer, setup.global_batch),
-        run_(config_, console, {options.resume, options.command, [] {}, [&](const auto& files) { restore(files); }}),
-        peak_flops_(cpu::fma_peak(cpu_context().kernels().name) * cpu_context().threads().threads()) {}
-
-  int run() {
-    return run_.work(trainer_.steps(), {setup_.total_steps, setup_.steps_per_epoch},
-                     {[&](int64_t) { report(train_step()); }, [&](int64_t step) { return validate(step); },
-                      [&](const auto& files) { save(files); }});
-  }
-
- private:
-  /// Empty where there is no text.
-  [[nodiscard]] std::string vocabulary_digest() const {
-    return setup_.tokenizer ? setup_.tokenizer->vocabulary().digest() : "";
-  }
-
-  void restore(const CheckpointFiles& files) {
-    const nn::Metadata state = trainer_.load(files);
-    if (state.at("vocabulary") != vocabulary_digest()) {
-      throw ConfigError(fmt::format("--resume: data.vocabulary: expected the run's own ({}), found {} ({})",
-                                    state.at("vocabulary"), config_.data.vocabulary, vocabulary_digest()));
-    }
-    warn_of_other_kernels(state.at("isa"), console_);
-    best_ = std::stod(state.at("best"));
-    setup_.restore_data(LoaderState::from_json(state.at("loader")));
-  }
-
-  StepMetrics train_step() {
-    const Stopwatch watch;
-    const auto micro_batches = setup_.next_micro_batches(console_);
-    StepMetrics m;
-    m.data_time = watch.seconds();
-    loader_state_ = setup_.batch().next;
-    const StepFigures f = trainer_.step(micro_batches);
-    m.batch_time = watch.seconds();
-    m.step = trainer_.steps();
-    m.epoch = setup_.batch().epoch;
-    m.samples = m.step * setup_.global_batch;
-    m.loss = f.losses.loss;
-    const Objective& objective = trainer_.model().objective();
-    m.terms = term_figures(f.losses, objective);
-    terms_ = terms_text(f.losses, objective);
-    if (objective.contrastive) {
-      m.logit_scale = f.losses.logit_scale;
-      warn_when_stuck(f.losses.clip_loss);
-    }
-    m.lr = f.lr;
-    m.grad_norm = f.grad_norm;
-    m.samples_per_second = static_cast<double>(setup_.global_batch) / m.batch_time;
-    m.flops_of_peak = setup_.step_flops(f.losses.clip_accuracy) / m.batch_time / peak_flops_;
-    m.memory_peak_bytes = cpu_context().allocator().statistics().peak;
-    return m;
-  }
-
-  void report(const StepMetrics& m) {
-    const bool due = run_.log_due(m.step);
-    if (due) run_.log(m.step, to_record(m));
-    console_.progress({m.step, setup_.total_steps, m.loss, m.samples_per_second, run_.seconds_left(m.step), terms_},
-                      due);
-  }
-
-  void warn_when_stuck(double clip_loss) {
-    constexpr int kStuckSteps = 500;
-    const double chance = std::log(static_cast<double>(setup_.global_batch));
-    stuck_ = std::abs(clip_loss - chance) < 0.02 ? stuck_ + 1 : 0;
-    if (stuck_ == kStuckSteps) {
-      console_.line(
-          fmt::format("warning: the contrastive loss has stayed at ln N = {:.3f} for {} steps; try "
-                      "--overfit-batch",
-                      chance, kStuckSteps));
-    }
-  }
-
-  /// Validates where it is time; whether the model is the best so far.
-  bool validate(int64_t step) {
-    const bool last = run_.last(step);
-    const bool pairs = validation_.has_pairs() && (last || run_.epoch_due(step, config_.run.val_frequency));
-    const bool classes = validation_.has_classes() && (last || run_.epoch_due(step, config_.run.zeroshot_frequency));
-    if (!pairs && !classes) return false;
-    trainer_.swap_ema();
-    const ValidationReport report = validation_.run(trainer_.model(), trainer_.pass(), pairs, classes);
-    if (validation_.has_pairs() && run_.epoch_due(step, config_.run.picture_frequency)) {
-      show(validation_.draw(trainer_.model(), config_.loss, trainer_.pass(), run_.folder().pictures(), step), step);
-    }
-    trainer_.swap_ema();
-    Record line;
-    line.add("step", step);
-    line.append(report.record);
-    run_.log_results(step, line);
-    for (const std::string& text : report.lines) console_.line(fmt::format("validation at step {}: {}", step, text));
-    // One measure decides over a whole run: recall where there are pairs.
-    if (validation_.has_pairs() && !pairs) return false;
-    if (report.score <= best_) return false;
-    best_ = report.score;
-    return true;
-  }
-
-  /// Drawings also go to TensorBoard, as far as they can be made pixels of.
-  void show(const std::vector<std::filesystem::path>& drawings, int64_t step) {
-    if (run_.board() == nullptr) return;
-    for (const std::filesystem::path& path : drawings) {
-      // step_00000124-heat-map-1: the step has a place of its own.
-      const std::string name = path.stem().string(), tag = "pictures/" + name.substr(name.find('-') + 1);
-      if (const auto png = picture_bytes(path)) {
-        run_.board()->write_picture(tag, step, *png);
-      } else if (!told_) {
-        console_.line("no pictures in TensorBoard: rsvg-convert (Debian's librsvg2-bin) is missing");
-        told_ = true;
-      }
-    }
-  }
-
-  void save(const CheckpointFiles& files) {
-    const std::string digest = vocabulary_digest();
-    const nn::Metadata weights = {{"config", to_toml(config_)},
-                                  {"preprocessing", preprocessing(config_)},
-                                  {"step", std::to_string(trainer_.steps())},
-                                  {"truncation", config_.data.truncation},
-                                  {"vocabulary", digest}};
-    const nn::Metadata state = {{"loader", loader_state_.to_json()},
-                                {"vocabulary", digest},
-                                {"isa", std::string(cpu_context().kernels().name)},
-                                {"best", fmt::format("{}", best_)}};
-    trainer_.save(files, weights, state);
-  }
-
-  TrainingSetup& setup_;
-  const Config& config_;
-  Trainer& trainer_;
-  Console& console_;
-  Validation validation_;
-  double best_ = -1;
-  LoaderState loader_state_;
-  TrainingRun run_;
-  double peak_flops_;
-  bool told_ = false;  // why there are no pictures in TensorBoard
-  int64_t stuck_ = 0;
-  std::string terms_;  // of the last step, for a person
+/// What the loop remembers from step to step.
+struct LoopState {
+  double best = -1;         // the best score of a validation
+  int64_t stuck_steps = 0;  // with the contrastive loss at chance, up to this one
+  bool told_no_pixels = false;
 };
+
+/// Empty where there is no text.
+std::string vocabulary_digest(const TrainingSetup& setup) {
+  return setup.tokenizer ? setup.tokenizer->vocabulary().digest() : "";
+}
+
+void save(const TrainingSetup& setup, const CheckpointFiles& files, double best) {
+  const std::string digest = vocabulary_digest(setup);
+  const nn::Metadata weights = {{"config", to_toml(setup.config)},
+                                {"preprocessing", preprocessing(setup.config)},
+                                {"step", std::to_string(setup.trainer->steps())},
+                                {"truncation", setup.config.data.truncation},
+                                {"vocabulary", digest}};
+  const nn::Metadata state = {{"loader", setup.batch().next.to_json()},
+                              {"vocabulary", digest},
+                              {"isa", std::string(cpu_context().kernels().name)},
+                              {"best", fmt::format("{}", best)}};
+  setup.trainer->save(files, weights, state);
+}
+
+/// Model, optimiser and place in the data as they were; the best score so far.
+double restore(TrainingSetup& setup, const CheckpointFiles& files, Console& console) {
+  const nn::Metadata state = setup.trainer->load(files);
+  if (state.at("vocabulary") != vocabulary_digest(setup)) {
+    throw ConfigError(fmt::format("--resume: data.vocabulary: expected the run's own ({}), found {} ({})",
+                                  state.at("vocabulary"), setup.config.data.vocabulary, vocabulary_digest(setup)));
+  }
+  warn_of_other_kernels(state.at("isa"), console);
+  setup.restore_data(LoaderState::from_json(state.at("loader")));
+  return std::stod(state.at("best"));
+}
+
+StepMetrics metrics_of(const TrainingSetup& setup, const StepFigures& f, double data_time, double batch_time) {
+  const Objective& objective = setup.trainer->model().objective();
+  StepMetrics m;
+  m.step = setup.trainer->steps();
+  m.epoch = setup.batch().epoch;
+  m.samples = m.step * setup.global_batch;
+  m.loss = f.losses.loss;
+  m.terms = term_figures(f.losses, objective);
+  if (objective.contrastive) m.logit_scale = f.losses.logit_scale;
+  m.lr = f.lr;
+  m.grad_norm = f.grad_norm;
+  m.samples_per_second = static_cast<double>(setup.global_batch) / batch_time;
+  m.batch_time = batch_time;
+  m.data_time = data_time;
+  m.flops_of_peak = setup.step_flops(f.losses.clip_accuracy) / batch_time / setup.peak_flops;
+  m.memory_peak_bytes = cpu_context().allocator().statistics().peak;
+  return m;
+}
+
+void warn_when_stuck(const TrainingSetup& setup, double clip_loss, LoopState& state, Console& console) {
+  constexpr int kStuckSteps = 500;
+  const double chance = std::log(static_cast<double>(setup.global_batch));
+  state.stuck_steps = std::abs(clip_loss - chance) < 0.02 ? state.stuck_steps + 1 : 0;
+  if (state.stuck_steps != kStuckSteps) return;
+  console.line(
+      fmt::format("warning: the contrastive loss has stayed at chance, ln N = {:.3f}, for {} steps; try "
+                  "--overfit-batch",
+                  chance, kStuckSteps));
+}
+
+/// Drawings as pictures in TensorBoard, where it is asked for and rsvg-convert is there.
+void show(const std::vector<std::filesystem::path>& drawings, int64_t step, TrainingRun& run, LoopState& state,
+          Console& console) {
+  if (run.board() == nullptr) return;
+  for (const std::filesystem::path& path : drawings) {
+    // step_00000124-heat-map-1: the step has a place of its own.
+    const std::string name = path.stem().string(), tag = "pictures/" + name.substr(name.find('-') + 1);
+    if (const auto png = picture_bytes(path)) {
+      run.board()->write_picture(tag, step, *png);
+    } else if (!state.told_no_pixels) {
+      console.line("no pictures in TensorBoard: rsvg-convert (Debian's librsvg2-bin) is missing");
+      state.told_no_pixels = true;
+    }
+  }
+}
+
+/// Validates the averaged weights where it is time; whether the model is the best so far.
+bool validate(TrainingSetup& setup, const Validation& validation, int64_t step, TrainingRun& run, LoopState& state,
+              Console& console) {
+  const RunConfig& c = setup.config.run;
+  const bool pairs = validation.has_pairs() && (run.last(step) || run.epoch_due(step, c.val_frequency));
+  const bool classes = validation.has_classes() && (run.last(step) || run.epoch_due(step, c.zeroshot_frequency));
+  if (!pairs && !classes) return false;
+  Trainer& trainer = *setup.trainer;
+  trainer.swap_ema();
+  const ValidationReport report = validation.run(trainer.model(), trainer.pass(), pairs, classes);
+  if (validation.has_pairs() && run.epoch_due(step, c.picture_frequency)) {
+    const auto& folder = run.folder().pictures();
+    show(validation.draw(trainer.model(), setup.config.loss, trainer.pass(), folder, step), step, run, state, console);
+  }
+  trainer.swap_ema();
+  run.log_results(step, Record().add("step", step).append(report.record));
+  for (const std::string& text : report.lines) console.line(fmt::format("validation at step {}: {}", step, text));
+  // One measure decides over a whole run: recall where there are pairs.
+  if (validation.has_pairs() && !pairs) return false;
+  if (report.score <= state.best) return false;
+  state.best = report.score;
+  return true;
+}
+
+int train(TrainingSetup& setup, const PretrainingOptions& options, Console& console) {
+  const Validation validation(setup.config, setup.tokenizer, setup.global_batch);
+  const RunStart start = find_start(options.resume, setup.config);
+  LoopState state;
+  if (const auto files = start.checkpoint()) state.best = restore(setup, *files, console);
+  TrainingRun run(setup.config, console, start, {setup.total_steps, setup.steps_per_epoch}, options.command);
+  Trainer& trainer = *setup.trainer;
+  const Objective& objective = trainer.model().objective();
+  const StopRequest stop;
+
+  for (int64_t step = trainer.steps() + 1; step <= setup.total_steps; ++step) {
+    const Stopwatch watch;
+    const std::vector<MicroBatch> batch = setup.next_micro_batches(console);
+    const double data_time = watch.seconds();
+
+    const StepFigures figures = trainer.step(batch);
+
+    const StepMetrics m = metrics_of(setup, figures, data_time, watch.seconds());
+    const bool logged = run.log_step(step, to_record(m));
+    const double left = run.seconds_left(step);
+    const std::string terms = terms_text(figures.losses, objective);
+    console.progress({step, setup.total_steps, m.loss, m.samples_per_second, left, terms}, logged);
+    if (objective.contrastive) warn_when_stuck(setup, figures.losses.clip_loss, state, console);
+
+    const bool best = validate(setup, validation, step, run, state, console);
+
+    if (best || run.save_due(step) || stop.requested()) {
+      save(setup, run.checkpoint(step), state.best);
+      run.saved(step, best);
+    }
+    if (stop.requested()) return run.interrupted(step);
+  }
+  return run.finished();
+}
 
 }  // namespace
 
@@ -181,7 +178,7 @@ int run_pretraining(const Config& config, const PretrainingOptions& options) {
   setup.print_plan(console);
   if (options.dry_run) return dry_run(setup, console);
   if (options.overfit_batch) return overfit_batch(setup, console);
-  return TrainingLoop(setup, console, options).run();
+  return train(setup, options, console);
 }
 
 }  // namespace tessera::rils

@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "engine/core/error.h"
+#include "engine/cpu/peak.h"
 #include "engine/ops/kernels.h"
 #include "engine/runtime/context.h"
 #include "nn/io/checkpoint.h"
@@ -32,6 +33,7 @@ TrainingSetup::TrainingSetup(const Config& c) : config(with_vocabulary_size(c)) 
   loader_ = open_loader(config, data_, tokenizer, global_batch, {});
   steps_per_epoch = loader_->batches_per_epoch();
   total_steps = steps_per_epoch * config.optim.epochs;
+  peak_flops = cpu::fma_peak(cpu_context().kernels().name) * cpu_context().threads().threads();
   trainer = std::make_unique<Trainer>(config, total_steps, steps_per_epoch);
 }
 

@@ -36,6 +36,7 @@ class TrainingSetup {
   int64_t micro_batches = 1;  // of a step
   int64_t steps_per_epoch = 0;
   int64_t total_steps = 0;
+  double peak_flops = 0;  // of this machine and its threads, FLOP/s
   std::shared_ptr<const Tokenizer> tokenizer;
   std::unique_ptr<Trainer> trainer;
 

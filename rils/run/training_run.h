@@ -1,6 +1,5 @@
 #pragma once
 
-#include <functional>
 #include <optional>
 #include <string>
 
@@ -12,68 +11,70 @@
 
 namespace tessera::rils {
 
-/// Of a whole run, in steps.
+/// Where a run begins: anew (no folder yet), or in the folder of a run that goes on, after `step` where that has a
+/// complete checkpoint.
+struct RunStart {
+  std::optional<RunFolder> folder;
+  std::optional<int64_t> step;
+  /// What is to be restored; absent where the run begins with its first step.
+  [[nodiscard]] std::optional<CheckpointFiles> checkpoint() const;
+};
+/// From --resume (see find_resume_point; "" is a new run). Changes nothing on the disk. Throws ConfigError where the
+/// run cannot go on with this configuration.
+[[nodiscard]] RunStart find_start(const std::string& resume, const Config& config);
+
+/// Steps of a whole run and of an epoch.
 struct TrainingLength {
   int64_t total = 0;
   int64_t epoch = 1;
 };
 
-/// Where a run begins: at its first step, or (resume not empty) at its last checkpoint.
-struct TrainingStart {
-  std::string resume;   // see find_resume_point
-  std::string command;  // for config.toml
-  std::function<void()> begin;
-  std::function<void(const CheckpointFiles& files)> restore;
-};
-
-/// What a training loop does; TrainingRun says when.
-struct TrainingWork {
-  std::function<void(int64_t step)> train;            // one step, and what is said about it
-  std::function<bool(int64_t step)> validate;         // where it is time; whether the model is the best so far
-  std::function<void(const CheckpointFiles&)> write;  // a checkpoint
-};
-
-/// The part of training that is the same whatever is trained: a run's folder, opened or resumed, with its figures,
-/// results, events and checkpoints; when each is due; the loop to the last step or to Ctrl-C.
+/// What every training loop needs besides its model: the run's folder with its figures, results, events and
+/// checkpoints, and when each of them is due.
 class TrainingRun {
  public:
-  /// Opens the folder: a new one after start.begin, or that of the run that goes on after start.restore. Throws
-  /// ConfigError where the run cannot go on with this configuration.
-  TrainingRun(const Config& config, Console& console, const TrainingStart& start);
+  /// Makes the folder of a new run, or takes that of a run that goes on and drops what lies beyond the restored step.
+  /// Call it once the model is restored: a run that cannot begin leaves no folder. `command` is recorded in
+  /// config.toml.
+  TrainingRun(const Config& config, Console& console, const RunStart& start, TrainingLength length,
+              const std::string& command);
 
   [[nodiscard]] const RunFolder& folder() const { return folder_; }
   /// Where events go, if they are asked for.
   [[nodiscard]] TensorboardWriter* board() { return board_ ? &*board_ : nullptr; }
 
-  /// Works from the step after `first`; the exit code, 0 or kInterrupted. A checkpoint is written when it is due, when
-  /// the model is the best, and before leaving at Ctrl-C.
-  int work(int64_t first, TrainingLength length, const TrainingWork& work);
-
-  /// A line of metrics.jsonl, or of results.jsonl, and the same as events.
-  void log(int64_t step, const Record& figures);
+  /// A line of metrics.jsonl where the step's figures are to be kept, and the same as events; whether they were.
+  bool log_step(int64_t step, const Record& figures);
+  /// A line of results.jsonl, and the same as events.
   void log_results(int64_t step, const Record& figures);
-  /// Whether the figures of a step are to be kept.
-  [[nodiscard]] bool log_due(int64_t step) const;
-  /// Whether a step ends every so-manieth epoch; never where `every` is 0.
-  [[nodiscard]] bool epoch_due(int64_t step, int64_t every) const;
+
   [[nodiscard]] bool last(int64_t step) const { return step == length_.total; }
-  /// At the pace since work() began.
+  /// Whether a step ends an epoch whose number `every` divides; never where `every` is 0.
+  [[nodiscard]] bool epoch_due(int64_t step, int64_t every) const;
+  /// Whether a checkpoint is to be written after a step, whatever was found in it.
+  [[nodiscard]] bool save_due(int64_t step) const;
+  /// Where a checkpoint goes. Call saved() once it is complete: that lets `latest` (and `best`) name it and removes old
+  /// ones.
+  [[nodiscard]] CheckpointFiles checkpoint(int64_t step) const { return folder_.checkpoint(step); }
+  void saved(int64_t step, bool best);
+  /// At the pace since the run began here.
   [[nodiscard]] double seconds_left(int64_t step) const;
 
- private:
-  RunFolder open(const Config& config, const TrainingStart& start);
-  [[nodiscard]] bool save_due(int64_t step) const;
+  /// The last line that a person sees, and the exit code.
+  int interrupted(int64_t step);
+  int finished();
 
-  void write_configuration(int64_t step);
+ private:
+  void write_configuration();
 
   const Config& config_;
   Console& console_;
+  TrainingLength length_;
+  int64_t first_;  // steps made before
   RunFolder folder_;
   RecordLog metrics_, results_;
   std::optional<TensorboardWriter> board_;
-  TrainingLength length_;
-  int64_t first_ = 0;
-  Stopwatch watch_;  // since the loop began
+  Stopwatch watch_;
 };
 
 /// Warns where a run goes on with other kernels than it had. Each checkpoint's state keeps their name under "isa".

@@ -139,7 +139,7 @@ std::vector<MicroBatch> to_micro_batches(const Batch& batch, const Config& confi
   const int64_t rows = batch.size / parts;
   const int64_t size = config.model.vision.image_size;
   const int64_t context = config.model.text.context_length;
-  const int64_t patches = (size / config.model.vision.patch_size) * (size / config.model.vision.patch_size);
+  const int64_t patches = grid_of(config.model.vision).patches();
   const std::span<const int32_t> tokens(batch.tokens);
   const auto part = [](auto all, int64_t i, int64_t count) {
     return all.subspan(static_cast<size_t>(i * count), static_cast<size_t>(count));

@@ -148,7 +148,7 @@ void expect_golden(const Model& model, nn::Precision precision, const std::strin
     EXPECT_LE(error_of(model.encode_image(images, pass).value, name + ".image"), tolerance) << name;
     EXPECT_LE(error_of(model.encode_text(tokens, pass).value, name + ".text"), tolerance) << name;
   } else {
-    EXPECT_LE(error_of(model.encode_features(images, pass).value, name + ".features"), tolerance) << name;
+    EXPECT_LE(error_of(model.vision().features(images, pass).value, name + ".features"), tolerance) << name;
   }
 }
 
@@ -167,9 +167,7 @@ TEST(ConvertGolden, TheDecoderPredictsWhatMaesDoes) {
   const Masks masks(expected().load("noise"), 0.75);
   const std::vector<int64_t> samples = {0, 1, 2};
   const VisionTower& vision = w.model->vision();
-  const Tensor found = (*w.model->decoder())(vision.encode_visible(vision.patch_tokens(images, {}), masks, samples, {}),
-                                             masks, samples, {})
-                           .value;
+  const Tensor found = w.model->predict_hidden(vision.patch_tokens(images, {}), masks, samples, {}).value;
   const Tensor wanted = Tensor::empty(found.shape());
   int64_t row = 0;
   for (const int64_t b : samples) {
@@ -208,7 +206,8 @@ TEST_F(Convert, WhatIsWrittenIsWhatWasRead) {
     }();
     const Weights w = read_weights(case_path(c.name), c.options);
     EXPECT_EQ(loaded.config, w.config) << c.name;
-    const Tensor a = loaded.model->encode_features(images, {}).value, b = w.model->encode_features(images, {}).value;
+    const Tensor a = loaded.model->vision().features(images, {}).value,
+                 b = w.model->vision().features(images, {}).value;
     EXPECT_TRUE(std::ranges::equal(a.data<float>(), b.data<float>())) << c.name;
     const auto preprocessing = nlohmann::json::parse(nn::SafetensorsFile(file).metadata().at("preprocessing"));
     const bool timm = c.name.starts_with("timm");
@@ -313,7 +312,7 @@ TEST_F(Convert, AClassifierBecomesTimmsWithItsHead) {
     autograd::LinearInputs bias;
     bias.bias = Var(theirs.at("head.bias"));
     const Tensor found =
-        autograd::linear(w.model->encode_features(images, {}), Var(theirs.at("head.weight")), bias).value;
+        autograd::linear(w.model->vision().features(images, {}), Var(theirs.at("head.weight")), bias).value;
     EXPECT_LE(test::relative_error(found, logits), 1e-6) << pool;
     EXPECT_EQ(message_of<ConfigError>([&] { (void)convert(file, at("x"), "open_clip"); }),
               "--to: expected timm for a model without a text encoder, found open_clip");

@@ -98,7 +98,7 @@ TEST(Towers, FineTuningStartsFromTheNormAfterPoolingAndFromLearnedPositions) {
   EXPECT_EQ(classifier.store().find("fc_norm.weight")->value().data<float>()[3], 1.5f);
   FrozenEncoder frozen(larger, "mean", 1);
   load_encoder(file, frozen.store());
-  const Tensor wanted = resize_positions(from.store().find("visual.pos_embed")->value(), 4);
+  const Tensor wanted = resize_positions(from.store().find("visual.pos_embed")->value(), {4, 4});
   for (const ParameterStore* store : {&classifier.store(), &frozen.store()}) {
     EXPECT_TRUE(std::ranges::equal(store->find("visual.pos_embed")->value().data<float>(), wanted.data<float>()));
   }

@@ -122,10 +122,10 @@ TEST(Positions, AreResizedAsPyTorchDoes) {
   const nn::SafetensorsFile golden(golden_path("finetune/positions.safetensors"));
   for (const int64_t grid : {2, 3, 5, 7}) {
     const Tensor expected = golden.load("grid." + std::to_string(grid));
-    EXPECT_LE(test::absolute_error(resize_positions(golden.load("table"), grid), expected), 3e-7) << grid;
+    EXPECT_LE(test::absolute_error(resize_positions(golden.load("table"), {grid, grid}), expected), 3e-7) << grid;
   }
-  EXPECT_EQ(test::absolute_error(resize_positions(golden.load("table"), 4), golden.load("table")), 0.0);
-  EXPECT_THROW((void)resize_positions(Tensor::zeros({1, 4, 6}), 2), ShapeError);
+  EXPECT_EQ(test::absolute_error(resize_positions(golden.load("table"), {4, 4}), golden.load("table")), 0.0);
+  EXPECT_THROW((void)resize_positions(Tensor::zeros({1, 4, 6}), {2, 2}), ShapeError);
 }
 
 TEST(DropPath, RisesLinearlyAndBelongsToTheRow) {
@@ -176,8 +176,9 @@ TEST(LoadEncoder, TakesTheTowerAndBuildsSineCosinePositionsOfAnotherGrid) {
     EXPECT_EQ(test::absolute_error(model.store().find(e.name)->value(), e.value()), 0.0) << e.name;
   }
   EXPECT_EQ(model.store().find("visual.norm.weight"), nullptr) << "the final norm is dropped";
-  EXPECT_EQ(test::absolute_error(model.store().find("visual.pos_embed")->value(), position_table(5, 16, DType::f32)),
-            0.0);
+  EXPECT_EQ(
+      test::absolute_error(model.store().find("visual.pos_embed")->value(), position_table({5, 5}, 16, DType::f32)),
+      0.0);
 }
 
 TEST(LoadEncoder, ResizesTrainedPositions) {
@@ -190,7 +191,8 @@ TEST(LoadEncoder, ResizesTrainedPositions) {
   larger.image_size = 20;
   Classifier model(larger, "cls", 3, 1);
   load_encoder(file, model.store());
-  EXPECT_EQ(test::absolute_error(model.store().find("visual.pos_embed")->value(), resize_positions(table, 5)), 0.0);
+  EXPECT_EQ(test::absolute_error(model.store().find("visual.pos_embed")->value(), resize_positions(table, {5, 5})),
+            0.0);
 }
 
 TEST(LoadEncoder, RefusesAnotherSizeInOneLine) {

@@ -62,7 +62,7 @@ TEST(Objectives, OwnOnlyWhatTheyUse) {
 TEST(Objectives, WithoutTextSayThatThereIsNone) {
   const Model model(tiny("mae"), 0);
   const Tensor images = Tensor::zeros({1, 3, 8, 8});
-  EXPECT_EQ(model.encode_features(images, {}).value.size(1), 8);
+  EXPECT_EQ(model.vision().features(images, {}).value.size(1), 8);
   EXPECT_THROW((void)model.encode_image(images, {}), ConfigError);
   EXPECT_THROW((void)model.encode_text(Tensor::zeros({1, 6}, DType::i32), {}), ConfigError);
   EXPECT_THROW((void)model.logit_scale(), ConfigError);
@@ -128,7 +128,7 @@ TEST(Pixels, OfAFlatPatchHaveTargetZero) {
 
 TEST(Views, LossOfEqualRowsIsThatOfChance) {
   const Tensor rows = Tensor::full({5, 3}, 2.0);
-  const ViewContrast r = view_contrast(rows, rows, 0.1);
+  const SimclrLoss r = simclr_loss(rows, rows, 0.1);
   EXPECT_NEAR(r.loss.value.item(), std::log(9.0), 1e-6) << "each of nine others is as near";
   EXPECT_NEAR(r.accuracy, 0.2, 1e-12) << "the first of equals";
 }
@@ -136,7 +136,7 @@ TEST(Views, LossOfEqualRowsIsThatOfChance) {
 TEST(Views, LossOfFarRowsVanishes) {
   Tensor rows = Tensor::zeros({4, 4});
   for (size_t i = 0; i < 4; ++i) rows.data<float>()[i * 4 + i] = 3.0F;
-  const ViewContrast r = view_contrast(rows, rows, 0.05);
+  const SimclrLoss r = simclr_loss(rows, rows, 0.05);
   EXPECT_NEAR(r.loss.value.item(), std::log(1 + 6 * std::exp(-20.0)), 1e-6);
   EXPECT_EQ(r.accuracy, 1.0);
 }

@@ -61,9 +61,9 @@ TEST(Positions, AgreeWithTheGoldens) {
   const nn::SafetensorsFile file(golden_path("rils/tables.safetensors"));
   for (const auto& [width, grid] : {std::pair{20, 3}, {24, 4}, {4, 1}, {64, 14}}) {
     const Tensor expected = file.load("positions." + std::to_string(width) + "." + std::to_string(grid));
-    EXPECT_LE(test::absolute_error(position_table(grid, width, DType::f32), expected), 6e-8) << width;
+    EXPECT_LE(test::absolute_error(position_table({grid, grid}, width, DType::f32), expected), 6e-8) << width;
   }
-  const Tensor table = position_table(14, 768, DType::f64);
+  const Tensor table = position_table({14, 14}, 768, DType::f64);
   const auto at = [&](int64_t row, int64_t column, int64_t channel) {
     return table.data<double>()[static_cast<size_t>((1 + row * 14 + column) * 768 + channel)];
   };
@@ -71,7 +71,7 @@ TEST(Positions, AgreeWithTheGoldens) {
   EXPECT_NEAR(at(1, 2, 192), -0.4161468, 5e-8);
   EXPECT_NEAR(at(1, 2, 384), 0.8414710, 5e-8);
   EXPECT_NEAR(at(13, 13, 576), 0.9074468, 5e-8);
-  EXPECT_THROW((void)position_table(2, 6, DType::f32), ConfigError);
+  EXPECT_THROW((void)position_table({2, 2}, 6, DType::f32), ConfigError);
 }
 
 TEST(Masks, AgreeWithTheGoldens) {
@@ -123,19 +123,19 @@ TEST(Contrastive, AgreesWithTheGoldenOnItsOwnRows) {
   EXPECT_NEAR(r.loss.value.item(), expected / static_cast<double>(image.size(0)), 1e-5);
 }
 
-TEST(Reconstruction, DenominatorsBelongToTheirShard) {
+TEST(Gate, DenominatorsBelongToTheirRank) {
   LossConfig loss;
   loss.shards = 2;
   const std::vector<uint8_t> gate = {1, 0, 0, 1, 1, 1};
-  const auto w = reconstruction_weights(gate, 3, loss, 1.0);
-  EXPECT_EQ(w.samples, (std::vector<int64_t>{0, 3, 4, 5}));
-  EXPECT_NEAR(w.per_sample[0], 0.5 / (2 * 3.000001), 1e-12);
-  EXPECT_NEAR(w.per_sample[1], 0.5 / (2 * 9.000001), 1e-12);
+  const auto w = make_gate(gate, 3, loss, 1.0);
+  EXPECT_EQ(w.images, (std::vector<int64_t>{0, 3, 4, 5}));
+  EXPECT_NEAR(w.patch_weight[0], 0.5 / (2 * 3.000001), 1e-12);
+  EXPECT_NEAR(w.patch_weight[1], 0.5 / (2 * 9.000001), 1e-12);
   loss.reconstruction_normalizer = "all";
-  EXPECT_NEAR(reconstruction_weights(gate, 3, loss, 1.0).per_sample[0], 0.5 / (2 * 9.000001), 1e-12);
-  EXPECT_TRUE(reconstruction_weights(gate, 3, loss, 0.0).samples.empty());
+  EXPECT_NEAR(make_gate(gate, 3, loss, 1.0).patch_weight[0], 0.5 / (2 * 9.000001), 1e-12);
+  EXPECT_TRUE(make_gate(gate, 3, loss, 0.0).closed());
   loss.shards = 4;
-  EXPECT_THROW((void)reconstruction_weights(gate, 3, loss, 1.0), ConfigError);
+  EXPECT_THROW((void)make_gate(gate, 3, loss, 1.0), ConfigError);
 }
 
 TEST(Model, EmbeddingsDoNotDependOnTheBatch) {

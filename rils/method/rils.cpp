@@ -1,0 +1,63 @@
+#include "rils/method/rils.h"
+
+#include "autograd/ops/norm.h"
+#include "engine/ops/norm.h"
+#include "engine/ops/rows.h"
+#include "rils/method/patch_sentence.h"
+
+namespace tessera::rils {
+namespace {
+
+/// f̂, the target: what the full pass says about the hidden patches, in language space. No gradient.
+Tensor teacher_features(const Model& model, const TokenFeatures& encoded, const Masks& masks, const Gate& gate) {
+  const autograd::TapeScope none(nullptr);
+  const std::vector<int32_t> rows = hidden_rows(masks, gate.images, encoded.layout);
+  GatherOptions options;
+  options.out_dtype = encoded.values.dtype();
+  const Tensor& all = encoded.values.value;
+  return l2_normalize(model.project(Var(gather_rows(all, RowIndex(rows, all.size(0)), options))).value).y;
+}
+
+}  // namespace
+
+ImagePass encode_images(const Model& model, const Tensor& images, const PassOptions& options) {
+  ImagePass pass;
+  pass.patches = model.vision().patch_tokens(images, options);
+  if (!model.objective().contrastive) return pass;
+  pass.encoded = model.vision().encode(pass.patches, options);                                // Z_f
+  pass.embedding = autograd::l2_normalize(model.project(model.vision().pool(pass.encoded)));  // Î
+  return pass;
+}
+
+Var encode_texts(const Model& model, const Tensor& tokens, const PassOptions& options) {
+  return autograd::l2_normalize(model.encode_text(tokens, options));  // T̂
+}
+
+Alignment align(const Model& model, const LossConfig& loss, const Var& image, const Var& text, double factor) {
+  Alignment a;
+  a.scale = model.logit_scale();                                            // s
+  a.contrastive = contrastive_loss(image, text, a.scale, gather_of(loss));  // L_clip
+  if (model.objective().reconstruction == Reconstruction::language) {
+    a.gate = make_gate(a.contrastive.retrieved, hidden_patches(model, loss), loss, factor);  // c, w
+  }
+  return a;
+}
+
+Var reconstruct(const Model& model, const LossConfig& loss, const ImagePass& pass, const Tensor& noise,
+                const Gate& gate, const Var& sentences, const PassOptions& options) {
+  if (gate.closed()) return {};
+  const Masks masks(noise, loss.mask_ratio);                                              // m
+  const Var predicted = model.predict_hidden(pass.patches, masks, gate.images, options);  // G0 of Z_m
+  const Var student = autograd::l2_normalize(model.project(predicted));                   // ĝ
+  const Tensor teacher = teacher_features(model, pass.encoded, masks, gate);              // f̂
+  std::vector<double> weights;                                                            // w(b, k)
+  for (const double w : gate.patch_weight) weights.insert(weights.end(), static_cast<size_t>(masks.hidden()), w);
+  return patch_sentence_loss(student, teacher, sentences, weights, loss, options.precision.compute);  // L_rec
+}
+
+int64_t hidden_patches(const Model& model, const LossConfig& loss) {
+  const int64_t patches = model.vision().grid().patches();
+  return patches - kept_patches(patches, loss.mask_ratio);
+}
+
+}  // namespace tessera::rils

@@ -123,8 +123,8 @@ int parse_and_run(CLI::App& app, std::vector<std::string> args, const std::funct
 
 void set_up(CLI::App& app) {
   app.formatter(std::make_shared<HelpFormatter>());
-  app.set_help_flag("--help", "this text");
-  app.set_version_flag("--version", "tessera " + std::string(rils::version()), "version");
+  app.set_help_flag("--help", "print this help");
+  app.set_version_flag("--version", "tessera " + std::string(rils::version()), "print the version");
   app.option_defaults()->always_capture_default()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
 }
 

@@ -1,32 +1,25 @@
 #include "rils/method/gate.h"
 
-#include <fmt/format.h>
-
 #include <numeric>
-
-#include "engine/core/error.h"
 
 namespace tessera::rils {
 
 ReconstructionWeights reconstruction_weights(std::span<const uint8_t> gate, int64_t hidden, const LossConfig& loss,
                                              double factor) {
   const auto count = static_cast<int64_t>(gate.size());
-  const int64_t shards = loss.shards;
-  if (shards < 1 || count % shards != 0) {
-    throw ConfigError(fmt::format("loss.shards: expected a divisor of the global batch {}, found {}", count, shards));
-  }
+  const int64_t ranks = simulated_ranks(loss, count);
   const double lambda = loss.reconstruction_weight * factor;
   ReconstructionWeights result;
   if (lambda == 0.0 || hidden == 0) return result;
-  const int64_t size = count / shards;
-  for (int64_t shard = 0; shard < shards; ++shard) {
-    const auto rows = gate.subspan(static_cast<size_t>(shard * size), static_cast<size_t>(size));
+  const int64_t size = count / ranks;
+  for (int64_t rank = 0; rank < ranks; ++rank) {
+    const auto rows = gate.subspan(static_cast<size_t>(rank * size), static_cast<size_t>(size));
     const auto passed = std::accumulate(rows.begin(), rows.end(), int64_t{0});
-    const int64_t counted = loss.reconstruction_normalizer == "all" ? size : passed;
-    const double weight = lambda / (static_cast<double>(shards) * (static_cast<double>(counted * hidden) + 1e-6));
+    const int64_t counted = loss.reconstruction_normalizer == Normalizer::all ? size : passed;
+    const double weight = lambda / (static_cast<double>(ranks) * (static_cast<double>(counted * hidden) + 1e-6));
     for (int64_t i = 0; i < size; ++i) {
       if (rows[static_cast<size_t>(i)] == 0) continue;
-      result.samples.push_back(shard * size + i);
+      result.samples.push_back(rank * size + i);
       result.per_sample.push_back(weight);
     }
   }

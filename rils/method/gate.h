@@ -11,7 +11,7 @@ namespace tessera::rils {
 struct ReconstructionWeights {
   /// The images that pass the gate, ascending.
   std::vector<int64_t> samples;
-  /// Weight of every patch row of these images: λ / (shards · (selected patches of its shard + 1e-6)).
+  /// Weight of every patch row of these images: λ / (ranks · (selected patches of its rank + 1e-6)).
   std::vector<double> per_sample;
 };
 

@@ -70,7 +70,7 @@ Var reconstruct_language(const Model& model, const LossConfig& loss, const Image
   const DType compute = options.precision.compute;
   return autograd::patch_sentence(
       autograd::cast(student, compute), teacher.dtype() == compute ? teacher : cast(teacher, compute),
-      autograd::cast(gather_of(loss) == Gather::constant ? sentences.detach() : sentences, compute),
+      autograd::cast(loss.gather == Gather::constant ? sentences.detach() : sentences, compute),
       compute == DType::f64 ? weight : cast(weight, DType::f32), {loss.student_temperature, loss.teacher_temperature});
 }
 

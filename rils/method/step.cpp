@@ -31,7 +31,7 @@ struct Decision {
 void add_contrast(const Model& model, const LossConfig& loss, const Embeddings& all, const StepOptions& options,
                   Decision& d) {
   const Var scale = model.logit_scale();
-  const Contrastive contrastive = contrastive_loss(all.image, all.text, scale, gather_of(loss));
+  const Contrastive contrastive = contrastive_loss(all.image, all.text, scale, loss.gather);
   d.roots.push_back({contrastive.loss, {}});
   if (model.objective().reconstruction == Reconstruction::language) {
     d.weights =

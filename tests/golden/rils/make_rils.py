@@ -82,20 +82,20 @@ CASES = {
         accept=per_shard(1, [3])),
     # Unequal denominators: a mean of ratios, not a ratio of sums. Nine patches, of which two are kept.
     "two_shards": dict(
-        config=configured(model__vision__image_size=12, loss__shards=2),
+        config=configured(model__vision__image_size=12, loss__simulated_ranks=2),
         accept=per_shard(2, [2, 1])),
     # One shard passes nothing.
     "three_shards_with_gradient": dict(
-        config=configured(model__text__layers=1, loss__shards=3, loss__gather="with-gradient"),
+        config=configured(model__text__layers=1, loss__simulated_ranks=3, loss__gather="with-gradient"),
         accept=per_shard(3, [1, 0, 2])),
     # Reconstruction is switched off.
     "none_pass": dict(
         config=configured(model__vision__layers=1, model__text__layers=1), accept=per_shard(1, [0])),
     "clip": dict(
-        config=configured(model__objective="clip", model__vision__layers=1, loss__shards=2),
+        config=configured(model__objective="clip", model__vision__layers=1, loss__simulated_ranks=2),
         accept=per_shard(2, [1, 2])),
     "clip_with_gradient": dict(
-        config=configured(model__objective="clip", loss__shards=3, loss__gather="with-gradient",
+        config=configured(model__objective="clip", loss__simulated_ranks=3, loss__gather="with-gradient",
                           model__vision__layers=1, model__text__layers=1),
         accept=per_shard(3, [1, 0, 1])),
     # Equal captions: the first index wins, so the later copy fails though its own text is the best.

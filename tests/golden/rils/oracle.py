@@ -3,7 +3,7 @@
 Written for legibility, in any floating-point type (float64 by default). A configuration is the nested dict
 that `tomllib` reads from a TOML file; parameters are one flat dict under the official names.
 
-Shapes use N images and texts, P patches, D encoder width, E joint embedding width, S shards.
+Shapes use N images and texts, P patches, D encoder width, E joint embedding width, S simulated ranks.
 """
 
 import math
@@ -24,7 +24,7 @@ LOSS_DEFAULTS = {
     "teacher_temperature": 0.04,
     "reconstruction_weight": 0.5,
     "gather": "constant",
-    "shards": 1,
+    "simulated_ranks": 1,
     "logit_scale_max": 100.0,
 }
 
@@ -496,9 +496,9 @@ def pixel_losses(live, options):
 def text_losses(live, fixed, tokens, options):
     """Means over the shards of clip_loss, recon_loss (weighted) and clip_acc (per cent); gate [N]."""
     count = len(live.image)
-    size = count // options["shards"]
-    if size * options["shards"] != count:
-        raise ValueError(f"loss.shards: {options['shards']} does not divide a batch of {count}")
+    size = count // options["simulated_ranks"]
+    if size * options["simulated_ranks"] != count:
+        raise ValueError(f"loss.simulated_ranks: {options['simulated_ranks']} does not divide a batch of {count}")
     shards = [shard_losses(live, fixed, tokens, options, slice(start, start + size))
               for start in range(0, count, size)]
     result = {key: torch.stack([shard[key] for shard in shards]).mean()

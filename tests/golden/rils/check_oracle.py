@@ -236,9 +236,9 @@ def literal_text_losses(found, options):
     count, ranks = len(image), options["simulated_ranks"]
     size, scale = count // ranks, math.exp(found.logit_scale)
     clip = recon = accuracy = 0.0
-    for shard in range(ranks):
+    for rank in range(ranks):
         numerator = denominator = 0.0
-        for label in range(size * shard, size * (shard + 1)):
+        for label in range(size * rank, size * (rank + 1)):
             to_texts = [scale * dot(image[label], t) for t in text]
             to_images = [scale * dot(text[label], i) for i in image]
             clip -= (math.log(softmax_of(to_texts)[label]) + math.log(softmax_of(to_images)[label])) / (2 * count)
@@ -285,7 +285,7 @@ def check_image_mlp():
 
 
 def check_student_gradient(found, tokens, config):
-    """Compares autograd with the closed form for one shard with constant prototypes."""
+    """Compares autograd with the closed form for one rank with constant prototypes."""
     config = copy.deepcopy(config)
     config["loss"] |= {"simulated_ranks": 1, "gather": "constant"}
     options = oracle.loss_options(config)

@@ -75,10 +75,10 @@ def train(config, parameters, batches, rates, dtype):
 
 def fitting_batches(config, steps, generator, kept):
     """A generator function of batches that pass some images under the current parameters; notes them in `kept`."""
-    count, shards = config["optim"]["batch_size"], config["loss"]["simulated_ranks"]
+    count, ranks = config["optim"]["batch_size"], config["loss"]["simulated_ranks"]
 
     def accept(gate):
-        return 2 <= gate.sum() <= 6 and len(gate.reshape(shards, -1).sum(1).unique()) == shards
+        return 2 <= gate.sum() <= 6 and len(gate.reshape(ranks, -1).sum(1).unique()) == ranks
 
     def batches(state):
         for _ in range(steps):

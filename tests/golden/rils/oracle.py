@@ -449,8 +449,8 @@ def patch_sentence_rows(student, teacher, student_texts, teacher_texts, options)
     return (log_p.exp() * (log_p - log_q)).sum(-1)
 
 
-def shard_losses(live, fixed, tokens, options, rows):
-    """Losses of one shard, whose queries are the batch's rows `rows`.
+def rank_losses(live, fixed, tokens, options, rows):
+    """Losses of one simulated rank, whose queries are the batch's rows `rows`.
 
     live carries gradients; fixed holds the same values as constants and serves wherever the method stops the
     gradient: the teacher, the gate, and with gather = "constant" the keys and the prototypes.
@@ -494,16 +494,16 @@ def pixel_losses(live, options):
 
 
 def text_losses(live, fixed, tokens, options):
-    """Means over the shards of clip_loss, recon_loss (weighted) and clip_acc (per cent); gate [N]."""
+    """Means over the simulated ranks of clip_loss, recon_loss (weighted) and clip_acc (per cent); gate [N]."""
     count = len(live.image)
     size = count // options["simulated_ranks"]
     if size * options["simulated_ranks"] != count:
         raise ValueError(f"loss.simulated_ranks: {options['simulated_ranks']} does not divide a batch of {count}")
-    shards = [shard_losses(live, fixed, tokens, options, slice(start, start + size))
-              for start in range(0, count, size)]
-    result = {key: torch.stack([shard[key] for shard in shards]).mean()
+    parts = [rank_losses(live, fixed, tokens, options, slice(start, start + size))
+             for start in range(0, count, size)]
+    result = {key: torch.stack([part[key] for part in parts]).mean()
               for key in ("clip_loss", "recon_loss", "clip_acc")}
-    result["gate"] = torch.cat([shard["gate"] for shard in shards])
+    result["gate"] = torch.cat([part["gate"] for part in parts])
     return result
 
 

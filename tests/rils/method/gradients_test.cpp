@@ -19,7 +19,7 @@ namespace {
 using test::golden_path;
 using test::relative_error;
 
-constexpr const char* kCases[] = {"basic",       "with_gradient", "two_shards",     "three_shards_with_gradient",
+constexpr const char* kCases[] = {"basic",       "with_gradient", "two_ranks",     "three_ranks_with_gradient",
                                   "none_pass",   "clip",          "equal_captions", "clip_with_gradient",
                                   "equal_noise", "mae",           "mae_clip",       "simclr",
                                   "slip"};

@@ -187,8 +187,8 @@ TEST(Errors, AreOneLineAndExitCode2) {
   expect({"--config", "/nonexistent.toml"}, "--config: expected a file, found none at /nonexistent.toml");
   expect({"--simulated-ranks", "7"}, "loss.simulated_ranks: expected a divisor of the global batch = 64, found 7");
   expect({"--resume", "latest"}, "--resume latest: expected --name of the run to go on with, found none");
-  expect({"stray"}, "The following argument was not expected: stray (--help lists the options)");
-  expect({"--lr"}, "--lr: 1 required X missing (--help lists the options)");
+  expect({"stray"}, "unexpected argument: stray (--help lists the options)");
+  expect({"--lr"}, "--lr: expected a value, found none (--help lists the options)");
 }
 
 TEST_F(Files, OptionsOverrideTheFile) {

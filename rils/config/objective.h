@@ -1,7 +1,8 @@
 #pragma once
 
 #include <cstdint>
-#include <string>
+
+#include "rils/config/choices.h"
 
 namespace tessera::rils {
 
@@ -17,8 +18,7 @@ struct Objective {
   [[nodiscard]] bool any() const { return contrastive || views || reconstruction != Reconstruction::none; }
 };
 
-/// "rils", "clip", "slip", "simclr", "mae", "mae+clip", or "encoder", which has no term. Throws ConfigError for another
-/// name.
-[[nodiscard]] Objective parse_objective(const std::string& name);
+/// `encoder` has no term.
+[[nodiscard]] Objective terms_of(ObjectiveName name);
 
 }  // namespace tessera::rils

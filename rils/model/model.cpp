@@ -17,7 +17,7 @@ constexpr double kInitialTemperature = 0.07;
 }  // namespace
 
 Model::Model(const ModelConfig& config, uint64_t seed, DType dtype)
-    : config_(config), objective_(parse_objective(config.objective)), store_(std::make_unique<ParameterStore>()) {
+    : config_(config), objective_(terms_of(config.objective)), store_(std::make_unique<ParameterStore>()) {
   vision_.emplace(*store_, config.vision, dtype);
   if (objective_.reconstruction != Reconstruction::none) {
     const bool pixels = objective_.reconstruction == Reconstruction::pixels;
@@ -41,7 +41,8 @@ Model::Model(const ModelConfig& config, uint64_t seed, DType dtype)
 
 void Model::need_language() const {
   if (text_) return;
-  throw ConfigError(fmt::format("model: expected one with a text encoder, found objective {}", config_.objective));
+  throw ConfigError(
+      fmt::format("model: expected one with a text encoder, found objective {}", word_of(config_.objective)));
 }
 
 Var Model::project(const Var& features) const {

@@ -78,7 +78,7 @@ int32_t sentence_colour(size_t index, size_t count) {
 void need_decoder(const Model& model, Reconstruction wanted, const char* what) {
   if (model.objective().reconstruction == wanted) return;
   throw ConfigError(fmt::format("--checkpoint: expected a model with a decoder of {}, found objective {}", what,
-                                model.config().objective));
+                                word_of(model.config().objective)));
 }
 
 /// What the decoder makes of the visible patches: a row for each hidden patch.

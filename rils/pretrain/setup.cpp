@@ -19,6 +19,15 @@ namespace {
 /// Mean caption length that plans assume, SOT and EOT included.
 constexpr double kCaptionTokens = 16;
 
+/// "simulated ranks 48 (the largest divisor of the global batch 96 up to 64)".
+std::string describe_ranks(const LossConfig& loss, int64_t global_batch) {
+  std::string text = fmt::format("simulated ranks {}", loss.simulated_ranks);
+  if (loss.simulated_ranks < kRecipeRanks && loss.simulated_ranks == simulated_ranks({}, global_batch)) {
+    text += fmt::format(" (the largest divisor of the global batch {} up to {})", global_batch, kRecipeRanks);
+  }
+  return text;
+}
+
 }  // namespace
 
 TrainingSetup::TrainingSetup(const Config& c) : config(with_vocabulary_size(c)) {
@@ -28,6 +37,7 @@ TrainingSetup::TrainingSetup(const Config& c) : config(with_vocabulary_size(c)) 
   const BatchPlan plan = plan_batch(config, 1);
   global_batch = plan.global;
   micro_batches = plan.accum_freq;
+  config.loss.simulated_ranks = plan.simulated_ranks;
   tokenizer = open_tokenizer(config);
   data_ = open_dataset(config.data.train_data, dataset_options(config));
   loader_ = open_loader(config, data_, tokenizer, global_batch, {});
@@ -56,9 +66,9 @@ void TrainingSetup::start_from(const std::string& weights, Console& console) {
 
 void TrainingSetup::print_plan(Console& console) const {
   const ParameterCounts p = parameter_counts(config.model);
-  console.line(
-      fmt::format("objective {}, {} parameters: encoder {}, decoder {}, text {}, projection {}, head of views {}",
-                  config.model.objective, p.total(), p.encoder, p.decoder, p.text, p.image_projection, p.image_mlp));
+  console.line(fmt::format(
+      "objective {}, {} parameters: encoder {}, decoder {}, text {}, projection {}, head of views {}",
+      word_of(config.model.objective), p.total(), p.encoder, p.decoder, p.text, p.image_projection, p.image_mlp));
   console.line(
       fmt::format("data {}: {} samples, {}", config.data.train_data, data_->size(), data_->skipped().describe()));
   for (const std::string& note : data_->notes()) console.line(note);
@@ -73,13 +83,14 @@ void TrainingSetup::print_plan(Console& console) const {
   console.line(fmt::format("device cpu ({}, {} threads), precision {}; about {:.2f} GiB", cpu_context().kernels().name,
                            cpu_context().threads().threads(), config.run.precision, bytes / 0x1p30));
   const Objective objective = trainer->model().objective();
+  if (objective.reconstruction == Reconstruction::language) console.line(describe_ranks(config.loss, global_batch));
   if (objective.contrastive) {
     console.line(fmt::format("the contrastive loss of a model that knows nothing is ln {} = {:.3f}", global_batch,
                              std::log(static_cast<double>(global_batch))));
   }
   if (!objective.contrastive && !(config.data.val_data.empty() && config.data.zeroshot_data.empty())) {
     console.line(fmt::format("no validation while training: objective {} has no text to judge by (evaluate knn does)",
-                             config.model.objective));
+                             word_of(config.model.objective)));
   }
   if (objective.views) {
     const int64_t others = 2 * global_batch - 1;

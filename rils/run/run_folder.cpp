@@ -219,7 +219,7 @@ std::vector<std::string> run_labels(const std::vector<fs::path>& folders) {
 fs::path run_path(const RunConfig& run) { return fs::path(run.logs) / run.name; }
 
 std::string automatic_name(const ModelConfig& model) {
-  return fmt::format("{:%Y_%m_%d-%H_%M_%S}-{}-{}x{}p{}", fmt::localtime(std::time(nullptr)), model.objective,
+  return fmt::format("{:%Y_%m_%d-%H_%M_%S}-{}-{}x{}p{}", fmt::localtime(std::time(nullptr)), word_of(model.objective),
                      model.vision.width, model.vision.layers, model.vision.patch_size);
 }
 

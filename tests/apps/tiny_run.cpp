@@ -100,6 +100,8 @@ embed_dim = 32
 vision = {{ image_size = 32, patch_size = 8, width = 32, layers = 1, heads = 2 }}
 decoder = {{ width = 32, heads = 2 }}
 text = {{ context_length = 8, vocab_size = 0, width = 32, layers = 1, heads = 2 }}
+[loss]
+simulated_ranks = 1
 [data]
 train_data = "{}"
 vocabulary = "{}"

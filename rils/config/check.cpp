@@ -116,7 +116,7 @@ void check_config(const Config& config) {
         fmt::format("run.name: expected the name of a folder below run.logs, found \"{}\"", config.run.name));
   }
   const int64_t batch = plan_batch(config, 1).global;
-  if (terms_of(config.model.objective).views && batch < 2) {
+  if (terms_of(config.model.objective).simclr && batch < 2) {
     throw ConfigError(fmt::format("optim.batch_size: expected a global batch of at least 2 for objective {}, found {}",
                                   word_of(config.model.objective), batch));
   }

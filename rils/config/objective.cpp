@@ -10,9 +10,9 @@ Objective terms_of(ObjectiveName name) {
     case ObjectiveName::clip:
       return {.contrastive = true};
     case ObjectiveName::slip:
-      return {.contrastive = true, .views = true};
+      return {.contrastive = true, .simclr = true};
     case ObjectiveName::simclr:
-      return {.views = true};
+      return {.simclr = true};
     case ObjectiveName::mae:
       return {.reconstruction = R::pixels};
     case ObjectiveName::mae_clip:

@@ -13,9 +13,9 @@ enum class Reconstruction : uint8_t { none, language, pixels };
 struct Objective {
   bool contrastive = false;  // images against captions: text tower, projections, logit scale; the full pass
   Reconstruction reconstruction = Reconstruction::none;  // the masked pass and a decoder
-  bool views = false;  // two augmented views of an image against each other: image_mlp
+  bool simclr = false;  // two augmented views of an image against each other: image_mlp
   /// Whether there is anything to train.
-  [[nodiscard]] bool any() const { return contrastive || views || reconstruction != Reconstruction::none; }
+  [[nodiscard]] bool any() const { return contrastive || simclr || reconstruction != Reconstruction::none; }
 };
 
 /// `encoder` has no term.

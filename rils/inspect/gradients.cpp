@@ -35,7 +35,7 @@ MicroBatch load_batch(const std::filesystem::path& path, const Model& model) {
     return t;
   };
   if (objective.contrastive || model.has_decoder()) batch.images = pictures("images");
-  if (objective.views) {
+  if (objective.simclr) {
     batch.view1 = pictures("view1");
     batch.view2 = pictures("view2");
   }

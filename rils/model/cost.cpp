@@ -45,7 +45,7 @@ ParameterCounts parameter_counts(const ModelConfig& m) {
                 (w + 1) * decoder_outputs(m);
   }
   const Objective objective = terms_of(m.objective);
-  if (objective.views) {
+  if (objective.simclr) {
     const int64_t h = m.image_mlp.hidden;
     c.image_mlp = (d * h + h) + (h * h + h) + 2 * norm_parameters(h) + (h + 1) * m.image_mlp.output;
   }
@@ -74,10 +74,10 @@ ForwardCost forward_cost(const ModelConfig& m, const LossConfig& loss, double ca
              block_macs(t, caption_tokens, 1);
     c.projections = d * e + t * e + 2.0 * e * static_cast<double>(batch);
   }
-  if (objective.views) {
+  if (objective.simclr) {
     const auto h = static_cast<double>(m.image_mlp.hidden);
     const auto o = static_cast<double>(m.image_mlp.output);
-    c.views = 2 * (pass + d * h + h * h + h * o + 2.0 * o * static_cast<double>(batch));
+    c.simclr = 2 * (pass + d * h + h * h + h * o + 2.0 * o * static_cast<double>(batch));
   }
   if (!has_decoder(m)) return c;
   c.gated = objective.reconstruction == Reconstruction::language;
@@ -105,7 +105,7 @@ double training_bytes(const ModelConfig& m, const LossConfig& loss, double capti
   const auto patches = static_cast<double>(grid_of(m.vision).patches());
   const auto d = static_cast<double>(m.vision.width);
   const Objective objective = terms_of(m.objective);
-  const double passes = (objective.contrastive ? 1 : 0) + (objective.views ? 2 : 0);
+  const double passes = (objective.contrastive ? 1 : 0) + (objective.simclr ? 2 : 0);
   const double images = std::max(passes, 1.0);
   double activations = passes * tower(patches + 1, static_cast<double>(m.vision.layers), d) +
                        images * patches * static_cast<double>(patch_inputs(m.vision)) * compute;
@@ -118,7 +118,7 @@ double training_bytes(const ModelConfig& m, const LossConfig& loss, double capti
                    tower(patches + 1, static_cast<double>(m.decoder.layers), static_cast<double>(m.decoder.width));
   }
   // Of each view and each of two layers: before the norm in f32, after it and after the ReLU.
-  const double head = objective.views ? 4 * static_cast<double>(m.image_mlp.hidden) * (kF32 + 2 * compute) : 0;
+  const double head = objective.simclr ? 4 * static_cast<double>(m.image_mlp.hidden) * (kF32 + 2 * compute) : 0;
   return parameters + activations * static_cast<double>(micro_batch) + head * static_cast<double>(global_batch);
 }
 

@@ -213,8 +213,7 @@ Svg pixel_sheet(const Viewer& v, const Image& image, uint64_t seed) {
     const auto own = shown.data<float>().subspan(place * width, width);
     const auto guess = predicted.data<float>().subspan(i * width, width);
     const PatchMoments m = patch_moments(own);
-    std::ranges::transform(guess, pixels.begin(),
-                           [&](float x) { return m.mean + m.deviation * static_cast<double>(x); });
+    std::ranges::transform(guess, pixels.begin(), [&](float x) { return m.mean + m.std * static_cast<double>(x); });
     paint_patch(guessed, static_cast<int64_t>(place), grid, pixels, v.embed.transform);
     hidden[place] = 0x808080;
   }

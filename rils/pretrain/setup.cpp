@@ -19,6 +19,19 @@ namespace {
 /// Mean caption length that plans assume, SOT and EOT included.
 constexpr double kCaptionTokens = 16;
 
+/// "objective rils, 3210 parameters: image encoder 2000, …": the parts that the objective has.
+std::string describe_model(const ModelConfig& model) {
+  const ParameterCounts p = parameter_counts(model);
+  std::string text =
+      fmt::format("objective {}, {} parameters: image encoder {}", word_of(model.objective), p.total(), p.encoder);
+  for (const auto& [name, count] :
+       {std::pair{"decoder", p.decoder}, std::pair{"text encoder", p.text},
+        std::pair{"image projection", p.image_projection}, std::pair{"SimCLR projection head", p.image_mlp}}) {
+    if (count > 0) text += fmt::format(", {} {}", name, count);
+  }
+  return text;
+}
+
 /// "simulated ranks 48 (the largest divisor of the global batch 96 up to 64)".
 std::string describe_ranks(const LossConfig& loss, int64_t global_batch) {
   std::string text = fmt::format("simulated ranks {}", loss.simulated_ranks);
@@ -65,10 +78,7 @@ void TrainingSetup::start_from(const std::string& weights, Console& console) {
 }
 
 void TrainingSetup::print_plan(Console& console) const {
-  const ParameterCounts p = parameter_counts(config.model);
-  console.line(fmt::format(
-      "objective {}, {} parameters: encoder {}, decoder {}, text {}, projection {}, head of views {}",
-      word_of(config.model.objective), p.total(), p.encoder, p.decoder, p.text, p.image_projection, p.image_mlp));
+  console.line(describe_model(config.model));
   console.line(
       fmt::format("data {}: {} samples, {}", config.data.train_data, data_->size(), data_->skipped().describe()));
   for (const std::string& note : data_->notes()) console.line(note);
@@ -85,17 +95,16 @@ void TrainingSetup::print_plan(Console& console) const {
   const Objective objective = trainer->model().objective();
   if (objective.reconstruction == Reconstruction::language) console.line(describe_ranks(config.loss, global_batch));
   if (objective.contrastive) {
-    console.line(fmt::format("the contrastive loss of a model that knows nothing is ln {} = {:.3f}", global_batch,
+    console.line(fmt::format("contrastive loss at chance: ln {} = {:.3f}", global_batch,
                              std::log(static_cast<double>(global_batch))));
   }
   if (!objective.contrastive && !(config.data.val_data.empty() && config.data.zeroshot_data.empty())) {
-    console.line(fmt::format("no validation while training: objective {} has no text to judge by (evaluate knn does)",
+    console.line(fmt::format("no validation while training: objective {} has no text encoder; use evaluate knn",
                              word_of(config.model.objective)));
   }
-  if (objective.views) {
+  if (objective.simclr) {
     const int64_t others = 2 * global_batch - 1;
-    console.line(fmt::format("the views' loss of a model that knows nothing is ln {} = {:.3f}", others,
-                             std::log(static_cast<double>(others))));
+    console.line(fmt::format("SimCLR loss at chance: ln {} = {:.3f}", others, std::log(static_cast<double>(others))));
   }
 }
 

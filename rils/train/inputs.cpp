@@ -26,11 +26,11 @@ std::shared_ptr<const Vocabulary> open_vocabulary(const Config& config) {
   return std::make_shared<const Vocabulary>(Vocabulary::load(config.data.vocabulary));
 }
 
-/// What the objective does to images: one picture a sample, or two views, or both.
+/// The pictures that a sample becomes: one crop, SimCLR's two augmented views, or both.
 void set_transforms(const Config& config, LoaderOptions& o) {
   o.transform = train_transform(config);
   const Objective objective = terms_of(config.model.objective);
-  if (!objective.views) return;
+  if (!objective.simclr) return;
   o.views = objective.contrastive ? 3 : 2;
   o.view_transform = view_transform(config);
   if (!objective.contrastive) o.transform = o.view_transform;
@@ -157,7 +157,7 @@ std::vector<MicroBatch> to_micro_batches(const Batch& batch, const Config& confi
     if (objective.reconstruction != Reconstruction::none) {
       b.noise = mask_noise(static_cast<uint64_t>(config.run.seed), step, i * rows, rows, patches);
     }
-    if (objective.views) {
+    if (objective.simclr) {
       b.view1 = pictures(view++, i);
       b.view2 = pictures(view, i);
     }

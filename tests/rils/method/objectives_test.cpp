@@ -96,7 +96,7 @@ TEST(Pixels, MomentsUndoTheTarget) {
     const auto own = pixels.data<float>().subspan(row * width, width);
     const PatchMoments m = patch_moments(own);
     for (size_t e = 0; e < width; ++e) {
-      EXPECT_NEAR(m.mean + m.deviation * static_cast<double>(target.data<float>()[i * width + e]),
+      EXPECT_NEAR(m.mean + m.std * static_cast<double>(target.data<float>()[i * width + e]),
                   static_cast<double>(own[e]), 1e-5);
     }
   }

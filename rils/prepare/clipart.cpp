@@ -8,28 +8,12 @@
 
 #include "engine/core/atomic_file.h"
 #include "engine/core/error.h"
+#include "rils/text/ascii.h"
 #include "rils/text/english.h"
+#include "rils/text/unicode.h"
 
 namespace tessera::rils {
 namespace {
-
-void append_utf8(std::string& out, uint32_t c) {
-  if (c < 0x80) {
-    out += static_cast<char>(c);
-  } else if (c < 0x800) {
-    out += static_cast<char>(0xc0 | c >> 6);
-    out += static_cast<char>(0x80 | (c & 0x3f));
-  } else if (c < 0x10000) {
-    out += static_cast<char>(0xe0 | c >> 12);
-    out += static_cast<char>(0x80 | (c >> 6 & 0x3f));
-    out += static_cast<char>(0x80 | (c & 0x3f));
-  } else if (c < 0x110000) {
-    out += static_cast<char>(0xf0 | c >> 18);
-    out += static_cast<char>(0x80 | (c >> 12 & 0x3f));
-    out += static_cast<char>(0x80 | (c >> 6 & 0x3f));
-    out += static_cast<char>(0x80 | (c & 0x3f));
-  }
-}
 
 /// The code point of "#65" or "#x41"; 0 for anything else.
 uint32_t numeric_entity(std::string_view name) {
@@ -64,19 +48,13 @@ std::string resolve_entities(std::string_view text) {
     if (named != kNamed.end()) {
       out += named->second;
     } else if (const uint32_t c = numeric_entity(name); c != 0) {
-      append_utf8(out, c);
+      unicode::append(out, c);
     } else {
       out += ' ';  // a named character that plain words do not keep anyway
     }
     i = end;
   }
   return out;
-}
-
-std::string_view trim(std::string_view s) {
-  const size_t begin = s.find_first_not_of(" \t\r\n");
-  if (begin == std::string_view::npos) return {};
-  return s.substr(begin, s.find_last_not_of(" \t\r\n") - begin + 1);
 }
 
 /// A tag of the markup, or its end.

@@ -6,16 +6,11 @@
 #include <array>
 
 #include "engine/core/error.h"
+#include "rils/text/ascii.h"
 #include "rils/text/english.h"
 
 namespace tessera::rils {
 namespace {
-
-std::string_view trim(std::string_view s) {
-  const size_t begin = s.find_first_not_of(" \t\r");
-  if (begin == std::string_view::npos) return {};
-  return s.substr(begin, s.find_last_not_of(" \t\r") - begin + 1);
-}
 
 std::vector<std::string> split_list(std::string_view text) {
   std::vector<std::string> out;
@@ -130,7 +125,7 @@ std::optional<int> ConceptTable::find_emoji(std::string_view name) const {
     if (found == phrases_.end()) found = phrases_.find(name_part);
     if (found == phrases_.end() || found->second.empty()) continue;
     const int index = found->second.front();
-    if (prefix.empty() || groups_[static_cast<size_t>(concepts_[static_cast<size_t>(index)].group)].name == "person")
+    if (prefix.empty() || group_of(index).name == "person")
       return index;
   }
   return std::nullopt;

@@ -45,6 +45,10 @@ class ConceptTable {
 
   [[nodiscard]] const std::vector<ConceptGroup>& groups() const { return groups_; }
   [[nodiscard]] const std::vector<Concept>& concepts() const { return concepts_; }
+  [[nodiscard]] const Concept& concept_at(int index) const { return concepts_.at(static_cast<size_t>(index)); }
+  [[nodiscard]] const ConceptGroup& group_of(int concept_index) const {
+    return groups_.at(static_cast<size_t>(concept_at(concept_index).group));
+  }
 
   /// The concept of an emoji: its name must be one of the table's; "man " and "woman " and "person " before a person's
   /// role are passed over.

@@ -19,15 +19,6 @@ namespace {
 
 constexpr int kRasterSize = 128;
 
-std::filesystem::path require(const std::filesystem::path& path, std::string_view package) {
-  std::error_code error;
-  if (!std::filesystem::exists(path, error))
-    throw IoError(fmt::format(
-        "{}: not there; it comes with the Debian package {} (apps/prepare/fetch_assets.sh unpacks it without root)",
-        path.string(), package));
-  return path;
-}
-
 /// Groups whose pictures have no colour worth a word: the yellow and the clothes of people are the font's, not theirs.
 bool has_colour_words(const ConceptGroup& group) { return group.name != "person"; }
 
@@ -41,8 +32,7 @@ std::optional<Cutout> make_cutout(const Image& premultiplied, const ConceptTable
   out.concept_index = concept_index;
   out.source = source;
   out.source_name = std::move(name);
-  const auto group = static_cast<size_t>(table.concepts()[static_cast<size_t>(concept_index)].group);
-  if (has_colour_words(table.groups()[group])) out.colour = main_colour(*image);
+  if (has_colour_words(table.group_of(concept_index))) out.colour = main_colour(*image);
   out.image = std::move(*image);
   return out;
 }
@@ -102,15 +92,24 @@ void add_clipart(const DefaultAssets& assets, const ConceptTable& table, const s
 
 }  // namespace
 
+std::filesystem::path require_asset(const std::filesystem::path& path, std::string_view package) {
+  std::error_code error;
+  if (!std::filesystem::exists(path, error))
+    throw IoError(fmt::format("{}: not found; it belongs to the Debian package {}, which apps/prepare/fetch_assets.sh "
+                              "unpacks without root",
+                              path.string(), package));
+  return path;
+}
+
 DefaultAssets find_assets(const std::filesystem::path& folder) {
   std::error_code error;
   const auto nested = folder / "usr" / "share";
   const auto share = std::filesystem::is_directory(nested, error) ? nested : folder;
   DefaultAssets assets;
-  assets.clipart = require(share / "openclipart" / "svg", "openclipart-svg");
-  assets.emoji_font = require(share / "fonts/truetype/noto/NotoColorEmoji.ttf", "fonts-noto-color-emoji");
-  assets.emoji_names = require(share / "unicode/emoji/emoji-test.txt", "unicode-data");
-  assets.fashion = require(share / "datasets/fashion-mnist", "dataset-fashion-mnist");
+  assets.clipart = require_asset(share / "openclipart" / "svg", "openclipart-svg");
+  assets.emoji_font = require_asset(share / "fonts/truetype/noto/NotoColorEmoji.ttf", "fonts-noto-color-emoji");
+  assets.emoji_names = require_asset(share / "unicode/emoji/emoji-test.txt", "unicode-data");
+  assets.fashion = require_asset(share / "datasets/fashion-mnist", "dataset-fashion-mnist");
   const auto unpacked = share.parent_path() / "bin" / "rsvg-convert";
   assets.rsvg_convert = std::filesystem::exists(unpacked, error) ? unpacked : std::filesystem::path("rsvg-convert");
   return assets;

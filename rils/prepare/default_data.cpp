@@ -12,11 +12,21 @@
 #include "engine/core/atomic_file.h"
 #include "engine/core/error.h"
 #include "engine/runtime/thread_pool.h"
+#include "rils/data/shard_writer.h"
 #include "rils/prepare/concepts.h"
 #include "rils/prepare/cutout_library.h"
 #include "rils/prepare/scene_shards.h"
 
 namespace tessera::rils {
+
+// nlohmann::json finds these two by the namespace of their argument.
+static void to_json(nlohmann::ordered_json& json, const RasteriseFailure& failure) {
+  json = {{"file", failure.svg.filename().string()}, {"reason", failure.reason}};
+}
+static void from_json(const nlohmann::ordered_json& json, RasteriseFailure& failure) {
+  failure = {json.value("file", ""), json.value("reason", "")};
+}
+
 namespace {
 
 namespace fs = std::filesystem;
@@ -59,48 +69,36 @@ Json digest_of(const DefaultDataOptions& o) {
   return json;
 }
 
+/// Calls visit(name, member) for each member of the report that prepared.json keeps, in the order of the file.
+template <class Report, class Visit>
+void visit_kept(Report& r, const Visit& visit) {
+  visit("clipart_found", r.clipart_found);
+  visit("emoji_found", r.emoji_found);
+  visit("clipart_not_drawn", r.failures);
+  visit("rejected", r.rejected);
+  visit("duplicates", r.duplicates);
+  visit("concepts", r.concepts);
+  visit("groups", r.groups);
+  visit("train_cutouts", r.train_cutouts);
+  visit("held_out_cutouts", r.held_out_cutouts);
+  visit("held_out_concepts", r.held_out_concepts);
+  visit("train_scenes", r.train_scenes);
+  visit("test_scenes", r.test_scenes);
+  visit("objects", r.objects);
+  visit("distinct_captions", r.distinct_captions);
+  visit("objects_per_scene", r.objects_per_scene);
+}
+
 Json report_to_json(const DefaultDataReport& r) {
   Json json;
-  json["clipart_found"] = r.clipart_found;
-  json["emoji_found"] = r.emoji_found;
-  json["clipart_not_drawn"] = Json::array();
-  for (const RasteriseFailure& f : r.failures)
-    json["clipart_not_drawn"].push_back({{"file", f.svg.filename().string()}, {"reason", f.reason}});
-  json["rejected"] = r.rejected;
-  json["duplicates"] = r.duplicates;
-  json["concepts"] = r.concepts;
-  json["groups"] = r.groups;
-  json["train_cutouts"] = r.train_cutouts;
-  json["held_out_cutouts"] = r.held_out_cutouts;
-  json["held_out_concepts"] = r.held_out_concepts;
-  json["train_scenes"] = r.train_scenes;
-  json["test_scenes"] = r.test_scenes;
-  json["objects"] = r.objects;
-  json["distinct_captions"] = r.distinct_captions;
-  json["objects_per_scene"] = r.objects_per_scene;
+  visit_kept(r, [&](const char* name, const auto& value) { json[name] = value; });
   return json;
 }
 
 DefaultDataReport report_from_json(const Json& json) {
   DefaultDataReport r;
   r.reused = true;
-  const auto read = [&](const char* key, auto& value) { value = json.value(key, value); };
-  read("clipart_found", r.clipart_found);
-  read("emoji_found", r.emoji_found);
-  for (const Json& f : json.value("clipart_not_drawn", Json::array()))
-    r.failures.push_back({f.value("file", ""), f.value("reason", "")});
-  read("rejected", r.rejected);
-  read("duplicates", r.duplicates);
-  read("concepts", r.concepts);
-  read("groups", r.groups);
-  read("train_cutouts", r.train_cutouts);
-  read("held_out_cutouts", r.held_out_cutouts);
-  read("held_out_concepts", r.held_out_concepts);
-  read("train_scenes", r.train_scenes);
-  read("test_scenes", r.test_scenes);
-  read("objects", r.objects);
-  read("distinct_captions", r.distinct_captions);
-  read("objects_per_scene", r.objects_per_scene);
+  visit_kept(r, [&](const char* name, auto& value) { value = json.value(name, value); });
   return r;
 }
 
@@ -131,10 +129,7 @@ void copy_fashion(const fs::path& from, const fs::path& to) {
   fs::create_directories(to);
   for (const std::string_view name : {"train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz",
                                       "t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz"}) {
-    if (!fs::exists(from / name))
-      throw IoError(
-          fmt::format("{}: not there; it comes with the Debian package dataset-fashion-mnist", (from / name).string()));
-    fs::copy_file(from / name, to / name, fs::copy_options::overwrite_existing);
+    fs::copy_file(require_asset(from / name, "dataset-fashion-mnist"), to / name, fs::copy_options::overwrite_existing);
   }
 }
 
@@ -146,20 +141,14 @@ double distinct_share(const std::vector<std::string>& captions) {
   return captions.empty() ? 0 : static_cast<double>(once) / static_cast<double>(captions.size());
 }
 
-void write_captions(const fs::path& path, const std::vector<std::string>& captions) {
-  std::string text;
-  for (const std::string& caption : captions) text += caption + '\n';
-  write_file_atomically(path, text);
-}
-
 /// Every cut-out, what it shows, and where it may appear.
 void write_cutout_table(const fs::path& path, const ConceptTable& table, const std::vector<Cutout>& cutouts,
                         const CutoutSplit& split) {
   std::string text = "name\tgroup\tcolour\tsplit\tsource\tsource_name\n";
   const std::set<int> held(split.held_out.begin(), split.held_out.end());
   for (size_t i = 0; i < cutouts.size(); ++i) {
-    const Concept& what = table.concepts()[static_cast<size_t>(cutouts[i].concept_index)];
-    text += fmt::format("{}\t{}\t{}\t{}\t{}\t{}\n", what.name, table.groups()[static_cast<size_t>(what.group)].name,
+    const int index = cutouts[i].concept_index;
+    text += fmt::format("{}\t{}\t{}\t{}\t{}\t{}\n", table.concept_at(index).name, table.group_of(index).name,
                         cutouts[i].colour, held.contains(static_cast<int>(i)) ? "objects" : "scenes", cutouts[i].source,
                         cutouts[i].source_name);
   }
@@ -190,7 +179,7 @@ void build(const fs::path& partial, const DefaultDataOptions& options, const Def
 
   const auto train = write_scene_shards(partial / "scenes" / "train", options, table, cast, false, pool, progress);
   const auto test = write_scene_shards(partial / "scenes" / "test", options, table, cast, true, pool, progress);
-  write_captions(partial / "scenes" / "captions.txt", train.captions);
+  write_lines(partial / "scenes" / "captions.txt", train.captions);
   report.train_scenes = options.train_scenes;
   report.test_scenes = options.test_scenes;
   report.distinct_captions = distinct_share(train.captions);

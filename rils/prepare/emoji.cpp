@@ -13,18 +13,13 @@
 
 #include "engine/core/error.h"
 #include "rils/prepare/ligatures.h"
+#include "rils/text/ascii.h"
 #include "rils/text/english.h"
 
 namespace tessera::rils {
 namespace {
 
 constexpr uint32_t kEmojiStyle = 0xFE0F;  // "as a picture": the font has no glyph of its own for it
-
-std::string_view trim(std::string_view s) {
-  const size_t begin = s.find_first_not_of(" \t\r");
-  if (begin == std::string_view::npos) return {};
-  return s.substr(begin, s.find_last_not_of(" \t\r") - begin + 1);
-}
 
 std::vector<uint32_t> parse_code_points(std::string_view text) {
   std::vector<uint32_t> out;

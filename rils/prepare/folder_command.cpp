@@ -9,7 +9,6 @@
 #include <system_error>
 #include <utility>
 
-#include "engine/core/atomic_file.h"
 #include "rils/data/file_datasets.h"
 #include "rils/data/shard_writer.h"
 #include "rils/data/sources.h"
@@ -61,12 +60,6 @@ PrepareFolderReport::Split write_split(const std::string& name, const FolderData
   return {name, writer.samples(), writer.shards()};
 }
 
-std::string joined_lines(const std::vector<std::string>& lines) {
-  std::string text;
-  for (const auto& line : lines) text += line + "\n";
-  return text;
-}
-
 }  // namespace
 
 std::string PrepareFolderReport::describe() const {
@@ -87,8 +80,8 @@ PrepareFolderReport prepare_folder(const PrepareFolderOptions& options) {
     report.splits.push_back(write_split(name, *images, options, report.skipped));
   report.class_names = splits[0].second->class_names();
   for (auto& name : report.class_names) std::ranges::replace(name, '_', ' ');
-  write_file_atomically(options.output / "classnames.txt", joined_lines(report.class_names));
-  write_file_atomically(options.output / "zeroshot_classification_templates.txt", joined_lines(options.templates));
+  write_lines(options.output / "classnames.txt", report.class_names);
+  write_lines(options.output / "zeroshot_classification_templates.txt", options.templates);
   return report;
 }
 

@@ -8,6 +8,7 @@
 #include "engine/core/atomic_file.h"
 #include "engine/core/error.h"
 #include "engine/core/philox.h"
+#include "rils/text/unicode.h"
 
 namespace tessera::rils {
 namespace {
@@ -15,15 +16,6 @@ namespace {
 constexpr size_t kMostMerges = 49152 - 256 - 2;
 constexpr size_t kMostBytes = size_t{256} << 20;  // an unpacked file beyond this is no vocabulary
 constexpr std::string_view kWordEnd = "</w>";
-
-void append_utf8(std::string& out, uint32_t c) {
-  if (c < 0x80) {
-    out += static_cast<char>(c);
-  } else {
-    out += static_cast<char>(0xc0 | (c >> 6));
-    out += static_cast<char>(0x80 | (c & 0x3f));
-  }
-}
 
 /// Bytes in the order of their ids: the printable ones of Latin-1, then the others.
 std::vector<uint8_t> byte_order() {
@@ -74,7 +66,7 @@ const std::vector<std::string>& byte_characters() {
     std::vector<std::string> table(256);
     const std::vector<uint8_t> order = byte_order();
     for (size_t i = 0; i < order.size(); ++i) {
-      append_utf8(table[order[i]], i < 188 ? order[i] : 256 + static_cast<uint32_t>(i) - 188);
+      unicode::append(table[order[i]], i < 188 ? order[i] : 256 + static_cast<uint32_t>(i) - 188);
     }
     return table;
   }();

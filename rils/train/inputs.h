@@ -23,10 +23,10 @@ namespace tessera::rils {
 /// Options of open_dataset as the configuration has them; captions are needed where the objective reads them.
 [[nodiscard]] DatasetOptions dataset_options(const Config& config);
 [[nodiscard]] TrainTransform train_transform(const Config& config);
-[[nodiscard]] ViewTransform view_transform(const Config& config);
+[[nodiscard]] SimclrTransform simclr_transform(const Config& config);
 [[nodiscard]] EvalTransform eval_transform(const Config& config);
 
-/// How images are prepared (size, mean, deviation, interpolation) as JSON, for whoever uses a checkpoint's weights.
+/// How images are prepared (size, mean, std, interpolation) as JSON, for whoever uses a checkpoint's weights.
 [[nodiscard]] std::string preprocessing(const Config& config);
 
 /// The loader of global batches for training, continued from `state`. Without a tokenizer batches have no tokens.

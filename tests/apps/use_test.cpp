@@ -136,7 +136,7 @@ TEST_F(Use, AllPicturesOfAFolderAreSearched) {
   EXPECT_EQ(found({"embed", "album"}), "loose.png\n");
   const Outcome unknown = run("query", {"embed", weights, "--checkpoint", weights, "--out", "found"});
   EXPECT_EQ(unknown.code, 2);
-  EXPECT_NE(unknown.err.find("cannot tell what kind of data this is; say so with --dataset-type"), std::string::npos);
+  EXPECT_NE(unknown.err.find("cannot detect the type of the data; give it with --dataset-type"), std::string::npos);
 }
 
 TEST_F(Use, DrawsWhatItIsAskedFor) {

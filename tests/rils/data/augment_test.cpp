@@ -81,7 +81,7 @@ TEST(RandAugmentGolden, TurnsOfAnyAngleArePillows) {
 TEST(RandAugment, WordsAreTimms) {
   const RandAugment a = RandAugment::parse("rand-m9-mstd0.5-inc1");
   EXPECT_EQ(a.magnitude, 9);
-  EXPECT_EQ(a.deviation, 0.5);
+  EXPECT_EQ(a.magnitude_std, 0.5);
   EXPECT_EQ(a.layers, 2);
   EXPECT_EQ(a.probability, 0.5);
   EXPECT_EQ(RandAugment::parse("rand-m7-n3-p0.25-inc1").layers, 3);
@@ -114,7 +114,7 @@ TEST(RandAugment, DrawsFollowTimmsDistributions) {
     AugmentStream stream(philox, 0, static_cast<uint64_t>(i));
     const auto d = augment.draw(stream);
     ++ops.at(static_cast<size_t>(d.op));
-    made += d.made ? 1 : 0;
+    made += d.applied ? 1 : 0;
     negative += d.negative ? 1 : 0;
     at_limit += d.magnitude == 10.0 ? 1 : 0;
     below += d.magnitude < 8.5 ? 1 : 0;
@@ -125,7 +125,7 @@ TEST(RandAugment, DrawsFollowTimmsDistributions) {
   EXPECT_NEAR(made / double{kDraws}, 0.5, half);
   EXPECT_NEAR(negative / double{kDraws}, 0.5, half);
   for (const int n : ops) EXPECT_NEAR(n / double{kDraws}, 1.0 / kRandOps, 4 * std::sqrt(1.0 / kRandOps / kDraws));
-  // N(9, 0.5) cut at 10, two deviations up.
+  // N(9, 0.5) cut at 10, two stds up.
   EXPECT_NEAR(at_limit / double{kDraws}, 0.02275, 0.0025);
   EXPECT_NEAR(below / kDraws, 0.15866, 0.006);
   EXPECT_NEAR(sum / kDraws, 9.0 - 0.5 * 0.00849, 0.01);

@@ -290,7 +290,7 @@ TEST(Loader, ViewsDifferAndLieOneAfterTheOther) {
   const auto dataset = std::make_shared<FakeDataset>(40, 1, false);
   auto options = small_options(2);
   Loader single(dataset, options);
-  options.views = 2;
+  options.augmented_views = 2;
   Loader both(dataset, options);
   Batch one, two;
   ASSERT_TRUE(single.next(one));
@@ -302,14 +302,14 @@ TEST(Loader, ViewsDifferAndLieOneAfterTheOther) {
   EXPECT_TRUE(std::equal(two.images.begin(), half, one.images.begin()));
 }
 
-TEST(Loader, FurtherViewsHaveATransformOfTheirOwnForAnyWorkersAndAfterAResume) {
+TEST(Loader, FurtherViewsHaveTheirOwnTransformForAnyWorkersAndAfterAResume) {
   const auto dataset = std::make_shared<FakeDataset>(40, 1, false);
   const auto options_with = [](int workers) {
     auto options = small_options(workers);
-    options.views = 3;
-    ViewTransform view;
+    options.augmented_views = 3;
+    SimclrTransform view;
     view.crop.size = options.image_size;
-    options.view_transform = view;
+    options.further_transform = view;
     return options;
   };
   Batch plain, one, several, resumed;
@@ -366,7 +366,7 @@ TEST(Loader, AnEpochWithoutAnyGoodBatchIsAnError) {
     FAIL();
   } catch (const IoError& error) {
     EXPECT_NE(std::string(error.what())
-                  .find("no batch of 8 can be made from 20 samples; 20 skipped: 20 missing file (first fake/"),
+                  .find("found too few usable samples among 20; 20 skipped (missing file: 20, first fake/"),
               std::string::npos);
   }
 }
@@ -387,7 +387,7 @@ TEST(Loader, OptionsAreChecked) {
   const auto dataset = std::make_shared<FakeDataset>(20);
   for (const auto& change : std::vector<std::function<void(LoaderOptions&)>>{
            [](auto& o) { o.batch_size = 0; }, [](auto& o) { o.batch_size = 21; }, [](auto& o) { o.workers = -1; },
-           [](auto& o) { o.transform = nullptr; }, [](auto& o) { o.views = 0; },
+           [](auto& o) { o.transform = nullptr; }, [](auto& o) { o.augmented_views = 0; },
            [](auto& o) { o.context_length = 0; }}) {
     auto options = small_options(0);
     change(options);

@@ -11,7 +11,7 @@
 #include "engine/core/error.h"
 #include "engine/runtime/thread_pool.h"
 #include "rils/prepare/cutout_library.h"
-#include "tests/rils/prepare/synthetic.h"
+#include "tests/rils/data/test_files.h"
 
 namespace tessera::rils {
 namespace {
@@ -34,7 +34,7 @@ void touch(const fs::path& path, const std::string& text = "x") {
 }
 
 TEST(FindAssets, NamesThePackageOfWhatIsMissing) {
-  const testing::TemporaryFolder folder;
+  const test::TemporaryFolder folder;
   const auto expect = [&](const std::string& package) {
     const std::string text = message_of<IoError>([&] { (void)find_assets(folder.path()); });
     EXPECT_NE(text.find("Debian package " + package), std::string::npos) << text;
@@ -67,7 +67,7 @@ fs::path fake_rsvg(const fs::path& folder) {
 }
 
 TEST(RasteriserTest, DrawsOnceCountsFailuresAndKeepsOrder) {
-  const testing::TemporaryFolder folder;
+  const test::TemporaryFolder folder;
   const auto file = [&](const std::string& name, const std::string& text) {
     touch(folder.path() / name, text);
     return folder.path() / name;
@@ -96,14 +96,14 @@ TEST(RasteriserTest, DrawsOnceCountsFailuresAndKeepsOrder) {
 }
 
 TEST(RasteriserTest, MissingProgramNamesItsPackage) {
-  const testing::TemporaryFolder folder;
+  const test::TemporaryFolder folder;
   const std::string text =
       message_of<IoError>([&] { Rasteriser(folder.path() / "no-such-program", folder.path() / "cache", 128); });
   EXPECT_NE(text.find("librsvg2-bin"), std::string::npos) << text;
 }
 
 TEST(PrepareDefault, OptionsOutOfRange) {
-  const testing::TemporaryFolder folder;
+  const test::TemporaryFolder folder;
   const auto expect = [&](auto change, const std::string& word) {
     DefaultDataOptions options;
     options.out = folder.path() / "out";
@@ -118,7 +118,7 @@ TEST(PrepareDefault, OptionsOutOfRange) {
 }
 
 TEST(PrepareDefault, ForeignAndUnwritableFolders) {
-  const testing::TemporaryFolder folder;
+  const test::TemporaryFolder folder;
   DefaultDataOptions options;
   options.assets = folder.path();
   options.out = folder.path() / "out";
@@ -132,7 +132,7 @@ TEST(PrepareDefault, ForeignAndUnwritableFolders) {
 }
 
 TEST(PrepareDefault, ACompleteFolderIsReused) {
-  const testing::TemporaryFolder folder;
+  const test::TemporaryFolder folder;
   DefaultDataOptions options;
   options.assets = folder.path() / "no assets";
   options.out = folder.path() / "out";
@@ -187,7 +187,7 @@ TEST(PrepareDefault, FromThePackages) {
   } catch (const IoError& e) {
     GTEST_SKIP() << e.what();
   }
-  const testing::TemporaryFolder folder;
+  const test::TemporaryFolder folder;
   DefaultDataOptions options;
   options.assets = assets;
   options.out = folder.path() / "out";

@@ -8,6 +8,7 @@
 #include "engine/core/error.h"
 #include "engine/core/philox.h"
 #include "rils/prepare/ligatures.h"
+#include "tests/rils/data/test_files.h"
 #include "tests/rils/prepare/synthetic.h"
 
 namespace tessera::rils {
@@ -107,7 +108,7 @@ TEST(LigaturesTest, OverlappingSetsDoNotCostHours) {
 }
 
 TEST(EmojiFontTest, NotAFont) {
-  const testing::TemporaryFolder folder;
+  const test::TemporaryFolder folder;
   EXPECT_THROW(EmojiFont(folder.path() / "none.ttf"), IoError);
   std::ofstream(folder.path() / "bad.ttf") << "not a font at all";
   EXPECT_THROW(EmojiFont(folder.path() / "bad.ttf"), IoError);

@@ -14,6 +14,7 @@
 #include "rils/data/tar.h"
 #include "rils/prepare/background.h"
 #include "rils/prepare/scene_shards.h"
+#include "tests/rils/data/test_files.h"
 #include "tests/rils/prepare/synthetic.h"
 
 namespace tessera::rils {
@@ -179,7 +180,7 @@ TEST_F(SceneTest, ShardsAreTheSameForAnyNumberOfThreads) {
   options.test_scenes = 7;
   options.scenes_per_shard = 10;
   options.image_size = 64;
-  const testing::TemporaryFolder folder;
+  const test::TemporaryFolder folder;
   ThreadPool one(1), three(3);
   const auto a = write_scene_shards(folder.path() / "a", options, table_, cast_, false, one, {});
   const auto b = write_scene_shards(folder.path() / "b", options, table_, cast_, false, three, {});
@@ -197,7 +198,7 @@ TEST_F(SceneTest, SamplesAreComplete) {
   DefaultDataOptions options;
   options.test_scenes = 12;
   options.image_size = 64;
-  const testing::TemporaryFolder folder;
+  const test::TemporaryFolder folder;
   ThreadPool pool(2);
   const auto result = write_scene_shards(folder.path(), options, table_, cast_, true, pool, {});
   const auto files = members(folder.path() / "00000.tar");
@@ -224,7 +225,7 @@ TEST_F(SceneTest, ObjectsAreAClassificationSet) {
   DefaultDataOptions options;
   options.views_per_object = 3;
   options.image_size = 64;
-  const testing::TemporaryFolder folder;
+  const test::TemporaryFolder folder;
   ThreadPool pool(2);
   const CutoutSplit split{{0, 1, 2}, {3, 20, 60}};
   EXPECT_EQ(write_object_shards(folder.path(), options, table_, cutouts_, split, pool), 9);

@@ -12,7 +12,8 @@ namespace tessera::rils {
 /// ignored when there is a text; without one it throws SampleError.
 [[nodiscard]] std::vector<std::string> parse_captions(std::string_view text, std::string_view json, bool per_line);
 
-/// Throws SampleError when there is no caption. The reason is "empty caption" for a sample with a text, else "no caption".
+/// Throws SampleError when there is no caption. The reason is "empty caption" for a sample with a text, else "no
+/// caption".
 void require_caption(const std::vector<std::string>& captions, bool has_text);
 
 /// Reads a class number: digits, possibly between white space. Throws SampleError for anything else.

@@ -168,8 +168,7 @@ std::vector<int64_t> hold_out(const std::vector<std::string>& names, int64_t n) 
 std::pair<size_t, int64_t> part_of(const std::vector<int64_t>& ends, int64_t index) {
   const auto it = std::ranges::upper_bound(ends, index);
   if (index < 0 || it == ends.end())
-    throw ConfigError(
-        fmt::format("expected a sample index below {}, found {}", ends.empty() ? 0 : ends.back(), index));
+    throw ConfigError(fmt::format("expected a sample index below {}, found {}", ends.empty() ? 0 : ends.back(), index));
   const auto part = static_cast<size_t>(it - ends.begin());
   return {part, index - (part == 0 ? 0 : ends[part - 1])};
 }

@@ -93,8 +93,8 @@ struct DatasetOptions {
 /// when there are fewer names. Whether a name is held out depends on names alone, not on their order.
 [[nodiscard]] std::vector<int64_t> hold_out(const std::vector<std::string>& names, int64_t n);
 
-/// The part that holds sample `index`, and the index within the part. `ends` holds the running sums of the parts' sizes.
-/// Throws ConfigError for an index out of range.
+/// The part that holds sample `index`, and the index within the part. `ends` holds the running sums of the parts'
+/// sizes. Throws ConfigError for an index out of range.
 [[nodiscard]] std::pair<size_t, int64_t> part_of(const std::vector<int64_t>& ends, int64_t index);
 
 /// Some samples of another data set.

@@ -113,8 +113,7 @@ float below_line(float y, float line, int size) {
 
 Background plain(int size, AugmentStream& random) {
   const NamedColour c = draw_colour(random);
-  return {paint(size, [&](float, float) { return c.rgb; }),
-          fmt::format("on {} background", with_article(c.name))};
+  return {paint(size, [&](float, float) { return c.rgb; }), fmt::format("on {} background", with_article(c.name))};
 }
 
 Background gradient(int size, AugmentStream& random) {
@@ -123,8 +122,7 @@ Background gradient(int size, AugmentStream& random) {
   Background out{
       paint(size, [&](float x, float y) { return mix(from.rgb, to.rgb, 0.5f + (x - 0.5f) * dx + (y - 0.5f) * dy); }),
       {}};
-  if (from.name != to.name)
-    out.phrase = fmt::format("on {} and {} background", with_article(from.name), to.name);
+  if (from.name != to.name) out.phrase = fmt::format("on {} and {} background", with_article(from.name), to.name);
   return out;
 }
 

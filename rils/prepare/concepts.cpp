@@ -125,8 +125,7 @@ std::optional<int> ConceptTable::find_emoji(std::string_view name) const {
     if (found == phrases_.end()) found = phrases_.find(name_part);
     if (found == phrases_.end() || found->second.empty()) continue;
     const int index = found->second.front();
-    if (prefix.empty() || group_of(index).name == "person")
-      return index;
+    if (prefix.empty() || group_of(index).name == "person") return index;
   }
   return std::nullopt;
 }

@@ -95,9 +95,10 @@ void add_clipart(const DefaultAssets& assets, const ConceptTable& table, const s
 std::filesystem::path require_asset(const std::filesystem::path& path, std::string_view package) {
   std::error_code error;
   if (!std::filesystem::exists(path, error))
-    throw IoError(fmt::format("{}: not found; it belongs to the Debian package {}, which apps/prepare/fetch_assets.sh "
-                              "unpacks without root",
-                              path.string(), package));
+    throw IoError(
+        fmt::format("{}: not found; it belongs to the Debian package {}, which apps/prepare/fetch_assets.sh "
+                    "unpacks without root",
+                    path.string(), package));
   return path;
 }
 

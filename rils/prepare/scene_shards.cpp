@@ -33,7 +33,8 @@ SceneFacts facts_of(const Scene& scene, const ConceptTable& table) {
   SceneFacts facts;
   for (const SceneObject& object : scene.objects) {
     const Concept& what = table.concept_at(object.cutout->concept_index);
-    facts.things.push_back({what.name, what.mass, table.group_of(object.cutout->concept_index).name, object.cutout->colour, object.box});
+    facts.things.push_back(
+        {what.name, what.mass, table.group_of(object.cutout->concept_index).name, object.cutout->colour, object.box});
   }
   facts.in_front = scene.in_front;
   facts.background = scene.background;

@@ -277,8 +277,9 @@ TEST(Open, MistakesGetOneClearLine) {
   classes.need_caption = false;
   EXPECT_NE(refusal(folder.path().string(), classes).find("no class folder with images"), std::string::npos);
   EXPECT_NE(refusal(folder.write("a.bin", "x").string()).find("cannot detect the type"), std::string::npos);
-  EXPECT_NE(refusal(folder.write("e.tar", "").string()).find("no usable sample; 1 skipped (shard cut short: 1, first e.tar"),
-            std::string::npos);
+  EXPECT_NE(
+      refusal(folder.write("e.tar", "").string()).find("no usable sample; 1 skipped (shard cut short: 1, first e.tar"),
+      std::string::npos);
   EXPECT_NE(refusal(folder.write("g.tar", std::string(2000, 'g')).string()).find("corrupt shard"), std::string::npos);
   EXPECT_THROW((void)dataset_type("parquet"), ConfigError);
   EXPECT_EQ(dataset_type("csv"), DatasetType::table);

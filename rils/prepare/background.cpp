@@ -49,7 +49,7 @@ NamedColour draw_colour(AugmentStream& random) {
   return colour;
 }
 
-/// Every pixel from its place in [0, 1]².
+/// Colours every pixel by its position in [0, 1]².
 Image paint(int size, const std::function<Rgb(float x, float y)>& colour_at) {
   Image image(size, size);
   const auto to_byte = [](float v) { return static_cast<uint8_t>(std::lround(std::clamp(v, 0.0f, 255.0f))); };
@@ -66,7 +66,7 @@ Image paint(int size, const std::function<Rgb(float x, float y)>& colour_at) {
   return image;
 }
 
-/// Smooth noise in [0, 1]: random values on a grid of cells × cells, cosine between them.
+/// Smooth noise in [0, 1]: random values on a grid of cells × cells with cosine interpolation.
 class Noise {
  public:
   Noise(int cells, AugmentStream& random)
@@ -92,7 +92,7 @@ class Noise {
   std::vector<float> values_;
 };
 
-/// A height profile over x, made of two waves.
+/// A height profile over x that is the sum of two waves.
 struct Hills {
   float base, tall, wide, phase, second;
   Hills(float level, float height, AugmentStream& random)

@@ -15,7 +15,7 @@
 namespace tessera::rils {
 namespace {
 
-/// The code point of "#65" or "#x41"; 0 for anything else.
+/// The code point of a numeric entity, "#65" or "#x41"; 0 for anything else.
 uint32_t numeric_entity(std::string_view name) {
   if (!name.starts_with('#')) return 0;
   name.remove_prefix(1);
@@ -50,14 +50,14 @@ std::string resolve_entities(std::string_view text) {
     } else if (const uint32_t c = numeric_entity(name); c != 0) {
       unicode::append(out, c);
     } else {
-      out += ' ';  // a named character that plain words do not keep anyway
+      out += ' ';  // other named characters are no letters of plain words
     }
     i = end;
   }
   return out;
 }
 
-/// A tag of the markup, or its end.
+/// An opening, closing or empty tag.
 struct Tag {
   std::string_view name;
   bool closing = false, empty = false;
@@ -82,7 +82,7 @@ std::string_view file_stem(std::string_view path) {
   return name.substr(0, name.rfind('.'));
 }
 
-/// Titles that a whole series shares; "Clipart by NAME - pear" stands in files that show something else.
+/// Whether a title belongs to a whole series. "Clipart by NAME - pear" also occurs in files that show something else.
 bool is_series_title(std::string_view title) {
   static constexpr std::array<std::string_view, 15> kSeries = {
       "clipart by",   "various clipart",   "etiquette icons", "aiga",           "card",        "svg gradient",
@@ -127,7 +127,7 @@ PictureWords picture_words(std::string_view relative_path, const SvgMetadata& me
   out.title = plain_words(metadata.title);
   if (is_series_title(out.title)) out.title.clear();
   out.file = plain_words(file_stem(relative_path));
-  // "fly_01.svg" and "wooden_table_benji_park_01.svg": what follows the title's own words is the author.
+  // In "wooden_table_benji_park_01.svg" the words after those of the title are the author's name.
   if (!out.title.empty() && out.file.starts_with(out.title)) out.file = out.title;
   return out;
 }
@@ -137,7 +137,7 @@ bool is_unwanted(std::string_view relative_path, const SvgMetadata& metadata) {
                                         "computer/icons/", "computer/buttons/", "unsorted/duplicates/"})
     if (relative_path.starts_with(folder)) return true;
   if (relative_path.find("lemon_theme_icon") != std::string_view::npos) return true;
-  for (const std::string_view series : {"R16 ", "SVG Road", "Road Sign", "AIGA"})  // labels with bar codes, signs
+  for (const std::string_view series : {"R16 ", "SVG Road", "Road Sign", "AIGA"})  // labels with bar codes, and signs
     if (metadata.title.starts_with(series)) return true;
   static constexpr std::array<std::string_view, 6> kKeywords = {"magick",   "theme",    "silhouette",
                                                                 "coloring", "silhouet", "icon theme"};
@@ -155,7 +155,8 @@ bool is_unwanted(std::string_view relative_path, const SvgMetadata& metadata) {
 
 std::vector<ClipartFile> find_clipart(const std::filesystem::path& root, const ConceptTable& table) {
   std::error_code error;
-  if (!std::filesystem::is_directory(root, error)) throw IoError(fmt::format("{}: no such folder", root.string()));
+  if (!std::filesystem::is_directory(root, error))
+    throw IoError(fmt::format("{}: expected a folder, found none", root.string()));
   std::vector<std::string> paths;
   for (const auto& entry : std::filesystem::recursive_directory_iterator(root, error)) {
     std::error_code ignored;

@@ -60,13 +60,15 @@ ConceptTable ConceptTable::parse(std::string_view text) {
     auto rest = split_list(colon == std::string_view::npos ? std::string_view{} : body.substr(colon + 1));
     const bool mass = name.starts_with('~');
     if (mass) name.remove_prefix(1);
-    if (name.empty()) throw ConfigError(fmt::format("concept table: line {}: no name", line_number));
+    if (name.empty())
+      throw ConfigError(fmt::format("concept table: line {}: expected a name, found none", line_number));
     if (line.front() != ' ' && line.front() != '\t') {
       table.groups_.push_back({std::string(name), std::move(rest)});
       continue;
     }
     if (table.groups_.empty())
-      throw ConfigError(fmt::format("concept table: line {}: '{}' stands before any group", line_number, name));
+      throw ConfigError(
+          fmt::format("concept table: line {}: expected a group before '{}', found none", line_number, name));
     if (std::ranges::any_of(table.concepts_, [&](const Concept& c) { return c.name == name; }))
       throw ConfigError(fmt::format("concept table: line {}: '{}' occurs twice", line_number, name));
     const int index = static_cast<int>(table.concepts_.size());

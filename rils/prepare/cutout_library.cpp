@@ -19,10 +19,11 @@ namespace {
 
 constexpr int kRasterSize = 128;
 
-/// Groups whose pictures have no colour worth a word: the yellow and the clothes of people are the font's, not theirs.
+/// Whether captions name the colour of a group's pictures. Not for people: their yellow skin and clothes are the font's
+/// style.
 bool has_colour_words(const ConceptGroup& group) { return group.name != "person"; }
 
-/// Makes a cut-out of a premultiplied picture, or says why not.
+/// Makes a cut-out of a premultiplied picture; nullopt when the picture is unsuitable.
 std::optional<Cutout> make_cutout(const Image& premultiplied, const ConceptTable& table, int concept_index,
                                   std::string_view source, std::string name) {
   std::string reason;
@@ -76,7 +77,7 @@ void add_clipart(const DefaultAssets& assets, const ConceptTable& table, const s
       Image image = decode_png_rgba(read_bytes(pngs[at]));
       premultiply(image);
       cutouts[at] = make_cutout(image, table, files[at].concept_index, "openclipart", files[at].relative_path);
-    } catch (const IoError&) {  // counted with the rejected, and drawn anew the next time
+    } catch (const IoError&) {  // counted as rejected, and drawn again in the next run
       std::error_code ignored;
       std::filesystem::remove(pngs[at], ignored);
     }

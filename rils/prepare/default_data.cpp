@@ -35,7 +35,7 @@ using Json = nlohmann::ordered_json;
 constexpr std::string_view kStamp = "prepared.json";
 constexpr std::string_view kMaker = "tessera prepare default";
 constexpr std::string_view kPartial = "partial";  // where everything is written until it is complete
-constexpr int kFormat = 1;                        // raise it when the same options give other data
+constexpr int kFormat = 1;                        // increase it when the same options give other data
 constexpr std::array<std::string_view, 3> kParts = {"scenes", "objects", "fashion-mnist"};
 
 void check_options(const DefaultDataOptions& o) {
@@ -54,7 +54,7 @@ void check_options(const DefaultDataOptions& o) {
   require(o.threads >= 0 && o.threads <= 1024, "threads", o.threads, "0 to 1024");
 }
 
-/// What the data depend on.
+/// The options that the data depend on.
 Json digest_of(const DefaultDataOptions& o) {
   Json json;
   json["format"] = kFormat;
@@ -102,7 +102,7 @@ DefaultDataReport report_from_json(const Json& json) {
   return r;
 }
 
-/// The stamp of an earlier run; null when there is none or it is damaged.
+/// The stamp (prepared.json) of an earlier run; null when it is missing or damaged.
 Json read_stamp(const fs::path& out) {
   if (!fs::exists(out / kStamp)) return nullptr;
   Json stamp = Json::parse(read_file(out / kStamp), nullptr, false);
@@ -133,7 +133,7 @@ void copy_fashion(const fs::path& from, const fs::path& to) {
   }
 }
 
-/// The share of captions that no other scene has.
+/// The fraction of captions that occur once.
 double distinct_share(const std::vector<std::string>& captions) {
   std::unordered_map<std::string_view, int> counts;
   for (const std::string& caption : captions) ++counts[caption];
@@ -141,7 +141,7 @@ double distinct_share(const std::vector<std::string>& captions) {
   return captions.empty() ? 0 : static_cast<double>(once) / static_cast<double>(captions.size());
 }
 
-/// Every cut-out, what it shows, and where it may appear.
+/// Writes a table of all cut-outs: what each shows, and whether it appears in scenes or in objects/.
 void write_cutout_table(const fs::path& path, const ConceptTable& table, const std::vector<Cutout>& cutouts,
                         const CutoutSplit& split) {
   std::string text = "name\tgroup\tcolour\tsplit\tsource\tsource_name\n";
@@ -167,7 +167,7 @@ void count_cutouts(const ConceptTable& table, const std::vector<Cutout>& cutouts
   report.held_out_concepts = static_cast<int64_t>(unseen.size());
 }
 
-/// Fills `partial` with everything.
+/// Writes the whole data set to `partial`.
 void build(const fs::path& partial, const DefaultDataOptions& options, const DefaultAssets& assets,
            DefaultDataReport& report, const PrepareProgress& progress) {
   ThreadPool pool(options.threads);
@@ -195,11 +195,11 @@ DefaultDataReport prepare_checked(const DefaultDataOptions& options, const Prepa
   const Json stamp = fs::exists(options.out) ? read_stamp(options.out) : Json(nullptr);
   try {
     if (is_complete(options.out, stamp, digest)) return report_from_json(stamp["report"]);
-  } catch (const Json::exception&) {  // a stamp with other types in it is as good as none that is complete
+  } catch (const Json::exception&) {  // a stamp with wrong types counts as incomplete
   }
   for (const std::string_view part : {kParts[0], kParts[1], kParts[2], kPartial})
     if (stamp.is_null() && fs::exists(options.out / part))
-      throw IoError(fmt::format("{}: is there already and was not made by prepare default; choose another folder",
+      throw IoError(fmt::format("{}: exists already and was not made by prepare default; choose another folder",
                                 (options.out / part).string()));
   const DefaultAssets assets = find_assets(options.assets);
   fs::create_directories(options.out);
@@ -221,13 +221,13 @@ DefaultDataReport prepare_checked(const DefaultDataOptions& options, const Prepa
 
 std::string DefaultDataReport::describe() const {
   std::string text = fmt::format(
-      "{} training and {} test scenes of {:.2f} things on average; {:.1f} % of the training captions occur once\n"
-      "{} different things in {} groups, shown by {} cut-outs of clip art and emoji\n"
-      "held out for classification: {} more cut-outs, among them all of {} things; {} pictures\n",
+      "scenes: {} train and {} test, with {:.2f} things on average; {:.1f} % of the train captions occur once\n"
+      "things in the scenes: {} in {} groups, shown by {} cut-outs of clip art and emoji\n"
+      "classification: {} held-out cut-outs, among them all pictures of {} things, give {} images\n",
       train_scenes, test_scenes, objects_per_scene, 100 * distinct_captions, concepts, groups, train_cutouts,
       held_out_cutouts, held_out_concepts, objects);
-  text += fmt::format("{} SVGs and {} emoji found; {} unusable, {} near-duplicates, {} not drawn", clipart_found,
-                      emoji_found, rejected, duplicates, failures.size());
+  text += fmt::format("sources: {} SVGs and {} emoji found; {} unusable, {} near-duplicates, {} not drawn",
+                      clipart_found, emoji_found, rejected, duplicates, failures.size());
   for (size_t i = 0; i < std::min<size_t>(failures.size(), 5); ++i)
     text += fmt::format("\n  {}: {}", failures[i].svg.string(), failures[i].reason);
   return text;

@@ -18,7 +18,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// The splits of a folder by name: train, val and test where these are what it holds, otherwise the folder itself.
+/// The splits of a folder by name: train, val and test if it holds no other folders, otherwise the folder itself.
 std::vector<std::pair<std::string, fs::path>> find_splits(const PrepareFolderOptions& options) {
   constexpr std::array<std::string_view, 3> kSplits = {"train", "val", "test"};
   std::vector<std::pair<std::string, fs::path>> splits;
@@ -39,7 +39,7 @@ std::vector<std::pair<std::string, fs::path>> find_splits(const PrepareFolderOpt
 void check_classes(const std::vector<std::string>& first, const std::vector<std::string>& other, const fs::path& path) {
   for (size_t i = 0; i < std::max(first.size(), other.size()); ++i) {
     const std::string a = i < first.size() ? first[i] : "nothing", b = i < other.size() ? other[i] : "nothing";
-    if (a != b) throw ConfigError(fmt::format("{}: class {} is {}, in the first split {}", path.string(), i, b, a));
+    if (a != b) throw ConfigError(fmt::format("{}: class {} is {}, but {} in the first split", path.string(), i, b, a));
   }
 }
 
@@ -65,7 +65,7 @@ PrepareFolderReport::Split write_split(const std::string& name, const FolderData
 std::string PrepareFolderReport::describe() const {
   std::string text = fmt::format("{} classes", class_names.size());
   for (const auto& split : splits)
-    text += fmt::format(", {}: {} images in {} shards", split.name, split.samples, split.shards);
+    text += fmt::format("; {}: {} images in {} shards", split.name, split.samples, split.shards);
   return fmt::format("{}; {}", text, skipped.describe());
 }
 

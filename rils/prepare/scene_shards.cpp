@@ -57,7 +57,7 @@ Json describe_object(const SceneObject& object, const ConceptTable& table, size_
 
 std::string dump(const Json& json) { return json.dump(-1, ' ', false, nlohmann::detail::error_handler_t::replace); }
 
-/// A scene whose things all fit, with at least two different ones.
+/// Draws scenes until one has at least two different things.
 Scene draw_scene(const SceneCast& cast, const std::vector<bool>& repeatable, int size, bool test,
                  AugmentStream& random) {
   for (;;) {

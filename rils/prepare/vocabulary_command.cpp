@@ -24,8 +24,8 @@ void for_each_line(const std::string& path, const std::function<void(std::string
 }  // namespace
 
 int64_t prepare_vocabulary(const PrepareVocabularyOptions& o) {
-  if (o.clip == !o.captions.empty()) throw ConfigError("vocabulary: expected --captions or --clip, one of the two");
-  if (!o.clip && !o.package.empty()) throw ConfigError("vocabulary: --package belongs to --clip");
+  if (o.clip == !o.captions.empty()) throw ConfigError("vocabulary: expected either --captions or --clip");
+  if (!o.clip && !o.package.empty()) throw ConfigError("vocabulary: --package needs --clip");
   if (o.clip) return write_clip_vocabulary(o.package, o.output);
   const bool lines = o.captions.ends_with(".txt") && std::filesystem::is_regular_file(o.captions);
   const auto captions = [&](const std::function<void(std::string_view)>& visit) {
@@ -38,7 +38,7 @@ int64_t prepare_vocabulary(const PrepareVocabularyOptions& o) {
       try {
         for (const std::string& caption : data->load(i, false).captions) visit(caption);
       } catch (const SampleError&) {
-        continue;  // pretrain will skip and count it
+        continue;  // pretrain skips and counts it
       }
     }
   };

@@ -186,7 +186,7 @@ TEST(Errors, AreOneLineAndExitCode2) {
   expect({"--set", "lr=1"}, "--set: unknown key lr; did you mean optim.lr?");
   expect({"--config", "/nonexistent.toml"}, "--config: expected a file, found none at /nonexistent.toml");
   expect({"--shards", "7"}, "loss.shards: expected a divisor of the global batch = 64, found 7");
-  expect({"--resume", "latest"}, "--resume latest: expected --name of the run to go on with, found none");
+  expect({"--resume", "latest"}, "--resume latest: expected --name with the run to continue, found none");
   expect({"stray"}, "The following argument was not expected: stray (--help lists the options)");
   expect({"--lr"}, "--lr: 1 required X missing (--help lists the options)");
 }

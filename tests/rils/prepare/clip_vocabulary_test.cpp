@@ -128,7 +128,7 @@ TEST(ClipVocabulary, AnotherFileIsRefusedAndNothingIsWritten) {
                         archive_of({{"open_clip/" + file.filename().string(), read_file(file), true}}));
   expect_error(folder / "w.whl", "found 651 ids");
   write_file_atomically(folder / "w.whl", archive_of({{"open_clip/tokenizer.py", "", false}}));
-  expect_error(folder / "w.whl", "holds no bpe");
+  expect_error(folder / "w.whl", "the archive has no file bpe");
   write_file_atomically(file, "#version\nonly-one\n");
   expect_error(file, "another file (2: expected two symbols");
   std::filesystem::remove_all(folder);

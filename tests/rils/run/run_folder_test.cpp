@@ -47,7 +47,7 @@ TEST_F(RunFolderTest, RefusesAnExistingName) {
   RunFolder::create(root_ / "logs" / "a").write_config(Config(), "command");
   EXPECT_TRUE(fs::is_directory(root_ / "logs" / "a" / "checkpoints"));
   EXPECT_EQ(message<ConfigError>([&] { (void)RunFolder::create(root_ / "logs" / "a"); }),
-            fmt::format("--name: {} exists already; expected a new name, or --resume latest to go on with it",
+            fmt::format("--name: {} exists already; expected a new name, or --resume latest to continue this run",
                         (root_ / "logs" / "a").string()));
   put(root_ / "file");
   EXPECT_NE(message<ConfigError>([&] { (void)RunFolder::create(root_ / "file"); }), "no error");
@@ -188,7 +188,7 @@ TEST_F(RunFolderTest, ResumePoints) {
   RunConfig run;
   run.logs = root_.string();
   EXPECT_EQ(message<ConfigError>([&] { (void)find_resume_point("latest", run); }),
-            "--resume latest: expected --name of the run to go on with, found none");
+            "--resume latest: expected --name with the run to continue, found none");
   run.name = "a";
   EXPECT_EQ(find_resume_point("latest", run).folder, root_ / "a");
   const RunFolder folder = RunFolder::create(root_ / "a");

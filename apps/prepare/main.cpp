@@ -15,8 +15,7 @@ int main(int argc, char** argv) {
   apps::set_up(app);
   app.require_subcommand(1);
 
-  auto* scenes = app.add_subcommand(
-      "default", "make the default data: scenes of clip art and emoji, single things, Fashion-MNIST");
+  auto* scenes = app.add_subcommand("default", "makes the default data: scenes of clip art, objects, Fashion-MNIST");
   rils::DefaultDataOptions d;
   scenes->add_option("--out", d.out, "folder to write")->required();
   scenes->add_option("--assets", d.assets, "folder of the Debian packages, installed or unpacked by fetch_assets.sh");
@@ -25,30 +24,27 @@ int main(int argc, char** argv) {
   scenes->add_option("--image-size", d.image_size, "pixels a side");
   scenes->add_option("--seed", d.seed, "seed of the scenes");
 
-  auto* captions = app.add_subcommand("captions", "write images and a table of captions as webdataset shards");
+  auto* captions = app.add_subcommand("captions", "writes images and a table of captions as webdataset shards");
   rils::PrepareCaptionsOptions c;
   captions->add_option("--table", c.table, "CSV or TSV file")->required();
-  captions->add_option("--csv-img-key", c.columns.image_column, "column of image paths, by name or by number from 1");
-  captions->add_option("--csv-caption-key", c.columns.caption_column,
-                       "column of captions, by name or by number from 1");
+  captions->add_option("--csv-img-key", c.columns.image_column, "column of image paths: name, or number from 1");
+  captions->add_option("--csv-caption-key", c.columns.caption_column, "column of captions: name, or number from 1");
   captions->add_option("--csv-separator", c.columns.separator, "character between columns; empty: detected");
-  captions->add_option("--image-root", c.columns.image_root,
-                       "folder of relative image paths; empty: the folder of the table");
+  captions->add_option("--image-root", c.columns.image_root, "folder of relative image paths; empty: the table's");
   captions->add_option("--hold-out", c.hold_out, "number of images for val/, chosen by the hash of their names");
   captions->add_option("--samples-per-shard", c.samples_per_shard, "images in a shard");
   captions->add_option("--out", c.output, "folder to write")->required();
 
-  auto* folder = app.add_subcommand("folder", "write class folders as webdataset shards");
+  auto* folder = app.add_subcommand("folder", "writes class folders as webdataset shards");
   rils::PrepareFolderOptions f;
   folder->add_option("--input", f.input, "class folders, or train/, val/ and test/ that hold them")->required();
   folder->add_option("--out", f.output, "folder to write")->required();
 
-  auto* vocabulary =
-      app.add_subcommand("vocabulary", "learn a byte-level BPE vocabulary from captions, or copy CLIP's");
+  auto* vocabulary = app.add_subcommand("vocabulary", "learns a byte-level BPE from captions, or copies CLIP's");
   rils::PrepareVocabularyOptions v;
   vocabulary->add_option("--captions", v.captions, "captions: text file with one a line, shards, table or folder");
   vocabulary->add_option("--size", v.size, "number of ids");
-  vocabulary->add_flag("--clip", v.clip, "copy CLIP's vocabulary from the Python package open_clip_torch");
+  vocabulary->add_flag("--clip", v.clip, "copies CLIP's vocabulary from the Python package open_clip_torch");
   vocabulary->add_option("--package", v.package, "wheel or folder of this package; empty: pip downloads it");
   vocabulary->add_option("--out", v.output, "merges file to write")->required();
 

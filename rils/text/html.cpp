@@ -5,6 +5,7 @@
 #include <charconv>
 #include <unordered_map>
 
+#include "rils/text/ascii.h"
 #include "rils/text/code_page.h"
 #include "rils/text/tables/tables.h"
 #include "rils/text/unicode.h"

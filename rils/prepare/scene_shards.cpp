@@ -107,7 +107,7 @@ SceneShardsResult write_scene_shards(const std::filesystem::path& folder, const 
   for (const Concept& c : table.concepts()) repeatable.push_back(!c.mass);
   const int64_t count = test ? options.test_scenes : options.train_scenes, per_shard = options.scenes_per_shard;
   SceneShardsResult result;
-  const char* stage = test ? "composing test scenes" : "composing scenes";
+  const char* stage = test ? "composing test scenes" : "composing train scenes";
   if (progress && count > 0) progress(stage, 0, count);
   for (int64_t begin = 0; begin < count; begin += per_shard) {
     const int64_t n = std::min(per_shard, count - begin);

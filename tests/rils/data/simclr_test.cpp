@@ -52,7 +52,7 @@ TEST(Colour, ChainsEqualTorchvisions) {
 
 Image plain() { return GoldenFile("colour").image("source.plain"); }
 
-/// Shares of 600 views that differ from the same draws without one step.
+/// The fraction of 600 augmented views that change when one step is left out and the draws stay the same.
 double share_of(const std::function<void(SimclrTransform&)>& leave_out) {
   const Philox philox(7, "augment");
   const Image image = plain();
@@ -69,7 +69,7 @@ double share_of(const std::function<void(SimclrTransform&)>& leave_out) {
   return differ / static_cast<double>(kViews);
 }
 
-/// Four standard deviations of a share of 600 draws.
+/// Four stds of a fraction of 600 draws.
 double allowed(double p) { return 4 * std::sqrt(p * (1 - p) / 600); }
 
 TEST(Views, StepsHappenWithTheirProbabilities) {
@@ -85,7 +85,7 @@ TEST(Views, StepsHappenWithTheirProbabilities) {
 
 TEST(Views, JitterDrawsEveryOrderAndTheWholeRange) {
   const Philox philox(3, "augment");
-  // One operation at a time shows its factor: a grey of 100 becomes 100 · factor.
+  // A single operation shows its factor: a grey of 100 becomes 100 · factor.
   ColourJitter light;
   light.contrast = light.saturation = light.hue = 0;
   int lowest = 255, highest = 0;
@@ -99,7 +99,7 @@ TEST(Views, JitterDrawsEveryOrderAndTheWholeRange) {
   }
   EXPECT_EQ(lowest, 60);
   EXPECT_EQ(highest, 139);
-  // Large fixed factors do not commute: the results tell the orders apart.
+  // Operations with large fixed factors do not commute, so each order gives another result.
   std::map<std::string, int> results;
   const Image image = plain();
   constexpr int kDraws = 2400;

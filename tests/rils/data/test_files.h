@@ -17,7 +17,7 @@
 
 namespace tessera::test {
 
-/// A folder of its own for a test, removed at the end.
+/// A temporary folder for a test, removed by the destructor.
 class TemporaryFolder {
  public:
   TemporaryFolder() {
@@ -47,7 +47,7 @@ class TemporaryFolder {
   std::filesystem::path path_;
 };
 
-/// A picture of one colour that tells samples apart.
+/// A picture of one colour, by which a test recognises a sample.
 [[nodiscard]] inline rils::Image flat_image(int value, int width = 8, int height = 6) {
   rils::Image image(width, height);
   for (auto& pixel : image.pixels) pixel = static_cast<uint8_t>(value);
@@ -60,7 +60,7 @@ class TemporaryFolder {
 
 [[nodiscard]] inline std::string png_text(int value) { return text_of(rils::encode_png(flat_image(value))); }
 
-/// A shard of (name, content).
+/// Writes a shard of members (name, content).
 inline std::filesystem::path write_tar(const std::filesystem::path& path,
                                        const std::vector<std::pair<std::string, std::string>>& members) {
   rils::TarWriter writer(path);

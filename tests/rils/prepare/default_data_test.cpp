@@ -55,7 +55,7 @@ TEST(FindAssets, NamesThePackageOfWhatIsMissing) {
   EXPECT_EQ(find_assets(folder.path()).rsvg_convert, folder.path() / "usr/bin/rsvg-convert");
 }
 
-/// A program that stands in for rsvg-convert: copies the SVG, fails for those that say so.
+/// A replacement for rsvg-convert that copies the SVG, and fails for SVGs that start with "bad" or "silent".
 fs::path fake_rsvg(const fs::path& folder) {
   const fs::path path = folder / "fake-rsvg";
   touch(path,
@@ -158,7 +158,7 @@ TEST(PrepareDefault, ACompleteFolderIsReused) {
   options.threads = 3;
   EXPECT_TRUE(prepare_default(options).reused) << "threads do not change the data";
 
-  // Anything else goes on to make the data, which needs the assets.
+  // In all other cases the data are made again, which needs the assets.
   const auto is_remade = [&] {
     return message_of<IoError>([&] { prepare_default(options); }).find("openclipart-svg") != std::string::npos;
   };
@@ -194,7 +194,7 @@ TEST(PrepareDefault, FromThePackages) {
   options.train_scenes = 60;
   options.test_scenes = 20;
   touch(options.out / "prepared.json", R"({"made_by": "tessera prepare default", "complete": false})");
-  touch(options.out / "partial" / "left over.txt");  // of an interrupted run
+  touch(options.out / "partial" / "left over.txt");  // left by an interrupted run
   touch(options.out / "scenes" / "stale.tar");
   const auto report = prepare_default(options);
   EXPECT_GT(report.concepts, 400);

@@ -20,7 +20,7 @@
 namespace tessera::rils {
 namespace {
 
-/// What the mask says about one index, computed the plain way.
+/// The box of one index in the mask, computed in the simplest way.
 Box box_in_mask(const Image& mask, int index) {
   int x0 = mask.width, y0 = mask.height, x1 = -1, y1 = -1;
   for (int y = 0; y < mask.height; ++y)
@@ -62,7 +62,7 @@ TEST_F(SceneTest, MasksBoxesAndPixelsAgree) {
       const SceneObject& object = scene.objects[k];
       EXPECT_EQ(object.cutout, cast[k]) << "in the order given";
       EXPECT_EQ(object.box, box_in_mask(scene.mask, static_cast<int>(k + 1)));
-      // Inside of an ellipse of one colour every pixel of the picture has that colour.
+      // Inside an ellipse of one colour, every pixel of the picture has this colour.
       const uint8_t* colour =
           object.cutout->image.row(object.cutout->image.height / 2) + 4 * (object.cutout->image.width / 2);
       int same = 0, all = 0;

@@ -159,7 +159,7 @@ TEST_F(RunFolderTest, PartsOfCheckpointsWithoutWeightsAreRemoved) {
   put(run.checkpoint(20).ema);
   put(run.checkpoint(30).ema);
   fs::remove(run.checkpoint(20).weights);  // killed while it pruned 20
-  put(run.checkpoint(40).state);           // killed before the weights of 40, which come again
+  put(run.checkpoint(40).state);           // killed before the weights of 40, which are written again
   put(run.checkpoints() / "step_7.ema.safetensors");
   run.mark_latest(30);
   run.remove_unfinished();

@@ -22,11 +22,8 @@ namespace {
 
 std::vector<std::string> split_keys(std::string_view keys) {
   std::vector<std::string> parts;
-  for (size_t begin = 0; begin <= keys.size();) {
-    const size_t end = std::min(keys.find(';', begin), keys.size());
-    if (end > begin) parts.emplace_back(keys.substr(begin, end - begin));
-    begin = end + 1;
-  }
+  for (const std::string_view key : split(keys, ';'))
+    if (!key.empty()) parts.emplace_back(key);
   return parts;
 }
 

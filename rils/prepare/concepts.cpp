@@ -14,11 +14,8 @@ namespace {
 
 std::vector<std::string> split_list(std::string_view text) {
   std::vector<std::string> out;
-  while (!text.empty()) {
-    const size_t comma = std::min(text.find(','), text.size());
-    if (const auto item = trim(text.substr(0, comma)); !item.empty()) out.emplace_back(item);
-    text.remove_prefix(std::min(comma + 1, text.size()));
-  }
+  for (const std::string_view part : split(text, ','))
+    if (const auto item = trim(part); !item.empty()) out.emplace_back(item);
   return out;
 }
 
@@ -44,10 +41,7 @@ constexpr size_t kLongestPhrase = 5;  // words
 ConceptTable ConceptTable::parse(std::string_view text) {
   ConceptTable table;
   int line_number = 0;
-  while (!text.empty()) {
-    const size_t end = std::min(text.find('\n'), text.size());
-    const std::string_view line = text.substr(0, end);
-    text.remove_prefix(std::min(end + 1, text.size()));
+  for (const std::string_view line : split(text, '\n')) {
     ++line_number;
     std::string_view body = trim(line);
     if (body.empty() || body.front() == '#') continue;

@@ -52,10 +52,7 @@ std::vector<Emoji> parse_emoji_test(std::string_view text) {
   constexpr std::string_view kGroup = "# group:", kSubgroup = "# subgroup:";
   std::vector<Emoji> out;
   std::string group, subgroup;
-  while (!text.empty()) {
-    const size_t end = std::min(text.find('\n'), text.size());
-    const std::string_view line = text.substr(0, end);
-    text.remove_prefix(std::min(end + 1, text.size()));
+  for (const std::string_view line : split(text, '\n')) {
     if (line.starts_with(kGroup)) {
       group = trim(line.substr(kGroup.size()));
     } else if (line.starts_with(kSubgroup)) {

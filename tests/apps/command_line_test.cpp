@@ -15,6 +15,7 @@
 #include "engine/core/error.h"
 #include "rils/config/schema.h"
 #include "rils/run/run_folder.h"
+#include "tests/support/temporary_folder.h"
 
 namespace tessera::apps {
 namespace {
@@ -54,16 +55,12 @@ Outcome train(const std::vector<const char*>& words, rils::Program program = ril
 
 class Files : public ::testing::Test {
  protected:
-  Files() : root_(fs::path(testing::TempDir()) / fmt::format("tessera_apps_{}", ::getpid())) {
-    fs::remove_all(root_);
-    fs::create_directories(root_);
-  }
-  ~Files() override { fs::remove_all(root_); }
   std::string put(const char* name, const std::string& text) {
     std::ofstream(root_ / name) << text;
     return (root_ / name).string();
   }
-  fs::path root_;
+  const test::TemporaryFolder folder_;
+  const fs::path root_ = folder_.path();
 };
 
 TEST(Options, AreThoseThatPeopleKnow) {

@@ -19,6 +19,7 @@
 #include "rils/run/progress.h"
 #include "rils/run/signals.h"
 #include "rils/run/tensorboard.h"
+#include "tests/support/temporary_folder.h"
 
 namespace tessera::rils {
 namespace {
@@ -27,12 +28,8 @@ namespace fs = std::filesystem;
 
 class LoggingTest : public ::testing::Test {
  protected:
-  LoggingTest() : root_(fs::path(testing::TempDir()) / fmt::format("tessera_logging_{}", ::getpid())) {
-    fs::remove_all(root_);
-    fs::create_directories(root_);
-  }
-  ~LoggingTest() override { fs::remove_all(root_); }
-  fs::path root_;
+  const test::TemporaryFolder folder_;
+  const fs::path root_ = folder_.path();
 };
 
 TEST(Record, WritesNumbersThatReadBack) {

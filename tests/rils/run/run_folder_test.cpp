@@ -10,6 +10,7 @@
 #include "engine/core/error.h"
 #include "rils/config/toml.h"
 #include "rils/run/version.h"
+#include "tests/support/temporary_folder.h"
 
 namespace tessera::rils {
 namespace {
@@ -18,12 +19,6 @@ namespace fs = std::filesystem;
 
 class RunFolderTest : public ::testing::Test {
  protected:
-  RunFolderTest() : root_(fs::path(testing::TempDir()) / fmt::format("tessera_run_{}", ::getpid())) {
-    fs::remove_all(root_);
-    fs::create_directories(root_);
-  }
-  ~RunFolderTest() override { fs::remove_all(root_); }
-
   static void put(const fs::path& path, const std::string& text = "x") { std::ofstream(path) << text; }
   static void checkpoint(const RunFolder& run, int64_t step) {
     put(run.checkpoint(step).state);
@@ -40,7 +35,8 @@ class RunFolderTest : public ::testing::Test {
     return "no error";
   }
 
-  fs::path root_;
+  const test::TemporaryFolder folder_;
+  const fs::path root_ = folder_.path();
 };
 
 TEST_F(RunFolderTest, RefusesAnExistingName) {

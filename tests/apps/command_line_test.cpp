@@ -1,7 +1,6 @@
-// Command lines as a person types them: what is understood, what is said, and the exit code.
+// Command lines as a user types them: parsing, messages and exit codes.
 #include <fmt/format.h>
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>

@@ -50,7 +50,7 @@ int main(int argc, char** argv) {
 
   return apps::run(app, argc, argv, [&] {
     rils::StageProgress progress;
-    if (*scenes) std::cout << prepare_default(d, std::ref(progress)).describe();
+    if (*scenes) std::cout << prepare_default(d, std::ref(progress)).describe() << '\n';
     if (*captions) std::cout << prepare_captions(c).describe() << '\n';
     if (*folder) std::cout << prepare_folder(f).describe() << '\n';
     const int64_t ids = *vocabulary ? prepare_vocabulary(v) : 0;

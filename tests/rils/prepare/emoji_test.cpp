@@ -83,7 +83,7 @@ TEST(LigaturesTest, CutAndDamagedTablesThrowOrParse) {
 }
 
 TEST(LigaturesTest, OverlappingSetsDoNotCostHours) {
-  // 256 lookups are one lookup, its 256 subtables are one, its 256 sets, their 256 ligatures: 4 billion in 6,000 bytes.
+  // 256 times the same lookup, subtable, set and ligature: 4 billion ligatures in 6,000 bytes.
   std::vector<std::byte> bytes(6000);
   const auto put = [&](size_t at, std::initializer_list<unsigned> words) {
     for (const unsigned v : words) {

@@ -31,9 +31,9 @@ void set_transforms(const Config& config, LoaderOptions& o) {
   o.transform = train_transform(config);
   const Objective objective = terms_of(config.model.objective);
   if (!objective.simclr) return;
-  o.views = objective.contrastive ? 3 : 2;
-  o.view_transform = view_transform(config);
-  if (!objective.contrastive) o.transform = o.view_transform;
+  o.augmented_views = objective.contrastive ? 3 : 2;
+  o.further_transform = simclr_transform(config);
+  if (!objective.contrastive) o.transform = o.further_transform;
 }
 
 }  // namespace
@@ -89,8 +89,8 @@ TrainTransform train_transform(const Config& config) {
   return t;
 }
 
-ViewTransform view_transform(const Config& config) {
-  ViewTransform t;
+SimclrTransform simclr_transform(const Config& config) {
+  SimclrTransform t;
   t.crop = train_transform(config);
   const auto& [low, high] = config.augment.view_crop_scale;
   t.crop.scale = {static_cast<float>(low), static_cast<float>(high)};

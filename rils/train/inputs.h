@@ -23,7 +23,7 @@ namespace tessera::rils {
 /// Options of open_dataset as the configuration has them; captions are needed where the objective reads them.
 [[nodiscard]] DatasetOptions dataset_options(const Config& config);
 [[nodiscard]] TrainTransform train_transform(const Config& config);
-[[nodiscard]] ViewTransform view_transform(const Config& config);
+[[nodiscard]] SimclrTransform simclr_transform(const Config& config);
 [[nodiscard]] EvalTransform eval_transform(const Config& config);
 
 /// How images are prepared (size, mean, std, interpolation) as JSON, for whoever uses a checkpoint's weights.

@@ -1,7 +1,6 @@
-// Command lines as a person types them: what is understood, what is said, and the exit code.
+// Command lines as a user types them: parsing, messages and exit codes.
 #include <fmt/format.h>
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
@@ -15,6 +14,7 @@
 #include "engine/core/error.h"
 #include "rils/config/schema.h"
 #include "rils/run/run_folder.h"
+#include "tests/support/temporary_folder.h"
 
 namespace tessera::apps {
 namespace {
@@ -54,16 +54,12 @@ Outcome train(const std::vector<const char*>& words, rils::Program program = ril
 
 class Files : public ::testing::Test {
  protected:
-  Files() : root_(fs::path(testing::TempDir()) / fmt::format("tessera_apps_{}", ::getpid())) {
-    fs::remove_all(root_);
-    fs::create_directories(root_);
-  }
-  ~Files() override { fs::remove_all(root_); }
   std::string put(const char* name, const std::string& text) {
     std::ofstream(root_ / name) << text;
     return (root_ / name).string();
   }
-  fs::path root_;
+  const test::TemporaryFolder folder_;
+  const fs::path root_ = folder_.path();
 };
 
 TEST(Options, AreThoseThatPeopleKnow) {
@@ -186,7 +182,7 @@ TEST(Errors, AreOneLineAndExitCode2) {
   expect({"--set", "lr=1"}, "--set: unknown key lr; did you mean optim.lr?");
   expect({"--config", "/nonexistent.toml"}, "--config: expected a file, found none at /nonexistent.toml");
   expect({"--simulated-ranks", "7"}, "loss.simulated_ranks: expected a divisor of the global batch = 64, found 7");
-  expect({"--resume", "latest"}, "--resume latest: expected --name of the run to go on with, found none");
+  expect({"--resume", "latest"}, "--resume latest: expected --name with the run to continue, found none");
   expect({"stray"}, "unexpected argument: stray (--help lists the options)");
   expect({"--lr"}, "--lr: expected a value, found none (--help lists the options)");
 }

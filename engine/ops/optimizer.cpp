@@ -34,12 +34,6 @@ void adamw(const Tensor& value, const Tensor& grad, const Tensor& m, const Tenso
   c.kernels().optimizer.adamw(c, {value, grad, m, v, segments, &state});
 }
 
-void sgd(const Tensor& value, const Tensor& grad, const Tensor& momentum, std::span<const ParameterSegment> segments,
-         const StepState& state, double mu) {
-  Context& c = check_arenas("sgd", {{"value", value}, {"grad", grad}, {"momentum", momentum}}, segments);
-  c.kernels().optimizer.sgd(c, {value, grad, momentum, segments, &state, mu});
-}
-
 void lars(const Tensor& value, const Tensor& grad, const Tensor& momentum, std::span<const ParameterSegment> segments,
           std::span<const uint8_t> adapt, const StepState& state, double mu, double trust) {
   Context& c = check_arenas("lars", {{"value", value}, {"grad", grad}, {"momentum", momentum}}, segments);

@@ -32,13 +32,6 @@ struct AdamWArgs {
   std::span<const ParameterSegment> segments;
   const StepState* state;
 };
-/// momentum SGD with coupled decay, PyTorch's: g += wd·w; u = μ u + g; w −= lr·u.
-struct SgdArgs {
-  View value, grad, momentum;
-  std::span<const ParameterSegment> segments;
-  const StepState* state;
-  double mu;
-};
 /// LARS (You et al.) as MAE's probe uses it: for segments with decay or scale by trust ratio: g += wd·w;
 /// g ·= trust·‖w‖/‖g‖ when both norms are positive; u = μ u + g; w −= lr·u. `adapt[i]` false: plain SGD without decay.
 struct LarsArgs {
@@ -57,15 +50,12 @@ struct Norm2Args {
 
 struct OptimizerKernels {
   Kernel<AdamWArgs> adamw;
-  Kernel<SgdArgs> sgd;
   Kernel<LarsArgs> lars;
   Kernel<Norm2Args> norm2;
 };
 
 void adamw(const Tensor& value, const Tensor& grad, const Tensor& m, const Tensor& v,
            std::span<const ParameterSegment> segments, const StepState& state);
-void sgd(const Tensor& value, const Tensor& grad, const Tensor& momentum, std::span<const ParameterSegment> segments,
-         const StepState& state, double mu);
 void lars(const Tensor& value, const Tensor& grad, const Tensor& momentum, std::span<const ParameterSegment> segments,
           std::span<const uint8_t> adapt, const StepState& state, double mu, double trust);
 [[nodiscard]] double norm2(const Tensor& x, std::span<const ParameterSegment> segments);

@@ -52,9 +52,6 @@ void unary_grad(Unary op, const Tensor& x, const Tensor& dy, const GradOut& dx);
 /// The result has a's dtype.
 [[nodiscard]] Tensor binary(Binary op, const Tensor& a, const Tensor& b, double alpha = 1.0);
 void binary_into(Binary op, const Tensor& a, const Tensor& b, double alpha, const GradOut& z);
-[[nodiscard]] inline Tensor add(const Tensor& a, const Tensor& b) { return binary(Binary::add, a, b); }
-[[nodiscard]] inline Tensor mul(const Tensor& a, const Tensor& b) { return binary(Binary::mul, a, b); }
-[[nodiscard]] Tensor scale(const Tensor& x, double alpha);
 void axpby(double alpha, const Tensor& x, double beta, const Tensor& y);
 
 }  // namespace tessera

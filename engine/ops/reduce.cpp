@@ -27,25 +27,6 @@ Tensor dot(const Tensor& x, const Tensor& w, double alpha) {
   return y;
 }
 
-void sum_rows_into(const Tensor& x, const GradOut& y) {
-  if (!y) return;
-  Context& c = check::device("sum_rows", {{"x", x}, {"y", y.tensor}});
-  check::rank("sum_rows", {"x", x}, 2);
-  check::dtype("sum_rows", {"x", x}, {DType::f32, DType::bf16, DType::f64});
-  check::dense_rows("sum_rows", {{"x", x}});
-  check::contiguous("sum_rows", {{"y", y.tensor}});
-  check::shape("sum_rows", {"y", y.tensor}, {x.size(1)}, "columns of x");
-  check::dtype("sum_rows", {"y", y.tensor}, {check::statistics(x.dtype())});
-  c.kernels().reduce.sum_rows(c, {x, y.tensor, y.mode});
-}
-
-Tensor sum_rows(const Tensor& x) {
-  check::rank("sum_rows", {"x", x}, 2);
-  Tensor y = Tensor::empty({x.size(1)}, check::statistics(x.dtype()), x.device());
-  sum_rows_into(x, {y, GradMode::overwrite});
-  return y;
-}
-
 Tensor segment_mean(const Tensor& x, const SegmentTable& segments, int64_t skip) {
   Context& c = check::device("segment_mean", {{"x", x}});
   check::rank("segment_mean", {"x", x}, 2);

@@ -12,11 +12,6 @@ struct SumArgs {
   double alpha;
   GradMode mode;
 };
-/// y [cols] (+)= Σ over rows of x [rows, cols]. Rows may be strided, columns contiguous.
-struct SumRowsArgs {
-  View x, y;
-  GradMode mode;
-};
 /// y [segments, D] (+)= mean over the rows begin+skip .. end of each segment of x [rows, D]; a segment without such
 /// rows gives zeros.
 struct SegmentMeanArgs {
@@ -36,7 +31,6 @@ struct SegmentMeanGradArgs {
 
 struct ReduceKernels {
   Kernel<SumArgs> sum;
-  Kernel<SumRowsArgs> sum_rows;
   Kernel<SegmentMeanArgs> segment_mean;
   Kernel<SegmentMeanGradArgs> segment_mean_grad;
 };
@@ -46,8 +40,6 @@ struct ReduceKernels {
 /// alpha · Σ x·w over all elements.
 [[nodiscard]] Tensor dot(const Tensor& x, const Tensor& w, double alpha = 1.0);
 void sum_into(const Tensor& x, const Tensor& w, double alpha, const GradOut& y);
-[[nodiscard]] Tensor sum_rows(const Tensor& x);
-void sum_rows_into(const Tensor& x, const GradOut& y);
 /// [segments, D]; dtype as x.
 [[nodiscard]] Tensor segment_mean(const Tensor& x, const SegmentTable& segments, int64_t skip = 0);
 void segment_mean_grad(const Tensor& dy, const SegmentTable& segments, int64_t skip, const GradOut& dx);

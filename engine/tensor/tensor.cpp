@@ -177,24 +177,6 @@ Tensor Tensor::transpose(int a, int b) const {
   return t;
 }
 
-Tensor Tensor::permute(std::initializer_list<int> order) const {
-  if (static_cast<int>(order.size()) != rank()) {
-    throw ShapeError(fmt::format("permute: {} dimensions for {}", order.size(), to_string(shape_)));
-  }
-  Tensor t = *this;
-  unsigned seen = 0;
-  int d = 0;
-  for (const int o : order) {
-    const int from = normalized(o, rank(), "permute");
-    seen |= 1u << from;
-    t.shape_[d] = shape_[from];
-    t.strides_[d] = strides_[from];
-    ++d;
-  }
-  if (seen != (1u << rank()) - 1) throw ShapeError("permute: a dimension is named twice");
-  return t;
-}
-
 SegmentTable::SegmentTable(std::span<const int64_t> lengths) {
   auto offsets = std::make_shared<std::vector<int64_t>>(1, 0);
   offsets->reserve(lengths.size() + 1);

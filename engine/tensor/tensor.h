@@ -38,7 +38,6 @@ class Tensor {
   [[nodiscard]] int rank() const { return shape_.rank(); }
   [[nodiscard]] int64_t size(int dim) const { return shape_[dim]; }
   [[nodiscard]] int64_t stride(int dim) const { return strides_[dim]; }
-  [[nodiscard]] const Shape& strides() const { return strides_; }
   [[nodiscard]] int64_t numel() const { return shape_.numel(); }
   [[nodiscard]] size_t bytes() const { return static_cast<size_t>(numel()) * size_of(dtype_); }
   [[nodiscard]] DType dtype() const { return dtype_; }
@@ -62,7 +61,6 @@ class Tensor {
   [[nodiscard]] Tensor reshape(const Shape& shape) const;  // contiguous only; one extent may be −1
   [[nodiscard]] Tensor slice(int dim, int64_t begin, int64_t count) const;
   [[nodiscard]] Tensor transpose(int a, int b) const;
-  [[nodiscard]] Tensor permute(std::initializer_list<int> order) const;
 
  private:
   std::shared_ptr<Storage> storage_;

@@ -61,7 +61,6 @@ TEST_P(Optimizers, LeaveFrozenRunsAndGapsAlone) {
   const Tensor m = arena();
   const Tensor v = arena();
   adamw(value, arena(), m, v, kSegments, state);
-  sgd(value, arena(), m, kSegments, state, 0.9);
   lars(value, arena(), m, kSegments, std::vector<uint8_t>{1, 1, 0}, state, 0.9, 0.02);
   for (const Tensor& t : {value, m, v}) expect_untouched(t);
   EXPECT_NE(value.data<float>()[0], 1.0f) << "nothing was learned";

@@ -67,23 +67,6 @@ Problem adamw_problem(Values& values, DType dtype, const Arena& arena) {
   return p;
 }
 
-Problem sgd_problem(Values& values, DType dtype, const Arena& arena) {
-  const Shape shape{arena.size};
-  Problem p;
-  p.name = arena.name;
-  p.operands = {inout("value", dtype, values.normal(shape), kUpdate), in("grad", dtype, values.normal(shape)),
-                inout("momentum", dtype, values.normal(shape), kUpdate)};
-  p.call = [=, segments = arena.segments](Context& c, const KernelTable& t, Views v, GradMode) {
-    const StepState state = step_state();
-    t.optimizer.sgd(c, {v[0], v[1], v[2], segments, &state, 0.9});
-  };
-  p.op = [=, segments = arena.segments](Tensors t, GradMode) -> std::vector<Tensor> {
-    sgd(t[0], t[1], t[2], segments, step_state(), 0.9);
-    return {};
-  };
-  return p;
-}
-
 Problem lars_problem(Values& values, DType dtype, const Arena& arena, double gradients) {
   const Shape shape{arena.size};
   Problem p;
@@ -148,10 +131,6 @@ std::vector<OpCase> optimizer_cases() {
                    {"grad of another size", ErrorKind::shape, [=] { adamw(x, Tensor::zeros({9}), x, x, {}, {}); }},
                    {"v of another type", ErrorKind::dtype, [=] { adamw(x, x, x, f64, {}, {}); }},
                    {"m is absent", ErrorKind::shape, [=] { adamw(x, x, {}, x, {}, {}); }}};
-  OpCase momentum = optimizer_case("sgd", sgd_problem);
-  momentum.refusals = {
-      {"momentum of another size", ErrorKind::shape, [=] { sgd(x, x, Tensor::zeros({9}), {}, {}, 0.9); }},
-      {"grad of another type", ErrorKind::dtype, [=] { sgd(x, f64, x, {}, {}, 0.9); }}};
   OpCase adaptive = optimizer_case(
       "lars", [](Values& values, DType dtype, const Arena& arena) { return lars_problem(values, dtype, arena, 1); });
   const auto usual = adaptive.problems;
@@ -169,7 +148,7 @@ std::vector<OpCase> optimizer_cases() {
                    {"rank 2", ErrorKind::shape, [] {
                       (void)norm2(Tensor::zeros({2, 5}), {});
                     }}};
-  return {adam, momentum, adaptive, norm};
+  return {adam, adaptive, norm};
 }
 
 }  // namespace tessera::test

@@ -201,16 +201,17 @@ OpCase binary_case() {
       {.name = "the same operand twice, scaled",
        .inputs = {{values.normal({4, 5})}},
        .forward = [](const auto& v, DType) { return autograd::scale(autograd::mul(v[0], v[0]), 0.4); }});
-  c.refusals = {
-      {"shapes differ", ErrorKind::shape,
-       [] {
-         (void)add(Tensor::zeros({2, 3}), Tensor::zeros({3, 2}));
-       }},
-      {"f64 with f32", ErrorKind::dtype, [] { (void)mul(Tensor::zeros({2}, DType::f64), Tensor::zeros({2})); }},
-      {"integers", ErrorKind::dtype, [] { (void)scale(Tensor::zeros({2}, DType::i32), 2); }},
-      {"result of another shape", ErrorKind::shape, [] {
-         binary_into(Binary::sub, Tensor::zeros({2}), Tensor::zeros({2}), 1, {Tensor::zeros({3}), {}});
-       }}};
+  c.refusals = {{"shapes differ", ErrorKind::shape,
+                 [] {
+                   (void)binary(Binary::add, Tensor::zeros({2, 3}), Tensor::zeros({3, 2}));
+                 }},
+                {"f64 with f32", ErrorKind::dtype,
+                 [] { (void)binary(Binary::mul, Tensor::zeros({2}, DType::f64), Tensor::zeros({2})); }},
+                {"integers", ErrorKind::dtype,
+                 [] { (void)binary(Binary::mul, Tensor::zeros({2}, DType::i32), Tensor::zeros({2})); }},
+                {"result of another shape", ErrorKind::shape, [] {
+                   binary_into(Binary::sub, Tensor::zeros({2}), Tensor::zeros({2}), 1, {Tensor::zeros({3}), {}});
+                 }}};
   return c;
 }
 

@@ -39,18 +39,6 @@ void momentum_step(const StepState& t, const ParameterSegment& segment, double m
   w -= t.lr * static_cast<double>(segment.lr_scale) * u;
 }
 
-void sgd(Context&, const SgdArgs& a) {
-  Array w(a.value);
-  const Array grad(a.grad);
-  Array u(a.momentum);
-  for_each_element(a.segments, [&](size_t s, int64_t i) {
-    const double g = grad(i) * a.state->gradient_scale + static_cast<double>(a.segments[s].weight_decay) * w(i);
-    momentum_step(*a.state, a.segments[s], a.mu, g, u(i), w(i));
-  });
-  write(w, a.value);
-  write(u, a.momentum);
-}
-
 void lars(Context&, const LarsArgs& a) {
   Array w(a.value);
   Array g(a.grad);
@@ -82,6 +70,6 @@ void norm2(Context&, const Norm2Args& a) {
 
 }  // namespace
 
-const OptimizerKernels kOptimizer{.adamw = adamw, .sgd = sgd, .lars = lars, .norm2 = norm2};
+const OptimizerKernels kOptimizer{.adamw = adamw, .lars = lars, .norm2 = norm2};
 
 }  // namespace tessera::test::reference

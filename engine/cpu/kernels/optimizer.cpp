@@ -106,22 +106,6 @@ TESSERA_INLINE void momentum_step(E* value, const E* grad, E* momentum, int64_t 
 }
 
 template <class E>
-void sgd_as(Context& context, const SgdArgs& a) {
-  const StepState& t = *a.state;
-  const Blocks blocks(context, a.segments);
-  blocks.run(context, [&](size_t s, int64_t offset, int64_t n, int64_t) {
-    momentum_step(a.value.data<E>() + offset, a.grad.data<const E>() + offset, a.momentum.data<E>() + offset, n,
-                  t.gradient_scale, static_cast<double>(a.segments[s].weight_decay), 1.0, a.mu,
-                  t.lr * static_cast<double>(a.segments[s].lr_scale));
-  });
-}
-
-void sgd(Context& context, const SgdArgs& a) {
-  if (a.value.dtype == DType::f64) return sgd_as<double>(context, a);
-  return sgd_as<float>(context, a);
-}
-
-template <class E>
 void lars_as(Context& context, const LarsArgs& a) {
   using V = typename VecOf<E>::Type;
   const StepState& t = *a.state;
@@ -195,7 +179,7 @@ void norm2(Context& context, const Norm2Args& a) {
 }  // namespace
 
 extern const OptimizerKernels kOptimizerKernels;
-const OptimizerKernels kOptimizerKernels{.adamw = adamw, .sgd = sgd, .lars = lars, .norm2 = norm2};
+const OptimizerKernels kOptimizerKernels{.adamw = adamw, .lars = lars, .norm2 = norm2};
 
 }  // namespace tessera::cpu::TESSERA_ISA
 

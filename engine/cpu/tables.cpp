@@ -5,6 +5,7 @@
 #include <cstdlib>
 
 #include "engine/core/error.h"
+#include "engine/runtime/context.h"
 
 namespace tessera {
 namespace {

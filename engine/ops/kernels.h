@@ -1,7 +1,6 @@
 #pragma once
 
 #include <string_view>
-#include <vector>
 
 #include "engine/ops/attention.h"
 #include "engine/ops/copy.h"
@@ -32,12 +31,5 @@ struct KernelTable {
   LossKernels loss;
   OptimizerKernels optimizer;
 };
-
-/// The CPU tables that this processor can run, slowest first: "portable", "avx2", "avx512".
-[[nodiscard]] std::vector<const KernelTable*> cpu_kernel_tables();
-/// The table of a name; throws ConfigError naming those that this processor can run.
-[[nodiscard]] const KernelTable& cpu_kernel_table(std::string_view name);
-/// The fastest, or the one that TESSERA_ISA names.
-[[nodiscard]] const KernelTable& default_cpu_kernel_table();
 
 }  // namespace tessera

@@ -2,6 +2,7 @@
 
 #include <memory>
 #include <string_view>
+#include <vector>
 
 #include "engine/core/device.h"
 #include "engine/memory/allocator.h"
@@ -9,8 +10,17 @@
 
 namespace tessera {
 
-struct KernelTable;
+struct KernelTable;  // engine/ops/kernels.h
 class HostPool;
+
+// The CPU's kernels, defined in engine/cpu.
+
+/// The tables that this processor can run, slowest first: "portable", "avx2", "avx512".
+[[nodiscard]] std::vector<const KernelTable*> cpu_kernel_tables();
+/// The table of a name; throws ConfigError naming those that this processor can run.
+[[nodiscard]] const KernelTable& cpu_kernel_table(std::string_view name);
+/// The fastest, or the one that the environment variable TESSERA_ISA names.
+[[nodiscard]] const KernelTable& default_cpu_kernel_table();
 
 /// Everything that a device needs to compute: memory, threads, kernels. One per device, made on first use, and the only
 /// holder of such state. One thread computes on a context at a time.

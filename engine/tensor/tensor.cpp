@@ -6,7 +6,6 @@
 #include <cstring>
 
 #include "engine/core/error.h"
-#include "engine/ops/copy.h"
 #include "engine/runtime/context.h"
 
 namespace tessera {
@@ -71,7 +70,26 @@ Tensor Tensor::zeros(const Shape& shape, DType dtype, Device device) {
 
 Tensor Tensor::full(const Shape& shape, double value, DType dtype) {
   Tensor t = empty(shape, dtype);
-  fill(t, value);
+  switch (dtype) {
+    case DType::f32:
+      std::ranges::fill(t.data<float>(), static_cast<float>(value));
+      break;
+    case DType::bf16:
+      std::ranges::fill(t.data<bfloat16>(), bfloat16::nearest(value));
+      break;
+    case DType::f64:
+      std::ranges::fill(t.data<double>(), value);
+      break;
+    case DType::i32:
+      std::ranges::fill(t.data<int32_t>(), static_cast<int32_t>(value));
+      break;
+    case DType::i64:
+      std::ranges::fill(t.data<int64_t>(), static_cast<int64_t>(value));
+      break;
+    case DType::u8:
+      std::ranges::fill(t.data<uint8_t>(), static_cast<uint8_t>(value));
+      break;
+  }
   return t;
 }
 

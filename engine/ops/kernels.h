@@ -9,6 +9,7 @@
 #include "engine/ops/matmul.h"
 #include "engine/ops/norm.h"
 #include "engine/ops/optimizer.h"
+#include "engine/ops/patch_sentence.h"
 #include "engine/ops/patches.h"
 #include "engine/ops/pointwise.h"
 #include "engine/ops/reduce.h"
@@ -29,6 +30,7 @@ struct KernelTable {
   RowKernels rows;
   PatchKernels patches;
   LossKernels loss;
+  PatchSentenceKernels patch_sentence;
   OptimizerKernels optimizer;
 };
 

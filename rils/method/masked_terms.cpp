@@ -2,8 +2,8 @@
 
 #include <numeric>
 
-#include "autograd/ops/loss.h"
 #include "autograd/ops/norm.h"
+#include "autograd/ops/patch_sentence.h"
 #include "autograd/ops/pointwise.h"
 #include "engine/ops/copy.h"
 #include "engine/ops/norm.h"

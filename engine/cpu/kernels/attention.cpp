@@ -9,7 +9,7 @@
 #include "engine/cpu/simd/isa_begin.h"
 
 #include "engine/cpu/gemm/rows.h"
-#include "engine/cpu/simd/math.h"
+#include "engine/cpu/simd/softmax.h"
 
 namespace tessera::cpu::TESSERA_ISA {
 namespace {
@@ -87,17 +87,6 @@ void score_block(const Head<const T>& q, int64_t query, int64_t rows, const type
                 });
 }
 
-template <class V>
-TESSERA_INLINE typename V::Element row_max(const typename V::Element* x, int64_t n, typename V::Element least) {
-  V m(least);
-  sweep<V>(n, [&](int64_t i, auto count) TESSERA_INLINE_BODY {
-    V v = load<V>(x + i, count);
-    if constexpr (!__is_same(decltype(count), Full)) v = select(V::first(count), v, V(least));
-    m = max(m, v);
-  });
-  return max_lane(m);
-}
-
 /// x[i] = exp(x[i] − top) for i < n and 0 up to `all`; returns their sum.
 template <class V>
 TESSERA_INLINE typename V::Element row_exp(typename V::Element* x, int64_t n, int64_t all, typename V::Element top) {
@@ -132,7 +121,7 @@ void merge_block(typename V::Element* scores, int64_t stride, int64_t query, int
     const int64_t n = visible(causal, query + r, first, count);
     const E top = row_max<V>(x, n, state.top[r]);
     const E sum = row_exp<V>(x, n, count, top);
-    const E before = state.sum[r] > 0 ? static_cast<E>(__builtin_exp(static_cast<double>(state.top[r] - top))) : E(0);
+    const E before = state.sum[r] > 0 ? exp_of(state.top[r] - top) : E(0);
     state.sum[r] = state.sum[r] * before + sum;
     state.top[r] = top;
     if (first == 0) continue;
@@ -172,7 +161,7 @@ void forward_head(const AttentionArgs& a, int64_t segment, int64_t head, const S
   for (int64_t query = 0; query < queries; query += size.queries) {
     const int64_t rows = min_of(size.queries, queries - query);
     for (int64_t r = 0; r < rows; ++r) {
-      state.top[r] = static_cast<E>(-1e30);
+      state.top[r] = kBelowEveryLogit<E>;
       state.sum[r] = 0;
     }
     for (int64_t i = 0; i < rows * d; ++i) out[i] = 0;
@@ -200,8 +189,7 @@ void forward_head(const AttentionArgs& a, int64_t segment, int64_t head, const S
     for (int64_t r = 0; r < rows; ++r) {
       const bool any = state.sum[r] > 0;
       const V factor{any ? E(1) / state.sum[r] : E(0)};
-      lse[query + r] = any ? state.top[r] + static_cast<E>(__builtin_log(static_cast<double>(state.sum[r])))
-                           : -static_cast<E>(__builtin_inf());
+      lse[query + r] = any ? state.top[r] + log_of(state.sum[r]) : -static_cast<E>(__builtin_inf());
       T* to = o.row(query + r);
       sweep<V>(d,
                [&](int64_t i, auto n) TESSERA_INLINE_BODY { store(factor * load<V>(out + r * d + i, n), to + i, n); });

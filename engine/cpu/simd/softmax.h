@@ -1,6 +1,7 @@
 #pragma once
 
 // Parts of softmax and log-sum-exp over a row. Include inside the region of isa_begin.h.
+#include "engine/cpu/simd/loops.h"
 #include "engine/cpu/simd/math.h"
 
 namespace tessera::cpu::TESSERA_ISA {

@@ -24,13 +24,11 @@ void check_width(const Var& x, int64_t parts, int64_t heads) {
 }
 
 AttentionOptions options_of(const AttentionInputs& in, int64_t head_dim) {
-  AttentionOptions o;
-  o.segments_q = in.segments_q;
-  o.segments_kv = in.segments_kv;
-  o.causal = in.causal;
-  o.scale = 1.0 / std::sqrt(static_cast<double>(head_dim));
-  o.bias = in.bias.value;
-  return o;
+  return {.segments_q = in.segments_q,
+          .segments_kv = in.segments_kv,
+          .causal = in.causal,
+          .scale = 1.0 / std::sqrt(static_cast<double>(head_dim)),
+          .bias = in.bias.value};
 }
 
 class AttentionNode final : public Node {
@@ -53,8 +51,10 @@ class AttentionNode final : public Node {
     const Tensor dkv = fused ? dq : Tensor::empty(kv_.shape(), kv_.dtype(), kv_.value.device());
     attention_grad(part(q_.value, parts_q, 0, heads_), part(kv.value, parts_kv, parts_kv - 2, heads_),
                    part(kv.value, parts_kv, parts_kv - 1, heads_), options_, result_, dy.reshape(result_.o.shape()),
-                   part(dq, parts_q, 0, heads_), part(dkv, parts_kv, parts_kv - 2, heads_),
-                   part(dkv, parts_kv, parts_kv - 1, heads_), tape.sink(bias_));
+                   {.dq = part(dq, parts_q, 0, heads_),
+                    .dk = part(dkv, parts_kv, parts_kv - 2, heads_),
+                    .dv = part(dkv, parts_kv, parts_kv - 1, heads_),
+                    .dbias = tape.sink(bias_)});
     tape.give(q_.slot, dq);
     if (!fused) tape.give(kv_.slot, dkv);
   }

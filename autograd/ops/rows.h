@@ -6,9 +6,9 @@
 namespace tessera::autograd {
 
 struct GatherInputs {
-  Var fill;   // [1, D], where the index has −1
-  Var table;  // [T, D], added by table_index
-  RowIndex table_index;
+  Var fill{};   // [1, D], where the index has −1
+  Var table{};  // [T, D], added by table_index
+  RowIndex table_index{};
   DType out_dtype = DType::f32;
 };
 /// y[r] = (index[r] ≥ 0 ? x[index[r]] : fill) + table[table_index[r]]; see engine/ops/rows.h. Gradients to x, fill,

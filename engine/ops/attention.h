@@ -12,20 +12,20 @@ namespace tessera {
 /// query's scores. q, k, v, o share one dtype: f32, bf16 (scores, probabilities and sums in f32), f64. Any d ≥ 1. A
 /// query whose segment has no keys gives zeros and lse = −inf.
 struct AttentionArgs {
-  View q, k, v, bias;
+  View q, k, v, bias{};
   Segments segments_q, segments_kv;
-  bool causal;
+  bool causal = false;
   double scale;
   View o, lse;
 };
 /// dq, dk, dv are overwritten, dbias (+)= (absent when not wanted). Probabilities are recomputed from lse.
 struct AttentionGradArgs {
-  View q, k, v, bias, o, lse, d_o;
+  View q, k, v, bias{}, o, lse, d_o;
   Segments segments_q, segments_kv;
-  bool causal;
+  bool causal = false;
   double scale;
-  View dq, dk, dv, dbias;
-  GradMode bias_mode;
+  View dq, dk, dv, dbias{};
+  GradMode bias_mode = GradMode::overwrite;
 };
 
 struct AttentionKernels {
@@ -37,7 +37,7 @@ struct AttentionOptions {
   SegmentTable segments_q, segments_kv;
   bool causal = false;
   double scale = 1.0;
-  Tensor bias;
+  Tensor bias{};
 };
 struct AttentionResult {
   Tensor o;    // [rows_q, H, d] contiguous
@@ -45,8 +45,11 @@ struct AttentionResult {
 };
 [[nodiscard]] AttentionResult attention(const Tensor& q, const Tensor& k, const Tensor& v,
                                         const AttentionOptions& options);
+struct AttentionGrads {
+  Tensor dq, dk, dv;
+  GradOut dbias{};
+};
 void attention_grad(const Tensor& q, const Tensor& k, const Tensor& v, const AttentionOptions& options,
-                    const AttentionResult& result, const Tensor& d_o, const Tensor& dq, const Tensor& dk,
-                    const Tensor& dv, const GradOut& dbias);
+                    const AttentionResult& result, const Tensor& d_o, const AttentionGrads& grads);
 
 }  // namespace tessera

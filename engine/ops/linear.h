@@ -23,25 +23,25 @@ enum class Side : uint8_t { forward, grad_input };
 /// Side::forward, or absent: then w is packed on the way. y may be residual (in place). M, N or K may be 0 (K = 0: the
 /// product is zero).
 struct LinearArgs {
-  View x, w, pack, bias, residual, row_scale;
-  Segments segments;
-  Act act;
-  View pre, y;
+  View x, w, pack{}, bias{}, residual{}, row_scale{};
+  Segments segments{};
+  Act act = Act::none;
+  View pre{}, y;
 };
 /// out [M,N] = cast(row_scale · dy), and col_sum [N] (+)= Σ rows of row_scale · dy in f32. Either result may be absent.
 struct PrepareArgs {
-  View dy, row_scale;
-  Segments segments;
-  View out, col_sum;
-  GradMode sum_mode;
+  View dy, row_scale{};
+  Segments segments{};
+  View out{}, col_sum{};
+  GradMode sum_mode = GradMode::overwrite;
 };
 /// dx [M,K] (+)= (dy W) · act'(pre); col_sum [K] (+)= the column sums of what was added, taken in f32 before rounding.
 /// dy [M,N] in the compute dtype, pre [M,K] (absent for Act::none), dx compute dtype or f32.
 struct LinearDxArgs {
-  View dy, w, pack, pre;
-  Act act;
-  View dx, col_sum;
-  GradMode mode, sum_mode;
+  View dy, w, pack{}, pre{};
+  Act act = Act::none;
+  View dx, col_sum{};
+  GradMode mode, sum_mode = GradMode::overwrite;
 };
 /// dw [N,K] (+)= dyᵀ x; dw is f32 (f64 under f64).
 struct LinearDwArgs {
@@ -52,7 +52,7 @@ struct LinearDwArgs {
 struct PackArgs {
   View w;
   DType compute;
-  View forward, grad_input;  // u8
+  View forward{}, grad_input{};  // u8
 };
 
 struct LinearKernels {
@@ -76,10 +76,10 @@ struct Packed {
 /// Optional parts of a forward product; see LinearArgs.
 struct LinearOptions {
   Act act = Act::none;
-  Tensor bias, residual, row_scale;
-  SegmentTable segments;  // of row_scale
+  Tensor bias{}, residual{}, row_scale{};
+  SegmentTable segments{};  // of row_scale
   DType out_dtype = DType::f32;
-  Tensor pack;
+  Tensor pack{};
   bool save_pre = false;
 };
 struct LinearResult {
@@ -91,8 +91,14 @@ struct LinearResult {
 /// See PrepareArgs. Returns `out` in `compute`; dy itself when nothing has to change. col_sum may be absent.
 [[nodiscard]] Tensor prepare_dy(const Tensor& dy, const Tensor& row_scale, const SegmentTable& segments, DType compute,
                                 const GradOut& col_sum);
-void linear_grad_input(const Tensor& dy, const Tensor& w, const Tensor& pack, const Tensor& pre, Act act,
-                       const GradOut& dx, const GradOut& col_sum);
+/// Optional parts of the gradient of the input; see LinearDxArgs.
+struct LinearDxOptions {
+  Tensor pack{};
+  Act act = Act::none;
+  Tensor pre{};
+  GradOut col_sum{};
+};
+void linear_grad_input(const Tensor& dy, const Tensor& w, const GradOut& dx, const LinearDxOptions& options = {});
 void linear_grad_weight(const Tensor& dy, const Tensor& x, const GradOut& dw);
 /// Makes or refreshes the packs of w for products in `compute`, when `version` or the kernel table changed.
 void refresh_packs(const Tensor& w, DType compute, uint64_t version, Packed& packed);

@@ -16,8 +16,8 @@ struct LayerNormArgs {
 /// dx (+)=, dgamma (+)=, dbeta (+)=; each may be absent. dy f32 or bf16 (f64).
 struct LayerNormGradArgs {
   View x, gamma, mean, rstd, dy;
-  View dx, dgamma, dbeta;
-  GradMode dx_mode, gamma_mode, beta_mode;
+  View dx{}, dgamma{}, dbeta{};
+  GradMode dx_mode = GradMode::overwrite, gamma_mode = GradMode::overwrite, beta_mode = GradMode::overwrite;
 };
 /// y = x / max(‖x‖₂, 1e-12) for each row of x [rows, D]; norm [rows] is saved. f32 or f64.
 struct L2NormalizeArgs {
@@ -38,7 +38,7 @@ struct ColumnMomentsArgs {
 /// mean and variance [C] are the batch's own or kept ones; gamma, beta [C] may be absent: 1 and 0. y f32 or bf16 (f64);
 /// rstd [C] f32 (f64) is saved.
 struct BatchNormArgs {
-  View x, mean, variance, gamma, beta;
+  View x, mean, variance, gamma{}, beta{};
   double eps;
   View y, rstd;
 };
@@ -46,10 +46,10 @@ struct BatchNormArgs {
 /// (`own_moments`), dx (+)= gamma rstd (dy − mean_r(dy) − x̂ mean_r(dy x̂)), else dx (+)= gamma rstd dy. Each may be
 /// absent. dy f32 or bf16 (f64).
 struct BatchNormGradArgs {
-  View x, gamma, mean, rstd, dy;
+  View x, gamma{}, mean, rstd, dy;
   bool own_moments;
-  View dx, dgamma, dbeta;
-  GradMode dx_mode, gamma_mode, beta_mode;
+  View dx{}, dgamma{}, dbeta{};
+  GradMode dx_mode = GradMode::overwrite, gamma_mode = GradMode::overwrite, beta_mode = GradMode::overwrite;
 };
 
 struct NormKernels {
@@ -67,8 +67,14 @@ struct LayerNormResult {
 };
 [[nodiscard]] LayerNormResult layer_norm(const Tensor& x, const Tensor& gamma, const Tensor& beta, double eps,
                                          DType out_dtype);
-void layer_norm_grad(const Tensor& x, const Tensor& gamma, const Tensor& mean, const Tensor& rstd, const Tensor& dy,
-                     const GradOut& dx, const GradOut& dgamma, const GradOut& dbeta);
+/// What the backward of layer norm and of batch norm reads, and where its results go.
+struct NormGradInputs {
+  Tensor x, gamma{}, mean, rstd, dy{};
+};
+struct NormGrads {
+  GradOut dx{}, dgamma{}, dbeta{};
+};
+void layer_norm_grad(const NormGradInputs& inputs, const NormGrads& grads);
 struct L2NormalizeResult {
   Tensor y, norm;
 };
@@ -89,7 +95,6 @@ struct BatchNormResult {
 /// See BatchNormArgs; gamma and beta may be absent.
 [[nodiscard]] BatchNormResult batch_norm(const Tensor& x, const ColumnMoments& moments, const Tensor& gamma,
                                          const Tensor& beta, double eps, DType out_dtype);
-void batch_norm_grad(const Tensor& x, const Tensor& gamma, const Tensor& mean, const Tensor& rstd, const Tensor& dy,
-                     bool own_moments, const GradOut& dx, const GradOut& dgamma, const GradOut& dbeta);
+void batch_norm_grad(const NormGradInputs& inputs, bool own_moments, const NormGrads& grads);
 
 }  // namespace tessera

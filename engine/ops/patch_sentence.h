@@ -21,8 +21,8 @@ struct PatchSentenceArgs {
 struct PatchSentenceGradArgs {
   View student, teacher, sentences, weight, lse_student, lse_teacher, dloss;
   double student_temperature, teacher_temperature;
-  View dstudent, dsentences;
-  GradMode student_mode, sentences_mode;
+  View dstudent{}, dsentences{};
+  GradMode student_mode = GradMode::overwrite, sentences_mode = GradMode::overwrite;
 };
 
 struct PatchSentenceKernels {

@@ -16,7 +16,7 @@ void sum_into(const Tensor& x, const Tensor& w, double alpha, const GradOut& y) 
     check::shape("sum", {"w", w}, x.shape(), "the shape of x");
     check::dtype("sum", {"w", w}, {x.dtype()});
   }
-  c.kernels().reduce.sum(c, {x, w, y.tensor, alpha, y.mode});
+  c.kernels().reduce.sum(c, {.x = x, .w = w, .y = y.tensor, .alpha = alpha, .mode = y.mode});
 }
 
 Tensor sum(const Tensor& x, double alpha) { return dot(x, {}, alpha); }
@@ -34,7 +34,7 @@ Tensor segment_mean(const Tensor& x, const SegmentTable& segments, int64_t skip)
   check::contiguous("segment_mean", {{"x", x}});
   check::segments("segment_mean", "segments", segments, x.size(0));
   Tensor y = Tensor::empty({segments.count(), x.size(1)}, x.dtype(), x.device());
-  c.kernels().reduce.segment_mean(c, {x, segments, skip, y});
+  c.kernels().reduce.segment_mean(c, {.x = x, .segments = segments, .skip = skip, .y = y});
   return y;
 }
 
@@ -45,7 +45,8 @@ void segment_mean_grad(const Tensor& dy, const SegmentTable& segments, int64_t s
   check::segments("segment_mean_grad", "segments", segments, dx.tensor.size(0));
   check::contiguous("segment_mean_grad", {{"dy", dy}, {"dx", dx.tensor}});
   check::dtype("segment_mean_grad", {"dy", dy}, {dx.tensor.dtype()});
-  c.kernels().reduce.segment_mean_grad(c, {dy, segments, skip, dx.tensor, dx.mode});
+  c.kernels().reduce.segment_mean_grad(
+      c, {.dy = dy, .segments = segments, .skip = skip, .dx = dx.tensor, .mode = dx.mode});
 }
 
 }  // namespace tessera

@@ -8,7 +8,7 @@ namespace tessera {
 /// Sums of contiguous memory in a fixed tree: partials of 256 rows (columns, dot) or 4,096 elements, added pairwise, in
 /// f32 for f32 and bf16 inputs (f64 for f64). y [] (+)= alpha · Σ x, or alpha · Σ x·w where w is given (a dot product).
 struct SumArgs {
-  View x, w, y;
+  View x, w{}, y;
   double alpha;
   GradMode mode;
 };

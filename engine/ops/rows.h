@@ -9,7 +9,7 @@ namespace tessera {
 /// table_index i32 [R] (index absent: r itself); x [S, D], fill [1, D], table [T, D]. One op for embeddings, CLS and
 /// mask tokens, positions, un-shuffling and the choice of rows. Equal floating dtypes; y may differ among f32 and bf16.
 struct GatherRowsArgs {
-  View x, index, fill, table, table_index, y;
+  View x, index{}, fill{}, table{}, table_index{}, y;
 };
 /// dx[index[r]] (+)= dy[r], added in ascending r for each row, so results do not depend on threads. `order` is a stable
 /// permutation of [0, R) that sorts index, i32 [R]. overwrite zeroes the rows that nothing names. dx f32 or f64 or
@@ -47,9 +47,9 @@ class RowIndex {
 };
 
 struct GatherOptions {
-  Tensor fill;           // [1, D], needed where the index has −1
-  Tensor table;          // [T, D]
-  RowIndex table_index;  // as many rows as the result
+  Tensor fill{};           // [1, D], needed where the index has −1
+  Tensor table{};          // [T, D]
+  RowIndex table_index{};  // as many rows as the result
   DType out_dtype = DType::f32;
 };
 /// See GatherRowsArgs. An absent `index` takes the rows of x in order.

@@ -72,7 +72,7 @@ class Tensor {
 
 /// A gradient's destination: where, and whether to store or add. An absent tensor means that nobody wants it.
 struct GradOut {
-  Tensor tensor;
+  Tensor tensor{};
   GradMode mode = GradMode::overwrite;
   explicit operator bool() const { return static_cast<bool>(tensor); }
 };

@@ -26,15 +26,15 @@ using GroupRule = std::function<Group(const Entry&)>;
 /// SLIP's rule: no decay below two dimensions or where the name contains "bias", "ln" or "bn".
 [[nodiscard]] GroupRule slip_decay(double weight_decay);
 
-/// The store's entries as a table of segments, neighbours with one setting merged.
-[[nodiscard]] std::vector<ParameterSegment> segments_of(const ParameterStore& store, const GroupRule& rule);
+/// The store's entries as a table of ranges, neighbours with one setting merged.
+[[nodiscard]] std::vector<ParameterRange> ranges_of(const ParameterStore& store, const GroupRule& rule);
 
 /// AdamW with decoupled decay over the store's arenas, in one kernel. Moments are flat tensors like the arenas.
 class AdamW {
  public:
   AdamW(ParameterStore& store, const AdamWOptions& options, const GroupRule& rule);
 
-  /// The global gradient norm √Σ g² of the trained segments.
+  /// The global gradient norm √Σ g² of the trained ranges.
   [[nodiscard]] double grad_norm() const;
   /// One step with the store's gradients times `gradient_scale`.
   void step(double lr, double gradient_scale = 1.0);
@@ -48,7 +48,7 @@ class AdamW {
  private:
   ParameterStore& store_;
   AdamWOptions options_;
-  std::vector<ParameterSegment> segments_;
+  std::vector<ParameterRange> ranges_;
   Tensor m_, v_;
   int64_t steps_ = 0;
 };

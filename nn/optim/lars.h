@@ -31,7 +31,7 @@ class Lars {
  private:
   ParameterStore& store_;
   LarsOptions options_;
-  std::vector<ParameterSegment> segments_;  // one for each entry: norms are per tensor
+  std::vector<ParameterRange> ranges_;  // one for each entry: norms are per tensor
   std::vector<uint8_t> adapt_;
   Tensor momentum_;
   int64_t steps_ = 0;

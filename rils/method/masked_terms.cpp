@@ -43,7 +43,7 @@ Tensor teacher_features(const Model& model, const ImagePass& pass, const Masks& 
   const autograd::TapeScope none(nullptr);
   const std::vector<int32_t> rows = hidden_rows(masks, chosen.samples, false);
   const Tensor features =
-      gather_rows(pass.encoded.value, RowIndex(rows, pass.encoded.value.size(0)), {{}, {}, {}, pass.encoded.dtype()});
+      gather_rows(pass.encoded.value, RowIndex(rows, pass.encoded.value.size(0)), {.out_dtype = pass.encoded.dtype()});
   return l2_normalize(model.project(Var(features)).value).y;
 }
 

@@ -282,8 +282,9 @@ TEST_P(Simd, NothingPastTheEndIsTouched) {
     const LayerNormResult r = layer_norm(x, gamma, beta, 1e-6, DType::f32);
     EXPECT_EQ(r.mean.item(), 5.0);
     EXPECT_EQ(sum(r.y).item(), 0.25 * static_cast<double>(n));
-    layer_norm_grad(x, gamma, r.mean, r.rstd, x, {x, GradMode::overwrite}, {gamma, GradMode::overwrite},
-                    {beta, GradMode::overwrite});
+    layer_norm_grad(
+        {.x = x, .gamma = gamma, .mean = r.mean, .rstd = r.rstd, .dy = x},
+        {.dx = {x, GradMode::overwrite}, .dgamma = {gamma, GradMode::overwrite}, .dbeta = {beta, GradMode::overwrite}});
     EXPECT_EQ(sum(beta).item(), 5.0 * static_cast<double>(n));
   }
 }

@@ -19,7 +19,7 @@ Problem sum_problem(Values& values, DType dtype, const Shape& shape, bool weight
   p.operands = {in("x", dtype, values.normal(shape)), weighted ? in("w", dtype, values.normal(shape)) : absent("w"),
                 sum_out("y", wide(dtype), {}, sum_of(static_cast<double>(shape.numel())))};
   p.call = [](Context& c, const KernelTable& t, Views v, GradMode mode) {
-    t.reduce.sum(c, {v[0], v[1], v[2], 0.5, mode});
+    t.reduce.sum(c, {.x = v[0], .w = v[1], .y = v[2], .alpha = 0.5, .mode = mode});
   };
   p.op = [](Tensors t, GradMode mode) -> std::vector<Tensor> {
     if (mode == GradMode::overwrite) return {t[1] ? dot(t[0], t[1], 0.5) : sum(t[0], 0.5)};
@@ -58,7 +58,7 @@ Problem segment_mean_problem(Values& values, DType dtype, const std::vector<int6
   p.operands = {in("x", dtype, values.normal({segments.rows(), width})),
                 out("y", dtype, {segments.count(), width}, {.c = 3, .k = 16, .floor = 0.1})};
   p.call = [=](Context& c, const KernelTable& t, Views v, GradMode) {
-    t.reduce.segment_mean(c, {v[0], segments, skip, v[1]});
+    t.reduce.segment_mean(c, {.x = v[0], .segments = segments, .skip = skip, .y = v[1]});
   };
   p.op = [=](Tensors t, GradMode) -> std::vector<Tensor> { return {segment_mean(t[0], segments, skip)}; };
   return p;
@@ -72,7 +72,7 @@ Problem segment_mean_grad_problem(Values& values, DType dtype, const std::vector
   p.operands = {in("dy", dtype, values.normal({segments.count(), width})),
                 sum_out("dx", dtype, {segments.rows(), width}, {.c = 3})};
   p.call = [=](Context& c, const KernelTable& t, Views v, GradMode mode) {
-    t.reduce.segment_mean_grad(c, {v[0], segments, skip, v[1], mode});
+    t.reduce.segment_mean_grad(c, {.dy = v[0], .segments = segments, .skip = skip, .dx = v[1], .mode = mode});
   };
   p.op = [=](Tensors t, GradMode mode) -> std::vector<Tensor> {
     segment_mean_grad(t[0], segments, skip, {t[1], mode});

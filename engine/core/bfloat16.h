@@ -13,8 +13,8 @@ struct bfloat16 {
   constexpr explicit bfloat16(float x) : bits(round(std::bit_cast<uint32_t>(x))) {}
   constexpr operator float() const { return std::bit_cast<float>(static_cast<uint32_t>(bits) << 16); }
 
-  /// The nearest to a double, ties to even. The float on the way is rounded to odd, so that the second rounding decides
-  /// as if it saw every digit.
+  /// The bfloat16 nearest to a double, ties to even. The intermediate float is rounded to odd, so that the second
+  /// rounding decides as if it saw every digit.
   [[nodiscard]] static constexpr bfloat16 nearest(double x) {
     const auto single = static_cast<float>(x);
     const auto back = static_cast<double>(single);

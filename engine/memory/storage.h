@@ -8,7 +8,7 @@ namespace tessera {
 
 class Allocator;
 
-/// A block of memory, shared by the tensors that look into it and freed with the last of them.
+/// A block of memory. Tensors share it, and the last one frees it.
 class Storage {
  public:
   Storage(Device device, Allocator& allocator, size_t bytes);

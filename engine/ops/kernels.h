@@ -17,7 +17,7 @@
 
 namespace tessera {
 
-/// Every kernel of a backend: the aggregate of the families' slots.
+/// Every kernel of a backend, by family.
 struct KernelTable {
   std::string_view name;
   CopyKernels copy;

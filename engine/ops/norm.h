@@ -7,7 +7,7 @@ namespace tessera {
 
 /// Layer norm over the last extent: y = (x − mean) · rstd · gamma + beta, rstd = 1/√(var + eps), biased variance.
 /// x [rows, D] f32 (f64), gamma, beta [D]; y f32 or bf16 (f64); mean, rstd [rows] f32 (f64) are saved for the backward.
-/// Two passes over the row, so that a large mean costs no digits.
+/// The kernel makes two passes over the row, so that a large mean costs no digits.
 struct LayerNormArgs {
   View x, gamma, beta;
   double eps;
@@ -29,14 +29,14 @@ struct L2NormalizeGradArgs {
   GradMode mode;
 };
 
-/// Mean and biased variance [C] of each column of x [R, C], f32 or f64; zeros for R = 0. Two passes, so that a large
-/// mean costs no digits; sums in the fixed tree of reduce.h.
+/// Mean and biased variance [C] of each column of x [R, C], f32 or f64; zeros for R = 0. Computed in two
+/// passes, so that a large mean costs no digits; sums use the fixed tree of reduce.h.
 struct ColumnMomentsArgs {
   View x, mean, variance;
 };
 /// Batch norm over the rows of x [R, C] f32 (f64): y = (x − mean) · rstd · gamma + beta, rstd = 1/√(variance + eps).
-/// mean and variance [C] are the batch's own or kept ones; gamma, beta [C] may be absent: 1 and 0. y f32 or bf16 (f64);
-/// rstd [C] f32 (f64) is saved.
+/// mean and variance [C] are those of the batch or running ones; gamma, beta [C] may be absent, which means 1 and 0. y
+/// f32 or bf16 (f64); rstd [C] f32 (f64) is saved.
 struct BatchNormArgs {
   View x, mean, variance, gamma{}, beta{};
   double eps;
@@ -81,13 +81,13 @@ struct L2NormalizeResult {
 [[nodiscard]] L2NormalizeResult l2_normalize(const Tensor& x);
 void l2_normalize_grad(const Tensor& y, const Tensor& norm, const Tensor& dy, const GradOut& dx);
 
-/// Mean and variance [C] of columns.
+/// Mean and biased variance [C] of columns.
 struct ColumnMoments {
   Tensor mean, variance;
 };
 [[nodiscard]] ColumnMoments column_moments(const Tensor& x);
-/// PyTorch's rule, in place: kept += momentum · (batch − kept), the variance made unbiased: · rows / (rows − 1). `rows`
-/// is at least 2.
+/// Updates running moments in place by PyTorch's rule: kept += momentum · (batch − kept), where the batch's variance is
+/// made unbiased, · rows / (rows − 1). `rows` is at least 2.
 void update_moments(const ColumnMoments& batch, int64_t rows, double momentum, const ColumnMoments& kept);
 struct BatchNormResult {
   Tensor y, rstd;

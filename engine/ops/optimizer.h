@@ -8,7 +8,7 @@
 
 namespace tessera {
 
-/// A run of parameters with one setting, in elements of the arena. Frozen runs are left alone.
+/// A range of the arena, in elements, whose parameters have the same settings. Frozen ranges are not changed.
 struct ParameterRange {
   int64_t offset = 0;
   int64_t count = 0;
@@ -17,7 +17,7 @@ struct ParameterRange {
   bool frozen = false;
 };
 
-/// What changes from step to step; in device memory, so that a captured step can be replayed.
+/// What changes from step to step.
 struct StepState {
   double lr = 0;
   double beta1 = 0.9, beta2 = 0.98, eps = 1e-8;
@@ -32,8 +32,8 @@ struct AdamWArgs {
   std::span<const ParameterRange> ranges;
   const StepState* state;
 };
-/// LARS (You et al.) as MAE's probe uses it: for ranges with decay or scale by trust ratio: g += wd·w;
-/// g ·= trust·‖w‖/‖g‖ when both norms are positive; u = μ u + g; w −= lr·u. `adapt[i]` false: plain SGD without decay.
+/// LARS (You et al.) as MAE's linear probe uses it. Where adapt[i] is set: g += wd·w, and g ·= trust·‖w‖/‖g‖ when both
+/// norms are positive. Then for every range u = μ u + g and w −= lr·u.
 struct LarsArgs {
   View value, grad, momentum;
   std::span<const ParameterRange> ranges;
@@ -41,7 +41,7 @@ struct LarsArgs {
   const StepState* state;
   double mu, trust;
 };
-/// out [] f64: √Σ g² over the ranges that are not frozen, summed in f64 in a fixed tree.
+/// out [] f64 = √Σ x² over the ranges that are not frozen, summed in f64 in a fixed tree.
 struct Norm2Args {
   View x;
   std::span<const ParameterRange> ranges;

@@ -5,7 +5,8 @@
 
 namespace tessera {
 
-/// The reconstruction term of RILS (rils/METHOD.md), streamed over sentences so that no [R, N] matrix exists:
+/// The reconstruction term of RILS (rils/METHOD.md), computed block by block of sentences so that no [R, N] matrix is
+/// stored:
 /// a = g tᵀ / student_temperature, b = f tᵀ / teacher_temperature, p = softmax(b), q = softmax(a),
 /// loss[r] = weight[r] · Σ_j p_j (log p_j − log q_j).
 /// student g [R, E], teacher f [R, E], sentences t [N, E], all L2-normalised rows in one dtype (f32; bf16: rounded

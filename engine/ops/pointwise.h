@@ -5,7 +5,7 @@
 
 namespace tessera {
 
-/// Scalar functions; each is one functor in functors.h with its slope.
+/// Scalar functions. functors.h has each one and its slope.
 enum class Unary : uint8_t {
   exp,
   gelu_erf,    // x Φ(x), the exact form
@@ -34,7 +34,7 @@ struct BinaryArgs {
   double alpha;
   GradMode mode;
 };
-/// y = alpha · x + beta · y, in place over y. EMA and scaling in place. Contiguous, equal dtypes (f32 or f64).
+/// y = alpha · x + beta · y, in place. Contiguous, equal dtypes (f32 or f64).
 struct AxpbyArgs {
   View x, y;
   double alpha, beta;

@@ -5,15 +5,16 @@
 
 namespace tessera {
 
-/// Sums of contiguous memory in a fixed tree: partials of 256 rows (columns, dot) or 4,096 elements, added pairwise, in
-/// f32 for f32 and bf16 inputs (f64 for f64). y [] (+)= alpha · Σ x, or alpha · Σ x·w where w is given (a dot product).
+/// y [] (+)= alpha · Σ x, or alpha · Σ x·w where w is given. x and w are contiguous. Sums use a fixed tree: partial
+/// sums of 4,096 elements (for columns, of 256 rows) are added pairwise, in f32 for f32 and bf16 inputs and in f64 for
+/// f64.
 struct SumArgs {
   View x, w{}, y;
   double alpha;
   GradMode mode;
 };
-/// y [segments, D] (+)= mean over the rows begin+skip .. end of each segment of x [rows, D]; a segment without such
-/// rows gives zeros.
+/// y [segments, D] (+)= mean over the rows begin+skip .. end of each segment of x [rows, D]; a segment without
+/// such rows gives zeros.
 struct SegmentMeanArgs {
   View x;
   Segments segments;

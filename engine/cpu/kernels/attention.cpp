@@ -21,7 +21,7 @@ using gemm::round_up;
 using gemm::Tile;
 
 // A task is one head of one segment. Its keys and values are packed once; queries come in blocks whose scores stay in
-// the second-level cache. Beyond kKeyBlock keys, blocks of keys are merged by their running maximum and sum.
+// the L2 cache. Beyond kKeyBlock keys, blocks of keys are merged by their running maximum and sum.
 constexpr int64_t kKeyBlock = 1024;
 
 template <class V>

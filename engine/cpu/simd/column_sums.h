@@ -14,7 +14,7 @@ inline int64_t tree_blocks(int64_t rows) { return max_of(1, (rows + kTreeRows - 
 template <class V, int K, class Terms>
 void sum_blocks(Context& context, int64_t rows, int64_t columns, typename V::Element* partials, const Terms& terms) {
   using E = typename V::Element;
-  constexpr int64_t kStripColumns = 2048;  // a strip of partial sums stays in the first-level cache
+  constexpr int64_t kStripColumns = 2048;  // a strip of partial sums stays in the L1 cache
   const int64_t strips = (columns + kStripColumns - 1) / kStripColumns;
   const int64_t task_elements = max_of(1, min_of(rows, kTreeRows) * min_of(columns, kStripColumns));
   context.parallel_for(tree_blocks(rows) * strips, max_of(1, kGrain / task_elements),

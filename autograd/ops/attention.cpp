@@ -46,7 +46,7 @@ class AttentionNode final : public Node {
     const Var& kv = fused ? q_ : kv_;
     const int64_t parts_q = fused ? 3 : 1;
     const int64_t parts_kv = fused ? 3 : 2;
-    // The kernel overwrites all of dq, dk and dv together, so it gets memory of its own and the result is given.
+    // The kernel overwrites dq, dk and dv together, so it gets its own memory, and the tape takes the result.
     const Tensor dq = Tensor::empty(q_.shape(), q_.dtype(), q_.value.device());
     const Tensor dkv = fused ? dq : Tensor::empty(kv_.shape(), kv_.dtype(), kv_.value.device());
     attention_grad(part(q_.value, parts_q, 0, heads_), part(kv.value, parts_kv, parts_kv - 2, heads_),

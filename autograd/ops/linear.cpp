@@ -6,7 +6,7 @@
 namespace tessera::autograd {
 namespace {
 
-/// A weight as products see it: the whole or a range of rows, and the kept pack of the whole.
+/// The weight of a product: all rows or a range of them, and the kept pack of the whole.
 struct Weight {
   Var var;
   RowRange rows;
@@ -19,7 +19,7 @@ struct Weight {
     refresh_packs(p->value, compute, p->version, p->packed);
     return side == Side::forward ? p->packed.forward : p->packed.grad_input;
   }
-  /// The range's part of the gradient. A fresh gradient is cleared first, as other rows may never be written.
+  /// The sink of the range's gradient. A fresh gradient is cleared first, since nothing may write the other rows.
   [[nodiscard]] GradOut sink(Tape& tape) const { return part(tape.sink(var.slot), rows); }
 
   [[nodiscard]] static GradOut part(GradOut out, RowRange rows) {

@@ -15,7 +15,7 @@ struct GatherInputs {
 /// table.
 [[nodiscard]] Var gather_rows(const Var& x, const RowIndex& index, const GatherInputs& inputs = {});
 
-/// The rows of a [R, D] and then those of b [S, D], of one type: [R + S, D].
+/// The rows of a [R, D] followed by those of b [S, D], of one type: [R + S, D].
 [[nodiscard]] Var concatenate_rows(const Var& a, const Var& b);
 
 }  // namespace tessera::autograd

@@ -19,7 +19,7 @@ namespace {
     .patch_sentence = cpu::isa::kPatchSentenceKernels, .optimizer = cpu::isa::kOptimizerKernels                 \
   }
 
-/// Assembled on first use: the order in which files are initialised is not ours to rely on.
+/// Assembled on first use, because the order in which files are initialised is not defined.
 std::vector<const KernelTable*> supported_tables() {
   static const KernelTable portable = TESSERA_KERNEL_TABLE(portable);
   std::vector<const KernelTable*> tables{&portable};

@@ -9,7 +9,7 @@
 namespace tessera {
 namespace {
 
-/// An activation or its gradient under statistics of `wide`: f32 or bf16 beside f32, f64 beside f64.
+/// Checks the type of an activation or its gradient: f32 or bf16 where statistics are f32, f64 where they are f64.
 void check_narrow(const char* op, check::Operand operand, DType wide) {
   if (wide == DType::f64) {
     check::dtype(op, operand, {DType::f64});
@@ -18,7 +18,7 @@ void check_narrow(const char* op, check::Operand operand, DType wide) {
   }
 }
 
-/// An operand that may be absent: of the device and type of x, with a shape of its own.
+/// Checks an operand that may be absent: it has the device and type of x, and a shape of its own.
 void check_beside(const char* op, const Tensor& x, check::Operand operand, const Shape& shape, const char* why) {
   if (!operand.tensor) return;
   (void)check::device(op, {{"x", x}, operand});

@@ -11,7 +11,7 @@
 namespace tessera {
 namespace {
 
-/// Stable order of the entries by value. Ascending input, the usual case, costs one pass.
+/// Sorts the entries' positions by value, stably. Ascending input, the usual case, costs one pass.
 std::vector<int32_t> sorted_order(std::span<const int32_t> index, int64_t source_rows) {
   std::vector<int32_t> order(index.size());
   if (std::ranges::is_sorted(index)) {

@@ -27,14 +27,14 @@ constexpr int64_t kKeyBlock = 1024;
 template <class V>
 constexpr int64_t kQueryBlock = 8 * Tile<typename V::Element>::kRows;
 
-/// One head of q, k, v …: rows of d adjacent elements.
+/// One head of q, k, v, o or a gradient: rows of d adjacent elements.
 template <class T>
 struct Head {
   using Plain = std::remove_const_t<T>;
   T* data;
   int64_t row_stride;
   [[nodiscard]] T* row(int64_t r) const { return data + r * row_stride; }
-  /// Rows as lines, summed over d; and d as lines, summed over rows.
+  /// As operands of a product: rows that are summed over d, and columns that are summed over rows.
   [[nodiscard]] Operand<Plain> by_row() const { return {data, row_stride, 1}; }
   [[nodiscard]] Operand<Plain> by_column() const { return {data, 1, row_stride}; }
 };
@@ -55,7 +55,7 @@ struct Sizes {
         keys(round_up(max_of(1, sk.max_len), Tile<typename V::Element>::kColumns)),
         key_block(min_of(keys, kKeyBlock)) {}
   [[nodiscard]] int64_t columns() const { return round_up(d, Tile<typename V::Element>::kColumns); }
-  /// Left panels of a product over d, over keys, and (its rows being keys) over queries.
+  /// The largest left panels of the products over d, over keys, and over queries (with keys as rows).
   [[nodiscard]] int64_t panels() const {
     return max_of(max_of(gemm::left_elements<E>(queries, d), gemm::left_elements<E>(queries, key_block)),
                   gemm::left_elements<E>(key_block, queries));
@@ -63,7 +63,7 @@ struct Sizes {
   [[nodiscard]] int64_t scores() const { return queries * key_block; }
 };
 
-/// What is visible of the keys [first, first + count) to a query of a causal segment.
+/// How many of the keys [first, first + count) a query sees.
 TESSERA_INLINE int64_t visible(bool causal, int64_t query, int64_t first, int64_t count) {
   return causal ? max_of(0, min_of(count, query + 1 - first)) : count;
 }
@@ -102,7 +102,7 @@ TESSERA_INLINE typename V::Element row_exp(typename V::Element* x, int64_t n, in
   return total(acc);
 }
 
-/// State of the queries of a block while keys pass by.
+/// State of a block of queries between blocks of keys.
 template <class V>
 struct Running {
   using E = typename V::Element;
@@ -111,7 +111,7 @@ struct Running {
   E* out;  // Σ exp(score − top) v, [rows][d]
 };
 
-/// Turns the scores of one key block into weights and rescales what came before.
+/// Turns the scores of a block of keys into weights and rescales the sums over earlier blocks.
 template <class V>
 void merge_block(typename V::Element* scores, int64_t stride, int64_t query, int64_t rows, int64_t first, int64_t count,
                  int64_t d, bool causal, const Running<V>& state) {
@@ -256,8 +256,8 @@ struct BackwardBuffers {
   }
 };
 
-/// weights = exp(score − lse), slopes = weights · (slopes − lift): dP becomes dS. Columns past the visible ones are
-/// zero.
+/// weights = exp(score − lse), and slopes, which hold dP, become dS = weights · (slopes − lift). Columns past the
+/// visible ones are zero.
 template <class V>
 void slope_block(typename V::Element* weights, typename V::Element* slopes, int64_t stride, int64_t query, int64_t rows,
                  int64_t first, int64_t count, bool causal, const typename V::Element* lse,
@@ -371,7 +371,7 @@ void backward_as(Context& context, const AttentionGradArgs& a) {
   const Scratch scratch(context, static_cast<size_t>(elements * context.threads().threads()) * sizeof(E));
   const int64_t heads = a.q.size(1);
   if (a.dbias) {
-    // Segments share the bias: a task is a head then, and walks its segments in order.
+    // Segments share the bias, so a task is a head and takes its segments in order.
     if (a.bias_mode == GradMode::overwrite) {
       for (int64_t i = 0; i < a.dbias.numel(); ++i) a.dbias.data<E>()[i] = E(0);
     }

@@ -45,7 +45,7 @@ struct Matrix {
   [[nodiscard]] int64_t stride_bytes() const { return stride * static_cast<int64_t>(sizeof(T)); }
 };
 
-/// The lines of the result and of another matrix, which may be absent.
+/// Prefetches the cache lines of the result and of another matrix, which may be absent.
 template <class Y, class O>
 Prefetch prefetch_of(const Matrix<Y>& y, const Matrix<O>& other, int64_t row, int64_t column) {
   Prefetch p{.first = y.at(row, column), .stride = y.stride_bytes()};
@@ -56,7 +56,7 @@ Prefetch prefetch_of(const Matrix<Y>& y, const Matrix<O>& other, int64_t row, in
   return p;
 }
 
-/// The scale of each row, from those of the segments.
+/// out[row] = the scale of the row's segment.
 template <class E>
 void expand_row_scale(const Segments& segments, const E* scale, E* out) {
   for (int64_t s = 0; s < segments.count; ++s) {
@@ -84,7 +84,7 @@ void pack_bf16(Context& context, const Operand<float>& rows, int64_t n, int64_t 
   });
 }
 
-/// What w [N,K] is on the right of a product: its rows for x W^T, its columns for dy W.
+/// w [N,K] as the right side of a product: its rows for x W^T, its columns for dy W.
 template <class T>
 Operand<T> weight_rows(const View& w, Side side) {
   if (side == Side::forward) return {w.data<const T>(), w.stride(0), 1};
@@ -107,7 +107,8 @@ void pack(Context& context, const PackArgs& a) {
   if (a.grad_input) pack_bf16(context, weight_rows<float>(a.w, Side::grad_input), k, n, a.grad_input.data<bfloat16>());
 }
 
-/// left [m, k] times w through an epilogue. In bf16 the products read bf16 panels, kept or made here.
+/// Multiplies left [m, k] by w and gives the tiles to an epilogue. In bf16 the product reads bf16 panels, which are
+/// kept ones or made here.
 template <class T>
 void product_with_weight(Context& context, const View& left, const View& w, Side side, const View& kept,
                          const gemm::Epilogue<Compute<T>>& epilogue) {

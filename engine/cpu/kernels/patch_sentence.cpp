@@ -19,8 +19,8 @@ using gemm::pack_right;
 using gemm::round_up;
 using gemm::Tile;
 
-// The patch-sentence loss. Sentences are packed once; a task is a block of rows, which sees the sentences block by
-// block: two small products give its logits, and running maxima and sums are all that is kept of them.
+// Sentences are packed once. A task is a block of rows and takes the sentences block by block: two small products give
+// the logits, and only their running maxima and sums are kept.
 
 template <class E>
 constexpr int64_t kRowBlock = 8 * Tile<E>::kRows;
@@ -170,7 +170,7 @@ void slopes(const PatchSentenceGradArgs& args, int64_t first, int64_t n, int64_t
   }
 }
 
-/// The gradient of a task's own lines, gathered in dense rows of `width` and written at its end.
+/// Writes or adds a task's gradient, which was summed in dense rows of `width`.
 template <class V, class E>
 void write_gradient(const E* sums, int64_t lines, int64_t width, E* out, bool accumulate) {
   sweep<V>(lines * width, [&](int64_t i, auto count)
@@ -195,7 +195,7 @@ class PatchSentenceGrad {
     ps_.pack(context, packed_.template as<E>());
   }
 
-  /// Tasks own blocks of rows and sweep the sentences.
+  /// The gradient of the student. A task owns a block of rows and takes the sentences in order.
   void student() const {
     context_.parallel_for(ps_.rows, kRowBlock<E>, [&](int64_t begin, int64_t end, int thread) {
       const Buffers b(*this, thread);
@@ -212,7 +212,7 @@ class PatchSentenceGrad {
     });
   }
 
-  /// Tasks own blocks of sentences and sweep the rows in order.
+  /// The gradient of the sentences. A task owns a block of sentences and takes the rows in order.
   void sentences() const {
     context_.parallel_for(ps_.count, kSentenceBlock, [&](int64_t begin, int64_t end, int thread) {
       const Buffers b(*this, thread);

@@ -78,7 +78,7 @@ Var TransformerBlock::attend(const Var& normed, const BlockInputs& in) const {
   if (in.queries == nullptr) {
     return autograd::self_attention(autograd::linear(normed, use(*qkv_weight_), project), attention);
   }
-  // Keys and values of every row, queries of the wanted ones: two parts of one fused projection.
+  // Keys and values are computed for every row, queries for the chosen rows: two parts of one fused projection.
   project.rows = {width_, 2 * width_};
   const Var kv = autograd::linear(normed, use(*qkv_weight_), project);
   project.rows = {0, width_};

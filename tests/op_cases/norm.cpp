@@ -146,7 +146,7 @@ std::vector<Problem> l2_problems(DType dtype) {
     problems.push_back(l2_problem(values, dtype, shape, 2));
     problems.push_back(l2_grad_problem(values, dtype, shape, 2));
   }
-  // Rows below the least norm: divided by 1e-12 instead.
+  // Rows whose norm is below 1e-12 are divided by 1e-12.
   problems.push_back(l2_problem(values, dtype, {3, 17}, 1e-14));
   problems.push_back(l2_grad_problem(values, dtype, {3, 17}, 1e-14));
   problems.push_back(l2_problem(values, dtype, {2, 5}, 0));

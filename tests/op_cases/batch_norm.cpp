@@ -245,7 +245,10 @@ OpCase batch_norm_case() {
     return [=] { (void)batch_norm(a, {row, variance}, gamma, beta, kEps, out); };
   };
   const auto backward = [=](const Tensor& dy, const Tensor& dx, const Tensor& dgamma, const Tensor& dbeta) {
-    return [=] { batch_norm_grad(x, row, row, row, dy, true, {dx}, {dgamma}, {dbeta}); };
+    return [=] {
+      batch_norm_grad({.x = x, .gamma = row, .mean = row, .rstd = row, .dy = dy}, true,
+                      {.dx = {dx}, .dgamma = {dgamma}, .dbeta = {dbeta}});
+    };
   };
   c.refusals = {{"gamma too short", ErrorKind::shape, call(x, row, Tensor::zeros({3}), row, DType::f32)},
                 {"beta too long", ErrorKind::shape, call(x, row, row, Tensor::zeros({5}), DType::f32)},

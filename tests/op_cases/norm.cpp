@@ -178,7 +178,10 @@ OpCase layer_norm_case() {
   };
   const Tensor saved = Tensor::zeros({3});
   const auto backward = [=](const Tensor& dy, const Tensor& dx, const Tensor& dgamma, const Tensor& dbeta) {
-    return [=] { layer_norm_grad(x, g, saved, saved, dy, {dx}, {dgamma}, {dbeta}); };
+    return [=] {
+      layer_norm_grad({.x = x, .gamma = g, .mean = saved, .rstd = saved, .dy = dy},
+                      {.dx = {dx}, .dgamma = {dgamma}, .dbeta = {dbeta}});
+    };
   };
   c.refusals = {{"gamma too short", ErrorKind::shape, call(x, Tensor::zeros({3}), g, DType::f32)},
                 {"beta too long", ErrorKind::shape, call(x, g, Tensor::zeros({5}), DType::f32)},
@@ -195,7 +198,8 @@ OpCase layer_norm_case() {
                 {"dgamma in bf16", ErrorKind::dtype, backward(x, {}, Tensor::zeros({4}, DType::bf16), {})},
                 {"dbeta in f64", ErrorKind::dtype, backward(x, {}, {}, Tensor::zeros({4}, DType::f64))},
                 {"mean too short", ErrorKind::shape, [=] {
-                   layer_norm_grad(x, g, Tensor::zeros({2}), saved, x, {Tensor::zeros({3, 4})}, {}, {});
+                   layer_norm_grad({.x = x, .gamma = g, .mean = Tensor::zeros({2}), .rstd = saved, .dy = x},
+                                   {.dx = {Tensor::zeros({3, 4})}});
                  }}};
   return c;
 }

@@ -29,7 +29,7 @@ Problem product_problem(Values& values, DType dtype, const Product& e, double al
                 sum_out("c", wide(dtype), shape(e.m, e.n),
                         {.c = 2, .k = terms, .floor = std::abs(alpha) * std::sqrt(terms) + 1}, c)};
   p.call = [alpha](Context& ctx, const KernelTable& t, Views v, GradMode mode) {
-    t.matmul.matmul(ctx, {v[0], v[1], v[2], alpha, mode});
+    t.matmul.matmul(ctx, {.a = v[0], .b = v[1], .c = v[2], .alpha = alpha, .mode = mode});
   };
   p.op = [alpha, dense = c.dense()](Tensors t, GradMode mode) -> std::vector<Tensor> {
     if (mode == GradMode::overwrite && dense) return {matmul(t[0], t[1], alpha)};

@@ -11,6 +11,10 @@
 namespace tessera::test {
 namespace {
 
+/// Logits beyond the range of exp in f32 and in f64; in rows of one or two, none may be above zero.
+constexpr double kFarSpread = 1000;
+const std::vector<Shape> kFarShapes{{64, 1}, {32, 2}, {9, 33}};
+
 /// Logits of a given spread in steps of 1/4, so that equal maxima occur.
 Tensor stepped_logits(Values& values, const Shape& shape, double spread) {
   Tensor x = values.normal(shape, spread);
@@ -62,12 +66,14 @@ Problem cross_entropy_grad_problem(Values& values, DType dtype, const Shape& sha
 std::vector<Problem> cross_entropy_problems(DType dtype) {
   Values values("cross_entropy");
   std::vector<Problem> problems;
+  const auto add = [&](const Shape& shape, double spread) {
+    problems.push_back(cross_entropy_problem(values, dtype, shape, spread));
+    problems.push_back(cross_entropy_grad_problem(values, dtype, shape, spread));
+  };
   for (const Shape& shape : {Shape{0, 5}, {1, 1}, {3, 7}, {17, 33}, {31, 130}, {9, 1000}, {3, 4099}}) {
-    for (const double spread : {1.0, 40.0}) {
-      problems.push_back(cross_entropy_problem(values, dtype, shape, spread));
-      problems.push_back(cross_entropy_grad_problem(values, dtype, shape, spread));
-    }
+    for (const double spread : {1.0, 40.0}) add(shape, spread);
   }
+  for (const Shape& shape : kFarShapes) add(shape, kFarSpread);
   return problems;
 }
 
@@ -127,12 +133,14 @@ Problem soft_cross_entropy_grad_problem(Values& values, DType dtype, const Shape
 std::vector<Problem> soft_cross_entropy_problems(DType dtype) {
   Values values("soft_cross_entropy");
   std::vector<Problem> problems;
+  const auto add = [&](const Shape& shape, double spread) {
+    problems.push_back(soft_cross_entropy_problem(values, dtype, shape, spread));
+    problems.push_back(soft_cross_entropy_grad_problem(values, dtype, shape, spread));
+  };
   for (const Shape& shape : {Shape{0, 5}, {1, 1}, {3, 7}, {17, 33}, {31, 130}, {9, 1000}}) {
-    for (const double spread : {1.0, 40.0}) {
-      problems.push_back(soft_cross_entropy_problem(values, dtype, shape, spread));
-      problems.push_back(soft_cross_entropy_grad_problem(values, dtype, shape, spread));
-    }
+    for (const double spread : {1.0, 40.0}) add(shape, spread);
   }
+  for (const Shape& shape : kFarShapes) add(shape, kFarSpread);
   return problems;
 }
 
@@ -140,6 +148,7 @@ constexpr Temperatures kTemperatures{.student = 0.1, .teacher = 0.04};
 
 struct PatchSentence {
   int64_t rows, sentences, width;
+  Temperatures at = kTemperatures;
 };
 
 Tensor row_weights(Values& values, int64_t rows) {
@@ -151,9 +160,10 @@ Tensor row_weights(Values& values, int64_t rows) {
 Problem patch_sentence_problem(Values& values, DType dtype, const PatchSentence& e) {
   const DType type = wide(dtype);
   Problem p;
-  p.name = fmt::format("{} rows, {} sentences of {}", e.rows, e.sentences, e.width);
+  p.name =
+      fmt::format("{} rows, {} sentences of {} at {} and {}", e.rows, e.sentences, e.width, e.at.student, e.at.teacher);
   // Logits reach 1 / temperature, and so do their errors.
-  const Tolerance near{.c = 2, .k = static_cast<double>(e.width) + 4, .floor = 1 / kTemperatures.teacher};
+  const Tolerance near{.c = 2, .k = static_cast<double>(e.width) + 4, .floor = 1 / e.at.teacher};
   p.operands = {in("student", dtype, values.unit_rows({e.rows, e.width})),
                 in("teacher", dtype, values.unit_rows({e.rows, e.width})),
                 in("sentences", dtype, values.unit_rows({e.sentences, e.width})),
@@ -161,11 +171,11 @@ Problem patch_sentence_problem(Values& values, DType dtype, const PatchSentence&
                 out("loss", type, {e.rows}, near),
                 out("lse_student", type, {e.rows}, near),
                 out("lse_teacher", type, {e.rows}, near)};
-  p.call = [](Context& c, const KernelTable& t, Views v, GradMode) {
-    t.loss.patch_sentence(c, {v[0], v[1], v[2], v[3], kTemperatures.student, kTemperatures.teacher, v[4], v[5], v[6]});
+  p.call = [at = e.at](Context& c, const KernelTable& t, Views v, GradMode) {
+    t.loss.patch_sentence(c, {v[0], v[1], v[2], v[3], at.student, at.teacher, v[4], v[5], v[6]});
   };
-  p.op = [](Tensors t, GradMode) -> std::vector<Tensor> {
-    const PatchSentenceResult r = patch_sentence(t[0], t[1], t[2], t[3], kTemperatures);
+  p.op = [at = e.at](Tensors t, GradMode) -> std::vector<Tensor> {
+    const PatchSentenceResult r = patch_sentence(t[0], t[1], t[2], t[3], at);
     return {r.loss, r.lse_student, r.lse_teacher};
   };
   p.batch = {{0, 0}, {1, 0}, {3, 0}, {4, 0}, {5, 0}, {6, 0}};
@@ -178,8 +188,9 @@ Problem patch_sentence_grad_problem(Values& values, DType dtype, const PatchSent
   const auto saved = reference_results(forward);
   const DType type = wide(dtype);
   // A probability's error is that of its logit; the factor is 1 / temperature of the student.
-  const auto sum_of = [](int64_t terms) {
-    return Tolerance{.c = 4, .k = static_cast<double>(terms) + 4, .floor = 1 / kTemperatures.student};
+  const double coldest = std::max(1.0, kTemperatures.teacher / e.at.teacher);
+  const auto sum_of = [&](int64_t terms) {
+    return Tolerance{.c = 4 * coldest, .k = static_cast<double>(terms) + 4, .floor = 1 / e.at.student};
   };
   Problem p;
   p.name = fmt::format("gradient of{}{}, {}", student ? " student" : "", sentences ? " sentences" : "", forward.name);
@@ -193,12 +204,12 @@ Problem patch_sentence_grad_problem(Values& values, DType dtype, const PatchSent
       in("dloss", type, values.normal({}, 0.1, 1)),
       student ? sum_out("dstudent", type, {e.rows, e.width}, sum_of(e.width)) : absent("dstudent"),
       sentences ? sum_out("dsentences", type, {e.sentences, e.width}, sum_of(e.width + e.rows)) : absent("dsentences")};
-  p.call = [](Context& c, const KernelTable& t, Views v, GradMode mode) {
-    t.loss.patch_sentence_grad(c, {v[0], v[1], v[2], v[3], v[4], v[5], v[6], kTemperatures.student,
-                                   kTemperatures.teacher, v[7], v[8], mode, mode});
+  p.call = [at = e.at](Context& c, const KernelTable& t, Views v, GradMode mode) {
+    t.loss.patch_sentence_grad(
+        c, {v[0], v[1], v[2], v[3], v[4], v[5], v[6], at.student, at.teacher, v[7], v[8], mode, mode});
   };
-  p.op = [](Tensors t, GradMode mode) -> std::vector<Tensor> {
-    patch_sentence_grad(t[0], t[1], t[2], t[3], {t[3], t[4], t[5]}, t[6], kTemperatures, {t[7], mode}, {t[8], mode});
+  p.op = [at = e.at](Tensors t, GradMode mode) -> std::vector<Tensor> {
+    patch_sentence_grad(t[0], t[1], t[2], t[3], {t[3], t[4], t[5]}, t[6], at, {t[7], mode}, {t[8], mode});
     return {};
   };
   if (!sentences) p.batch = {{0, 0}, {1, 0}, {3, 0}, {4, 0}, {5, 0}, {7, 0}};
@@ -209,8 +220,17 @@ Problem patch_sentence_grad_problem(Values& values, DType dtype, const PatchSent
 std::vector<Problem> patch_sentence_problems(DType dtype) {
   Values values("patch_sentence");
   std::vector<Problem> problems;
-  for (const PatchSentence& e :
-       {PatchSentence{0, 3, 4}, {1, 1, 1}, {5, 7, 16}, {37, 33, 65}, {290, 70, 48}, {65, 259, 130}, {20, 1100, 32}}) {
+  // Among them one row and one sentence beyond a block, and temperatures whose logits leave the range of exp.
+  for (const PatchSentence& e : {PatchSentence{0, 3, 4},
+                                 {1, 1, 1},
+                                 {5, 7, 16},
+                                 {37, 33, 65},
+                                 {113, 7, 16},
+                                 {289, 70, 48},
+                                 {65, 257, 130},
+                                 {20, 1025, 32},
+                                 {40, 33, 5, {.student = 0.0005, .teacher = 0.0002}},
+                                 {64, 1, 5, {.student = 0.0005, .teacher = 0.0002}}}) {
     problems.push_back(patch_sentence_problem(values, dtype, e));
     problems.push_back(patch_sentence_grad_problem(values, dtype, e, true, true));
     problems.push_back(patch_sentence_grad_problem(values, dtype, e, true, false));

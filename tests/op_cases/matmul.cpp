@@ -60,6 +60,9 @@ std::vector<Problem> product_problems(DType dtype) {
     problems.push_back(product_problem(values, dtype, e, -0.5, {}, t2, {}));
     problems.push_back(product_problem(values, dtype, e, 1, t2, {}, {}));
   }
+  // Many rows, and many columns of each product of a batch, with several blocks of k.
+  problems.push_back(product_problem(values, dtype, {0, 480, 3, 1535}, 1, {}, {}, {}));
+  problems.push_back(product_problem(values, dtype, {2, 1, 1540, 769}, 1, {}, {}, {}));
   const Product odd{0, 47, 71, 53};
   problems.push_back(product_problem(values, dtype, odd, 1, t2, t2, t2));
   problems.push_back(product_problem(values, dtype, odd, 20, padded(3), padded(5), padded(7)));

@@ -1,9 +1,11 @@
 // Every initial value of the published models: std of a normal, bound of a uniform distribution, or a constant.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <map>
 #include <regex>
+#include <span>
 #include <string>
 #include <vector>
 

@@ -2,8 +2,8 @@
 
 #include <numeric>
 
-#include "autograd/ops/loss.h"
 #include "autograd/ops/norm.h"
+#include "autograd/ops/patch_sentence.h"
 #include "autograd/ops/pointwise.h"
 #include "engine/ops/copy.h"
 #include "engine/ops/norm.h"
@@ -43,7 +43,7 @@ Tensor teacher_features(const Model& model, const ImagePass& pass, const Masks& 
   const autograd::TapeScope none(nullptr);
   const std::vector<int32_t> rows = hidden_rows(masks, chosen.samples, false);
   const Tensor features =
-      gather_rows(pass.encoded.value, RowIndex(rows, pass.encoded.value.size(0)), {{}, {}, {}, pass.encoded.dtype()});
+      gather_rows(pass.encoded.value, RowIndex(rows, pass.encoded.value.size(0)), {.out_dtype = pass.encoded.dtype()});
   return l2_normalize(model.project(Var(features)).value).y;
 }
 

@@ -132,7 +132,7 @@ Var VisionTower::pool(const Var& encoded, int64_t samples) const {
   std::vector<int32_t> rows;
   for (int64_t b = 0; b < samples; ++b) rows.push_back(static_cast<int32_t>(b * (1 + patches())));
   return after_pooling(
-      autograd::gather_rows(encoded, RowIndex(rows, encoded.value.size(0)), {{}, {}, {}, encoded.value.dtype()}));
+      autograd::gather_rows(encoded, RowIndex(rows, encoded.value.size(0)), {.out_dtype = encoded.value.dtype()}));
 }
 
 Var VisionTower::after_pooling(const Var& rows) const {

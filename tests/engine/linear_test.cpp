@@ -61,7 +61,7 @@ TEST(PrepareDy, ReturnsItsArgumentWhenNothingChanges) {
 
 TEST(Linear, DestinationsThatNobodyWantsAreLeftOut) {
   EXPECT_NO_THROW(linear_grad_weight(Tensor(), Tensor(), {}));
-  EXPECT_NO_THROW(linear_grad_input(Tensor(), Tensor(), {}, {}, Act::none, {}, {}));
+  EXPECT_NO_THROW(linear_grad_input(Tensor(), Tensor(), {}));
 }
 
 }  // namespace

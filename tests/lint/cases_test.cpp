@@ -64,6 +64,18 @@ TEST(OpCasesLint, CasesCallTheirSlotsAndThePublicFunctions) {
   EXPECT_GE(functions, 30) << "the headers were not understood";
 }
 
+/// `c.kernels().norm.layer_norm(c, {x, gamma, …})` would compile with two views exchanged.
+TEST(OpCasesLint, CallsOfKernelsNameEveryField) {
+  int calls = 0;
+  for (const auto& path : sources({"engine/ops", "tests/op_cases", "benchmarks"}, {".cpp"})) {
+    for (const auto& m : matches(read(path), R"(\.\w+\.(\w+)\(\s*(?:c|ctx|context),\s*\{\s*(.))")) {
+      EXPECT_EQ(m[2], ".") << name_in_tree(path) << " calls " << m[1] << " with a positional list";
+      ++calls;
+    }
+  }
+  EXPECT_GE(calls, 60) << "the calls were not understood";
+}
+
 TEST(OpCasesLint, EveryCaseChecksSomething) {
   for (const OpCase& c : op_cases()) {
     EXPECT_FALSE(c.dtypes.empty()) << c.name;

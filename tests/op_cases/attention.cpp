@@ -34,7 +34,7 @@ struct Setup {
         keys(static_cast<double>(segments_kv.max_len())),
         rows(pick.fused ? padded(2 * pick.heads, 1) : Layout{}) {}
   [[nodiscard]] AttentionOptions options(const AttentionPick& pick, const Tensor& bias) const {
-    return {segments_q, segments_kv, pick.causal, scale, bias};
+    return {.segments_q = segments_q, .segments_kv = segments_kv, .causal = pick.causal, .scale = scale, .bias = bias};
   }
 };
 
@@ -66,7 +66,16 @@ Problem forward_problem(Values& values, DType dtype, const AttentionPick& pick) 
                 out("o", dtype, q, weighted_sum(dtype, s.keys, pick), pick.fused ? padded(pick.heads, 1) : Layout{}),
                 out("lse", wide(dtype), {pick.heads, q[0]}, {.c = 2, .k = s.keys + 16, .floor = 1})};
   p.call = [=](Context& c, const KernelTable& t, Views v, GradMode) {
-    t.attention.forward(c, {v[0], v[1], v[2], v[3], s.segments_q, s.segments_kv, pick.causal, s.scale, v[4], v[5]});
+    t.attention.forward(c, {.q = v[0],
+                            .k = v[1],
+                            .v = v[2],
+                            .bias = v[3],
+                            .segments_q = s.segments_q,
+                            .segments_kv = s.segments_kv,
+                            .causal = pick.causal,
+                            .scale = s.scale,
+                            .o = v[4],
+                            .lse = v[5]});
   };
   p.op = [=](Tensors t, GradMode) -> std::vector<Tensor> {
     const AttentionResult r = attention(t[0], t[1], t[2], s.options(pick, t[3]));
@@ -109,11 +118,26 @@ Problem backward_problem(Values& values, DType dtype, const AttentionPick& pick)
                 out("dv", dtype, ops[2].shape, tolerance, s.rows),
                 pick.bias ? sum_out("dbias", wide(dtype), ops[3].shape, bias_tolerance) : absent("dbias")};
   p.call = [=](Context& c, const KernelTable& t, Views v, GradMode mode) {
-    t.attention.backward(c, {v[0], v[1], v[2], v[3], v[4], v[5], v[6], s.segments_q, s.segments_kv, pick.causal,
-                             s.scale, v[7], v[8], v[9], v[10], mode});
+    t.attention.backward(c, {.q = v[0],
+                             .k = v[1],
+                             .v = v[2],
+                             .bias = v[3],
+                             .o = v[4],
+                             .lse = v[5],
+                             .d_o = v[6],
+                             .segments_q = s.segments_q,
+                             .segments_kv = s.segments_kv,
+                             .causal = pick.causal,
+                             .scale = s.scale,
+                             .dq = v[7],
+                             .dk = v[8],
+                             .dv = v[9],
+                             .dbias = v[10],
+                             .bias_mode = mode});
   };
   p.op = [=](Tensors t, GradMode mode) -> std::vector<Tensor> {
-    attention_grad(t[0], t[1], t[2], s.options(pick, t[3]), {t[4], t[5]}, t[6], t[7], t[8], t[9], {t[10], mode});
+    attention_grad(t[0], t[1], t[2], s.options(pick, t[3]), {t[4], t[5]}, t[6],
+                   {.dq = t[7], .dk = t[8], .dv = t[9], .dbias = {t[10], mode}});
     return {};
   };
   if (!forward.batch.empty() && !pick.bias) {
@@ -198,8 +222,9 @@ std::vector<Refusal> attention_refusals() {
   };
   const SegmentTable whole = SegmentTable::uniform(1, 4);
   const Tensor x = Tensor::zeros({4, 2, 8});
-  const AttentionOptions good{whole, whole, false, 1.0, {}};
-  AttentionOptions causal{SegmentTable(Lengths{1, 3}), SegmentTable(Lengths{3, 1}), true, 1.0, {}};
+  const AttentionOptions good{.segments_q = whole, .segments_kv = whole};
+  const AttentionOptions causal{
+      .segments_q = SegmentTable(Lengths{1, 3}), .segments_kv = SegmentTable(Lengths{3, 1}), .causal = true};
   AttentionOptions biased = good;
   biased.bias = Tensor::zeros({2, 4, 3});
   AttentionOptions narrow = good;
@@ -207,8 +232,10 @@ std::vector<Refusal> attention_refusals() {
   return {{"rank of q", ErrorKind::shape, call(Tensor::zeros({4, 16}), x, x, good)},
           {"heads of k", ErrorKind::shape, call(x, Tensor::zeros({4, 1, 8}), x, good)},
           {"rows of v", ErrorKind::shape, call(x, x, Tensor::zeros({3, 2, 8}), good)},
-          {"query segments", ErrorKind::shape, call(x, x, x, {SegmentTable::uniform(1, 3), whole, false, 1.0, {}})},
-          {"counts of segments", ErrorKind::shape, call(x, x, x, {SegmentTable::uniform(2, 2), whole, false, 1.0, {}})},
+          {"query segments", ErrorKind::shape,
+           call(x, x, x, {.segments_q = SegmentTable::uniform(1, 3), .segments_kv = whole})},
+          {"counts of segments", ErrorKind::shape,
+           call(x, x, x, {.segments_q = SegmentTable::uniform(2, 2), .segments_kv = whole})},
           {"causal with unequal segments", ErrorKind::shape, call(x, x, x, causal)},
           {"bias", ErrorKind::shape, call(x, x, x, biased)},
           {"bias in bf16", ErrorKind::dtype, call(x, x, x, narrow)},

@@ -19,7 +19,9 @@ Problem copy_problem(Values& values, const Shape& shape, DType from, DType to, L
   const bool adds = is_floating(to) && !(from != to && (from == DType::f64 || to == DType::f64));
   p.operands = {in("x", from, x, std::move(x_layout)), adds ? sum_out("y", to, shape, {.c = 2, .floor = 1}, y_layout)
                                                             : out("y", to, shape, tolerance, y_layout)};
-  p.call = [](Context& c, const KernelTable& t, Views v, GradMode mode) { t.copy.copy(c, {v[0], v[1], mode}); };
+  p.call = [](Context& c, const KernelTable& t, Views v, GradMode mode) {
+    t.copy.copy(c, {.x = v[0], .y = v[1], .mode = mode});
+  };
   if (y_layout.dense()) {
     p.op = [to](Tensors t, GradMode mode) -> std::vector<Tensor> {
       if (mode == GradMode::overwrite) return {t[0].dtype() == to ? contiguous(t[0]) : cast(t[0], to)};
@@ -65,7 +67,9 @@ std::vector<Problem> fill_problems(DType dtype) {
     Problem p;
     p.name = fmt::format("{} {} with {}", to_string(shape), name_of(to), value);
     p.operands = {out("y", to, shape, {}, layout)};
-    p.call = [value](Context& c, const KernelTable& t, Views v, GradMode) { t.copy.fill(c, {v[0], value}); };
+    p.call = [value](Context& c, const KernelTable& t, Views v, GradMode) {
+      t.copy.fill(c, {.y = v[0], .value = value});
+    };
     p.op = [value](Tensors t, GradMode) -> std::vector<Tensor> {
       fill(t[0], value);
       return {};

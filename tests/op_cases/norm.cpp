@@ -36,7 +36,7 @@ Problem layer_norm_problem(Values& values, DType dtype, const NormPick& pick) {
                 out("rstd", type, {rows}, {.c = 2, .k = k, .elementwise = true})};
   if (width == 1) p.operands[5].tolerance.floor = 1;
   p.call = [](Context& c, const KernelTable& t, Views v, GradMode) {
-    t.norm.layer_norm(c, {v[0], v[1], v[2], kEps, v[3], v[4], v[5]});
+    t.norm.layer_norm(c, {.x = v[0], .gamma = v[1], .beta = v[2], .eps = kEps, .y = v[3], .mean = v[4], .rstd = v[5]});
   };
   p.op = [dtype](Tensors t, GradMode) -> std::vector<Tensor> {
     const LayerNormResult r = layer_norm(t[0], t[1], t[2], kEps, dtype);
@@ -66,10 +66,21 @@ Problem layer_norm_grad_problem(Values& values, DType dtype, const NormPick& pic
                 pick.dgamma ? sum_out("dgamma", type, {pick.shape[1]}, column) : absent("dgamma"),
                 pick.dbeta ? sum_out("dbeta", type, {pick.shape[1]}, column) : absent("dbeta")};
   p.call = [](Context& c, const KernelTable& t, Views v, GradMode mode) {
-    t.norm.layer_norm_grad(c, {v[0], v[1], v[2], v[3], v[4], v[5], v[6], v[7], mode, mode, mode});
+    t.norm.layer_norm_grad(c, {.x = v[0],
+                               .gamma = v[1],
+                               .mean = v[2],
+                               .rstd = v[3],
+                               .dy = v[4],
+                               .dx = v[5],
+                               .dgamma = v[6],
+                               .dbeta = v[7],
+                               .dx_mode = mode,
+                               .gamma_mode = mode,
+                               .beta_mode = mode});
   };
   p.op = [](Tensors t, GradMode mode) -> std::vector<Tensor> {
-    layer_norm_grad(t[0], t[1], t[2], t[3], t[4], {t[5], mode}, {t[6], mode}, {t[7], mode});
+    layer_norm_grad({.x = t[0], .gamma = t[1], .mean = t[2], .rstd = t[3], .dy = t[4]},
+                    {.dx = {t[5], mode}, .dgamma = {t[6], mode}, .dbeta = {t[7], mode}});
     return {};
   };
   if (pick.dx && !pick.dgamma && !pick.dbeta) p.batch = {{0, 0}, {2, 0}, {3, 0}, {4, 0}, {5, 0}};
@@ -98,7 +109,9 @@ Problem l2_problem(Values& values, DType dtype, const Shape& shape, double scale
   p.name = fmt::format("{} scale {}", to_string(shape), scale);
   p.operands = {in("x", dtype, values.normal(shape, scale)), out("y", dtype, shape, {.c = 1, .k = k, .floor = 1e-3}),
                 out("norm", dtype, {shape[0]}, {.c = 1, .k = k, .elementwise = true})};
-  p.call = [](Context& c, const KernelTable& t, Views v, GradMode) { t.norm.l2_normalize(c, {v[0], v[1], v[2]}); };
+  p.call = [](Context& c, const KernelTable& t, Views v, GradMode) {
+    t.norm.l2_normalize(c, {.x = v[0], .y = v[1], .norm = v[2]});
+  };
   p.op = [](Tensors t, GradMode) -> std::vector<Tensor> {
     const L2NormalizeResult r = l2_normalize(t[0]);
     return {r.y, r.norm};
@@ -116,7 +129,7 @@ Problem l2_grad_problem(Values& values, DType dtype, const Shape& shape, double 
   p.operands = {in("y", dtype, saved[1]), in("norm", dtype, saved[2]), in("dy", dtype, values.normal(shape)),
                 sum_out("dx", dtype, shape, {.c = 2, .k = k, .floor = 1e-3})};
   p.call = [](Context& c, const KernelTable& t, Views v, GradMode mode) {
-    t.norm.l2_normalize_grad(c, {v[0], v[1], v[2], v[3], mode});
+    t.norm.l2_normalize_grad(c, {.y = v[0], .norm = v[1], .dy = v[2], .dx = v[3], .mode = mode});
   };
   p.op = [](Tensors t, GradMode mode) -> std::vector<Tensor> {
     l2_normalize_grad(t[0], t[1], t[2], {t[3], mode});

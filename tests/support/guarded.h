@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <functional>
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "engine/tensor/tensor.h"
@@ -50,7 +51,8 @@ class Guarded {
   [[nodiscard]] std::vector<double> values() const;
 
  private:
-  std::shared_ptr<std::vector<std::byte>> block_;
+  [[nodiscard]] std::span<std::byte> block() const;
+  std::shared_ptr<Storage> block_;
   Tensor tensor_;
 };
 

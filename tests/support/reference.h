@@ -56,6 +56,8 @@ void write(const Array& values, const View& to, GradMode mode = GradMode::overwr
 [[nodiscard]] double quick_gelu(double x);
 [[nodiscard]] double quick_gelu_slope(double x);
 
+[[nodiscard]] double log_sum_exp(const std::vector<double>& x);
+
 extern const CopyKernels kCopy;
 extern const PointwiseKernels kPointwise;
 extern const ReduceKernels kReduce;
@@ -66,6 +68,7 @@ extern const AttentionKernels kAttention;
 extern const RowKernels kRows;
 extern const PatchKernels kPatches;
 extern const LossKernels kLoss;
+extern const PatchSentenceKernels kPatchSentence;
 extern const OptimizerKernels kOptimizer;
 
 }  // namespace reference

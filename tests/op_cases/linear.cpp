@@ -179,7 +179,7 @@ std::vector<Problem> prepare_problems(DType dtype) {
   std::vector<Problem> problems;
   const DType narrow = dtype == DType::f64 ? DType::f64 : DType::bf16;
   for (const auto& [rows, columns] :
-       {std::pair<int64_t, int64_t>{0, 7}, {7, 0}, {1, 1}, {13, 37}, {256, 33}, {257, 131}, {513, 70}, {3, 1025}}) {
+       {std::pair<int64_t, int64_t>{0, 7}, {7, 0}, {1, 1}, {13, 37}, {256, 33}, {257, 131}, {513, 70}, {3, 2049}}) {
     for (const bool scaled : {false, true}) {
       problems.push_back(prepare_problem(values, dtype, {rows, columns, narrow, scaled}));
       problems.push_back(prepare_problem(values, dtype, {rows, columns, wide(dtype), scaled, false}));

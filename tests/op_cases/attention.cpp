@@ -18,6 +18,8 @@ struct AttentionPick {
   Lengths keys{};  // empty: as the queries
   int64_t heads = 2, width = 16;
   bool causal = false, bias = false, fused = false;
+  double spread = 1;  // of the scores
+  double level = 0;   // about which the bias lies, and so the scores
 };
 
 struct Setup {
@@ -37,16 +39,17 @@ struct Setup {
 };
 
 std::string name_of(const AttentionPick& pick, const Setup& s) {
-  return fmt::format("{} heads of {}, {} segments, {} queries, {} keys{}{}{}", pick.heads, pick.width,
+  return fmt::format("{} heads of {}, {} segments, {} queries, {} keys{}{}{}, scores {} ± {}", pick.heads, pick.width,
                      s.segments_q.count(), s.segments_q.rows(), s.segments_kv.rows(), pick.causal ? ", causal" : "",
-                     pick.bias ? ", bias" : "", pick.fused ? ", fused" : "");
+                     pick.bias ? ", bias" : "", pick.fused ? ", fused" : "", pick.level, pick.spread);
 }
 
 /// bf16 rounds the probabilities (and their gradients) once before a product; the relative error stays when it is
-/// summed.
-Tolerance weighted_sum(DType dtype, double terms) {
+/// summed. A score's rounding is a relative error of its probability.
+Tolerance weighted_sum(DType dtype, double terms, const AttentionPick& pick) {
   if (dtype == DType::bf16) return {.c = 2, .floor = 0.02, .precision = DType::bf16};
-  return {.c = 2, .k = terms + 16, .floor = 0.1};
+  const bool large = pick.spread > 1 || pick.level != 0;
+  return {.c = 2 + (large ? 4 * pick.spread + std::abs(pick.level) : 0), .k = terms + 16, .floor = 0.1};
 }
 
 Problem forward_problem(Values& values, DType dtype, const AttentionPick& pick) {
@@ -56,11 +59,11 @@ Problem forward_problem(Values& values, DType dtype, const AttentionPick& pick) 
   const Shape bias{pick.heads, s.segments_q.max_len(), s.segments_kv.max_len()};
   Problem p;
   p.name = name_of(pick, s);
-  p.operands = {in("q", dtype, values.normal(q), s.rows),
+  p.operands = {in("q", dtype, values.normal(q, pick.spread), s.rows),
                 in("k", dtype, values.normal(kv), s.rows),
                 in("v", dtype, values.normal(kv), s.rows),
-                pick.bias ? in("bias", wide(dtype), values.normal(bias)) : absent("bias"),
-                out("o", dtype, q, weighted_sum(dtype, s.keys), pick.fused ? padded(pick.heads, 1) : Layout{}),
+                pick.bias ? in("bias", wide(dtype), values.normal(bias, 1, pick.level)) : absent("bias"),
+                out("o", dtype, q, weighted_sum(dtype, s.keys, pick), pick.fused ? padded(pick.heads, 1) : Layout{}),
                 out("lse", wide(dtype), {pick.heads, q[0]}, {.c = 2, .k = s.keys + 16, .floor = 1})};
   p.call = [=](Context& c, const KernelTable& t, Views v, GradMode) {
     t.attention.forward(c, {.q = v[0],
@@ -96,9 +99,11 @@ Problem backward_problem(Values& values, DType dtype, const AttentionPick& pick)
   const auto saved = reference_results(forward);
   const auto& ops = forward.operands;
   // A key sums over up to every query, with terms of the size of the largest results.
-  Tolerance tolerance = weighted_sum(dtype, s.keys + static_cast<double>(s.segments_q.max_len()));
+  Tolerance tolerance = weighted_sum(dtype, s.keys + static_cast<double>(s.segments_q.max_len()), pick);
   if (dtype == DType::bf16) tolerance.c = 4;
   const auto bias_tolerance = tolerance;
+  Tolerance key_tolerance = tolerance;
+  key_tolerance.floor *= pick.spread;  // a sum of queries
   Problem p;
   p.name = forward.name + ", backward";
   p.operands = {ops[0],
@@ -109,7 +114,7 @@ Problem backward_problem(Values& values, DType dtype, const AttentionPick& pick)
                 in("lse", wide(dtype), saved[5]),
                 in("d_o", dtype, values.normal(ops[4].shape)),
                 out("dq", dtype, ops[0].shape, tolerance, s.rows),
-                out("dk", dtype, ops[1].shape, tolerance, s.rows),
+                out("dk", dtype, ops[1].shape, key_tolerance, s.rows),
                 out("dv", dtype, ops[2].shape, tolerance, s.rows),
                 pick.bias ? sum_out("dbias", wide(dtype), ops[3].shape, bias_tolerance) : absent("dbias")};
   p.call = [=](Context& c, const KernelTable& t, Views v, GradMode mode) {
@@ -159,7 +164,14 @@ std::vector<AttentionPick> picks() {
           // Cross attention; a segment without keys and one without queries.
           {.queries = {5, 3, 0, 17}, .keys = {9, 0, 4, 45}, .width = 24},
           {.queries = {1, 31}, .keys = {66, 15}, .width = 48, .bias = true},
+          // One query beyond the blocks of the tiles of 14 and 6 rows.
+          {.queries = {113, 49}, .heads = 1},
+          // Scores beyond the range of exp in f32 and in f64, on both sides of zero.
+          {.queries = {33, 0, 5, 1}, .heads = 3, .width = 40, .spread = 400},
+          {.queries = {9, 17}, .causal = true, .bias = true, .level = -1000},
+          {.queries = {9, 17}, .bias = true, .level = 1000},
           // Keys beyond one block of 1,024.
+          {.queries = {5}, .keys = {1025}, .heads = 1, .spread = 400},
           {.queries = {37}, .keys = {1100}, .heads = 1, .width = 20},
           {.queries = {19, 2}, .keys = {2050, 1024}, .heads = 1, .width = 16, .bias = true},
           {.queries = {1060}, .heads = 1, .width = 8, .causal = true}};

@@ -16,9 +16,11 @@ struct Extents {
   int64_t m, n, k;
 };
 /// Each extent is empty, 1, prime, one more than the tiles of 14, 16 and 32, or more than a block of K or of rows.
-const std::vector<Extents> kExtents{{0, 5, 7},      {5, 0, 7},     {5, 7, 0},     {1, 1, 1},    {1, 37, 19},
-                                    {13, 1, 33},    {14, 32, 64},  {15, 33, 65},  {29, 97, 31}, {67, 130, 101},
-                                    {17, 34, 1100}, {300, 20, 48}, {40, 1050, 21}};
+const std::vector<Extents> kExtents{{0, 5, 7},      {5, 0, 7},     {5, 7, 0},      {1, 1, 1},    {1, 37, 19},
+                                    {13, 1, 33},    {14, 32, 64},  {15, 33, 65},   {29, 97, 31}, {67, 130, 101},
+                                    {17, 34, 1100}, {300, 20, 48}, {40, 1050, 21}, {5, 7, 1537}};
+/// Many rows and several blocks of k; and the same for a sum over n.
+constexpr Extents kManyRows{480, 3, 1535}, kManyRowsOverN{480, 1535, 3};
 
 struct LinearPick {
   Extents extents{};
@@ -139,6 +141,7 @@ std::vector<Problem> forward_problems(DType dtype) {
       {.extents = odd, .bias = true, .in_place = true, .residual = wide(dtype), .y = wide(dtype)},
       {.extents = odd, .bias = true, .row_scale = true, .in_place = true, .residual = dtype}};
   for (const LinearPick& pick : picks) problems.push_back(forward_problem(values, dtype, pick));
+  if (dtype != DType::f64) problems.push_back(forward_problem(values, dtype, {.extents = kManyRows, .pack = true}));
   return problems;
 }
 
@@ -176,7 +179,7 @@ std::vector<Problem> prepare_problems(DType dtype) {
   std::vector<Problem> problems;
   const DType narrow = dtype == DType::f64 ? DType::f64 : DType::bf16;
   for (const auto& [rows, columns] :
-       {std::pair<int64_t, int64_t>{0, 7}, {7, 0}, {1, 1}, {13, 37}, {256, 33}, {259, 131}, {600, 70}}) {
+       {std::pair<int64_t, int64_t>{0, 7}, {7, 0}, {1, 1}, {13, 37}, {256, 33}, {257, 131}, {513, 70}, {3, 2049}}) {
     for (const bool scaled : {false, true}) {
       problems.push_back(prepare_problem(values, dtype, {rows, columns, narrow, scaled}));
       problems.push_back(prepare_problem(values, dtype, {rows, columns, wide(dtype), scaled, false}));
@@ -246,6 +249,7 @@ std::vector<Problem> dx_problems(DType dtype) {
       values, dtype, {.extents = odd, .act = Act::quick_gelu, .col_sum = true, .strided = true, .dx = wide(dtype)}));
   problems.push_back(dx_problem(values, dtype, {.extents = odd, .pack = true, .strided = true}));
   problems.push_back(dx_problem(values, dtype, {.extents = {600, 19, 35}, .col_sum = true}));
+  if (dtype != DType::f64) problems.push_back(dx_problem(values, dtype, {.extents = kManyRowsOverN, .pack = true}));
   return problems;
 }
 
@@ -270,7 +274,11 @@ std::vector<Problem> dw_problems(DType dtype) {
   Values values("linear_grad_weight");
   std::vector<Problem> problems;
   for (const Extents& e : kExtents) problems.push_back(dw_problem(values, dtype, e, false));
-  problems.push_back(dw_problem(values, dtype, {1100, 17, 34}, false));
+  // Two and three blocks of k, here the rows, for a wide and a tall gradient, and one of several blocks of rows.
+  for (const Extents& e : {Extents{1100, 17, 34}, {1537, 5, 34}, {769, 34, 17}, {1537, 34, 5}}) {
+    problems.push_back(dw_problem(values, dtype, e, false));
+  }
+  if (dtype == DType::f32) problems.push_back(dw_problem(values, dtype, {1535, 480, 3}, false));
   problems.push_back(dw_problem(values, dtype, {2, 3, 4}, false));
   problems.push_back(dw_problem(values, dtype, {47, 71, 53}, true));
   return problems;

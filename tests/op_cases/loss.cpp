@@ -12,6 +12,10 @@
 namespace tessera::test {
 namespace {
 
+/// Logits beyond the range of exp in f32 and in f64; in rows of one or two, none may be above zero.
+constexpr double kFarSpread = 1000;
+const std::vector<Shape> kFarShapes{{64, 1}, {32, 2}, {9, 33}};
+
 /// Logits of a given spread in steps of 1/4, so that equal maxima occur.
 Tensor stepped_logits(Values& values, const Shape& shape, double spread) {
   Tensor x = values.normal(shape, spread);
@@ -83,14 +87,16 @@ Problem cross_entropy_grad_problem(Values& values, DType dtype, const Shape& sha
 std::vector<Problem> cross_entropy_problems(DType dtype) {
   Values values("cross_entropy");
   std::vector<Problem> problems;
-  for (const Shape& shape : {Shape{0, 5}, {1, 1}, {3, 7}, {17, 33}, {31, 130}, {9, 1000}, {3, 4099}}) {
-    for (const double spread : {1.0, 40.0}) {
-      for (const Targets targets : {Targets::labels, Targets::probabilities}) {
-        problems.push_back(cross_entropy_problem(values, dtype, shape, spread, targets));
-        problems.push_back(cross_entropy_grad_problem(values, dtype, shape, spread, targets));
-      }
+  const auto add = [&](const Shape& shape, double spread) {
+    for (const Targets targets : {Targets::labels, Targets::probabilities}) {
+      problems.push_back(cross_entropy_problem(values, dtype, shape, spread, targets));
+      problems.push_back(cross_entropy_grad_problem(values, dtype, shape, spread, targets));
     }
+  };
+  for (const Shape& shape : {Shape{0, 5}, {1, 1}, {3, 7}, {17, 33}, {31, 130}, {9, 1000}, {3, 4099}}) {
+    for (const double spread : {1.0, 40.0}) add(shape, spread);
   }
+  for (const Shape& shape : kFarShapes) add(shape, kFarSpread);
   return problems;
 }
 

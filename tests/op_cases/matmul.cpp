@@ -60,6 +60,8 @@ std::vector<Problem> product_problems(DType dtype) {
     problems.push_back(product_problem(values, dtype, e, -0.5, {}, t2, {}));
     problems.push_back(product_problem(values, dtype, e, 1, t2, {}, {}));
   }
+  // Several blocks of k, and more columns than partial sums are kept of at a time.
+  if (dtype == DType::f32) problems.push_back(product_problem(values, dtype, {2, 1, 1540, 769}, 1, {}, {}, {}));
   const Product odd{0, 47, 71, 53};
   problems.push_back(product_problem(values, dtype, odd, 1, t2, t2, t2));
   problems.push_back(product_problem(values, dtype, odd, 20, padded(3), padded(5), padded(7)));

@@ -30,7 +30,7 @@ std::vector<Arena> arenas() {
           {"an empty range", {0}},
           {"one element", {1}},
           {"several", {17, 5, 33, 130, 1, 64, 7}},
-          {"large", {70001, 40, 9, 5000, 16384}}};
+          {"large", {65537, 40, 9, 16385, 16384}}};
 }
 
 StepState step_state() {

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "autograd/ops/patch_sentence.h"
 #include "engine/ops/copy.h"
 #include "tests/op_cases/cases.h"
@@ -13,11 +15,16 @@ constexpr Temperatures kTemperatures{.student = 0.1, .teacher = 0.04};
 
 struct PatchSentence {
   int64_t rows, sentences, width;
+  Temperatures at = kTemperatures;
 };
 
+/// The rounding of logits and of their log-sum-exp is a relative error of probabilities: 1 at the usual temperatures,
+/// more at lower ones.
+double coldness(Temperatures at) { return std::max(1.0, 3 * kTemperatures.teacher / at.teacher - 2); }
+
 /// The first four operands of both directions.
-PatchSentenceInputs inputs_of(Tensors t) {
-  return {.student = t[0], .teacher = t[1], .sentences = t[2], .weight = t[3], .temperatures = kTemperatures};
+PatchSentenceInputs inputs_of(Tensors t, Temperatures at) {
+  return {.student = t[0], .teacher = t[1], .sentences = t[2], .weight = t[3], .temperatures = at};
 }
 
 Tensor row_weights(Values& values, int64_t rows) {
@@ -29,29 +36,32 @@ Tensor row_weights(Values& values, int64_t rows) {
 Problem patch_sentence_problem(Values& values, DType dtype, const PatchSentence& e) {
   const DType type = wide(dtype);
   Problem p;
-  p.name = fmt::format("{} rows, {} sentences of {}", e.rows, e.sentences, e.width);
+  p.name =
+      fmt::format("{} rows, {} sentences of {} at {} and {}", e.rows, e.sentences, e.width, e.at.student, e.at.teacher);
   // Logits reach 1 / temperature, and so do their errors.
-  const Tolerance near{.c = 2, .k = static_cast<double>(e.width) + 4, .floor = 1 / kTemperatures.teacher};
+  const Tolerance near{.c = 2, .k = static_cast<double>(e.width) + 4, .floor = 1 / e.at.teacher};
+  Tolerance product = near;  // of a probability and a difference of logits
+  product.c *= coldness(e.at);
   p.operands = {in("student", dtype, values.unit_rows({e.rows, e.width})),
                 in("teacher", dtype, values.unit_rows({e.rows, e.width})),
                 in("sentences", dtype, values.unit_rows({e.sentences, e.width})),
                 in("weight", type, row_weights(values, e.rows)),
-                out("loss", type, {e.rows}, near),
+                out("loss", type, {e.rows}, product),
                 out("lse_student", type, {e.rows}, near),
                 out("lse_teacher", type, {e.rows}, near)};
-  p.call = [](Context& c, const KernelTable& t, Views v, GradMode) {
+  p.call = [at = e.at](Context& c, const KernelTable& t, Views v, GradMode) {
     t.patch_sentence.forward(c, {.student = v[0],
                                  .teacher = v[1],
                                  .sentences = v[2],
                                  .weight = v[3],
-                                 .student_temperature = kTemperatures.student,
-                                 .teacher_temperature = kTemperatures.teacher,
+                                 .student_temperature = at.student,
+                                 .teacher_temperature = at.teacher,
                                  .loss = v[4],
                                  .lse_student = v[5],
                                  .lse_teacher = v[6]});
   };
-  p.op = [](Tensors t, GradMode) -> std::vector<Tensor> {
-    const PatchSentenceResult r = patch_sentence(inputs_of(t));
+  p.op = [at = e.at](Tensors t, GradMode) -> std::vector<Tensor> {
+    const PatchSentenceResult r = patch_sentence(inputs_of(t, at));
     return {r.loss, r.lse_student, r.lse_teacher};
   };
   p.batch = {{0, 0}, {1, 0}, {3, 0}, {4, 0}, {5, 0}, {6, 0}};
@@ -64,8 +74,8 @@ Problem patch_sentence_grad_problem(Values& values, DType dtype, const PatchSent
   const auto saved = reference_results(forward);
   const DType type = wide(dtype);
   // A probability's error is that of its logit; the factor is 1 / temperature of the student.
-  const auto sum_of = [](int64_t terms) {
-    return Tolerance{.c = 4, .k = static_cast<double>(terms) + 4, .floor = 1 / kTemperatures.student};
+  const auto sum_of = [&](int64_t terms) {
+    return Tolerance{.c = 4 * coldness(e.at), .k = static_cast<double>(terms) + 4, .floor = 1 / e.at.student};
   };
   Problem p;
   p.name = fmt::format("gradient of{}{}, {}", student ? " student" : "", sentences ? " sentences" : "", forward.name);
@@ -79,7 +89,7 @@ Problem patch_sentence_grad_problem(Values& values, DType dtype, const PatchSent
       in("dloss", type, values.normal({}, 0.1, 1)),
       student ? sum_out("dstudent", type, {e.rows, e.width}, sum_of(e.width)) : absent("dstudent"),
       sentences ? sum_out("dsentences", type, {e.sentences, e.width}, sum_of(e.width + e.rows)) : absent("dsentences")};
-  p.call = [](Context& c, const KernelTable& t, Views v, GradMode mode) {
+  p.call = [at = e.at](Context& c, const KernelTable& t, Views v, GradMode mode) {
     t.patch_sentence.backward(c, {.student = v[0],
                                   .teacher = v[1],
                                   .sentences = v[2],
@@ -87,16 +97,16 @@ Problem patch_sentence_grad_problem(Values& values, DType dtype, const PatchSent
                                   .lse_student = v[4],
                                   .lse_teacher = v[5],
                                   .dloss = v[6],
-                                  .student_temperature = kTemperatures.student,
-                                  .teacher_temperature = kTemperatures.teacher,
+                                  .student_temperature = at.student,
+                                  .teacher_temperature = at.teacher,
                                   .dstudent = v[7],
                                   .dsentences = v[8],
                                   .student_mode = mode,
                                   .sentences_mode = mode});
   };
-  p.op = [](Tensors t, GradMode mode) -> std::vector<Tensor> {
+  p.op = [at = e.at](Tensors t, GradMode mode) -> std::vector<Tensor> {
     const PatchSentenceResult saved_result{.loss = {}, .lse_student = t[4], .lse_teacher = t[5]};
-    patch_sentence_grad(inputs_of(t), saved_result, t[6], {t[7], mode}, {t[8], mode});
+    patch_sentence_grad(inputs_of(t, at), saved_result, t[6], {t[7], mode}, {t[8], mode});
     return {};
   };
   if (!sentences) p.batch = {{0, 0}, {1, 0}, {3, 0}, {4, 0}, {5, 0}, {7, 0}};
@@ -107,8 +117,17 @@ Problem patch_sentence_grad_problem(Values& values, DType dtype, const PatchSent
 std::vector<Problem> patch_sentence_problems(DType dtype) {
   Values values("patch_sentence");
   std::vector<Problem> problems;
-  for (const PatchSentence& e :
-       {PatchSentence{0, 3, 4}, {1, 1, 1}, {5, 7, 16}, {37, 33, 65}, {290, 70, 48}, {65, 259, 130}, {20, 1100, 32}}) {
+  // Among them one row and one sentence beyond a block, and temperatures whose logits leave the range of exp.
+  for (const PatchSentence& e : {PatchSentence{0, 3, 4},
+                                 {1, 1, 1},
+                                 {5, 7, 16},
+                                 {37, 33, 65},
+                                 {113, 7, 65},
+                                 {289, 70, 48},
+                                 {65, 257, 130},
+                                 {20, 1025, 32},
+                                 {40, 33, 5, {.student = 0.002, .teacher = 0.001}},
+                                 {64, 1, 5, {.student = 0.002, .teacher = 0.001}}}) {
     problems.push_back(patch_sentence_problem(values, dtype, e));
     problems.push_back(patch_sentence_grad_problem(values, dtype, e, true, true));
     problems.push_back(patch_sentence_grad_problem(values, dtype, e, true, false));

@@ -43,7 +43,7 @@ std::vector<Problem> sum_problems(DType dtype) {
 }
 
 const std::vector<std::vector<int64_t>> kLengths{
-    {}, {0}, {1}, {3, 0, 5, 1}, {300, 7, 0, 257}, std::vector<int64_t>(9, 50)};
+    {}, {0}, {1}, {3, 0, 5, 1}, {258, 7, 0, 257}, std::vector<int64_t>(9, 50)};
 
 std::string lengths_name(const std::vector<int64_t>& lengths, int64_t skip, int64_t width) {
   return fmt::format("{} segments, {} rows, skip {}, width {}", lengths.size(), SegmentTable(lengths).rows(), skip,

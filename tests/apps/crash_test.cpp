@@ -120,7 +120,9 @@ TEST_F(Crash, APointerNamesACheckpointOnlyOnceItIsWhole) {
     EXPECT_EQ(text_of(name, "latest"), fmt::format("step_{:08}.safetensors\n", kBefore));
     EXPECT_EQ(text_of(name, "best"), "none");
     EXPECT_TRUE(fs::exists(checkpoint(name, 6))) << "nothing is pruned for a checkpoint that is not there";
-    if (!kind.empty()) EXPECT_FALSE(fs::exists(checkpoint(name, kSaved))) << "weights are written last";
+    if (!kind.empty()) {
+      EXPECT_FALSE(fs::exists(checkpoint(name, kSaved))) << "weights are written last";
+    }
     fs::remove_all(obstacle);
     const Outcome resumed = run("pretrain", words(name, {"--keep", "2", "--resume", "latest"}));
     ASSERT_EQ(resumed.code, 0) << resumed.err;

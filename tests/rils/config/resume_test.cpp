@@ -44,8 +44,7 @@ const std::set<std::string_view>& may_change() {
 
 /// A configuration that differs in this key alone; the first of some words that the key takes and that are new.
 bool changed(const Key& key, const Config& from, Config& to) {
-  std::vector<std::string> words = {"true", "false", "0.25",     "0.5",           "2",    "3",
-                                    "64",   "128",   "0.25,0.5", "0.25,0.5,0.75", "other"};
+  std::vector<std::string> words = {"true", "false", "128", "0.25", "0.5", "2", "0.25,0.5", "0.25,0.5,0.75", "other"};
   for (const Choice& choice : key.choices) words.emplace_back(choice.name);
   for (const std::string& word : words) {
     to = from;

@@ -143,7 +143,9 @@ TEST_F(Evaluate, KnnIsTheVoteOverBackboneFeatures) {
     EXPECT_DOUBLE_EQ(result().at("metrics").at("acc1").get<double>(), c.acc1);
     EXPECT_DOUBLE_EQ(result().at("metrics").at("acc5").get<double>(), c.acc5);
     EXPECT_DOUBLE_EQ(result().at("chance").at("acc1").get<double>(), 1.0 / 7);
-    if (k == 1) EXPECT_EQ(c.acc1, 1.0) << "each image is its own nearest";
+    if (k == 1) {
+      EXPECT_EQ(c.acc1, 1.0) << "each image is its own nearest";
+    }
   }
 }
 

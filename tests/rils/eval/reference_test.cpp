@@ -275,7 +275,9 @@ TEST(PointingReference, SharesAndHitsOfRandomBoxes) {
       const PointingScore s = pointing_score(map, grid, {1, x0 / kUnit, y0 / kUnit, x1 / kUnit, y1 / kUnit});
       EXPECT_NEAR(s.share, inside / total, 1e-9);
       EXPECT_NEAR(s.chance, area / (kUnit * kUnit), 1e-9);
-      if (cx != x0 && cx != x1 && cy != y0 && cy != y1) EXPECT_EQ(s.hit, hit ? 1.0 : 0.0);
+      if (cx != x0 && cx != x1 && cy != y0 && cy != y1) {
+        EXPECT_EQ(s.hit, hit ? 1.0 : 0.0);
+      }
     }
   }
 }
@@ -336,8 +338,8 @@ TEST(ValidationLossReference, IsTheMeanOfEveryWholeBatch) {
     }
     EXPECT_NEAR(validation_loss(r, 7.0, static_cast<int64_t>(batch)), expected, 1e-6) << batch;
   }
-  const RetrievalResult none{.images = r.images, .texts = r.texts};
-  EXPECT_TRUE(std::isnan(validation_loss(none, 7.0, 4)));
+  r.image_of_text.clear();
+  EXPECT_TRUE(std::isnan(validation_loss(r, 7.0, 4)));
 }
 
 }  // namespace

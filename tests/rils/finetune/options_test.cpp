@@ -173,7 +173,9 @@ TEST(ClassifierDraws, DropPathBelongsToStepRowBlockAndBranch) {
       double dropped = 0;
       for (const float f : branch->data<float>()) {
         dropped += f == 0 ? 1.0 / kRows : 0;
-        if (f != 0) EXPECT_FLOAT_EQ(f, static_cast<float>(1 / (1 - drop)));
+        if (f != 0) {
+          EXPECT_FLOAT_EQ(f, static_cast<float>(1 / (1 - drop)));
+        }
       }
       EXPECT_NEAR(dropped, drop, 0.09) << block;
     }

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <memory>
 
@@ -114,7 +115,7 @@ class Validating : public ::testing::Test {
     }
     data_ = test::write_tar(folder_.path() / "00000.tar", members).string();
     folder_.write("classnames.txt", std::string_view("red\ngreen\nblue\nwhite\nblack\ngrey\n"));
-    config_ = made_up({"data.val_data=" + data_, "data.zeroshot_data=" + data_});
+    config_ = made_up({"data.dataset_type=auto", "data.val_data=" + data_, "data.zeroshot_data=" + data_});
   }
   [[nodiscard]] ValidationReport report(const Model& model, int64_t batch, bool pairs = true, bool classes = true) {
     return Validation(config_, open_tokenizer(config_), batch).run(model, {}, pairs, classes);

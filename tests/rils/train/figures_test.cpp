@@ -42,7 +42,8 @@ TEST(LeadingTerm, HasTheChanceOfItsKind) {
 TEST(TermFigures, AreThoseOfTheObjective) {
   const auto text = [](const char* objective) {
     std::string all;
-    for (const auto& [name, value] : term_figures(kResult, test::objective_of(objective)).figures()) all += name + " ";
+    const Record record = term_figures(kResult, test::objective_of(objective));
+    for (const auto& [name, value] : record.figures()) all += name + " ";
     return all;
   };
   EXPECT_EQ(text("rils"), "clip_loss recon_loss clip_acc ");

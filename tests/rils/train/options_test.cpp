@@ -224,8 +224,12 @@ TEST(LossOptions, TheLogitScaleStaysBelowItsMaximum) {
     (void)trainer.step(std::vector{random_rows(0, kRows)});
     const double scale = trainer.evaluate(std::vector{random_rows(0, kRows)}).logit_scale;
     EXPECT_LE(scale, maximum * (1 + 1e-6));
-    if (maximum < 14.1) EXPECT_NEAR(scale, maximum, 1e-4 * maximum);
-    if (maximum == 100.0) EXPECT_NEAR(scale, 1 / 0.07, 0.2);
+    if (maximum < 14.1) {
+      EXPECT_NEAR(scale, maximum, 1e-4 * maximum);
+    }
+    if (maximum == 100.0) {
+      EXPECT_NEAR(scale, 1 / 0.07, 0.2);
+    }
   }
 }
 

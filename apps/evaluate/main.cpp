@@ -8,14 +8,14 @@ namespace {
 using tessera::rils::EvaluateOptions;
 
 void add_common(CLI::App& app, EvaluateOptions& o) {
-  app.add_option("--checkpoint,--pretrained", o.checkpoint, "weights of pretrain")->required();
-  app.add_option("--data,--dataset-root", o.data, "test images: shards, table, folder or IDX")->required();
+  app.add_option("--checkpoint,--pretrained", o.checkpoint, "weights from pretrain")->required();
+  app.add_option("--data,--dataset-root", o.data, "test images: shards, a table, a folder or IDX files")->required();
   app.add_option("--dataset-type", o.dataset_type, "auto, webdataset, files, csv, idx, folder");
-  app.add_option("--dataset", o.dataset_name, "name for the results");
-  app.add_option("--vocabulary", o.vocabulary, "merges file; the checkpoint's own by default");
-  app.add_option("--batch-size", o.batch_size, "images at once; the figures do not depend on it");
+  app.add_option("--dataset", o.dataset_name, "name of the data set in the results");
+  app.add_option("--vocabulary", o.vocabulary, "merges file; default: the one that the checkpoint names");
+  app.add_option("--batch-size", o.batch_size, "images per batch; the results do not depend on it");
   app.add_option("--precision", o.precision, "fp32 or amp_bf16");
-  app.add_option("--output", o.output, "JSON file in CLIP_benchmark's form");
+  app.add_option("--output", o.output, "JSON file in the format of CLIP_benchmark");
 }
 
 }  // namespace
@@ -25,23 +25,26 @@ int main(int argc, char** argv) {
   tessera::apps::set_up(app);
   app.require_subcommand(1);
   EvaluateOptions o;
-  auto* retrieval = app.add_subcommand("retrieval", "images and captions, both ways");
-  auto* zero_shot = app.add_subcommand("zero-shot", "labelled images against class names");
-  auto* knn = app.add_subcommand("knn", "nearest neighbours of labelled images");
-  auto* pointing = app.add_subcommand("pointing", "how much of a name's heat map lies in its box");
+  auto* retrieval = app.add_subcommand("retrieval", "image-text retrieval in both directions");
+  auto* zero_shot = app.add_subcommand("zero-shot", "zero-shot classification by class names");
+  auto* knn = app.add_subcommand("knn", "nearest-neighbour classification");
+  auto* pointing = app.add_subcommand("pointing", "pointing game and energy-based pointing game on scenes with boxes");
   for (CLI::App* sub : {retrieval, zero_shot, knn, pointing}) {
     add_common(*sub, o);
     const bool pixels = sub == knn;
-    sub->add_option("--features", o.features, pixels ? "model, untrained or pixels" : "model or untrained")
+    sub->add_option("--features", o.features,
+                    pixels ? "model, untrained (initial values) or pixels" : "model or untrained (initial values)")
         ->check(pixels ? CLI::IsMember({"model", "untrained", "pixels"}) : CLI::IsMember({"model", "untrained"}));
   }
-  zero_shot->add_option("--classnames", o.classnames, "a line per class [classnames.txt beside the data]");
-  zero_shot->add_option("--templates", o.templates, "a line per prompt, {c} for the class");
-  knn->add_option("--train-data", o.train_data, "labelled images to compare with")->required();
-  knn->add_option("--train-samples", o.train_samples, "of them, evenly spread; 0: all")->check(CLI::NonNegativeNumber);
-  knn->add_option("--k", o.k, "neighbours");
-  knn->add_option("--temperature", o.temperature, "of the votes");
-  pointing->add_option("--pattern", o.pattern, "the sentence of a name, {c}");
+  zero_shot->add_option("--classnames", o.classnames,
+                        "file with one class per line; default: classnames.txt beside the data");
+  zero_shot->add_option("--templates", o.templates, "file with one prompt per line, {c} for the class");
+  knn->add_option("--train-data", o.train_data, "labelled images that vote")->required();
+  knn->add_option("--train-samples", o.train_samples, "number of training images used, evenly spread; 0: all")
+      ->check(CLI::NonNegativeNumber);
+  knn->add_option("--k", o.k, "number of neighbours");
+  knn->add_option("--temperature", o.temperature, "temperature of the votes");
+  pointing->add_option("--template,--pattern", o.sentence_template, "sentence for an object, {c} for its name");
   return tessera::apps::run(app, argc, argv, [&] {
     o.command = tessera::apps::command_line(argc, argv);
     if (*retrieval) return evaluate_retrieval(o);

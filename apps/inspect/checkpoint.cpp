@@ -18,21 +18,20 @@ std::function<void()> add_checkpoint_command(CLI::App& app) {
   const auto words = std::make_shared<Words>();
   rils::ConvertOptions& o = words->convert;
   rils::WeightsOptions& w = o.weights;
-  CLI::App* sub =
-      app.add_subcommand("checkpoint", "lists a safetensors file, compares two, converts from and to others");
-  sub->add_option("file", o.in, "safetensors; to convert, also a folder of timm or open_clip")->required();
-  sub->add_option("--compare", words->other, "another one");
-  CLI::Option* convert =
-      sub->add_option("--convert", o.out, "what to write: a file, or for timm and open_clip a folder");
-  sub->add_option("--to", o.to, "whose names: tessera, timm, mae or open_clip")->needs(convert);
-  // What the files of others do not say.
+  CLI::App* sub = app.add_subcommand("checkpoint", "lists a safetensors file, compares two, or converts weights");
+  sub->add_option("file", o.in, "safetensors file; with --convert also a folder of timm or open_clip")->required();
+  sub->add_option("--compare", words->other, "second file; prints the tensors that differ");
+  CLI::Option* convert = sub->add_option("--convert", o.out, "file to write; for timm and open_clip a folder");
+  sub->add_option("--to", o.to, "format to write: tessera, timm, mae or open_clip")->needs(convert);
+  // Files of other programs may not say these.
   sub->add_option("--vocabulary", w.vocabulary, "merges file of the text encoder")->needs(convert);
-  sub->add_option("--act", w.act, "gelu or quick_gelu")->needs(convert);
-  sub->add_option("--pool", w.pool, "mean or cls")->needs(convert);
-  sub->add_option("--heads", w.heads, "of the image encoder; 0: by its width")->needs(convert);
-  sub->add_option("--text-heads", w.text_heads, "of the text encoder; 0: by its width")->needs(convert);
-  sub->add_option("--decoder-heads", w.decoder_heads, "of MAE's decoder; 0: 16")->needs(convert);
-  sub->add_option("--preprocessing", w.preprocessing, "mean and std: imagenet, inception or clip")->needs(convert);
+  sub->add_option("--act", w.act, "activation: gelu or quick_gelu")->needs(convert);
+  sub->add_option("--pool", w.pool, "pooling: mean or cls")->needs(convert);
+  sub->add_option("--heads", w.heads, "heads of the image encoder; 0: by its width")->needs(convert);
+  sub->add_option("--text-heads", w.text_heads, "heads of the text encoder; 0: by its width")->needs(convert);
+  sub->add_option("--decoder-heads", w.decoder_heads, "heads of MAE's decoder; 0: 16")->needs(convert);
+  sub->add_option("--preprocessing", w.preprocessing, "mean and std of the pixels: imagenet, inception or clip")
+      ->needs(convert);
   convert->excludes("--compare");
   return [=] {
     if (!*sub) return;

@@ -8,8 +8,8 @@ class App;
 
 namespace tessera::apps {
 
-/// Adds the subcommand `checkpoint`: lists a file, compares two, converts weights from and to other programs. The
-/// result runs it where it was chosen.
+/// Adds the subcommand `checkpoint`, which lists a file, compares two, or converts weights from and to other programs.
+/// The returned function runs it if it was chosen.
 [[nodiscard]] std::function<void()> add_checkpoint_command(CLI::App& app);
 
 }  // namespace tessera::apps

@@ -14,31 +14,32 @@
 
 int main(int argc, char** argv) {
   using namespace tessera;
-  CLI::App app("Looks inside models, gradients, tokens, checkpoints and runs.");
+  CLI::App app("Shows models, gradients, tokens, checkpoints, data and runs.");
   apps::set_up(app);
   app.require_subcommand(1);
 
-  auto* model = app.add_subcommand("model", "parameters, multiply-adds and memory by part");
+  auto* model = app.add_subcommand("model", "prints parameters, multiply-adds and memory of a model by part");
   apps::ConfigOptions config(*model);
 
-  auto* gradients = app.add_subcommand("gradients", "losses and every gradient of one batch");
+  auto* gradients = app.add_subcommand("gradients", "writes the losses and all gradients of one batch");
   std::string config_file;
   std::string precision = "fp32";
   rils::GradientFiles files;
-  gradients->add_option("--config", config_file, "TOML with [model] and [loss]")->required();
-  gradients->add_option("--checkpoint", files.checkpoint, "weights, safetensors")->required();
-  gradients->add_option("--batch", files.batch, "images, tokens, noise, views, as the objective uses them, safetensors")
+  gradients->add_option("--config", config_file, "TOML file with [model] and [loss]")->required();
+  gradients->add_option("--checkpoint", files.checkpoint, "weights (safetensors)")->required();
+  gradients
+      ->add_option("--batch", files.batch, "inputs of the objective: images, tokens, noise, view1, view2 (safetensors)")
       ->required();
-  gradients->add_option("--out", files.out, "losses and grad.NAME, safetensors")->required();
+  gradients->add_option("--out", files.out, "file to write: losses and grad.NAME (safetensors)")->required();
   gradients->add_option("--precision", precision, "fp32 or amp_bf16");
   std::string device = "auto";
   gradients->add_option("--device", device, "auto, cpu or cuda[:N]");
 
-  auto* tokens = app.add_subcommand("tokens", "ids of text lines from standard input");
+  auto* tokens = app.add_subcommand("tokens", "prints the token ids of each line of standard input");
   rils::TokensOptions text;
   tokens->add_option("--vocabulary", text.vocabulary, "merges file, plain or gzipped")->required();
-  tokens->add_option("--context-length", text.context_length, "tokens");
-  tokens->add_option("--truncation", text.truncation, "keep-eot or cut");
+  tokens->add_option("--context-length", text.context_length, "length of a sequence in tokens");
+  tokens->add_option("--truncation", text.truncation, "how a long text is shortened: keep-eot or cut");
 
   const auto checkpoint = apps::add_checkpoint_command(app);
   const auto draw = apps::add_picture_commands(app);

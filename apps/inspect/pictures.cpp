@@ -20,34 +20,35 @@ struct Words {
 
 CLI::App* add(CLI::App& app, Words& words, const char* name, const char* help) {
   CLI::App* sub = app.add_subcommand(name, help);
-  sub->add_option("--checkpoint", words.options.checkpoint, "weights of pretrain")->required();
-  sub->add_option("--vocabulary", words.options.vocabulary, "merges file; the checkpoint's own by default");
-  sub->add_option("--out", words.options.out, "drawing, .svg or .png")->required();
+  sub->add_option("--checkpoint", words.options.checkpoint, "weights from pretrain")->required();
+  sub->add_option("--vocabulary", words.options.vocabulary, "merges file; default: the one that the checkpoint names");
+  sub->add_option("--out", words.options.out, "file to draw, .svg or .png")->required();
   return sub;
 }
 
 CLI::Option* add_image(CLI::App& sub, rils::PictureOptions& options) {
-  sub.add_option("--image", options.image, "a picture")->required();
-  return sub.add_option("--sentences", options.sentences, "one or more; @FILE: a line each");
+  sub.add_option("--image", options.image, "image file")->required();
+  return sub.add_option("--sentences", options.sentences,
+                        "one or more sentences; @FILE stands for the lines of a file");
 }
 
 void add_overview(CLI::App& sub, rils::OverviewOptions& o, std::string& out) {
-  sub.add_option("run", o.run, "folder logs/NAME")->required();
-  sub.add_option("--compare", o.compare, "runs whose curves are drawn beside");
-  sub.add_option("--checkpoint", o.checkpoint, "weights of pretrain; the run's latest by default");
-  sub.add_option("--vocabulary", o.vocabulary, "merges file; the checkpoint's own by default");
-  sub.add_option("--data", o.data, "images and captions; the run's validation data by default");
-  sub.add_option("--sentences", o.sentences, "to find images of; @FILE: a line each; captions of the data by default");
-  sub.add_option("--nouns", o.nouns, "two, as in: \"a dog\" \"a bus\"; things of a scene by default");
-  sub.add_option("--image", o.image, "a picture for the maps; a scene of the data by default");
-  sub.add_option("--seed", o.seed, "of the mask");
-  sub.add_option("--out", out, "drawing, .svg or .png; pictures/sheet.svg in the folder by default");
+  sub.add_option("run", o.run, "folder of the run, logs/NAME")->required();
+  sub.add_option("--compare", o.compare, "runs whose curves are drawn too");
+  sub.add_option("--checkpoint", o.checkpoint, "weights from pretrain; default: the latest of the run");
+  sub.add_option("--vocabulary", o.vocabulary, "merges file; default: the one that the checkpoint names");
+  sub.add_option("--data", o.data, "images with captions; default: the run's validation data");
+  sub.add_option("--sentences", o.sentences, "sentences to find images for, or @FILE; default: captions of the data");
+  sub.add_option("--nouns", o.nouns, "two nouns, such as \"a dog\" \"a bus\"; default: two objects of a scene");
+  sub.add_option("--image", o.image, "image file for the maps; default: a scene of the data");
+  sub.add_option("--seed", o.seed, "seed of the mask");
+  sub.add_option("--out", out, "file to draw, .svg or .png; default: pictures/sheet.svg in the run's folder");
 }
 
 void add_report(CLI::App& sub, rils::ReportOptions& o) {
-  sub.add_option("run", o.run, "folder logs/NAME")->required();
-  sub.add_option("--compare", o.compare, "pre-training runs to show beside it");
-  sub.add_option("--classifiers", o.classifiers, "runs of finetune, from these runs' checkpoints or from scratch");
+  sub.add_option("run", o.run, "folder of the run, logs/NAME")->required();
+  sub.add_option("--compare", o.compare, "pre-training runs to compare with");
+  sub.add_option("--classifiers", o.classifiers, "runs of finetune from these runs' checkpoints or from scratch");
 }
 
 }  // namespace
@@ -55,27 +56,27 @@ void add_report(CLI::App& sub, rils::ReportOptions& o) {
 std::function<int()> add_picture_commands(CLI::App& app) {
   const auto words = std::make_shared<Words>();
   rils::PictureOptions& o = words->options;
-  CLI::App* heat = add(app, *words, "heatmap", "where sentences are in an image, by patch");
+  CLI::App* heat = add(app, *words, "heatmap", "draws where sentences are in an image");
   add_image(*heat, o)->required();
-  heat->add_option("--temperature", o.temperature, "of the maps; 0: the teacher's");
-  CLI::App* hidden = add(app, *words, "reconstruction", "what the model expects behind hidden patches");
-  (void)add_image(*hidden, o);  // not where pixels are predicted
-  hidden->add_option("--seed", o.seed, "of the mask");
-  CLI::App* found = add(app, *words, "retrievals", "best and worst answers to captions");
-  found->add_option("--data", o.data, "images and captions")->required();
-  found->add_option("--count", o.count, "of each")->check(CLI::Range(1, 50));
-  CLI::App* data = app.add_subcommand("data", "what a data set is: counts, duplicates, overlap, rate");
+  heat->add_option("--temperature", o.temperature, "temperature of the softmax; 0: the teacher's");
+  CLI::App* hidden = add(app, *words, "reconstruction", "draws what the decoder predicts for hidden patches");
+  (void)add_image(*hidden, o);  // not required: a pixel decoder needs no sentences
+  hidden->add_option("--seed", o.seed, "seed of the mask");
+  CLI::App* found = add(app, *words, "retrievals", "draws the best and worst retrievals");
+  found->add_option("--data", o.data, "images with captions")->required();
+  found->add_option("--count", o.count, "number of best and of worst ones")->check(CLI::Range(1, 50));
+  CLI::App* data = app.add_subcommand("data", "prints counts, duplicates, overlap and reading rate of a data set");
   const auto config = std::make_shared<ConfigOptions>(*data);
-  data->add_option("--montage", o.out, "a drawing of some samples, .svg or .png");
-  CLI::App* curves = app.add_subcommand("curves", "losses, gate and accuracy of one run or several");
-  curves->add_option("runs", words->runs, "folders logs/NAME")->required();
-  curves->add_option("--out", o.out, "drawing, .svg or .png")->required();
-  CLI::App* sheet = app.add_subcommand("sheet", "the one drawing of a run to look at first");
+  data->add_option("--montage", o.out, "file to draw some samples to, .svg or .png");
+  CLI::App* curves = app.add_subcommand("curves", "draws losses, gate and accuracy of one or several runs");
+  curves->add_option("runs", words->runs, "folders of runs, logs/NAME")->required();
+  curves->add_option("--out", o.out, "file to draw, .svg or .png")->required();
+  CLI::App* sheet = app.add_subcommand("sheet", "draws an overview of a run");
   add_overview(*sheet, words->overview, o.out);
-  CLI::App* report = app.add_subcommand("report", "one HTML page of a run");
+  CLI::App* report = app.add_subcommand("report", "writes an HTML page about a run");
   add_report(*report, words->report);
-  report->add_option("--out", words->report.out, "HTML file; report.html in the folder by default");
-  CLI::App* results = app.add_subcommand("results", "a table of what evaluate and finetune found of a run");
+  report->add_option("--out", words->report.out, "HTML file; default: report.html in the run's folder");
+  CLI::App* results = app.add_subcommand("results", "prints a table of the results of evaluate and finetune");
   add_report(*results, words->report);
   return [=] {
     if (*heat) return draw_heat_maps(words->options);

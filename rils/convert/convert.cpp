@@ -21,7 +21,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr const char* kVocabulary = "vocabulary.txt.gz";
-/// PyTorch's readers ask for it.
+/// PyTorch's readers require it.
 const nn::Metadata kForPyTorch = {{"format", "pt"}};
 
 bool is_file(const fs::path& path) { return path.extension() == ".safetensors"; }
@@ -31,7 +31,7 @@ void need_file(const ConvertOptions& o) {
   throw ConfigError(fmt::format("--convert: expected a name that ends in .safetensors for {}, found {}", o.to, o.out));
 }
 
-/// Fills a folder under a temporary name beside its own, and renames it.
+/// Fills a folder under a temporary name and renames it when it is complete.
 void write_folder(const fs::path& folder, const std::function<void(const fs::path&)>& write) {
   fs::path partial = folder;
   partial += ".partial";
@@ -50,7 +50,7 @@ void write_folder(const fs::path& folder, const std::function<void(const fs::pat
   }
 }
 
-/// The first parts of names, each once: "visual.decoder_blocks" stands for what is below.
+/// The first parts of names, each once: "visual.decoder_blocks" stands for all tensors below it.
 std::string parts_of(const std::vector<std::string>& names) {
   std::string text, last;
   for (const std::string& name : names) {
@@ -66,7 +66,7 @@ std::string parts_of(const std::vector<std::string>& names) {
 void write_tessera(const Weights& w, const ConvertOptions& o, std::ostream& out) {
   if (!w.model) throw ConfigError(fmt::format("--to: expected timm for a classifier, found {}", o.to));
   if (w.family == "ours")
-    throw ConfigError(fmt::format("--to: expected timm, mae or open_clip for a checkpoint of ours, found {}", o.to));
+    throw ConfigError(fmt::format("--to: expected timm, mae or open_clip for a checkpoint of Tessera, found {}", o.to));
   need_file(o);
   nn::Metadata metadata = {
       {"config", to_toml(w.config)}, {"preprocessing", preprocessing(w.config)}, {"step", "0"}, {"source", o.in}};
@@ -101,7 +101,7 @@ void write_timm(const Weights& w, const ConvertOptions& o, std::ostream& out) {
 
 void write_mae(const Weights& w, const ConvertOptions& o, std::ostream& out) {
   if (!w.model || w.model->objective().reconstruction != Reconstruction::pixels) {
-    throw ConfigError(fmt::format("--to: expected timm for a model without a decoder of pixels, found {}", o.to));
+    throw ConfigError(fmt::format("--to: expected timm for a model without a pixel decoder, found {}", o.to));
   }
   need_file(o);
   nn::write_safetensors(o.out, tensors_of(w, Names::mae, out), kForPyTorch);
@@ -114,14 +114,14 @@ void write_open_clip(const Weights& w, const ConvertOptions& o, std::ostream& ou
   }
   if (is_file(o.out)) throw ConfigError(fmt::format("--convert: expected a folder for {}, found {}", o.to, o.out));
   const std::string& words = w.config.data.vocabulary;
-  // open_clip brings CLIP's own.
+  // open_clip has CLIP's vocabulary already.
   const bool own = w.vocabulary != kClipDigest;
   const bool found = own && fs::is_regular_file(words);
   if (found && Vocabulary::load(words).digest() != w.vocabulary) {
-    throw ConfigError(fmt::format("--vocabulary: expected the model's own ({}), found {}", w.vocabulary, words));
+    throw ConfigError(fmt::format("--vocabulary: expected the model's vocabulary {}, found {}", w.vocabulary, words));
   }
   if (own && !found) {
-    out << "no vocabulary written: open_clip's tokenizer will take CLIP's; --vocabulary FILE gives the model's own\n";
+    out << "no vocabulary written: open_clip will use CLIP's; name the model's vocabulary with --vocabulary FILE\n";
   }
   const bool native = has_open_clip_encoder(w.config.model);
   const OpenClipConfig config = open_clip_config(w.config, o.out, found ? kVocabulary : "");
@@ -139,11 +139,11 @@ void write_open_clip(const Weights& w, const ConvertOptions& o, std::ostream& ou
 void describe(const Weights& w, const ConvertOptions& o, std::ostream& out) {
   const VisionConfig& v = w.config.model.vision;
   out << fmt::format("{}: {}\n", o.in, w.family);
-  out << fmt::format("image encoder: {} pixels, patches of {}, width {}, {} layers, {} heads, {}, positions {}{}\n",
+  out << fmt::format("image encoder: {} pixels, patches of {}, width {}, {} layers, {} heads, {}, {} positions{}\n",
                      v.image_size, v.patch_size, v.width, v.layers, v.heads, word_of(v.act), word_of(v.positions),
                      v.pre_norm ? ", a norm before the blocks" : "");
   const Pool pool = w.classifier ? w.config.finetune.pool : v.pool;
-  out << fmt::format("feature: {}, the norm {} pooling\n", pool == Pool::mean ? "mean of the patches" : "CLS token",
+  out << fmt::format("feature: {}, norm {} pooling\n", pool == Pool::mean ? "mean of the patches" : "CLS token",
                      v.norm == FinalNorm::pooled || (w.classifier && pool == Pool::mean) ? "after" : "before");
   if (w.classifier) out << fmt::format("head: {} classes\n", w.classifier->classes());
   if (w.model && w.model->has_decoder()) {
@@ -168,7 +168,7 @@ void convert_weights(const ConvertOptions& o, std::ostream& out) {
       {"tessera", write_tessera}, {"timm", write_timm}, {"mae", write_mae}, {"open_clip", write_open_clip}};
   for (const auto& [name, write] : targets) {
     if (name != o.to) continue;
-    if (fs::exists(o.out)) throw ConfigError(fmt::format("--convert: {}: is there already", o.out));
+    if (fs::exists(o.out)) throw ConfigError(fmt::format("--convert: {} exists already", o.out));
     const Weights weights = read_weights(o.in, o.weights);
     describe(weights, o, out);
     return write(weights, o, out);

@@ -16,7 +16,7 @@ using Json = nlohmann::ordered_json;
 
 constexpr std::string_view kLocal = "local-dir:";
 
-/// The object at a path, read key by key: a missing key is absent, a wrong type an error that names it.
+/// Reads a JSON object key by key. A missing key gives an absent value, a wrong type an error that names the key.
 class Reader {
  public:
   Reader(const fs::path& path, std::string where, Json json)
@@ -50,7 +50,7 @@ class Reader {
   [[nodiscard]] std::string name(const char* key) const {
     return where_.empty() ? std::string(key) : where_ + "." + key;
   }
-  /// For what a tower of ours cannot do.
+  /// Throws for a value that our towers cannot represent.
   [[noreturn]] void refuse(const char* key, std::string_view expected) const {
     throw ConfigError(
         fmt::format("{}: {}: expected {}, found {}", path_.string(), name(key), expected, json_.at(key).dump()));
@@ -65,11 +65,11 @@ class Reader {
   Json json_;
 };
 
-/// Interpolation as a word of ours.
+/// The interpolation in the terms of our configuration.
 std::optional<std::string> interpolation_of(const Reader& r) {
   auto found = r.get<std::string>("interpolation");
   if (!found || *found == "bilinear" || *found == "bicubic") return found;
-  if (*found == "random") return "bicubic";  // as both evaluate
+  if (*found == "random") return "bicubic";  // which timm and open_clip use in evaluation
   r.refuse("interpolation", "bilinear or bicubic");
 }
 
@@ -79,7 +79,7 @@ void read_moments(const Reader& r, HubConfig& c) {
   c.interpolation = interpolation_of(r);
 }
 
-/// timm's word for pooling, under `key`.
+/// The pooling that timm keeps under `key`.
 Pool timm_pool(const Reader& r, const char* key, const std::string& otherwise) {
   const std::string word = r.text(key, otherwise);
   if (word == "avg") return Pool::mean;
@@ -110,7 +110,7 @@ constexpr std::array kNamed = {
     NamedEncoder{"vit_huge_patch14_224", 224, 14, 1280, 32, 16},
 };
 
-/// timm's name of an encoder whose norm stands before pooling; empty where it has none.
+/// timm's name of an encoder whose norm comes before pooling; empty where it has none.
 std::string_view timm_name(const VisionConfig& v) {
   if (v.pre_norm || v.act != Activation::gelu || v.norm != FinalNorm::tokens) return {};
   const auto found = std::ranges::find_if(kNamed, [&](const NamedEncoder& n) {
@@ -120,8 +120,8 @@ std::string_view timm_name(const VisionConfig& v) {
   return found == kNamed.end() ? std::string_view{} : found->name;
 }
 
-/// The model that timm builds this encoder from, by the arguments beside it. CLIP's bring a norm before the blocks and
-/// their epsilon.
+/// The timm model from which this encoder is built with further arguments. CLIP's models have a norm before the blocks
+/// and its epsilon.
 std::string_view architecture(const VisionConfig& v) {
   if (v.pre_norm)
     return v.act == Activation::quick_gelu ? "vit_base_patch16_clip_quickgelu_224" : "vit_base_patch16_clip_224";
@@ -134,7 +134,7 @@ Json preprocess_json(const Config& c) {
       {"mean", c.augment.image_mean}, {"std", c.augment.image_std}, {"interpolation", c.augment.image_interpolation}};
 }
 
-/// An encoder that timm's own config.json describes: pooling, heads and activation.
+/// Reads pooling, heads and activation of an encoder from timm's config.json.
 void read_timm_model(const Reader& r, HubConfig& c) {
   const std::string name = r.text("architecture", "");
   if (!name.starts_with("vit_") && !name.starts_with("deit")) r.refuse("architecture", "a plain vision transformer");
@@ -178,7 +178,7 @@ void read_timm_tower(const Reader& vision, const fs::path& path, HubConfig& c) {
   c.pool = timm_pool(vision, "timm_pool", "avg");
 }
 
-/// Keys of open_clip's own towers that ask for another computation than ours, with what ours does.
+/// Reads an image encoder of open_clip's own; refuses keys that ask for another computation than ours.
 void read_native_tower(const Reader& vision, HubConfig& c) {
   const std::string pool = vision.text("pool_type", "tok");
   if (pool != "tok" && pool != "avg") vision.refuse("pool_type", "tok or avg");
@@ -223,8 +223,9 @@ HubConfig read_open_clip_config(const fs::path& path) {
   const Reader preprocess = file.at("preprocess_cfg");
   read_moments(preprocess, c);
   if (preprocess.text("resize_mode", "shortest") != "shortest") {
-    c.notes.push_back(fmt::format("resize_mode {} is not followed: the shorter side is resized and the centre cut out",
-                                  preprocess.text("resize_mode", "")));
+    c.notes.push_back(
+        fmt::format("resize_mode {} is not followed: the shorter side is resized and the centre is cropped",
+                    preprocess.text("resize_mode", "")));
   }
   return c;
 }
@@ -276,8 +277,8 @@ OpenClipConfig open_clip_config(const Config& config, const fs::path& folder, co
       name = std::string(kLocal) + place;
       result.timm = timm_config(config, 0);
       result.notes.push_back(
-          fmt::format("timm has no name for this encoder: open_clip finds it at {}, the "
-                      "timm_model_name of open_clip_config.json; change it there when the folder moves",
+          fmt::format("timm has no name for this encoder: open_clip finds it at {}, the timm_model_name in "
+                      "open_clip_config.json; change that entry when the folder moves",
                       place));
     }
     vision.update({{"timm_model_name", name},
@@ -293,7 +294,7 @@ OpenClipConfig open_clip_config(const Config& config, const fs::path& folder, co
   if (!vocabulary.empty()) {
     text["tokenizer_kwargs"] = {{"bpe_path", place + "/" + vocabulary}};
     result.notes.push_back(
-        fmt::format("open_clip finds the vocabulary at {}/{}, the bpe_path of open_clip_config.json; change it there "
+        fmt::format("open_clip finds the vocabulary at {}/{}, the bpe_path in open_clip_config.json; change that entry "
                     "when the folder moves",
                     place, vocabulary));
   }
@@ -303,8 +304,8 @@ OpenClipConfig open_clip_config(const Config& config, const fs::path& folder, co
   preprocess["size"] = v.image_size;
   preprocess["resize_mode"] = "shortest";
   if (config.augment.crop_pct != 1.0) {
-    result.notes.push_back(
-        fmt::format("open_clip cannot keep {} of the shorter side: it keeps it all", config.augment.crop_pct));
+    result.notes.push_back(fmt::format("open_clip has no crop_pct: it keeps the whole shorter side instead of {} of it",
+                                       config.augment.crop_pct));
   }
   result.text = Json{{"model_cfg", model}, {"preprocess_cfg", preprocess}}.dump(2) + "\n";
   return result;

@@ -11,39 +11,41 @@
 
 namespace tessera::rils {
 
-/// What the JSON beside weights says of them, in our words; what it does not say is absent.
+/// The contents of the JSON file beside weights, in the terms of our configuration. A missing key is an absent value.
 struct HubConfig {
-  std::filesystem::path path;  // empty where there is none
-  std::optional<Pool> pool;
-  std::optional<Activation> act, text_act;
-  std::optional<bool> pooled_norm;  // where the names do not say it
+  std::filesystem::path path;               // empty without a file
+  std::optional<Pool> pool;                 // of VisionConfig
+  std::optional<Activation> act, text_act;  // of VisionConfig and of TextConfig
+  std::optional<bool> pooled_norm;          // whether the norm follows pooling, where the names do not tell
   std::optional<int64_t> heads, head_width, text_heads;
   std::optional<std::array<double, 3>> mean, std;
   std::optional<std::string> interpolation;
   std::optional<double> crop_pct;
-  std::optional<std::string> vocabulary;  // a merges file of their own
-  std::vector<std::string> notes;         // what cannot be followed
+  std::optional<std::string> vocabulary;  // path of a merges file
+  std::vector<std::string> notes;         // settings that are not followed
 };
 
-/// `config.json` of a timm model, as the hubs have it. Throws IoError for what is not that, ConfigError for a model
-/// that is none of ours.
+/// Reads the `config.json` of a timm model. Throws IoError for another file, ConfigError for a model that our encoder
+/// cannot represent.
 [[nodiscard]] HubConfig read_timm_config(const std::filesystem::path& path);
-/// `open_clip_config.json`, and for an image encoder that it takes from timm's `local-dir:`, the `config.json` beside.
+/// Reads an `open_clip_config.json`, and the `config.json` beside it for an image encoder from timm's `local-dir:`.
+/// Throws as read_timm_config.
 [[nodiscard]] HubConfig read_open_clip_config(const std::filesystem::path& path);
 
-/// What those files hold for a model of ours.
-/// `classes`: of a fine-tuned classifier, whose own norm stands after pooling where it pools the mean; 0: an encoder.
+/// The text of `config.json` for one of our models. `classes`: number of classes of a fine-tuned classifier, 0 for an
+/// encoder. A classifier that pools the mean has its norm after pooling.
 [[nodiscard]] std::string timm_config(const Config& config, int64_t classes);
-/// `folder`: where the files will lie, for what open_clip finds by its path alone: a vocabulary, and an image encoder
-/// of a size that timm has no name for. `vocabulary`: the name of the merges file in it, or empty.
 struct OpenClipConfig {
-  std::string text;  // of open_clip_config.json
-  std::string timm;  // of config.json; empty where timm has a name for the encoder
+  std::string text;  // text of open_clip_config.json
+  std::string timm;  // text of config.json; empty where timm has a name for the encoder
   std::vector<std::string> notes;
 };
+/// The texts of the JSON files for open_clip. `folder`: where the files will be; open_clip finds a vocabulary, and an
+/// image encoder of a size that timm has no name for, only by their paths. `vocabulary`: name of the merges file in the
+/// folder, or empty.
 [[nodiscard]] OpenClipConfig open_clip_config(const Config& config, const std::filesystem::path& folder,
                                               const std::string& vocabulary);
-/// Whether open_clip's own image encoder is written rather than timm's.
+/// Whether the image encoder is written as open_clip's own rather than as timm's.
 [[nodiscard]] bool has_open_clip_encoder(const ModelConfig& model);
 
 }  // namespace tessera::rils

@@ -13,12 +13,12 @@
 namespace tessera::rils {
 namespace {
 
-/// Beginnings of names that belong together; `*` stands for a block's number, what follows a beginning stays. The first
-/// row that fits counts. An empty name: they have no place for it.
+/// Beginnings of names that correspond; `*` stands for a block's number, and the rest of a name is kept. The first row
+/// that fits counts. An empty name: that family has no such tensor.
 struct Row {
   std::string_view ours, timm, open_clip;
   Form form = Form::same;
-  bool decoder = false;  // in files of MAE alone
+  bool decoder = false;  // only in files of MAE
 };
 
 constexpr Form kQuery = Form::query_bias, kValue = Form::value_bias;
@@ -45,10 +45,10 @@ constexpr std::array kRows = {
     Row{"visual.decoder_blocks.*.attn.q_bias", "decoder_blocks.*.attn.qkv.bias", "", kQuery, true},
     Row{"visual.decoder_blocks.*.attn.v_bias", "decoder_blocks.*.attn.qkv.bias", "", kValue, true},
     Row{"visual.decoder_", "decoder_", "", Form::same, true},
-    // A classifier's of ours.
+    // Our fine-tuned classifier.
     Row{"fc_norm.", "fc_norm.", ""},
     Row{"head.", "head.", ""},
-    // The text tower carries CLIP's names.
+    // Our text tower has CLIP's names already.
     Row{"image_projection", "", "visual.proj"},
     Row{"token_embedding.", "", "token_embedding."},
     Row{"positional_embedding", "", "positional_embedding"},
@@ -90,8 +90,8 @@ Shape theirs(Shape shape, Form form, Names names) {
   return rest;
 }
 
-/// The part of one of their tensors that is ours. Softmax does not see a key's bias, which shifts all logits of a query
-/// alike: its third is dropped, and written as zeros.
+/// The part of their tensor that holds ours. A key's bias shifts all logits of a query alike, which softmax cancels:
+/// its third is dropped when read and written as zeros.
 Tensor part_of(const Tensor& tensor, Form form, const Shape& ours) {
   const int64_t third = form == Form::value_bias ? 2 : 0;
   if (form == Form::transposed) return contiguous(tensor.transpose(0, 1));
@@ -99,7 +99,7 @@ Tensor part_of(const Tensor& tensor, Form form, const Shape& ours) {
   return tensor.reshape(ours);
 }
 
-/// A classifier's head: what an encoder goes without. PyTorch's exported graphs of CLIP hold the rest.
+/// Tensors that an encoder does not need: a classifier's head, and constants in PyTorch's exported graphs of CLIP.
 bool may_be_left(const std::string& name) {
   constexpr std::array<std::string_view, 3> kRecords = {"input_resolution", "context_length", "vocab_size"};
   return name.starts_with("head.") || std::ranges::find(kRecords, name) != kRecords.end();
@@ -129,7 +129,7 @@ std::vector<std::string> read_tensors(const nn::SafetensorsFile& file, Names nam
   };
   for (const nn::Entry& entry : store.entries()) {
     const auto link = link_of(entry.name, names);
-    if (!link) fail(entry.name, "has no place among the names of this family");
+    if (!link) fail(entry.name, "this family has no such tensor");
     const Shape expected = theirs(entry.shape, link->form, names);
     const auto info = file.tensors().find(link->name);
     if (info == file.tensors().end()) {
@@ -151,7 +151,7 @@ std::vector<std::string> read_tensors(const nn::SafetensorsFile& file, Names nam
   std::vector<std::string> left;
   for (const auto& [name, info] : file.tensors()) {
     if (used.contains(name)) continue;
-    if (!may_be_left(name)) fail(name, "this model has no such part");
+    if (!may_be_left(name)) fail(name, "our model has no place for this tensor");
     left.push_back(name);
   }
   return left;

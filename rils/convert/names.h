@@ -10,7 +10,7 @@
 
 namespace tessera::rils {
 
-/// Whose names tensors carry.
+/// The families of tensor names.
 enum class Names : uint8_t {
   timm,            // an encoder, with a classifier's head where there is one
   mae,             // the same with the decoder
@@ -18,13 +18,13 @@ enum class Names : uint8_t {
   open_clip_timm,  // open_clip with timm's image encoder (`visual.trunk.*`)
 };
 
-/// How a tensor of ours stands in one of theirs.
+/// How their tensor holds ours.
 enum class Form : uint8_t {
   same,        // in the same shape
-  token,       // likewise; open_clip has it without its leading extents of 1
-  transposed,  // two extents exchanged
-  query_bias,  // the first third of the fused bias [3D]
-  value_bias,  // its last third
+  token,       // in the same shape, but open_clip drops the leading dimensions of size 1
+  transposed,  // as a transposed matrix
+  query_bias,  // as the first third of the fused bias [3D]
+  value_bias,  // as the last third of the fused bias [3D]
 };
 
 struct Link {
@@ -32,15 +32,15 @@ struct Link {
   Form form = Form::same;
 };
 
-/// Where they keep a tensor of ours; nothing where they have no place for it.
+/// The name of their tensor that holds ours, and how. Nothing when they have no place for it.
 [[nodiscard]] std::optional<Link> link_of(const std::string& ours, Names names);
 
-/// Fills every entry of a store from tensors that carry their names. Buffers stay the model's own. Throws IoError in
-/// one line that names the first tensor that is absent or of another shape, and where the file has a tensor that the
-/// store does not know, other than a classifier's head; returns those.
+/// Fills every entry of a store from a file with their names; buffers are not read. Returns the names of tensors that
+/// were left out, such as a classifier's head. Throws IoError with the name of a tensor that is absent, has another
+/// shape, or has no place in the store.
 std::vector<std::string> read_tensors(const nn::SafetensorsFile& file, Names names, nn::ParameterStore& store);
 
-/// Entries and buffers of a store under their names. `left_out` gets those that they have no place for.
+/// Entries and buffers of a store under their names. `left_out` receives the names for which they have no place.
 [[nodiscard]] std::vector<nn::NamedTensor> write_tensors(const nn::ParameterStore& store, Names names,
                                                          std::vector<std::string>& left_out);
 

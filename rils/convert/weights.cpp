@@ -38,12 +38,12 @@ constexpr std::array kPreprocessing = {
     Preprocessing{"clip", {0.48145466, 0.4578275, 0.40821073}, {0.26862954, 0.26130258, 0.27577711}},
 };
 
-/// What torch.save writes: a ZIP archive, or a pickle as it was before.
+/// Refuses files of torch.save: a ZIP archive with a pickle in it, or a pickle alone.
 void refuse_pickle(const fs::path& path) {
   constexpr std::array kEndings = {".pth", ".pt", ".bin", ".ckpt", ".pkl"};
   if (std::ranges::find(kEndings, path.extension().string()) == kEndings.end()) return;
   throw IoError(fmt::format(
-      "{0}: a pickle runs programs when it is read, and is not; convert it: python3 -c 'import torch, "
+      "{0}: a pickle can run programs and is not read; convert it: python3 -c 'import torch, "
       "safetensors.torch as s; d = torch.load(\"{0}\", map_location=\"cpu\", weights_only=True); d = d.get(\"model\", "
       "d.get(\"state_dict\", d)); s.save_file({{k.removeprefix(\"module.\"): v.contiguous().clone() for k, v in "
       "d.items()}}, \"{1}\")'",
@@ -77,7 +77,7 @@ Files find_files(const fs::path& path) {
       fmt::format("{}: expected {} or {} in the folder, found neither", path.string(), kTimmFile, kOpenClipFiles[0]));
 }
 
-/// What an option names; empty where it was not given.
+/// The value that an option names; empty where it was not given.
 template <class E>
 std::optional<E> choice_of(const char* option, const std::string& word) {
   if (word.empty()) return std::nullopt;
@@ -92,8 +92,8 @@ std::string text_of(E choice) {
   return std::string(word_of(choice));
 }
 
-/// Builds the model of others' weights: sizes from the shapes, what shapes do not tell from the options, the file
-/// beside or the family's custom.
+/// Builds the model of foreign weights. Sizes come from the shapes; the rest from options, the JSON file or the
+/// family's defaults.
 class ForeignReader {
  public:
   ForeignReader(const nn::SafetensorsFile& file, HubConfig hub, Names names, const WeightsOptions& options)
@@ -129,7 +129,7 @@ class ForeignReader {
   }
   void note(std::string line) { hub_.notes.push_back(std::move(line)); }
 
-  /// Every key within its bounds, as if a person had written them: shapes and JSON may hold anything.
+  /// Checks the bounds of every key, since shapes and JSON may hold anything.
   void check_values() const {
     Config read;
     merge_toml(read, to_toml(config_), file_.path().string());
@@ -150,7 +150,7 @@ class ForeignReader {
     while (has(fmt::format("{}{}{}", before, blocks, after))) ++blocks;
     return blocks;
   }
-  /// Their positions as [1, 1 + G², D].
+  /// Their table of positions as [1, 1 + G², D].
   [[nodiscard]] Tensor table(const std::string& ours) const {
     const Shape& found = shape(ours, names_ == Names::open_clip ? 2 : 3);
     Tensor t = cast(file_.load(name(ours)), DType::f32).reshape({1, found[found.rank() - 2], found[found.rank() - 1]});
@@ -162,13 +162,13 @@ class ForeignReader {
     return t;
   }
 
-  /// An option, what the files say, or what is customary; the first two may not differ.
+  /// The option, else the files' value, else the default. An option may not contradict the files.
   template <class T>
   T choose(const char* option, std::optional<T> said, std::optional<T> found, T customary) const {
     if (!said) return found.value_or(customary);
     if (found && *found != *said) {
-      throw ConfigError(fmt::format("{}: expected {}, as {} says, found {}", option, text_of(*found),
-                                    hub_.path.string(), text_of(*said)));
+      throw ConfigError(fmt::format("{}: expected {} as in {}, found {}", option, text_of(*found), hub_.path.string(),
+                                    text_of(*said)));
     }
     return *said;
   }
@@ -187,14 +187,14 @@ class ForeignReader {
     v.pre_norm = has("visual.norm_pre.weight");
     const bool pooled = hub_.pooled_norm.value_or(!flat && has("visual.fc_norm.weight"));
     v.norm = pooled ? FinalNorm::pooled : FinalNorm::tokens;
-    // A norm after pooling is timm's way with the mean, MAE's features are means; the others end in their CLS token.
+    // timm pools the mean when its norm follows pooling, and MAE's features are means; others use their CLS token.
     const Pool customary = pooled || names_ == Names::mae ? Pool::mean : Pool::cls;
     v.pool = choose("--pool", choice_of<Pool>("--pool", options_.pool), hub_.pool, customary);
     const std::optional<int64_t> by_width =
         hub_.head_width ? std::optional(v.width / std::max<int64_t>(*hub_.head_width, 1)) : std::nullopt;
     v.heads = choose<int64_t>("--heads", given(options_.heads), hub_.heads ? hub_.heads : by_width,
                               std::max<int64_t>(v.width / (v.width == 1280 ? 80 : 64), 1));
-    // timm's encoders in open_clip do not follow its switch, which is then the text's alone.
+    // timm's encoders in open_clip ignore its quick_gelu, which then concerns the text encoder only.
     const bool own = names_ != Names::open_clip_timm;
     v.act = choose("--act", own ? act() : std::nullopt, hub_.act, Activation::gelu);
     if (hub_.path.empty()) {
@@ -202,7 +202,7 @@ class ForeignReader {
       if (options_.heads == 0) assumed.push_back(fmt::format("--heads {}", v.heads));
       if (options_.pool.empty()) assumed.push_back(fmt::format("--pool {}", word_of(v.pool)));
       if (options_.act.empty()) assumed.push_back(fmt::format("--act {}", word_of(v.act)));
-      if (!assumed.empty()) note(fmt::format("no configuration beside, taken as usual: {}", fmt::join(assumed, " ")));
+      if (!assumed.empty()) note(fmt::format("no JSON configuration found, assumed: {}", fmt::join(assumed, " ")));
     }
   }
 
@@ -241,14 +241,14 @@ class ForeignReader {
       throw ConfigError(
           fmt::format("--preprocessing: expected mean and std of {}, found {}", hub_.path.string(), wanted));
     }
-    if (!said && !hub_.mean) note(fmt::format("no mean and std beside, taken as usual: --preprocessing {}", wanted));
+    if (!said && !hub_.mean) note(fmt::format("no mean and std found, assumed: --preprocessing {}", wanted));
     a.image_mean = hub_.mean.value_or(usual->mean);
     a.image_std = hub_.std.value_or(usual->std);
     a.image_interpolation = hub_.interpolation.value_or("bicubic");
     a.crop_pct = hub_.crop_pct.value_or(1.0);
   }
 
-  /// The vocabulary that is named, or that lies with the weights; CLIP's own where the size is CLIP's.
+  /// The vocabulary of the option, or of the JSON file, or CLIP's own for a vocabulary of CLIP's size.
   void set_vocabulary(Weights& w) {
     const int64_t ids = config_.model.text.vocab_size;
     const std::string& file = options_.vocabulary.empty() && hub_.vocabulary ? *hub_.vocabulary : options_.vocabulary;
@@ -261,9 +261,11 @@ class ForeignReader {
       w.vocabulary = vocabulary.digest();
     } else if (ids == kClipIds) {
       w.vocabulary = kClipDigest;
-      note("CLIP's vocabulary (prepare vocabulary --clip) goes with it, by --vocabulary");
+      note(
+          "the text encoder needs CLIP's vocabulary: make it with prepare vocabulary --clip, name it with "
+          "--vocabulary");
     } else {
-      note(fmt::format("a vocabulary of {} ids goes with it, by --vocabulary", ids));
+      note(fmt::format("the text encoder needs its vocabulary of {} ids: name it with --vocabulary", ids));
     }
   }
 
@@ -280,14 +282,13 @@ class ForeignReader {
   Config config_;
 };
 
-/// An option's word; empty: nothing said.
 Names family_of(const nn::SafetensorsFile& file) {
   const auto carries = [&](const char* ours, Names names) { return file.contains(link_of(ours, names)->name); };
   for (const Names names : {Names::open_clip, Names::open_clip_timm, Names::timm}) {
     if (!carries("visual.blocks.0.attn.qkv.weight", names)) continue;
     return names == Names::timm && carries("visual.mask_token", Names::mae) ? Names::mae : names;
   }
-  throw IoError(fmt::format("{}: expected names of a vision transformer of timm, MAE or open_clip, found {}",
+  throw IoError(fmt::format("{}: expected the tensor names of a vision transformer of timm, MAE or open_clip, found {}",
                             file.path().string(),
                             file.tensors().empty() ? "no tensor" : file.tensors().begin()->first));
 }
@@ -305,7 +306,7 @@ Weights read_ours(const nn::SafetensorsFile& file, const WeightsOptions& options
     w.config.model.objective = ObjectiveName::encoder;
     w.model = std::make_unique<Model>(w.config.model, 0);
     load_encoder(file, w.model->store());
-    w.notes.emplace_back("left out: the probe's head, which has a batch norm before it");
+    w.notes.emplace_back("left out: the probe's head with its batch norm");
   } else if (head != file.tensors().end()) {
     w.classifier =
         std::make_unique<Classifier>(w.config.model.vision, w.config.finetune.pool, head->second.shape[0], 0);

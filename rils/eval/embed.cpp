@@ -9,11 +9,12 @@
 #include "engine/ops/copy.h"
 #include "engine/ops/norm.h"
 #include "engine/runtime/context.h"
+#include "rils/run/progress.h"
 
 namespace tessera::rils {
 namespace {
 
-/// One decoded sample, or why it cannot be used.
+/// One decoded sample, or the reason why it cannot be used.
 struct Decoded {
   std::optional<Sample> sample;
   std::string reason, example;
@@ -46,15 +47,6 @@ Tensor join_rows(const std::vector<Tensor>& parts, int64_t width) {
   return all;
 }
 
-std::string fill_in(const std::string& pattern, const std::string& name) {
-  std::string text = pattern;
-  const size_t at = text.find("{c}");
-  if (at == std::string::npos)
-    throw ConfigError(fmt::format("template \"{}\": expected {{c}} where the class goes", pattern));
-  text.replace(at, 3, name);
-  return text;
-}
-
 std::vector<std::string> split_synonyms(const std::string& name) {
   std::vector<std::string> names;
   size_t begin = 0;
@@ -68,6 +60,10 @@ std::vector<std::string> split_synonyms(const std::string& name) {
 }
 
 }  // namespace
+
+Progress shown_on(StageProgress& bar, std::string stage) {
+  return [&bar, stage = std::move(stage)](int64_t done, int64_t total) { bar(stage, done, total); };
+}
 
 Tensor patch_embeddings(const Model& model, const Tensor& images, const PassOptions& pass) {
   const VisionTower& vision = model.vision();
@@ -149,6 +145,15 @@ Tensor embed_texts(const Model& model, std::span<const std::string> texts, const
   return join_rows(parts, model.config().embed_dim);
 }
 
+std::string fill_template(const std::string& sentence_template, const std::string& name) {
+  std::string text = sentence_template;
+  const size_t at = text.find("{c}");
+  if (at == std::string::npos)
+    throw ConfigError(fmt::format("template \"{}\": expected {{c}} where the name goes", sentence_template));
+  text.replace(at, 3, name);
+  return text;
+}
+
 Tensor embed_classes(const Model& model, std::span<const std::string> class_names,
                      std::span<const std::string> templates, const Tokenize& tokenize, const EmbedOptions& options) {
   if (class_names.empty() || templates.empty())
@@ -157,7 +162,7 @@ Tensor embed_classes(const Model& model, std::span<const std::string> class_name
   for (size_t c = 0; c < class_names.size(); ++c) {
     std::vector<std::string> sentences;
     for (const std::string& name : split_synonyms(class_names[c])) {
-      for (const std::string& pattern : templates) sentences.push_back(fill_in(pattern, name));
+      for (const std::string& t : templates) sentences.push_back(fill_template(t, name));
     }
     const Tensor embedded = embed_texts(model, sentences, tokenize, options);
     const auto row = classes.slice(0, static_cast<int64_t>(c), 1).data<float>();

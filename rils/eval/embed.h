@@ -13,47 +13,54 @@
 
 namespace tessera::rils {
 
-/// Told how many of all are done.
+class StageProgress;
+
+/// Is called with the number of items done so far and the number of all items.
 using Progress = std::function<void(int64_t done, int64_t total)>;
+/// Shows progress on a bar under the name of a stage. The bar must outlive the result.
+[[nodiscard]] Progress shown_on(StageProgress& bar, std::string stage);
 
 struct EmbedOptions {
   EvalTransform transform;
   PassOptions pass;
   int64_t batch_size = 256;  // results do not depend on it
   bool keep_captions = true;
-  bool normalize = true;  // rows to unit length
+  bool normalize = true;  // scale each row to unit length
 };
 
 /// The usable images of a data set, in its order.
 struct ImageEmbeddings {
-  Tensor values;                                   // [n, width of the features] f32, L2-normalised unless told not to
-  std::vector<int64_t> indices;                    // place in the data set
-  std::vector<int32_t> labels;                     // −1 where there is none
-  std::vector<std::vector<std::string>> captions;  // where kept
-  SkipCounts skipped;                              // found when opening or when decoding
+  Tensor values;                                   // f32 [n, width], L2-normalised where options.normalize
+  std::vector<int64_t> indices;                    // each image's place in the data set
+  std::vector<int32_t> labels;                     // −1 for an image without a label
+  std::vector<std::vector<std::string>> captions;  // empty unless options.keep_captions
+  SkipCounts skipped;                              // samples that could not be opened or decoded
 };
 
-/// What becomes of a batch of normalised images f32 [B, 3, S, S]: rows of features.
+/// Maps a batch of normalised images f32 [B, 3, S, S] to a row of features each: f32 [B, width].
 using ImageFunction = std::function<Tensor(const Tensor& images)>;
 
 /// Runs every image of the data set through `function`, L2-normalises the rows (where options.normalize) and collects
 /// them. Unusable images are counted and left out.
 [[nodiscard]] ImageEmbeddings embed_images(const Dataset& data, const EmbedOptions& options,
                                            const ImageFunction& function, const Progress& progress = {});
-/// The patches of images in language space, L2-normalised: [B·P, E], raster order within an image.
+/// Embeds every patch of every image in the joint space: [B·P, E], L2-normalised, in raster order within an image.
 [[nodiscard]] Tensor patch_embeddings(const Model& model, const Tensor& images, const PassOptions& pass);
-/// The joint embedding of a model, and its backbone features, as such functions.
+/// Maps images to a model's joint embedding, or to its backbone features.
 [[nodiscard]] ImageFunction joint_embedding(const Model& model, const PassOptions& pass);
 [[nodiscard]] ImageFunction backbone_features(const Model& model, const PassOptions& pass);
-/// The pixels themselves, as a baseline.
+/// Maps images to their own pixels, as a baseline.
 [[nodiscard]] ImageFunction raw_pixels();
 
-/// Normalised text embeddings [n, E].
+/// L2-normalised text embeddings [n, E].
 [[nodiscard]] Tensor embed_texts(const Model& model, std::span<const std::string> texts, const Tokenize& tokenize,
                                  const EmbedOptions& options, const Progress& progress = {});
 
-/// A class vector for each name: the templates ("a photo of a {c}.") filled in, embedded, averaged and normalised
-/// again: [classes, E]. Synonyms of a class are separated by `;` in its name, as in "cat;kitten".
+/// Puts a name into a template such as "a photo of a {c}.". Throws ConfigError when the template has no {c}.
+[[nodiscard]] std::string fill_template(const std::string& sentence_template, const std::string& name);
+
+/// One vector for each class, [classes, E]: the mean embedding of its filled-in templates, L2-normalised again.
+/// Synonyms of a class are separated by `;` in its name, as in "cat;kitten".
 [[nodiscard]] Tensor embed_classes(const Model& model, std::span<const std::string> class_names,
                                    std::span<const std::string> templates, const Tokenize& tokenize,
                                    const EmbedOptions& options);

@@ -21,18 +21,16 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr int kPixelSide = 32;  // of images whose own pixels are the features
+constexpr int kPixelSide = 32;  // largest side of images whose own pixels are the features
 
-/// The model that the options name; for "untrained" one of its configuration with its initial values.
+/// The model that the options name; with features "untrained" a model of the same configuration at its initial values.
 LoadedModel open_model(const EvaluateOptions& o, Texts texts = Texts::encoded) {
   LoadedModel m = load_model(o.checkpoint, o.vocabulary, o.batch_size, o.precision, texts);
   if (o.features == "untrained") return untrained_like(m);
   return m;
 }
 
-Progress reading(StageProgress& bar) {
-  return [&bar](int64_t done, int64_t total) { bar("reading images", done, total); };
-}
+Progress reading(StageProgress& bar) { return shown_on(bar, "reading images"); }
 
 std::unique_ptr<Dataset> open_data(const EvaluateOptions& o, const std::string& source, bool captions, bool labels,
                                    const std::string& split) {
@@ -47,7 +45,7 @@ std::unique_ptr<Dataset> open_data(const EvaluateOptions& o, const std::string& 
 
 Json fraction(double x) { return std::isfinite(x) ? Json(x) : Json(nullptr); }
 
-/// The object that CLIP_benchmark's `build` reads, with ours beside.
+/// Writes the object that CLIP_benchmark's `build` reads, with further keys of our own.
 void write_result(const EvaluateOptions& o, const LoadedModel& loaded, const char* task, Json metrics, int64_t samples,
                   const Stopwatch& watch, Json chance = nullptr) {
   if (o.output.empty()) return;
@@ -59,7 +57,6 @@ void write_result(const EvaluateOptions& o, const LoadedModel& loaded, const cha
   json["task"] = task;
   json["language"] = "en";
   json["metrics"] = std::move(metrics);
-  // Of guessing, as far as it is known.
   if (!chance.is_null()) json["chance"] = std::move(chance);
   json["samples"] = samples;
   json["seconds"] = watch.seconds();
@@ -79,7 +76,7 @@ Json classification_metrics(const Classification& c) {
 
 Json class_chance(int64_t classes) { return {{"acc1", 1.0 / static_cast<double>(classes)}}; }
 
-/// So many samples, evenly spread; all of them where `count` is 0 or no fewer.
+/// `count` samples, evenly spread over the data set; all of them where `count` is 0 or at least their number.
 std::shared_ptr<const Dataset> spread(std::shared_ptr<const Dataset> data, int64_t count) {
   if (count <= 0 || count >= data->size()) return data;
   std::vector<int64_t> indices;
@@ -87,7 +84,7 @@ std::shared_ptr<const Dataset> spread(std::shared_ptr<const Dataset> data, int64
   return std::make_shared<SubsetDataset>(std::move(data), std::move(indices));
 }
 
-/// The chance that one of `right` among `all` is among k drawn without putting back.
+/// The probability that k draws without replacement from `all` hold at least one of `right`.
 double hit_chance(int64_t right, int64_t all, int64_t k) {
   double miss = 1;
   for (int64_t i = 0; i < std::min(k, all); ++i) {
@@ -96,7 +93,7 @@ double hit_chance(int64_t right, int64_t all, int64_t k) {
   return 1 - miss;
 }
 
-/// Mean of hit_chance over the images, whose texts differ in number.
+/// Mean of hit_chance over the images, which may have different numbers of texts.
 double text_chance(const RetrievalResult& r, int64_t k) {
   std::vector<int64_t> texts(static_cast<size_t>(r.images.values.size(0)));
   for (const int64_t image : r.image_of_text) ++texts[static_cast<size_t>(image)];
@@ -158,7 +155,7 @@ int evaluate_knn(const EvaluateOptions& o) {
   m.embed.keep_captions = false;
   ImageFunction features = backbone_features(*m.model, m.embed.pass);
   if (o.features == "pixels") {
-    // A row of every pixel of a large image, times a training set, would not fit in memory, nor say more.
+    // All pixels of a training set of large images would not fit in memory.
     features = raw_pixels();
     m.embed.transform.size = m.embed.transform.resize = std::min(m.embed.transform.size, kPixelSide);
   }
@@ -181,12 +178,11 @@ int evaluate_pointing(const EvaluateOptions& o) {
   const auto data = open_data(o, o.data, false, false, "test");
   const auto objects = scene_objects(*data);
   StageProgress bar;
-  const PointingSummary p = pointing(*m.model, *data, objects, o.pattern, m.config.loss.teacher_temperature,
+  const PointingSummary p = pointing(*m.model, *data, objects, o.sentence_template, m.config.loss.teacher_temperature,
                                      tokenize_with(m.tokenizer), m.embed, reading(bar));
-  fmt::print(
-      "pointing {:<10} share inside the box {:6.2f} %   largest inside {:6.2f} %   ({} things, chance {:.2f} %)\n",
-      o.features, 100 * p.share, 100 * p.hit, p.objects, 100 * p.chance);
-  write_result(o, m, "pointing", {{"share", p.share}, {"hit", p.hit}, {"chance", p.chance}}, p.objects, watch);
+  fmt::print("{:<10} pointing game {:6.2f} %   energy-based pointing game {:6.2f} %   ({} objects, chance {:.2f} %)\n",
+             o.features, 100 * p.hit, 100 * p.energy, p.objects, 100 * p.chance);
+  write_result(o, m, "pointing", {{"share", p.energy}, {"hit", p.hit}, {"chance", p.chance}}, p.objects, watch);
   return 0;
 }
 

@@ -16,8 +16,8 @@ std::string metadata_of(const nn::SafetensorsFile& file, const std::string& key)
   const auto it = file.metadata().find(key);
   if (it == file.metadata().end()) {
     throw IoError(
-        fmt::format("{}: expected a checkpoint of ours, found no metadata \"{}\"; inspect checkpoint --convert reads "
-                    "weights of timm, MAE and open_clip",
+        fmt::format("{}: expected a checkpoint of Tessera, found no metadata \"{}\"; inspect checkpoint --convert "
+                    "reads weights of timm, MAE and open_clip",
                     file.path().string(), key));
   }
   return it->second;
@@ -40,8 +40,8 @@ LoadedModel load_model(const std::string& checkpoint, const std::string& vocabul
   m.config = config_of(file);
   if (!m.config.finetune.data_path.empty()) {
     throw ConfigError(
-        fmt::format("{}: expected a model of pretrain, found a classifier of finetune, which query classify "
-                    "and finetune --eval use",
+        fmt::format("{}: expected a model of pretrain, found a classifier of finetune (use query classify or "
+                    "finetune --eval)",
                     checkpoint));
   }
   m.model = std::make_unique<Model>(m.config.model, 0);
@@ -50,16 +50,16 @@ LoadedModel load_model(const std::string& checkpoint, const std::string& vocabul
   if (texts == Texts::encoded) {
     const std::string& words = m.config.data.vocabulary;
     if (m.model->objective().contrastive && vocabulary.empty() && !words.empty() && !std::filesystem::exists(words)) {
-      throw ConfigError(
-          fmt::format("--vocabulary: expected the model's own, since {} ({}) is not there", words, checkpoint));
+      throw ConfigError(fmt::format(
+          "--vocabulary: expected the model's vocabulary, since {} (named in {}) does not exist", words, checkpoint));
     }
     m.tokenizer = open_tokenizer(m.config);
   }
-  // Weights of others do not say which vocabulary they know; its size has been compared.
+  // Converted weights may not name their vocabulary; then only its size has been compared.
   const std::string known = m.tokenizer ? metadata_of(file, "vocabulary") : "";
   if (!known.empty() && m.tokenizer->vocabulary().digest() != known) {
-    throw ConfigError(fmt::format("{}: its vocabulary is {}, expected that of {}: {}", checkpoint, known,
-                                  m.config.data.vocabulary, m.tokenizer->vocabulary().digest()));
+    throw ConfigError(fmt::format("--vocabulary: expected the vocabulary {} of {}, found {} in {}", known, checkpoint,
+                                  m.tokenizer->vocabulary().digest(), m.config.data.vocabulary));
   }
   m.embed.transform = eval_transform(m.config);
   m.embed.pass.precision = nn::parse_precision(precision);

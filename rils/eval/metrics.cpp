@@ -6,7 +6,10 @@
 #include <numeric>
 
 #include "engine/core/error.h"
+#include "engine/ops/copy.h"
+#include "engine/ops/loss.h"
 #include "engine/ops/matmul.h"
+#include "engine/ops/pointwise.h"
 
 namespace tessera::rils {
 namespace {
@@ -27,7 +30,7 @@ void for_each_query(const Tensor& queries, const Tensor& items, Visit&& visit) {
   }
 }
 
-/// Place of an item among all, the best first; of equal scores the lower index is the better.
+/// Rank of an item among all, 1 for the largest score; of equal scores the lower index ranks first.
 int64_t rank_of(std::span<const float> scores, int64_t item) {
   const float own = scores[static_cast<size_t>(item)];
   int64_t rank = 1;
@@ -61,7 +64,7 @@ RetrievalDirection summarise(std::vector<int64_t> ranks) {
 
 Retrieval retrieval(const Tensor& image, const Tensor& text, std::span<const int64_t> image_of_text) {
   if (static_cast<int64_t>(image_of_text.size()) != text.size(0)) {
-    throw ShapeError("retrieval: one image per caption is expected");
+    throw ShapeError("retrieval: expected one image index for each caption");
   }
   std::vector<std::vector<int64_t>> captions(static_cast<size_t>(image.size(0)));
   for (size_t t = 0; t < image_of_text.size(); ++t) {
@@ -83,10 +86,33 @@ Retrieval retrieval(const Tensor& image, const Tensor& text, std::span<const int
 
 Tensor similarity(const Tensor& a, const Tensor& b) { return matmul(a, b.transpose(0, 1)); }
 
+Tensor softmax(const Tensor& scores, double factor) {
+  const Tensor logits = scale(cast(scores, DType::f64), factor);
+  const Tensor lse = cross_entropy(logits, Tensor::zeros({scores.size(0)}, DType::i32)).lse;
+  Tensor result = Tensor::empty(scores.shape());
+  const auto from = logits.data<double>(), sums = lse.data<double>();
+  const auto to = result.data<float>();
+  const auto width = static_cast<size_t>(scores.size(1));
+  for (size_t i = 0; i < to.size(); ++i) to[i] = static_cast<float>(std::exp(from[i] - sums[i / width]));
+  return result;
+}
+
+std::vector<int64_t> largest(std::span<const float> values, int64_t count) {
+  std::vector<int64_t> order(values.size());
+  std::iota(order.begin(), order.end(), int64_t{0});
+  const auto kept = std::min<int64_t>(count, std::ssize(order));
+  std::partial_sort(order.begin(), order.begin() + kept, order.end(), [&](int64_t a, int64_t b) {
+    const float x = values[static_cast<size_t>(a)], y = values[static_cast<size_t>(b)];
+    return x != y ? x > y : a < b;
+  });
+  order.resize(static_cast<size_t>(kept));
+  return order;
+}
+
 Classification classification(const Tensor& scores, std::span<const int32_t> labels) {
   const int64_t classes = scores.size(1);
   if (static_cast<int64_t>(labels.size()) != scores.size(0)) {
-    throw ShapeError("classification: one label per row of scores is expected");
+    throw ShapeError("classification: expected one label for each row of scores");
   }
   std::vector<int64_t> seen(static_cast<size_t>(classes)), hit(seen.size());
   int64_t top1 = 0;
@@ -120,25 +146,14 @@ Classification classification(const Tensor& scores, std::span<const int32_t> lab
 Tensor knn_scores(const Tensor& train, std::span<const int32_t> train_labels, const Tensor& test, int64_t classes,
                   const KnnOptions& options) {
   if (static_cast<int64_t>(train_labels.size()) != train.size(0)) {
-    throw ShapeError("knn: one label per training row is expected");
+    throw ShapeError("knn: expected one label for each training row");
   }
-  const auto k = static_cast<size_t>(std::min(options.k, train.size(0)));
   Tensor scores = Tensor::zeros({test.size(0), classes});
-  std::vector<int64_t> order(static_cast<size_t>(train.size(0)));
-  for_each_query(test, train, [&](int64_t r, std::span<const float> similarity) {
-    std::iota(order.begin(), order.end(), 0);
-    const auto nearer = [&](int64_t a, int64_t b) {
-      const float sa = similarity[static_cast<size_t>(a)];
-      const float sb = similarity[static_cast<size_t>(b)];
-      return sa != sb ? sa > sb : a < b;
-    };
-    const auto last = order.begin() + static_cast<ptrdiff_t>(k);
-    std::nth_element(order.begin(), last, order.end(), nearer);
-    std::sort(order.begin(), last, nearer);  // votes are added in one order, whatever the selection did
+  for_each_query(test, train, [&](int64_t r, std::span<const float> cosines) {
     float* row = scores.data<float>().data() + r * classes;
-    for (auto it = order.begin(); it != last; ++it) {
-      const auto i = static_cast<size_t>(*it);
-      row[train_labels[i]] += std::exp((similarity[i] - 1.0f) / static_cast<float>(options.temperature));
+    for (const int64_t neighbour : largest(cosines, options.k)) {
+      const auto i = static_cast<size_t>(neighbour);
+      row[train_labels[i]] += std::exp((cosines[i] - 1.0f) / static_cast<float>(options.temperature));
     }
   });
   return scores;

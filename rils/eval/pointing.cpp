@@ -1,25 +1,14 @@
 #include "rils/eval/pointing.h"
 
 #include <algorithm>
-#include <cmath>
 
 #include "engine/core/error.h"
-#include "engine/ops/matmul.h"
+#include "rils/eval/metrics.h"
 
 namespace tessera::rils {
 
 Tensor sentence_probabilities(const Tensor& patches, const Tensor& sentences, double temperature) {
-  Tensor scores = matmul(patches, sentences.transpose(0, 1), 1.0 / temperature);
-  const auto n = static_cast<size_t>(sentences.size(0));
-  const auto all = scores.data<float>();
-  for (size_t p = 0; n > 0 && p < static_cast<size_t>(patches.size(0)); ++p) {
-    const auto row = all.subspan(p * n, n);
-    const float largest = *std::ranges::max_element(row);
-    double total = 0;
-    for (float& x : row) total += (x = std::exp(x - largest));
-    for (float& x : row) x = static_cast<float>(x / total);
-  }
-  return scores;
+  return softmax(similarity(patches, sentences), 1.0 / temperature);
 }
 
 PointingScore pointing_score(const Tensor& probabilities, int64_t grid, const PointingTarget& target) {
@@ -41,7 +30,7 @@ PointingScore pointing_score(const Tensor& probabilities, int64_t grid, const Po
       const double x = static_cast<double>(column) * cell;
       const double y = static_cast<double>(row) * cell;
       total += p;
-      score.share += p * overlap(x, target.x0, target.x1) * overlap(y, target.y0, target.y1);
+      score.energy += p * overlap(x, target.x0, target.x1) * overlap(y, target.y0, target.y1);
       if (p > best) {
         best = p;
         const double cx = x + cell / 2;
@@ -50,7 +39,7 @@ PointingScore pointing_score(const Tensor& probabilities, int64_t grid, const Po
       }
     }
   }
-  score.share = total > 0 ? score.share / total : 0.0;
+  score.energy = total > 0 ? score.energy / total : 0.0;
   score.chance = (target.x1 - target.x0) * (target.y1 - target.y0);
   return score;
 }

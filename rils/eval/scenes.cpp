@@ -13,7 +13,7 @@
 namespace tessera::rils {
 namespace {
 
-/// A box in pixels, in fractions of the centre crop of the shorter side.
+/// Converts a box from pixels to fractions of the centre crop of the shorter side.
 SceneObject seen_object(const nlohmann::json& object, double width, double height) {
   const auto& box = object.at("box");
   const double side = std::min(width, height);
@@ -34,34 +34,32 @@ std::vector<std::vector<SceneObject>> scene_objects(const Dataset& data) {
       std::vector<SceneObject> objects;
       for (const auto& object : json.at("objects")) {
         SceneObject seen = seen_object(object, json.at("width").get<double>(), json.at("height").get<double>());
-        // What the crop leaves out cannot be pointed at.
+        // An object outside the crop cannot be pointed at.
         if (seen.x1 > seen.x0 && seen.y1 > seen.y0) objects.push_back(std::move(seen));
       }
       scenes.push_back(std::move(objects));
     } catch (const SampleError& error) {
       throw IoError(fmt::format("{}: {}: {}", data.name(i), error.reason(), error.what()));
     } catch (const nlohmann::json::exception&) {
-      throw IoError(fmt::format("{}: expected JSON with width, height and objects of a name and a box, found none",
-                                data.name(i)));
+      throw IoError(fmt::format(
+          "{}: expected JSON with width, height and objects, each with a name and a box, found none", data.name(i)));
     }
   }
   return scenes;
 }
 
 PointingSummary pointing(const Model& model, const Dataset& data, const std::vector<std::vector<SceneObject>>& objects,
-                         const std::string& pattern, double temperature, const Tokenize& tokenize,
+                         const std::string& sentence_template, double temperature, const Tokenize& tokenize,
                          const EmbedOptions& options, const Progress& progress) {
   std::map<std::string, int64_t> sentence_of;
   for (const auto& scene : objects) {
     for (const SceneObject& o : scene) sentence_of.emplace(o.name, 0);
   }
-  if (sentence_of.empty()) throw IoError("pointing: no scene names an object");
+  if (sentence_of.empty()) throw IoError("pointing: expected scenes with named objects, found none");
   std::vector<std::string> sentences;
   for (auto& [name, index] : sentence_of) {
     index = static_cast<int64_t>(sentences.size());
-    std::string text = pattern;
-    if (const size_t at = text.find("{c}"); at != std::string::npos) text.replace(at, 3, name);
-    sentences.push_back(text);
+    sentences.push_back(fill_template(sentence_template, name));
   }
   const Tensor prototypes = embed_texts(model, sentences, tokenize, options);
   const int64_t patches = model.vision().grid().patches();
@@ -75,7 +73,7 @@ PointingSummary pointing(const Model& model, const Dataset& data, const std::vec
       const Tensor map = sentence_probabilities(features.slice(0, b * patches, patches), prototypes, temperature);
       for (const SceneObject& o : objects.at(static_cast<size_t>(next + b))) {
         const PointingScore s = pointing_score(map, grid, {sentence_of.at(o.name), o.x0, o.y0, o.x1, o.y1});
-        summary.share += s.share;
+        summary.energy += s.energy;
         summary.hit += s.hit;
         summary.chance += s.chance;
         ++summary.objects;
@@ -88,10 +86,10 @@ PointingSummary pointing(const Model& model, const Dataset& data, const std::vec
   quiet.keep_captions = false;
   const ImageEmbeddings done = embed_images(data, quiet, score, progress);
   if (static_cast<int64_t>(done.indices.size()) != data.size()) {
-    throw IoError("pointing: scenes must all be readable: " + done.skipped.describe());
+    throw IoError("pointing: expected scenes that can all be read, found " + done.skipped.describe());
   }
   const auto n = static_cast<double>(std::max<int64_t>(summary.objects, 1));
-  summary.share /= n;
+  summary.energy /= n;
   summary.hit /= n;
   summary.chance /= n;
   return summary;

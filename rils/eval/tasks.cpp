@@ -3,53 +3,46 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cmath>
 #include <filesystem>
 #include <limits>
+#include <numeric>
 
-#include "engine/core/atomic_file.h"
 #include "engine/core/error.h"
 #include "engine/ops/copy.h"
+#include "engine/ops/loss.h"
+#include "engine/ops/pointwise.h"
+#include "engine/ops/reduce.h"
+#include "rils/run/lines.h"
 
 namespace tessera::rils {
 namespace {
 
-std::vector<std::string> read_lines(const std::filesystem::path& path) {
-  std::vector<std::string> lines;
-  const std::string text = read_file(path);
-  for (size_t begin = 0; begin < text.size();) {
-    const size_t end = std::min(text.find('\n', begin), text.size());
-    std::string line = text.substr(begin, end - begin);
-    while (!line.empty() && (line.back() == '\r' || line.back() == ' ')) line.pop_back();
-    if (!line.empty()) lines.push_back(line);
-    begin = end + 1;
-  }
+/// The lines of a file without trailing blanks; empty lines are left out.
+std::vector<std::string> read_entries(const std::filesystem::path& path) {
+  std::vector<std::string> lines = read_lines(path);
+  for (std::string& line : lines) line.erase(line.find_last_not_of(" \r") + 1);
+  std::erase(lines, "");
   return lines;
 }
 
-/// A file that the user names, or else one that lies in or beside the data.
-std::vector<std::string> lines_beside(const std::string& named, const std::string& data, const char* name) {
-  if (!named.empty()) return read_lines(named);
+/// Reads the file that the user names, or else the file `name` in or beside the data. Empty when there is neither.
+std::vector<std::string> entries_beside(const std::string& named, const std::string& data, const char* name) {
+  if (!named.empty()) return read_entries(named);
   const std::filesystem::path source(data);
   for (const auto& folder : {source, source.parent_path()}) {
-    if (std::filesystem::exists(folder / name)) return read_lines(folder / name);
+    if (std::filesystem::exists(folder / name)) return read_entries(folder / name);
   }
   return {};
 }
 
-/// Mean over the rows of −log softmax(scale · row)[row's own column].
-double cross_entropy(const Tensor& cosines, double scale) {
+/// Mean cross-entropy of the rows of logit_scale · cosines [n, n], where row i belongs to column i; in f64.
+double matching_loss(const Tensor& cosines, double logit_scale) {
   const int64_t n = cosines.size(0);
-  const std::span<const float> values = cosines.data<float>();
-  double sum = 0;
-  for (int64_t i = 0; i < n; ++i) {
-    const auto row = values.subspan(static_cast<size_t>(i * n), static_cast<size_t>(n));
-    const double top = scale * static_cast<double>(*std::ranges::max_element(row));
-    double total = 0;
-    for (const float x : row) total += std::exp(scale * static_cast<double>(x) - top);
-    sum += std::log(total) + top - scale * static_cast<double>(row[static_cast<size_t>(i)]);
-  }
-  return sum / static_cast<double>(n);
+  std::vector<int32_t> own(static_cast<size_t>(n));
+  std::iota(own.begin(), own.end(), 0);
+  const Tensor logits = scale(cast(cosines, DType::f64), logit_scale);
+  const Tensor loss = cross_entropy(logits, Tensor::from(own, {n})).loss;
+  return sum(loss, 1.0 / static_cast<double>(n)).item();
 }
 
 }  // namespace
@@ -86,17 +79,17 @@ double validation_loss(const RetrievalResult& result, double logit_scale, int64_
       copy_into(result.texts.slice(0, from_text, 1), text.slice(0, i, 1));
     }
     sum += 0.5 *
-           (cross_entropy(similarity(image, text), logit_scale) + cross_entropy(similarity(text, image), logit_scale));
+           (matching_loss(similarity(image, text), logit_scale) + matching_loss(similarity(text, image), logit_scale));
   }
   return sum / static_cast<double>(count / n);
 }
 
 ClassPrompts class_prompts(const std::string& classnames, const std::string& templates, const std::string& source,
                            const Dataset& data) {
-  ClassPrompts prompts{lines_beside(classnames, source, "classnames.txt"),
-                       lines_beside(templates, source, "zeroshot_classification_templates.txt")};
+  ClassPrompts prompts{entries_beside(classnames, source, "classnames.txt"),
+                       entries_beside(templates, source, "zeroshot_classification_templates.txt")};
   if (prompts.names.empty()) prompts.names = data.class_names();
-  if (prompts.names.empty()) throw ConfigError("--classnames: expected a file with a class a line, found none");
+  if (prompts.names.empty()) throw ConfigError("--classnames: expected a file with one class per line, found none");
   if (prompts.templates.empty()) prompts.templates = {"a photo of a {c}."};
   return prompts;
 }

@@ -27,8 +27,8 @@ Sources find_splits(const std::string& path) {
   if (path.empty()) throw ConfigError(fmt::format("{}: expected a folder of labelled images, found none", kKey));
   const fs::path root(path);
   if (fs::is_directory(root / "train")) {
-    for (const char* held_out : {"val", "test"}) {
-      if (fs::is_directory(root / held_out)) return {(root / "train").string(), (root / held_out).string()};
+    for (const char* val : {"val", "test"}) {
+      if (fs::is_directory(root / val)) return {(root / "train").string(), (root / val).string()};
     }
     throw ConfigError(
         fmt::format("{}: expected val or test beside {}, found neither", kKey, (root / "train").string()));
@@ -43,7 +43,7 @@ Sources find_splits(const std::string& path) {
                   kKey, fs::exists(root) ? path : "no folder " + path));
 }
 
-/// Every sample's class, read without its image.
+/// The class of every sample; images are not read.
 std::vector<int32_t> labels_of(const Dataset& data) {
   std::vector<int32_t> labels;
   labels.reserve(static_cast<size_t>(data.size()));
@@ -82,7 +82,7 @@ void check_same_classes(const Dataset& train, const Dataset& val, const Sources&
                                 first ? sources.train : sources.val));
 }
 
-/// The images of every class, in an order that (seed, draw) gives.
+/// The images of every class in a random order that depends on (seed, draw).
 std::vector<std::vector<int64_t>> shuffled_classes(const LabelledData& data, uint64_t seed, int64_t draw) {
   const Philox random(seed, "shots");
   std::vector<std::vector<std::pair<uint32_t, int64_t>>> keyed(static_cast<size_t>(data.classes));
@@ -187,7 +187,7 @@ std::unique_ptr<Loader> training_loader(const Config& config, std::shared_ptr<co
 }
 
 EvalTransform centre_transform(const Config& config, bool always) {
-  constexpr int kTrained = 224, kResized = 256;  // pixels of MAE's evaluation
+  constexpr int kTrained = 224, kResized = 256;  // pixels in MAE's evaluation
   EvalTransform t = eval_transform(config);
   if (always || t.size <= kTrained) t.resize = t.size * kResized / kTrained;
   return t;

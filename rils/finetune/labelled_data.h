@@ -12,32 +12,32 @@
 
 namespace tessera::rils {
 
-/// Labelled images to learn from and to judge by.
+/// The train/val split of a set of labelled images.
 struct LabelledData {
   std::shared_ptr<const Dataset> train, val;
-  std::vector<int32_t> labels;           // of train; −1 where the sample turned out unusable
+  std::vector<int32_t> labels;           // of train; −1 for an unusable sample
   std::vector<std::string> class_names;  // by label; numbers where the data have no names
-  int64_t classes = 0;                   // finetune.nb_classes, or as many as the data have
+  int64_t classes = 0;                   // finetune.nb_classes, or the number of classes in the data
 };
 
-/// Opens finetune.data_path: a folder with train/ and val/ or test/ (class folders, or shards with labels), or one with
-/// the IDX files of both. Throws ConfigError in one line: a missing split, fewer than two classes, a class without
-/// images, splits with other classes, a label beyond finetune.nb_classes.
+/// Opens finetune.data_path: a folder with train/ and val/ or test/ (class folders, or shards with labels), or a folder
+/// with the IDX files of both splits. Throws ConfigError for a missing split, fewer than two classes, a class without
+/// training images, splits with different classes, or a label beyond finetune.nb_classes.
 [[nodiscard]] LabelledData open_labelled(const Config& config);
 
-/// `count` samples of each class, drawn without order by (seed, draw); ascending. Throws ConfigError when a class has
-/// fewer.
+/// Draws `count` samples of each class at random by (seed, draw); returns their places in ascending order. Throws
+/// ConfigError when a class has fewer.
 [[nodiscard]] std::vector<int64_t> draw_shots(const LabelledData& data, int64_t count, uint64_t seed, int64_t draw);
-/// A share of each class, rounded, at least one sample; ascending.
+/// Draws a fraction of each class, rounded, but at least one sample; returns their places in ascending order.
 [[nodiscard]] std::vector<int64_t> draw_fraction(const LabelledData& data, double fraction, uint64_t seed);
 
-/// What training does with an image. Throws ConfigError for a finetune.aa that it does not understand.
+/// The augmentation of training images. Throws ConfigError for an invalid finetune.aa.
 [[nodiscard]] ClassifyTransform classify_transform(const Config& config);
-/// Micro-batches of optim.batch_size for training, continued from `state`.
+/// A loader of micro-batches of optim.batch_size for training that continues from `state`.
 [[nodiscard]] std::unique_ptr<Loader> training_loader(const Config& config, std::shared_ptr<const Dataset> data,
                                                       const LoaderState& state);
-/// MAE's test transform: the shorter side to size · 256 / 224 (above 224 pixels to size, unless `always`), bicubic or
-/// as configured, and the centre.
+/// MAE's evaluation transform: resizes the shorter side to size · 256 / 224 (above 224 pixels to size, unless `always`)
+/// and crops the centre.
 [[nodiscard]] EvalTransform centre_transform(const Config& config, bool always = false);
 
 }  // namespace tessera::rils

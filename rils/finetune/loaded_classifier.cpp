@@ -38,7 +38,7 @@ LoadedClassifier load_classifier(const nn::SafetensorsFile& file, const std::str
   LoadedClassifier c;
   std::istringstream lines(names->second);
   for (std::string name; std::getline(lines, name);) c.classes.push_back(name);
-  // More outputs than classes, where --nb-classes asked for them.
+  // With --nb-classes there may be more outputs than named classes.
   while (std::ssize(c.classes) < classes) c.classes.push_back(std::to_string(c.classes.size()));
   PassOptions pass;
   pass.precision = nn::parse_precision(precision);

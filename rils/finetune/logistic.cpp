@@ -25,19 +25,19 @@ void add_scaled(std::span<double> a, double scale, std::span<const double> b) {
   for (size_t i = 0; i < a.size(); ++i) a[i] += scale * b[i];
 }
 
-/// What is known of the curvature: steps s and gradient differences y of the last iterations.
+/// An estimate of the curvature from the steps s and gradient differences y of the last iterations.
 class Curvature {
  public:
   explicit Curvature(int history) : history_(static_cast<size_t>(history)) {}
 
   void add(Vector s, Vector y) {
     const double along = inner(s, y);
-    if (!(along > 0)) return;  // rounding, at the minimum
+    if (!(along > 0)) return;  // only rounding is left at the minimum
     if (pairs_.size() == history_) pairs_.pop_front();
     pairs_.push_back({std::move(s), std::move(y), 1.0 / along});
   }
 
-  /// −H g by the two-loop recursion; at first a step of unit length.
+  /// −H g by the two-loop recursion. The first step has unit length.
   [[nodiscard]] Vector direction(const Vector& gradient) const {
     Vector d = gradient;
     std::vector<double> alpha(pairs_.size());
@@ -67,7 +67,7 @@ class Curvature {
 }  // namespace
 
 LbfgsResult minimise(const SmoothFunction& objective, std::span<double> x, const LbfgsOptions& options) {
-  constexpr double kDecrease = 1e-4;  // of what the slope promises (Armijo)
+  constexpr double kDecrease = 1e-4;  // fraction of the decrease that the slope predicts (Armijo)
   constexpr int kHalvings = 40;
   Vector gradient(x.size()), next(x.size()), next_gradient(x.size());
   Curvature curvature(options.history);
@@ -87,7 +87,7 @@ LbfgsResult minimise(const SmoothFunction& objective, std::span<double> x, const
       value = objective(next, next_gradient);
       if (value <= result.value + kDecrease * step * slope) break;
     }
-    if (halvings == kHalvings) break;  // nothing left that doubles can tell apart
+    if (halvings == kHalvings) break;  // f64 cannot resolve a further decrease
     Vector s = next, y = next_gradient;
     add_scaled(s, -1.0, x);
     add_scaled(y, -1.0, gradient);

@@ -11,10 +11,10 @@ namespace tessera::rils {
 using SmoothFunction = std::function<double(std::span<const double> x, std::span<double> gradient)>;
 
 struct LbfgsOptions {
-  int history = 20;  // pairs of steps and gradient differences kept
+  int history = 20;  // number of kept pairs of steps and gradient differences
   int max_iterations = 300;
-  /// Ends once the value is proven to be within this share of the minimum: ‖gradient‖² ≤ 2 · convexity · tolerance ·
-  /// value, for an objective that is strongly convex by `convexity`.
+  /// The search ends when the value is proven to be within this relative distance of the minimum: ‖gradient‖² ≤ 2 ·
+  /// convexity · tolerance · value. `convexity` is the constant of strong convexity of the objective.
   double tolerance = 1e-3;
   double convexity = 1.0;
 };
@@ -23,16 +23,16 @@ struct LbfgsResult {
   int iterations = 0;
   bool converged = false;
 };
-/// Limited-memory BFGS (Liu and Nocedal, 1989) with a backtracking line search, from x to x. For strongly convex
-/// objectives.
+/// Limited-memory BFGS (Liu and Nocedal, 1989) with a backtracking line search, for strongly convex objectives. x holds
+/// the start and then the minimum.
 LbfgsResult minimise(const SmoothFunction& objective, std::span<double> x, const LbfgsOptions& options);
 
-/// Rows in f64, each less its own mean and then of unit length (a row of zeros stays): what MSN does with features
-/// before its logistic regression.
+/// Subtracts from each row its own mean and scales it to unit length (a row of zeros stays), in f64. MSN prepares
+/// features so for its logistic regression.
 [[nodiscard]] Tensor centred_rows(const Tensor& features);
 
 struct LogisticOptions {
-  double lambda = 0;  // of the mean loss
+  double lambda = 0;  // weight of the penalty
   int max_iterations = 300;
   double tolerance = 1e-3;
 };
@@ -40,8 +40,8 @@ struct LogisticFit {
   Tensor weights;  // f64 [classes, D]
   LbfgsResult search;
 };
-/// Multinomial logistic regression without intercept: the W that minimises mean CE(x Wᵀ, labels) + lambda / 2 ‖W‖²,
-/// from zero. x f64 [n, D], labels [n].
+/// Multinomial logistic regression without intercept: finds the W that minimises mean CE(x Wᵀ, labels) + lambda / 2
+/// ‖W‖², beginning at zero. x f64 [n, D], labels [n].
 [[nodiscard]] LogisticFit fit_logistic(const Tensor& x, std::span<const int32_t> labels, int64_t classes,
                                        const LogisticOptions& options);
 

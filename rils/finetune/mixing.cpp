@@ -6,10 +6,10 @@
 namespace tessera::rils {
 namespace {
 
-/// Uniform in (0, 1]: its logarithm is finite.
+/// Uniform in (0, 1], so that its logarithm is finite.
 double above_zero(AugmentStream& random) { return 1.0 - static_cast<double>(random.uniform()); }
 
-/// Gamma(shape, 1). Below 1 a variate of shape + 1 is scaled down.
+/// Draws from Gamma(shape, 1). For a shape below 1 it scales a variate of shape + 1.
 double draw_gamma(double shape, AugmentStream& random) {
   if (shape < 1.0) return draw_gamma(shape + 1.0, random) * std::pow(above_zero(random), 1.0 / shape);
   const double d = shape - 1.0 / 3.0;

@@ -15,12 +15,12 @@
 namespace tessera::rils {
 namespace {
 
-constexpr double kLambda = 0.0025;  // over the number of images
+constexpr double kLambda = 0.0025;  // is divided by the number of images
 
-/// Features of a data set's usable images, centred, with their places in it.
+/// The centred features of a data set's usable images.
 struct Features {
-  Tensor rows;  // f64 [n, D]
-  std::vector<int64_t> indices;
+  Tensor rows;                   // f64 [n, D]
+  std::vector<int64_t> indices;  // places in the data set
   std::vector<int32_t> labels;
 };
 
@@ -56,10 +56,10 @@ class Probe {
   }
 
  private:
-  /// The probes with one number of images a class (0: with a share of all), each with its training images.
+  /// All probes with the same number of images per class (0: with a fraction of all images).
   struct Study {
     int64_t shots = 0;
-    std::vector<std::vector<int64_t>> draws;
+    std::vector<std::vector<int64_t>> draws;  // the training images of each probe
   };
 
   [[nodiscard]] std::vector<Study> draw() const {
@@ -78,14 +78,12 @@ class Probe {
 
   void print_plan(int64_t images) const {
     const std::string start = config_.finetune.finetune.empty() ? "initial values" : config_.finetune.finetune;
-    console_.line(
-        fmt::format("logistic regression on features of {} ({}), {} pixels: {} classes, {} images to learn "
-                    "from, {} to judge by",
-                    start, word_of(config_.finetune.pool), config_.model.vision.image_size, data_.classes, images,
-                    data_.val->size()));
+    console_.line(fmt::format(
+        "logistic regression on features of {} ({}), {} pixels: {} classes, {} train images, {} val images", start,
+        word_of(config_.finetune.pool), config_.model.vision.image_size, data_.classes, images, data_.val->size()));
   }
 
-  /// The images of any draw; features are computed once.
+  /// All images that occur in a draw, so that features are computed once.
   [[nodiscard]] std::shared_ptr<const Dataset> union_of(const std::vector<Study>& studies) {
     std::set<int64_t> all;
     for (const Study& study : studies) {
@@ -105,7 +103,7 @@ class Probe {
     return {centred_rows(found.values), std::move(found.indices), std::move(found.labels)};
   }
 
-  /// The rows of one draw's images, as far as they were usable.
+  /// The rows of the usable images of one draw.
   [[nodiscard]] Features rows_of(const Features& all, const std::vector<int64_t>& wanted) const {
     const std::set<int64_t> in_draw(wanted.begin(), wanted.end());
     Features part;
@@ -121,7 +119,7 @@ class Probe {
     return part;
   }
 
-  /// One probe; its accuracy is added to those of the draws before it.
+  /// Fits one probe and appends its accuracy to those of the earlier draws.
   [[nodiscard]] Record fit(const Features& train, const Features& val, int64_t shots,
                            std::vector<double>& accuracies) const {
     const auto n = static_cast<int64_t>(train.labels.size());
@@ -133,7 +131,7 @@ class Probe {
     accuracies.push_back(c.acc1);
     console_.line(fmt::format("draw {}: top 1 {:.2f} %, mean per class {:.2f} %; {} images, {} iterations{}", draw,
                               100 * c.acc1, 100 * c.mean_per_class_recall, n, fitted.search.iterations,
-                              fitted.search.converged ? "" : ", the most that there may be"));
+                              fitted.search.converged ? "" : " (the limit)"));
     Record line;
     line.add("task", "linear_probe").add("shots", shots).add("draw", draw);
     line.add("train_samples", n).add("samples", c.samples);
@@ -147,12 +145,12 @@ class Probe {
     double mean = 0, square = 0;
     for (const double a : accuracies) mean += a / n;
     for (const double a : accuracies) square += (a - mean) * (a - mean) / (n - 1);
-    const double deviation = std::sqrt(square);
-    console_.line(fmt::format("{} shots, {} draws: top 1 {:.2f} % (deviation {:.2f})", shots, accuracies.size(),
-                              100 * mean, 100 * deviation));
+    const double std_deviation = std::sqrt(square);
+    console_.line(fmt::format("{} shots, {} draws: top 1 {:.2f} % (std {:.2f} %)", shots, accuracies.size(), 100 * mean,
+                              100 * std_deviation));
     Record line;
     line.add("task", "linear_probe").add("draws", std::ssize(accuracies)).add("shots", shots);
-    line.add("lp_acc1", mean).add("lp_acc1_deviation", deviation);
+    line.add("lp_acc1", mean).add("lp_acc1_deviation", std_deviation);
     return line;
   }
 
@@ -161,7 +159,7 @@ class Probe {
   Console& console_;
   FrozenEncoder encoder_;
   PassOptions pass_;
-  std::vector<int64_t> chosen_;  // of the training data, ascending
+  std::vector<int64_t> chosen_;  // places in the training data, ascending
 };
 
 }  // namespace

@@ -28,7 +28,7 @@ MicroBatch load_batch(const std::filesystem::path& path, const Model& model) {
   const ModelConfig& c = model.config();
   MicroBatch batch;
   const Objective& objective = model.objective();
-  int64_t samples = -1;  // of the first tensor, and then of all
+  int64_t samples = -1;  // unknown until the first tensor is read; then the same for all
   const auto pictures = [&](const char* name) {
     Tensor t = load_checked(file, name, DType::f32, {samples, 3, c.vision.image_size, c.vision.image_size});
     samples = t.size(0);

@@ -6,19 +6,19 @@
 
 namespace tessera::rils {
 
-/// The check that the method is exact, and the tool of whoever ports it: weights and a batch in, losses and every
-/// gradient out, all safetensors under the official names.
+/// Files of write_gradients, all safetensors with the official names of tensors.
 struct GradientFiles {
-  // Every trainable parameter; frozen position tables and the head's running moments may be there.
+  // Every trainable parameter. Frozen position tables and the running moments of a head may be present too.
   std::filesystem::path checkpoint;
-  // What the objective uses of images f32 [N,3,H,W] normalised, tokens i32 [N,context_length], noise f32 [N,patches],
-  // view1 and view2 as images.
+  // The inputs that the objective uses, of: images f32 [N,3,H,W], normalised; tokens i32 [N,context_length]; noise f32
+  // [N,patches]; view1 and view2, shaped as images.
   std::filesystem::path batch;
-  // loss and the figures of the objective's terms (see rils/train/figures.h), and grad.NAME, all f32.
+  // Written: loss, the terms of the objective (see rils/train/figures.h), and grad.NAME of every parameter, all f32.
   std::filesystem::path out;
 };
 
-/// Runs one step of a model of this configuration. Throws IoError or ShapeError in one line when a file does not fit.
+/// Runs one step without an update and writes losses and gradients: a check that the method is exact, and a reference
+/// for whoever ports it. Throws IoError or ShapeError when a file does not fit the configuration.
 StepResult write_gradients(const ModelConfig& model, const LossConfig& loss, const GradientFiles& files,
                            nn::Precision precision);
 

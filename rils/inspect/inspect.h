@@ -7,10 +7,11 @@
 
 namespace tessera::rils {
 
-/// Parameters, multiply-adds and memory of a configuration, part by part.
+/// Prints parameters, multiply-adds and memory of a configuration, part by part.
 void inspect_model(const Config& config, std::ostream& out);
 
-/// Names, types, shapes and metadata of a safetensors file; with a second one, what differs.
+/// Prints names, types, shapes and metadata of a safetensors file. With a second file (`other` is not empty) it prints
+/// the tensors that differ.
 void inspect_checkpoint(const std::string& path, const std::string& other, std::ostream& out);
 
 struct TokensOptions {
@@ -18,7 +19,7 @@ struct TokensOptions {
   int64_t context_length = 77;
   std::string truncation = "keep-eot";
 };
-/// Prints the ids of each line of `in`, start and end included and zero-padded, separated by blanks.
+/// Prints the token ids of each line of `in`, separated by blanks, with SOT and EOT and padded with zeros.
 void inspect_tokens(const TokensOptions& options, std::istream& in, std::ostream& out);
 
 }  // namespace tessera::rils

@@ -14,6 +14,7 @@
 #include "rils/picture/report.h"
 #include "rils/picture/results.h"
 #include "rils/picture/sheets.h"
+#include "rils/run/lines.h"
 #include "rils/run/progress.h"
 #include "rils/run/stopwatch.h"
 #include "rils/train/inputs.h"
@@ -22,15 +23,15 @@ namespace tessera::rils {
 namespace {
 
 constexpr int64_t kBatch = 256;
-constexpr int kExamples = 5;          // of duplicates and overlaps
-constexpr int kMontage = 32;          // pictures
-constexpr double kLoaderSeconds = 2;  // of measuring
+constexpr int kExamples = 5;          // duplicates that are listed
+constexpr int kMontage = 32;          // pictures of a montage
+constexpr double kLoaderSeconds = 2;  // for which the loader's rate is measured
 
 LoadedModel load(const PictureOptions& o) { return load_model(o.checkpoint, o.vocabulary, kBatch, "fp32"); }
 
 Viewer viewer(const LoadedModel& m) { return {*m.model, m.config.loss, m.tokenizer, m.embed}; }
 
-/// As typed, "@FILE" replaced by the lines of the file.
+/// The sentences as typed, with "@FILE" replaced by the lines of the file.
 std::vector<std::string> sentences_of(const std::vector<std::string>& words) {
   std::vector<std::string> sentences;
   for (const std::string& word : words) {
@@ -38,11 +39,8 @@ std::vector<std::string> sentences_of(const std::vector<std::string>& words) {
       sentences.push_back(word);
       continue;
     }
-    const std::string text = read_file(word.substr(1));
-    for (size_t begin = 0; begin < text.size();) {
-      const size_t end = std::min(text.find('\n', begin), text.size());
-      if (end > begin) sentences.push_back(text.substr(begin, end - begin));
-      begin = end + 1;
+    for (std::string& line : read_lines(word.substr(1))) {
+      if (!line.empty()) sentences.push_back(std::move(line));
     }
   }
   return sentences;
@@ -81,8 +79,7 @@ int draw_retrievals(const PictureOptions& o) {
   const auto data = open_dataset(o.data, options);
   StageProgress bar;
   const RetrievalResult result =
-      run_retrieval(*m.model, *data, tokenize_with(m.tokenizer), m.embed,
-                    [&](int64_t done, int64_t total) { bar("reading images", done, total); });
+      run_retrieval(*m.model, *data, tokenize_with(m.tokenizer), m.embed, shown_on(bar, "reading images"));
   return finish(o.out, retrieval_sheet(*data, m.embed.transform, result, o.count));
 }
 
@@ -96,8 +93,7 @@ int inspect_data(const Config& given, const std::string& montage) {
   const auto survey = [&](const std::string& source, const char* split) {
     options.split = split;
     const std::shared_ptr<const Dataset> data = open_dataset(source, options);
-    DataSurvey found = survey_data(*data, tokenizer.get(), config.data.max_image_pixels,
-                                   [&](int64_t done, int64_t total) { bar(source, done, total); });
+    DataSurvey found = survey_data(*data, tokenizer.get(), config.data.max_image_pixels, shown_on(bar, source));
     fmt::print("{}\n{}", source, describe(found, kExamples));
     return std::pair(data, std::move(found));
   };
@@ -105,7 +101,7 @@ int inspect_data(const Config& given, const std::string& montage) {
   const auto [train, found] = survey(config.data.train_data, "train");
   if (!config.data.val_data.empty()) {
     const auto shared = overlap(survey(config.data.val_data, "test").second, found);
-    fmt::print("{} images are in both\n", shared.size());
+    fmt::print("{} images are in both train and val data\n", shared.size());
     for (size_t i = 0; i < std::min<size_t>(shared.size(), kExamples); ++i) {
       fmt::print("  {} = {}\n", shared[i].first, shared[i].second);
     }
@@ -121,7 +117,7 @@ int inspect_data(const Config& given, const std::string& montage) {
     if (loader->next(sink)) read += sink.size;
     seconds = watch.seconds();
   }
-  fmt::print("the loader gives {:.0f} samples a second with {} workers\n", static_cast<double>(read) / seconds,
+  fmt::print("the loader reads {:.0f} samples/s with {} workers\n", static_cast<double>(read) / seconds,
              config.data.workers);
   return 0;
 }

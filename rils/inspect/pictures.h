@@ -8,38 +8,40 @@
 
 namespace tessera::rils {
 
-/// What the picture commands of `inspect` are asked with.
+/// Options of the commands of `inspect` that draw.
 struct PictureOptions {
   std::string checkpoint;
   std::string vocabulary;
-  std::string image;                   // a file
-  std::vector<std::string> sentences;  // or, with @FILE, its lines
-  std::string data;                    // images and captions, of retrievals
-  std::string out;                     // .svg, or .png through rsvg-convert
-  double temperature = 0;              // of the maps; 0: the checkpoint's teacher temperature
-  int64_t seed = 0;                    // of the mask
-  int count = 4;                       // best and worst retrievals shown
+  std::string image;                   // file
+  std::vector<std::string> sentences;  // "@FILE" stands for the lines of a file
+  std::string data;                    // retrievals: images with captions
+  std::string out;                     // .svg, or .png with rsvg-convert
+  double temperature = 0;              // heat maps; 0: the checkpoint's teacher temperature
+  int64_t seed = 0;                    // draws the mask
+  int count = 4;                       // retrievals: number of best and of worst ones
 };
 
-/// Draw a sheet (see sheets.h) and return the exit code; throw IoError or ConfigError.
+/// The functions below return the exit code and throw IoError or ConfigError. These three draw a sheet of sheets.h:
 int draw_heat_maps(const PictureOptions& options);
 int draw_reconstruction(const PictureOptions& options);
 int draw_retrievals(const PictureOptions& options);
-/// Prints what data.train_data and data.val_data are, their overlap, and the loader's rate; `montage`: a drawing, or
-/// "".
+/// Prints a survey of data.train_data and data.val_data, the images that are in both, and the loader's rate. `montage`
+/// names a drawing of some training samples; empty: none.
 int inspect_data(const Config& config, const std::string& montage);
+/// Draws the curves of one or several runs.
 int draw_curves(const std::vector<std::string>& runs, const std::string& out);
-/// Runs, and what is shown beside them.
+
 struct ReportOptions {
   std::string run;
-  std::vector<std::string> compare;      // pre-training runs
+  std::vector<std::string> compare;      // pre-training runs to compare with
   std::vector<std::string> classifiers;  // runs of finetune
-  std::string out;                       // "": report.html in the run's folder
+  std::string out;                       // empty: report.html in the run's folder
 };
+/// Writes an HTML page (see report.h).
 int write_report(const ReportOptions& options);
-/// The table of results on standard output.
+/// Prints the table of results (see results.h).
 int print_results(const ReportOptions& options);
-/// One sheet to look at first; `out` "": pictures/sheet.svg in the run's folder, where the report finds it.
+/// Draws the overview of a run. Empty `out`: pictures/sheet.svg in the run's folder, where the report finds it.
 int draw_overview(const OverviewOptions& options, const std::string& out);
 
 }  // namespace tessera::rils

@@ -11,7 +11,7 @@
 namespace tessera::rils {
 namespace {
 
-/// What one sample says.
+/// What is known of one sample after reading it.
 struct Reading {
   bool usable = false;
   std::string reason, example;
@@ -30,7 +30,7 @@ Reading read(const Dataset& data, int64_t index, int64_t max_image_pixels) {
     r.width = image.width;
     r.height = image.height;
     const std::string_view pixels(reinterpret_cast<const char*>(image.pixels.data()), image.pixels.size());
-    // The size is part of it: a row of grey pixels may be folded in several ways.
+    // The size belongs to the hash: the same pixels may form images of different sizes.
     r.pixels = fnv1a64(pixels) ^ (static_cast<uint64_t>(image.width) << 32U | static_cast<uint64_t>(image.height));
     r.usable = true;
   } catch (const SampleError& e) {
@@ -99,9 +99,9 @@ DataSurvey survey_data(const Dataset& data, const Tokenizer* tokenizer, int64_t 
   return s;
 }
 
-std::vector<std::pair<std::string, std::string>> overlap(const DataSurvey& held_out, const DataSurvey& train) {
+std::vector<std::pair<std::string, std::string>> overlap(const DataSurvey& val, const DataSurvey& train) {
   std::vector<std::pair<std::string, std::string>> pairs;
-  for (const auto& [pixels, name] : held_out.images) {
+  for (const auto& [pixels, name] : val.images) {
     const auto found = train.images.find(pixels);
     if (found != train.images.end()) pairs.emplace_back(name, found->second);
   }
@@ -111,18 +111,19 @@ std::vector<std::pair<std::string, std::string>> overlap(const DataSurvey& held_
 
 std::string describe(const DataSurvey& s, int most) {
   std::string text = fmt::format("{} samples, {}\n", s.samples, s.skipped.describe());
-  text += fmt::format("sizes {} x {} to {} x {} pixels\n", s.smallest_width, s.smallest_height, s.largest_width,
+  text += fmt::format("sizes from {} x {} to {} x {} pixels\n", s.smallest_width, s.smallest_height, s.largest_width,
                       s.largest_height);
   if (s.captions > 0) text += fmt::format("{} captions, {} repeated\n", s.captions, s.repeated_captions);
   if (s.mean_tokens > 0) {
-    text += fmt::format("captions of {:.1f} tokens on average, {} too long{}\n", s.mean_tokens, s.long_captions,
+    text += fmt::format("captions have {:.1f} tokens on average, {} are too long{}\n", s.mean_tokens, s.long_captions,
                         s.long_captions > 0 ? fmt::format(" (first {})", s.long_example) : "");
   }
   if (!s.labels.empty()) {
     const auto [fewest, largest] = std::ranges::minmax_element(s.labels, {}, [](const auto& l) { return l.second; });
-    text += fmt::format("{} classes of {} to {} samples\n", s.labels.size(), fewest->second, largest->second);
+    text += fmt::format("{} classes with {} to {} samples\n", s.labels.size(), fewest->second, largest->second);
   }
-  text += fmt::format("{} duplicates by pixels\n{}", s.duplicates.size(), listed(s.duplicates, most));
+  text +=
+      fmt::format("{} samples with the pixels of an earlier one\n{}", s.duplicates.size(), listed(s.duplicates, most));
   return text;
 }
 

@@ -23,7 +23,7 @@ struct Bounds {
   }
 };
 
-/// The mean of the points in each pixel column of the plot, and runs without gaps.
+/// Averages the points in each pixel column of the plot, and splits them into runs without gaps.
 std::vector<std::vector<std::pair<double, double>>> thinned(const Series& series, const Bounds& x, double columns) {
   std::vector<std::vector<std::pair<double, double>>> runs(1);
   double column = -1, sum_x = 0, sum_y = 0;
@@ -80,7 +80,7 @@ void draw_chart(Svg& svg, const Chart& chart, double x, double y, double width, 
   }
   svg.text(x + kLeft, y + 15, chart.title, {.size = 13, .bold = true});
   if (bx.low > bx.high) {
-    svg.text(x + kLeft, y + height / 2, "no figures yet", {.fill = kInk});
+    svg.text(x + kLeft, y + height / 2, "no data yet", {.fill = kInk});
     return;
   }
   if (chart.from_zero) by.include(0);
@@ -105,7 +105,8 @@ void draw_chart(Svg& svg, const Chart& chart, double x, double y, double width, 
     for (const auto& run : thinned(s, bx, w)) {
       std::vector<std::pair<double, double>> points;
       for (const auto& [px, py] : run) points.emplace_back(to_x(px), to_y(py));
-      if (points.size() == 1) points.emplace_back(points[0].first + 6, points[0].second);  // else it would not be seen
+      if (points.size() == 1)
+        points.emplace_back(points[0].first + 6, points[0].second);  // a single point would be invisible
       if (!points.empty()) svg.polyline(points, series_colour(i), 1.6, s.dashed);
     }
     svg.polyline({{legend, y + 28}, {legend + 18, y + 28}}, series_colour(i), 2, s.dashed);

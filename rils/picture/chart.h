@@ -8,7 +8,7 @@
 
 namespace tessera::rils {
 
-/// A line of a chart. Points that are not finite leave gaps.
+/// A line of a chart. A point that is not finite leaves a gap.
 struct Series {
   std::string name;
   std::vector<std::pair<double, double>> points;  // by x, ascending
@@ -20,7 +20,7 @@ struct Chart {
   std::string x_label;
   std::vector<Series> series;
   bool from_zero = false;  // the y axis begins at 0
-  std::string unit = "";   // of the y axis
+  std::string unit = "";   // shown at the y axis
 };
 
 /// Draws a chart into a box: axes with round numbers, a line and a legend entry for each series. Many points are

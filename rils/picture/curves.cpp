@@ -4,12 +4,11 @@
 #include <array>
 #include <cmath>
 #include <limits>
-#include <nlohmann/json.hpp>
 #include <string_view>
 
-#include "engine/core/atomic_file.h"
 #include "engine/core/error.h"
 #include "rils/picture/chart.h"
+#include "rils/picture/run_files.h"
 #include "rils/picture/sheets.h"
 #include "rils/run/run_folder.h"
 
@@ -17,18 +16,12 @@ namespace tessera::rils {
 namespace {
 
 namespace fs = std::filesystem;
-using Json = nlohmann::json;
+using Json = nlohmann::ordered_json;
 
-/// The lines of a log, those that cannot be read left out.
+/// The lines of a log that belong to a step.
 std::vector<Json> read_records(const fs::path& path) {
-  std::vector<Json> records;
-  if (!fs::exists(path)) return records;
-  const std::string text = read_file(path);
-  for (size_t begin = 0, end = 0; (end = text.find('\n', begin)) != std::string::npos; begin = end + 1) {
-    Json json = Json::parse(text.begin() + static_cast<ptrdiff_t>(begin), text.begin() + static_cast<ptrdiff_t>(end),
-                            nullptr, /*allow_exceptions=*/false);
-    if (json.is_object() && json.contains("step")) records.push_back(std::move(json));
-  }
+  std::vector<Json> records = read_json_lines(path);
+  std::erase_if(records, [](const Json& json) { return !json.contains("step"); });
   return records;
 }
 
@@ -49,14 +42,14 @@ Series series_of(const std::vector<Json>& records, std::string_view key, std::st
   return series;
 }
 
-/// A figure that a chart shows.
+/// The quantity that a chart shows.
 struct Figure {
   std::string_view key;
   const char* title;
   const char* unit;
   double factor = 1;
   bool from_zero = true;
-  bool held_out = false;  // in the lines of results
+  bool validation = false;  // stands in results.jsonl, not in metrics.jsonl
 };
 
 constexpr std::string_view kLoss = "loss";
@@ -65,16 +58,17 @@ constexpr std::array<Figure, 11> kFigures = {
     {{"clip_loss", "contrastive loss", "nats", 1, false},
      {"recon_loss", "reconstruction loss, weighted", "nats"},
      {"mae_loss", "pixel loss, weighted", "loss"},
-     {"ssl_loss", "loss between views, weighted", "nats", 1, false},
-     {"clip_acc", "gate: images of a batch that pass", "%"},
-     {"image_retrieval_recall@10", "held-out recall@10, text to image", "%", 100, true, true},
-     {"zeroshot_acc1", "held-out zero-shot accuracy", "%", 100, true, true},
-     {kLoss, "loss of a classifier", "nats", 1, false},
-     {kLoss, "held-out loss of a classifier", "nats", 1, false, true},
-     {"acc1", "held-out accuracy of a classifier", "%", 100, true, true},
+     {"ssl_loss", "contrastive loss of two views, weighted", "nats", 1, false},
+     {"clip_acc", "gate: images of a batch that pass it", "%"},
+     {"image_retrieval_recall@10", "val recall@10, text to image", "%", 100, true, true},
+     {"zeroshot_acc1", "val zero-shot accuracy", "%", 100, true, true},
+     {kLoss, "train loss of a classifier", "nats", 1, false},
+     {kLoss, "val loss of a classifier", "nats", 1, false, true},
+     {"acc1", "val accuracy of a classifier", "%", 100, true, true},
      {kGradNorm, "gradient norm", "norm"}}};
 
-/// Of pre-training the terms of the loss are drawn, not their sum; a classifier's has none.
+/// Whether a run trains a classifier. Its loss has no terms; of a pre-training run the charts show the terms instead of
+/// their sum.
 bool classifies(const Run& run) {
   for (const auto& [key, value] : run.metrics.front().items()) {
     if (key.ends_with("_loss")) return false;
@@ -82,13 +76,13 @@ bool classifies(const Run& run) {
   return true;
 }
 
-/// One figure of every run, under the runs' names.
+/// A chart of one quantity with a line for each run.
 Chart compare(const std::vector<Run>& runs, const Figure& figure) {
   Chart chart{figure.title, "step", {}, figure.from_zero, figure.unit};
   for (const Run& run : runs) {
     if (figure.key == kLoss && !classifies(run)) continue;
-    Series series = series_of(figure.held_out ? run.results : run.metrics, figure.key, run.name, figure.factor);
-    // A term that the run's objective has not is logged as 0 throughout.
+    Series series = series_of(figure.validation ? run.results : run.metrics, figure.key, run.name, figure.factor);
+    // A term that the run's objective lacks is logged as 0 in every step.
     const bool absent = std::ranges::all_of(series.points, [](const auto& point) { return point.second == 0; });
     if (!absent) chart.series.push_back(std::move(series));
   }
@@ -104,7 +98,7 @@ Svg curves_sheet(const std::vector<fs::path>& folders, Curves which) {
     const RunFolder run = RunFolder::open(folders[i]);
     runs.push_back({labels[i], read_records(run.metrics()), read_records(run.results())});
     if (runs.back().metrics.empty()) {
-      throw IoError(fmt::format("{}: expected logged steps, found none", run.metrics().string()));
+      throw IoError(fmt::format("{}: expected records of steps, found none", run.metrics().string()));
     }
   }
   std::vector<Chart> charts;

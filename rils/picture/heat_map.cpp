@@ -11,7 +11,7 @@ constexpr std::array<std::array<double, 3>, 6> kStops = {
 
 uint8_t to_byte(double v) { return static_cast<uint8_t>(std::clamp(std::lround(v), 0L, 255L)); }
 
-/// Bilinear between the centres of the patches, constant beyond the outermost.
+/// Interpolates bilinearly between the centres of the patches; beyond the outermost centres the value is constant.
 double interpolate(std::span<const float> values, int64_t grid, double x, double y) {
   const auto last = static_cast<double>(grid - 1);
   const double cx = std::clamp(x, 0.0, last), cy = std::clamp(y, 0.0, last);

@@ -20,10 +20,10 @@ namespace {
 
 constexpr double kWidth = 1000, kGap = 20;
 constexpr int64_t kBatch = 256, kSentences = 4;
-constexpr double kVisible = 0.05;  // share of a scene's area from which a thing is worth a map
+constexpr double kVisible = 0.05;  // smallest share of a scene's area that an object of a map may have
 constexpr std::string_view kQuiet = "#555555";
 
-/// Drawings under each other, each below a heading and some words about it.
+/// A column of drawings, each below a heading and some words about it.
 class Page {
  public:
   void heading(std::string_view title, std::string_view words) {
@@ -45,7 +45,7 @@ class Page {
     double width;
   };
 
-  /// Writes into a drawing, or only finds out the height.
+  /// Writes into a drawing, or only computes the height when there is none.
   double write(Svg* svg) const {
     Svg scratch(kWidth, 0);
     Svg& to = svg != nullptr ? *svg : scratch;
@@ -67,16 +67,16 @@ class Page {
   std::vector<Part> parts_;
 };
 
-/// The scene that maps and guesses are drawn over.
+/// The scene over which maps and guesses are drawn.
 struct Scene {
   Image image;
-  std::string caption;  // "" where there is none
+  std::string caption;  // may be empty
   std::vector<std::string> nouns;
-  std::vector<SceneObject> boxes;  // of the nouns, where they are known
+  std::vector<SceneObject> boxes;  // one for each noun; empty where they are not known
 };
 
-/// Two things of different names that are large enough to be seen; none where the sample's metadata name no such.
-std::vector<SceneObject> two_things(const std::shared_ptr<const Dataset>& data, int64_t index) {
+/// Two objects of different names that are large enough to be seen. Empty when the sample's metadata name no such pair.
+std::vector<SceneObject> two_objects(const std::shared_ptr<const Dataset>& data, int64_t index) {
   std::vector<SceneObject> found;
   try {
     const auto scenes = scene_objects(SubsetDataset(data, {index}));
@@ -85,12 +85,12 @@ std::vector<SceneObject> two_things(const std::shared_ptr<const Dataset>& data, 
       found.push_back(o);
       if (found.size() == 2) return found;
     }
-  } catch (const IoError&) {  // metadata of another kind, or none
+  } catch (const IoError&) {  // no metadata, or metadata of another kind
   }
   return {};
 }
 
-/// Captions of the data, evenly spread, or what the user asks.
+/// The user's sentences, or else captions of the data, evenly spread.
 std::vector<Question> questions_of(const OverviewOptions& o, const LoadedModel& m, const ImageEmbeddings& images) {
   std::vector<Question> questions;
   for (const std::string& sentence : o.sentences) questions.push_back({sentence, {}, -1});
@@ -111,7 +111,7 @@ Scene scene_of(const OverviewOptions& o, const std::shared_ptr<const Dataset>& d
   if (images.indices.empty()) throw IoError("no image of the data can be read");
   size_t chosen = 0;
   for (size_t i = 0; o.nouns.empty() && scene.boxes.empty() && i < images.indices.size(); ++i) {
-    scene.boxes = two_things(data, images.indices[i]);
+    scene.boxes = two_objects(data, images.indices[i]);
     if (!scene.boxes.empty()) chosen = i;
   }
   const Sample sample = data->load(images.indices[chosen], true);
@@ -126,23 +126,25 @@ void add_answers(Page& page, const std::vector<Question>& questions, const Datas
                  const ImageEmbeddings& images) {
   page.heading(
       "Sentences and the images nearest to them",
-      fmt::format("Each row: a sentence, then the five of all {} images whose embeddings lie "
-                  "nearest to it, the nearest on the left. The image that the sentence was written for has a green "
-                  "frame; the grey line says at which place it came.",
+      fmt::format("Each row shows a sentence and, from left to right, the five of all {} images whose embeddings are "
+                  "nearest to it. A green frame marks the image that the sentence describes; the grey line gives the "
+                  "rank of that image.",
                   images.values.size(0)));
   page.drawing(answers_sheet(data, m.embed.transform, images, questions), kWidth - 2 * kGap);
 }
 
 void add_maps(Page& page, const Scene& scene, const LoadedModel& m, const Viewer& viewer) {
   if (scene.nouns.empty()) {
-    page.heading("Two nouns over one scene", "Not drawn: the data name no things in their pictures; ask with --nouns.");
+    page.heading("Two nouns over one scene",
+                 "Not drawn: the data do not name the objects in their images. Use --nouns.");
     return;
   }
   page.heading(
       "Two nouns over one scene",
-      fmt::format("For every patch of the image, how probable each noun is when the patch must choose between the "
-                  "two: dark is 0, pale yellow the largest. {}A model that points is bright where the noun is.",
-                  scene.boxes.empty() ? "" : "The white frame is where the thing truly is. "));
+      fmt::format("Each map shows how probable its noun is for every patch, compared with the other noun: dark is 0, "
+                  "pale yellow is the largest value. {}",
+                  scene.boxes.empty() ? "A good map is bright where the object is."
+                                      : "The white frame is the object's true box; a good map is bright inside it."));
   page.drawing(heat_map_sheet(viewer, scene.image, scene.nouns, m.config.loss.teacher_temperature, scene.boxes), 740);
 }
 
@@ -151,13 +153,13 @@ void add_guesses(Page& page, const Scene& scene, const std::vector<Question>& qu
   const Reconstruction kind = m.model->objective().reconstruction;
   if (kind == Reconstruction::none) {
     page.heading("Guesses behind hidden patches",
-                 fmt::format("Not drawn: {} has no decoder and hides no patches.", word_of(m.config.model.objective)));
+                 fmt::format("Not drawn: the objective {} has no decoder.", word_of(m.config.model.objective)));
     return;
   }
   if (kind == Reconstruction::pixels) {
     page.heading("Guesses behind hidden patches",
-                 "The decoder's pixels behind the patches that it was not shown, each patch with the brightness and "
-                 "contrast of its own true pixels.");
+                 "The third image shows the pixels that the decoder predicts for the hidden patches. It predicts "
+                 "normalised pixels, so each patch is drawn with the mean and std of its true pixels.");
     page.drawing(pixel_sheet(viewer, scene.image, seed), 740);
     return;
   }
@@ -169,9 +171,10 @@ void add_guesses(Page& page, const Scene& scene, const std::vector<Question>& qu
   }
   page.heading(
       "Guesses behind hidden patches",
-      fmt::format("{:.0f} per cent of the patches are hidden. Which of the sentences below fits a hidden patch best: "
-                  "what the decoder guesses from the visible ones (third picture), and what the encoder says that "
-                  "sees the whole image (fourth, the teacher). Colours name sentences; equal colours agree.",
+      fmt::format("{:.0f} % of the patches are hidden. Each colour stands for one of the sentences below. The third "
+                  "image shows which sentence fits each hidden patch best according to the decoder, which knows only "
+                  "the visible patches. The fourth shows the answer of the encoder that sees the whole image, the "
+                  "teacher.",
                   100 * m.config.loss.mask_ratio));
   page.drawing(reconstruction_sheet(viewer, scene.image, sentences, seed), kWidth - 2 * kGap);
 }
@@ -196,14 +199,13 @@ Svg overview_sheet(const OverviewOptions& o) {
   options.split = "test";
   options.need_metadata = true;
   const std::string source = o.data.empty() ? m.config.data.val_data : o.data;
-  if (source.empty()) throw ConfigError("--data: expected images and captions, as the run has no validation data");
+  if (source.empty()) throw ConfigError("--data: expected images and captions, since the run has no validation data");
   const std::shared_ptr<const Dataset> data = open_dataset(source, options);
   const bool reads = m.tokenizer != nullptr;
   StageProgress bar;
   ImageEmbeddings images;
   if (reads) {
-    images = embed_images(*data, m.embed, joint_embedding(*m.model, m.embed.pass),
-                          [&](int64_t done, int64_t total) { bar("reading images", done, total); });
+    images = embed_images(*data, m.embed, joint_embedding(*m.model, m.embed.pass), shown_on(bar, "reading images"));
   } else {
     images.indices = {0};
   }
@@ -211,24 +213,26 @@ Svg overview_sheet(const OverviewOptions& o) {
   const std::vector<Question> questions = reads ? questions_of(o, m, images) : std::vector<Question>{};
   const Scene scene = scene_of(o, data, images);
   Page page;
-  page.heading(fmt::format("Run {} at a glance", one_path(o.run).filename().string()),
-               fmt::format("Objective {}; image encoder {} wide, {} blocks, {} pixels in patches of {}. Pictures: {}.",
-                           word_of(m.config.model.objective), m.config.model.vision.width, m.config.model.vision.layers,
-                           m.config.model.vision.image_size, m.config.model.vision.patch_size, source));
+  page.heading(
+      fmt::format("Run {} at a glance", one_path(o.run).filename().string()),
+      fmt::format("Objective: {}. Image encoder: width {}, {} blocks, images of {} pixels, patches of {}. Data: {}.",
+                  word_of(m.config.model.objective), m.config.model.vision.width, m.config.model.vision.layers,
+                  m.config.model.vision.image_size, m.config.model.vision.patch_size, source));
   if (reads) {
     add_answers(page, questions, *data, m, images);
     add_maps(page, scene, m, viewer);
   } else {
-    page.heading("Sentences and nouns", fmt::format("Not drawn: {} reads no text.", word_of(m.config.model.objective)));
+    page.heading("Sentences and nouns",
+                 fmt::format("Not drawn: the objective {} has no text encoder.", word_of(m.config.model.objective)));
   }
   add_guesses(page, scene, questions, m, viewer, o.seed);
   std::vector<std::filesystem::path> runs = {o.run};
   runs.insert(runs.end(), o.compare.begin(), o.compare.end());
   page.heading(
       "How the training went",
-      "The contrastive loss of a model that knows nothing is the logarithm of the batch's size. An image passes the "
-      "gate when its own sentence is the nearest of the batch: only such images are reconstructed. Held-out "
-      "figures are of data that no step saw.");
+      "The contrastive loss at chance is the logarithm of the batch size. An image passes the gate when its own "
+      "sentence is the nearest to it in the batch; only images that pass are reconstructed. Values named val are "
+      "measured on validation data.");
   page.drawing(curves_sheet(runs, Curves::main), kWidth - 2 * kGap);
   return page.draw();
 }

@@ -2,15 +2,15 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <array>
-#include <nlohmann/json.hpp>
 #include <vector>
 
 #include "engine/core/atomic_file.h"
 #include "engine/core/error.h"
 #include "rils/picture/results.h"
+#include "rils/picture/run_files.h"
 #include "rils/picture/sheets.h"
+#include "rils/run/lines.h"
 #include "rils/run/run_folder.h"
 
 namespace tessera::rils {
@@ -35,17 +35,6 @@ figcaption, .note { color: #555; font-size: .9em } summary { cursor: pointer; co
 
 constexpr const char* kSheet = "sheet";
 
-/// Files of a folder with this ending, by name; none where there is no folder.
-std::vector<fs::path> files_in(const fs::path& folder, std::string_view ending) {
-  std::vector<fs::path> files;
-  if (!fs::is_directory(folder)) return files;
-  for (const auto& entry : fs::directory_iterator(folder)) {
-    if (entry.path().extension() == ending) files.push_back(entry.path());
-  }
-  std::ranges::sort(files);
-  return files;
-}
-
 std::string number(const std::string& name, const Json& value) {
   if (!value.is_number())
     return value.is_null() ? "-" : escape_xml(value.is_string() ? value.get<std::string>() : value.dump());
@@ -55,48 +44,40 @@ std::string number(const std::string& name, const Json& value) {
   return fraction ? fmt::format("{:.2f} %", 100 * value.get<double>()) : fmt::format("{:.6g}", value.get<double>());
 }
 
-std::string rows_of(const Json& figures) {
+std::string rows_of(const Json& values) {
   std::string html;
-  for (const auto& [name, value] : figures.items()) {
+  for (const auto& [name, value] : values.items()) {
     html += fmt::format("<tr><td>{}</td><td class=\"number\">{}</td></tr>\n", escape_xml(name), number(name, value));
   }
   return html;
 }
 
 std::string validations(const RunFolder& run) {
-  if (!fs::exists(run.results())) return "";
-  const std::string text = read_file(run.results());
-  Json last;
-  for (size_t begin = 0, end = 0; (end = text.find('\n', begin)) != std::string::npos; begin = end + 1) {
-    Json line = Json::parse(text.substr(begin, end - begin), nullptr, /*allow_exceptions=*/false);
-    if (line.is_object()) last = std::move(line);
-  }
-  if (last.is_null()) return "";
+  const std::vector<Json> lines = read_json_lines(run.results());
+  if (lines.empty()) return "";
   const auto best = run.best();
   return fmt::format("<h2>Last validation{}</h2>\n<table>{}</table>\n",
-                     best ? fmt::format(" (best at step {})", *best) : "", rows_of(last));
+                     best ? fmt::format(" (best at step {})", *best) : "", rows_of(lines.back()));
 }
 
-/// Every figure that `evaluate` left, and with which command.
+/// All values that `evaluate` wrote, with its commands.
 std::string evaluations(const fs::path& run) {
   std::string html;
-  for (const fs::path& path : files_in(run / "results", ".json")) {
-    const Json json = Json::parse(read_file(path), nullptr, /*allow_exceptions=*/false);
-    if (!json.is_object() || !json.contains("metrics")) continue;
-    html += fmt::format("<div><h3>{}: {}</h3>\n<table>{}</table>\n", escape_xml(path.stem().string()),
+  for (const auto& [name, json] : read_evaluations(run)) {
+    html += fmt::format("<div><h3>{}: {}</h3>\n<table>{}</table>\n", escape_xml(name),
                         escape_xml(json.value("dataset", "")), rows_of(json.at("metrics")));
     html += fmt::format("<details><summary>command</summary><pre>{}</pre></details></div>\n",
                         escape_xml(json.value("command", "")));
   }
-  return html.empty() ? "" : "<h2>All figures</h2>\n<div class=\"figures\">" + html + "</div>\n";
+  return html.empty() ? "" : "<h2>All results</h2>\n<div class=\"figures\">" + html + "</div>\n";
 }
 
-/// What a picture shows, by its name.
+/// The caption of a picture, chosen by its name.
 std::string about(const std::string& name) {
   constexpr std::array<std::pair<std::string_view, std::string_view>, 3> kWords = {
-      {{"heat-map", "an image, and for each sentence how probable it is given the patch: dark is 0"},
-       {"reconstruction", "an image, what is shown of it, and what is expected behind the hidden patches"},
-       {"retrievals", "sentences and their nearest images: the best answers, then the worst; the right image framed"}}};
+      {{"heat-map", "an image, and for each sentence a map of its probability given the patch; dark is 0"},
+       {"reconstruction", "an image, its visible patches, and the decoder's guess for the hidden ones"},
+       {"retrievals", "sentences with their nearest images; a green frame marks the right one; best answers first"}}};
   for (const auto& [part, words] : kWords) {
     if (name.find(part) != std::string::npos) return fmt::format("{}: {}", name, words);
   }
@@ -117,10 +98,10 @@ std::string pictures(const fs::path& run) {
   return html.empty() ? "" : "<h2>Pictures</h2>\n" + html;
 }
 
-/// The sheet to look at first, or how to get one.
-std::string first_sheet(const fs::path& run) {
+/// The overview, or a hint how to draw it.
+std::string overview(const fs::path& run) {
   const fs::path path = run / "pictures" / (std::string(kSheet) + ".svg");
-  if (!fs::exists(path)) return "<p class=\"note\">inspect sheet draws one sheet to look at first.</p>\n";
+  if (!fs::exists(path)) return "<p class=\"note\">inspect sheet draws an overview of this run.</p>\n";
   return fmt::format("<figure><img alt=\"the run at a glance\" src=\"data:image/svg+xml;base64,{}\"></figure>\n",
                      base64(read_file(path)));
 }
@@ -129,19 +110,15 @@ std::string results(const std::vector<fs::path>& runs, const std::vector<fs::pat
   const std::string table = table_html(results_table(runs, classifiers));
   if (table.empty()) return "";
   return "<h2>Results</h2>\n" + table +
-         "<p class=\"note\">R@k: how often the right answer is among the first k. untrained: a network with its "
-         "initial "
-         "values, or a classifier trained from them. Figures are of images that no training step saw.</p>\n";
+         "<p class=\"note\">R@k is the share of queries whose right answer is among the first k. The column untrained "
+         "shows a network at its initial values, or a classifier trained from them. All results are measured on "
+         "images that no training step used.</p>\n";
 }
 
-/// Escaped, with its lines.
-std::string preformatted(const std::string& text) {
+/// A text file, escaped, with its lines.
+std::string preformatted(const fs::path& path) {
   std::string html;
-  for (size_t begin = 0; begin < text.size();) {
-    const size_t end = std::min(text.find('\n', begin), text.size());
-    html += escape_xml(std::string_view(text).substr(begin, end - begin)) + "\n";
-    begin = end + 1;
-  }
+  for (const std::string& line : read_lines(path)) html += escape_xml(line) + "\n";
   return "<pre>" + html + "</pre>\n";
 }
 
@@ -157,10 +134,10 @@ std::string run_report(const fs::path& folder, const std::vector<fs::path>& comp
       "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>{0}</title><style>{1}</style></head>\n"
       "<body><h1>Run {0}</h1>\n",
       name, kStyle);
-  html += first_sheet(folder) + results(runs, classifiers);
+  html += overview(folder) + results(runs, classifiers);
   html += fmt::format("<h2>Curves</h2>\n<figure>{}</figure>\n", curves_sheet(runs).str());
   html += pictures(folder) + evaluations(folder) + validations(run);
-  return html + "<h2>Configuration</h2>\n" + preformatted(read_file(run.config())) + "</body></html>\n";
+  return html + "<h2>Configuration</h2>\n" + preformatted(run.config()) + "</body></html>\n";
 }
 
 }  // namespace tessera::rils

@@ -4,12 +4,10 @@
 
 #include <algorithm>
 #include <array>
-#include <nlohmann/json.hpp>
-#include <set>
 
-#include "engine/core/atomic_file.h"
 #include "engine/core/error.h"
 #include "rils/config/toml.h"
+#include "rils/picture/run_files.h"
 #include "rils/picture/svg.h"
 #include "rils/run/run_folder.h"
 
@@ -19,7 +17,7 @@ namespace {
 namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 
-/// A figure of an evaluation that belongs into the table.
+/// A value of an evaluation that belongs into the table.
 struct Headline {
   const char* task;
   const char* key;
@@ -32,36 +30,10 @@ constexpr std::array<Headline, 8> kHeadlines = {
      {"zeroshot_retrieval", "text_retrieval_recall@10", "image to text, R@10"},
      {"zeroshot_classification", "acc1", "zero-shot, top 1"},
      {"knn", "acc1", "nearest neighbours, top 1"},
-     {"pointing", "share", "pointing, share in the box"},
-     {"pointing", "hit", "pointing, largest in the box"}}};
+     {"pointing", "share", "energy-based pointing game"},
+     {"pointing", "hit", "pointing game"}}};
 
-std::vector<Json> evaluations_of(const fs::path& run) {
-  std::vector<Json> found;
-  std::set<fs::path> files;
-  if (!fs::is_directory(run / "results")) return found;
-  for (const auto& entry : fs::directory_iterator(run / "results")) {
-    if (entry.path().extension() == ".json") files.insert(entry.path());
-  }
-  for (const fs::path& file : files) {
-    Json json = Json::parse(read_file(file), nullptr, /*allow_exceptions=*/false);
-    if (json.is_object() && json.contains("metrics")) found.push_back(std::move(json));
-  }
-  return found;
-}
-
-/// The lines of a log that can be read.
-std::vector<Json> lines_of(const fs::path& path) {
-  std::vector<Json> lines;
-  if (!fs::exists(path)) return lines;
-  const std::string text = read_file(path);
-  for (size_t begin = 0, end = 0; (end = text.find('\n', begin)) != std::string::npos; begin = end + 1) {
-    Json line = Json::parse(text.substr(begin, end - begin), nullptr, /*allow_exceptions=*/false);
-    if (line.is_object()) lines.push_back(std::move(line));
-  }
-  return lines;
-}
-
-/// Collects figures by what they say and whose they are.
+/// Puts each result into its row and its column.
 class Collector {
  public:
   explicit Collector(const std::vector<fs::path>& runs) {
@@ -81,7 +53,7 @@ class Collector {
       const std::string what = fmt::format("{} ({})", h.what, json.value("dataset", ""));
       set(what, column, json.at("metrics"), h.key);
       if (json.contains("chance")) set(what, chance(), json.at("chance"), h.key);
-      // Pointing has its chance among its figures.
+      // Pointing has its chance among its metrics.
       if (task == "pointing") set(what, chance(), json.at("metrics"), "chance");
     }
   }
@@ -92,8 +64,8 @@ class Collector {
     const FinetuneConfig& f = config.finetune;
     if (f.data_path.empty()) throw ConfigError(fmt::format("{}: expected a run of finetune", folder.string()));
     const size_t column = owner(f.finetune, folder);
-    // Of the lines that say the same, the last counts: the latest epoch, the mean after the draws.
-    for (const Json& line : lines_of(run.results())) {
+    // A later line replaces an earlier one: the last epoch counts, and the mean that follows the draws.
+    for (const Json& line : read_json_lines(run.results())) {
       const int64_t shots = line.value("shots", int64_t{0});
       std::string how = f.linear ? "linear probe" : "fine-tuning";
       if (shots > 0)
@@ -117,17 +89,17 @@ class Collector {
   }
 
  private:
-  // Columns behind those of the runs.
+  // The columns after those of the runs.
   [[nodiscard]] size_t untrained() const { return runs_.size(); }
   [[nodiscard]] size_t pixels() const { return runs_.size() + 1; }
   [[nodiscard]] size_t chance() const { return runs_.size() + 2; }
 
-  /// The column of the run that a checkpoint lies in.
+  /// The column of the run that made a checkpoint.
   [[nodiscard]] size_t owner(const std::string& checkpoint, const fs::path& folder) const {
     if (checkpoint.empty()) return untrained();
     const auto run = std::ranges::find(runs_, one_path(fs::path(checkpoint).parent_path().parent_path()));
     if (run != runs_.end()) return static_cast<size_t>(run - runs_.begin());
-    throw ConfigError(fmt::format("{}: expected a classifier of one of the runs shown, found one of {}",
+    throw ConfigError(fmt::format("{}: expected a classifier trained from one of the runs shown, found one from {}",
                                   folder.string(), checkpoint));
   }
 
@@ -149,11 +121,11 @@ class Collector {
 
 ResultsTable results_table(const std::vector<fs::path>& runs, const std::vector<fs::path>& classifiers) {
   Collector all(runs);
-  // By task, so that the rows of one task follow each other whoever has figures of it.
+  // The rows of one task follow each other, whichever runs have results of it.
   for (const char* task : {"zeroshot_retrieval", "zeroshot_classification", "knn", "pointing"}) {
     for (size_t run = 0; run < runs.size(); ++run) {
-      for (const Json& json : evaluations_of(runs[run])) {
-        if (json.value("task", "") == task) all.add_evaluation(json, run);
+      for (const Evaluation& evaluation : read_evaluations(runs[run])) {
+        if (evaluation.json.value("task", "") == task) all.add_evaluation(evaluation.json, run);
       }
     }
   }
@@ -165,7 +137,7 @@ std::string table_text(const ResultsTable& table) {
   if (table.rows.empty()) return "no results yet\n";
   size_t first = 8;
   for (const auto& row : table.rows) first = std::max(first, row.what.size());
-  std::string text = fmt::format("{:<{}}", "per cent", first);
+  std::string text = fmt::format("{:<{}}", "%", first);
   for (const std::string& column : table.columns) text += fmt::format("  {:>10}", column);
   text += "\n";
   for (const auto& row : table.rows) {
@@ -181,7 +153,7 @@ std::string table_text(const ResultsTable& table) {
 
 std::string table_html(const ResultsTable& table) {
   if (table.rows.empty()) return "";
-  std::string html = "<table class=\"results\"><tr><th>per cent</th>";
+  std::string html = "<table class=\"results\"><tr><th>%</th>";
   for (const std::string& column : table.columns) html += fmt::format("<th>{}</th>", escape_xml(column));
   html += "</tr>\n";
   for (const auto& row : table.rows) {

@@ -7,24 +7,24 @@
 
 namespace tessera::rils {
 
-/// A run's figures beside those of other runs and baselines, in per cent.
+/// The results of runs and baselines in %, a column for each.
 struct ResultsTable {
   struct Row {
     std::string what;
-    std::vector<std::optional<double>> values;  // a column each
+    std::vector<std::optional<double>> values;  // one for each column
   };
   std::vector<std::string> columns;
   std::vector<Row> rows;
 };
 
-/// The headline figures that stand in results/*.json of pre-trained runs (as `evaluate --output` writes them) and in
-/// the results.jsonl of classifiers (runs of `finetune`). A figure goes to the column of the run whose checkpoint it
-/// was made with; what began with initial values goes to "untrained", raw pixels and chance have columns of their own.
-/// Columns without a figure are left out. Throws ConfigError when a folder is no run's, or a classifier is of none of
-/// the runs.
+/// Collects the main results from results/*.json of pre-training runs (as `evaluate --output` writes them) and from
+/// results.jsonl of classifiers (runs of `finetune`). A result goes to the column of the run whose checkpoint was used,
+/// or to "untrained" for a network that began with its initial values. Raw pixels and chance have their own columns.
+/// Empty columns are left out. Throws ConfigError for a folder without a run, and for a classifier that was not trained
+/// from one of the runs.
 [[nodiscard]] ResultsTable results_table(const std::vector<std::filesystem::path>& runs,
                                          const std::vector<std::filesystem::path>& classifiers);
-/// For a terminal, and for a page.
+/// The table for a terminal, and as HTML.
 [[nodiscard]] std::string table_text(const ResultsTable& table);
 [[nodiscard]] std::string table_html(const ResultsTable& table);
 

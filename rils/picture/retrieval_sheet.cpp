@@ -1,7 +1,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <numeric>
 #include <utility>
 
 #include "rils/eval/metrics.h"
@@ -13,30 +12,26 @@ namespace {
 constexpr double kThumb = 112, kGap = 8, kText = 300;
 constexpr int kShown = 5;
 
-/// A text, its images from the nearest, and how it went.
+/// A text, its nearest images, and the rank of its own image.
 struct Query {
-  int64_t text = 0, image = 0, rank = 0;  // rank of its own image, from 1
-  double lead = 0;                        // its own image's cosine over the best other's
+  int64_t text = 0, image = 0, rank = 0;  // ranks begin at 1
+  double lead = 0;                        // cosine of its own image minus that of the best other image
   std::vector<int64_t> nearest;
 };
 
 Query ask(std::span<const float> cosines, int64_t text, int64_t image) {
   Query q{text, image, 1, 0, {}};
-  std::vector<int64_t> order(cosines.size());
-  std::iota(order.begin(), order.end(), int64_t{0});
   const auto at = [&](int64_t i) { return cosines[static_cast<size_t>(i)]; };
   const auto nearer = [&](int64_t a, int64_t b) { return at(a) != at(b) ? at(a) > at(b) : a < b; };
   for (int64_t i = 0; image >= 0 && i < std::ssize(cosines); ++i) q.rank += i != image && nearer(i, image) ? 1 : 0;
-  const auto shown = std::min<int64_t>(kShown, static_cast<int64_t>(order.size()));
-  std::partial_sort(order.begin(), order.begin() + shown, order.end(), nearer);
-  q.nearest.assign(order.begin(), order.begin() + shown);
-  if (image < 0) return q;  // a sentence of nobody's image has no rank
-  const int64_t other = q.nearest[0] != image || shown == 1 ? q.nearest[0] : q.nearest[1];
+  q.nearest = largest(cosines, kShown);
+  if (image < 0) return q;  // the user's own sentence has no image and no rank
+  const int64_t other = q.nearest[0] != image || q.nearest.size() == 1 ? q.nearest[0] : q.nearest[1];
   q.lead = static_cast<double>(at(image) - at(other));
   return q;
 }
 
-/// One row: the sentence and its nearest images, its own one framed.
+/// Draws one row: the sentence and its nearest images, with a frame around its own image.
 void draw_query(Svg& svg, const Query& q, const std::string& sentence, const Dataset& data,
                 const EvalTransform& transform, const ImageEmbeddings& images, double y) {
   svg.paragraph(kGap, y + 18, sentence, 44, 4);
@@ -52,7 +47,7 @@ void draw_query(Svg& svg, const Query& q, const std::string& sentence, const Dat
   }
 }
 
-/// The caption that a text of a retrieval is.
+/// The caption of a query.
 const std::string& caption_of(const RetrievalResult& result, const Query& q) {
   const auto first = std::ranges::find(result.image_of_text, q.image) - result.image_of_text.begin();
   return result.images.captions[static_cast<size_t>(q.image)][static_cast<size_t>(q.text - first)];
@@ -113,7 +108,8 @@ Svg retrieval_sheet(const Dataset& data, const EvalTransform& transform, const R
   Svg svg(kText + kShown * (kThumb + kGap) + kGap, 2 * 34 + 2 * static_cast<double>(shown) * (kThumb + kGap) + kGap);
   double y = 0;
   for (const bool best : {true, false}) {
-    svg.text(kGap, y + 22, best ? "texts that find their image with the largest lead" : "texts whose image ranks last",
+    svg.text(kGap, y + 22,
+             best ? "best: texts whose image ranks first by the largest margin" : "worst: texts whose image ranks last",
              {.size = 14, .bold = true});
     y += 34;
     for (size_t i = 0; i < shown; ++i, y += kThumb + kGap) {

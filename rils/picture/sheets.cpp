@@ -22,9 +22,9 @@ namespace tessera::rils {
 namespace {
 
 constexpr double kPanel = 224, kGap = 16, kTextHeight = 64;
-constexpr int kColumns = 34;  // characters below a panel
+constexpr int kColumns = 34;  // characters in a line below a panel
 
-/// The image in the model's size, and normalised as a batch of one.
+/// The image in the size of the model, and the same image normalised as a batch of one.
 struct Seen {
   Image picture;
   Tensor batch;
@@ -40,7 +40,7 @@ Seen look(const Viewer& v, const Image& image) {
 /// Patches of a side: the model's images are square.
 int64_t side_of(const Model& model) { return model.vision().grid().rows; }
 
-/// Column `column` of a table [rows, columns].
+/// One column of a table [rows, columns].
 std::vector<float> column_of(const Tensor& table, int64_t column) {
   const auto width = static_cast<size_t>(table.size(1));
   const auto values = table.data<float>();
@@ -64,7 +64,7 @@ int32_t rgb(std::string_view colour) {
   return static_cast<int32_t>(std::stol(std::string(colour.substr(1)), nullptr, 16));
 }
 
-/// Colours for more sentences than the palette has: steps around the wheel.
+/// A colour of the palette, or of the colour wheel where there are more sentences than the palette has colours.
 int32_t sentence_colour(size_t index, size_t count) {
   if (count <= 8) return rgb(series_colour(index));
   const double hue = 6.0 * static_cast<double>(index) / static_cast<double>(count);
@@ -77,11 +77,11 @@ int32_t sentence_colour(size_t index, size_t count) {
 
 void need_decoder(const Model& model, Reconstruction wanted, const char* what) {
   if (model.objective().reconstruction == wanted) return;
-  throw ConfigError(fmt::format("--checkpoint: expected a model with a decoder of {}, found objective {}", what,
-                                word_of(model.config().objective)));
+  throw ConfigError(fmt::format("--checkpoint: expected a model with a decoder that predicts {}, found objective {}",
+                                what, word_of(model.config().objective)));
 }
 
-/// What the decoder makes of the visible patches: a row for each hidden patch.
+/// The decoder's prediction from the visible patches: a row for each hidden patch.
 Tensor predict_hidden(const Viewer& v, const Seen& seen, const Masks& masks) {
   const int64_t only[] = {0};
   const PassOptions& pass = v.embed.pass;
@@ -90,7 +90,7 @@ Tensor predict_hidden(const Viewer& v, const Seen& seen, const Masks& masks) {
 
 using Panels = std::vector<std::pair<std::string, Image>>;
 
-/// Pictures beside each other with a line of text below each.
+/// Draws pictures in a row with a line of text below each.
 void draw_panels(Svg& svg, const Panels& panels) {
   for (size_t i = 0; i < panels.size(); ++i) {
     const double x = kGap + (kPanel + kGap) * static_cast<double>(i);
@@ -99,7 +99,7 @@ void draw_panels(Svg& svg, const Panels& panels) {
   }
 }
 
-/// Paints pixels of a patch, (row, column, channel), given in the units of a normalised image.
+/// Paints one patch. `pixels` are ordered (row, column, channel) and in units of a normalised image.
 void paint_patch(Image& picture, int64_t patch, int64_t grid, std::span<const double> pixels,
                  const EvalTransform& transform) {
   const auto side = static_cast<int>(picture.width / grid);
@@ -140,7 +140,7 @@ Svg heat_map_sheet(const Viewer& v, const Image& image, const std::vector<std::s
               x, kGap, kPanel, kPanel);
     if (s < boxes.size()) {
       const SceneObject& b = boxes[s];
-      // White within black: seen on dark and on pale.
+      // A white line inside a black one is visible on dark and on pale colours.
       for (const auto& [colour, width] : {std::pair("#000000", 4.0), std::pair("#ffffff", 2.0)}) {
         svg.rect(x + kPanel * b.x0, kGap + kPanel * b.y0, kPanel * (b.x1 - b.x0), kPanel * (b.y1 - b.y0), "none", 1,
                  colour, width);
@@ -181,8 +181,8 @@ Svg reconstruction_sheet(const Viewer& v, const Image& image, const std::vector<
   const std::string agreement = fmt::format("teacher's answer ({:.0f} % agree)",
                                             100.0 * static_cast<double>(equal) / static_cast<double>(guesses.size()));
   const Panels panels = {{"image", seen.picture},
-                         {"what is shown", painted_patches(seen.picture, hidden, grid, 1)},
-                         {"guess behind hidden patches", painted_patches(seen.picture, guessed, grid, 0.65)},
+                         {"visible patches", painted_patches(seen.picture, hidden, grid, 1)},
+                         {"guess for the hidden patches", painted_patches(seen.picture, guessed, grid, 0.65)},
                          {agreement, painted_patches(seen.picture, answered, grid, 0.65)}};
   draw_panels(svg, panels);
   for (size_t s = 0; s < sentences.size(); ++s) {
@@ -219,8 +219,8 @@ Svg pixel_sheet(const Viewer& v, const Image& image, uint64_t seed) {
   }
   Svg svg(kGap + 3 * (kPanel + kGap), kPanel + 3 * kGap + 24);
   draw_panels(svg, {{"image", seen.picture},
-                    {"what is shown", painted_patches(seen.picture, hidden, grid, 1)},
-                    {fmt::format("guess behind hidden patches (loss {:.3f})", loss), guessed}});
+                    {"visible patches", painted_patches(seen.picture, hidden, grid, 1)},
+                    {fmt::format("guess for the hidden patches (loss {:.3f})", loss), guessed}});
   return svg;
 }
 

@@ -13,7 +13,7 @@
 
 namespace tessera::rils {
 
-/// A model with what looking through it needs.
+/// A model with its tokenizer, its preprocessing and the settings of its loss.
 struct Viewer {
   const Model& model;
   const LossConfig& loss;
@@ -21,44 +21,44 @@ struct Viewer {
   EmbedOptions embed;
 };
 
-/// The image as the model sees it, and for each sentence where it is: the probability of the sentence given the patch,
-/// softmax over all the sentences at `temperature` (the teacher's distribution of the reconstruction loss), beside each
-/// other on one scale. For a single sentence the map shows cosines between their smallest and largest. `boxes`: where
-/// the thing that each sentence names is, drawn as frames; none where they are not known.
+/// Draws the image as the model sees it and a map for each sentence: its probability given the patch, the softmax over
+/// all sentences at `temperature` (the teacher's distribution in the reconstruction loss). All maps have one scale. For
+/// a single sentence the map shows cosines from the smallest to the largest. `boxes` holds the object that each
+/// sentence names and is drawn as frames; it may be empty.
 [[nodiscard]] Svg heat_map_sheet(const Viewer& viewer, const Image& image, const std::vector<std::string>& sentences,
                                  double temperature, const std::vector<SceneObject>& boxes = {});
 
-/// What the model expects behind each hidden patch, beside the teacher's answer: the most probable of the sentences by
-/// colour, with their agreement in per cent. `seed` draws the mask. Throws ConfigError for a model whose decoder does
+/// Draws the decoder's guess for each hidden patch and the teacher's answer, both as the colour of the most probable
+/// sentence, and how often they agree in %. `seed` draws the mask. Throws ConfigError for a model whose decoder does
 /// not predict language-space features.
 [[nodiscard]] Svg reconstruction_sheet(const Viewer& viewer, const Image& image,
                                        const std::vector<std::string>& sentences, uint64_t seed);
 
-/// The image, what is shown of it, and the decoder's pixels behind the hidden patches, each patch with the mean and the
-/// deviation of its own true pixels; with the loss. `seed` draws the mask. Throws ConfigError for a model whose decoder
-/// does not predict pixels.
+/// Draws the image, its visible patches, and the decoder's pixels for the hidden patches, with the loss. The decoder
+/// predicts normalised pixels; each patch is drawn with the mean and std of its true pixels. `seed` draws the mask.
+/// Throws ConfigError for a model whose decoder does not predict pixels.
 [[nodiscard]] Svg pixel_sheet(const Viewer& viewer, const Image& image, uint64_t seed);
 
-/// `count` samples spread evenly over a data set, as the model sees them, with their first captions or classes.
+/// Draws `count` samples, evenly spread over a data set, as the model sees them, with their first captions or classes.
 [[nodiscard]] Svg montage_sheet(const Dataset& data, const EvalTransform& transform, int count);
 
-/// Texts with their five nearest images, the right one framed: those found with the largest lead, then those whose
-/// image ranks last. `count` of each.
+/// Draws texts with their five nearest images and a frame around the right one: `count` texts whose image ranks first
+/// by the largest margin, then `count` texts whose image ranks last.
 [[nodiscard]] Svg retrieval_sheet(const Dataset& data, const EvalTransform& transform, const RetrievalResult& result,
                                   int count);
 
-/// Sentences, each with its five nearest images of a data set, one row under the other. Of a caption of the data its
-/// own image is framed.
+/// A sentence to find images for.
 struct Question {
   std::string sentence;
-  Tensor text;         // [1, E], of unit length
-  int64_t image = -1;  // row of the images; −1: the sentence is not of the data
+  Tensor text;         // [1, E], L2-normalised
+  int64_t image = -1;  // for a caption of the data the row of its image, else −1
 };
+/// Draws a row for each sentence: its five nearest images, with a frame around a caption's own image.
 [[nodiscard]] Svg answers_sheet(const Dataset& data, const EvalTransform& transform, const ImageEmbeddings& images,
                                 const std::vector<Question>& questions);
 
-/// Losses of the objectives' terms, gate, and held-out recall over the steps, of one run or of several: the
-/// folders logs/NAME. Throws IoError when one has no metrics. `main` leaves out what only a developer asks for.
+/// Draws curves of one or several runs (folders logs/NAME) over the steps: the terms of the loss, the gate, and
+/// validation results. Throws IoError when a run has no metrics. `main` leaves out the gradient norm.
 enum class Curves { all, main };
 [[nodiscard]] Svg curves_sheet(const std::vector<std::filesystem::path>& runs, Curves which = Curves::all);
 

@@ -20,7 +20,7 @@ namespace fs = std::filesystem;
 constexpr std::array<std::string_view, 8> kColours = {"#0072b2", "#d55e00", "#009e73", "#cc79a7",
                                                       "#e69f00", "#56b4e9", "#000000", "#999933"};
 
-/// Runs rsvg-convert on a file; whether it went well.
+/// Runs rsvg-convert on a file. Returns whether it succeeded.
 bool convert(const fs::path& from, const fs::path& to) {
   const pid_t child = ::fork();
   if (child < 0) return false;
@@ -95,7 +95,7 @@ int Svg::paragraph(double x, double y, std::string_view text, int columns, int m
       end = text.rfind(' ', width);
       if (end == std::string_view::npos || end == 0) {
         end = width;
-        // Never within a character of several bytes.
+        // A character of several bytes is not split.
         while (end > 1 && (static_cast<unsigned char>(text[end]) & 0xc0U) == 0x80U) --end;
       }
     }
@@ -162,7 +162,8 @@ void write_drawing(const fs::path& path, const Svg& drawing) {
   if (!converted) {
     fs::remove(made, ignored);
     throw IoError(
-        fmt::format("{}: cannot convert: expected rsvg-convert (Debian's librsvg2-bin) to make it; or ask for .svg",
+        fmt::format("{}: cannot convert: expected the program rsvg-convert (Debian package librsvg2-bin); an .svg "
+                    "needs no conversion",
                     path.string()));
   }
   std::error_code error;

@@ -19,18 +19,19 @@ struct TextStyle {
   bool bold = false;
 };
 
-/// A drawing of shapes, text and pictures, one self-contained SVG. Coordinates are pixels from the top left.
+/// A drawing of shapes, text and pictures: one self-contained SVG. Coordinates are pixels from the top left corner.
 class Svg {
  public:
   Svg(double width, double height) : width_(width), height_(height) {}
   [[nodiscard]] double width() const { return width_; }
   [[nodiscard]] double height() const { return height_; }
 
-  /// A picture, embedded as PNG and scaled into the box.
+  /// Embeds a picture as PNG, scaled into the box.
   void image(const Image& image, double x, double y, double width, double height);
-  /// One line whose baseline is at y. Bytes that are no text of XML are left out.
+  /// Writes one line with its baseline at y. Control characters are left out.
   void text(double x, double y, std::string_view text, const TextStyle& style = {});
-  /// Lines of at most `columns` characters, broken at blanks, the last one cut at `most` lines; the number of lines.
+  /// Writes lines of at most `columns` characters, broken at blanks, and cuts the text after `most` lines. Returns the
+  /// number of lines.
   int paragraph(double x, double y, std::string_view text, int columns, int most, const TextStyle& style = {});
   void rect(double x, double y, double width, double height, std::string_view fill, double opacity = 1,
             std::string_view stroke = "none", double stroke_width = 1);
@@ -38,10 +39,10 @@ class Svg {
   void polyline(const std::vector<std::pair<double, double>>& points, std::string_view stroke, double width = 1.5,
                 bool dashed = false);
 
-  /// Another drawing in a box of its own proportions, `width` wide; the height that it takes.
+  /// Places another drawing, scaled to `width`. Returns its height.
   double place(const Svg& drawing, double x, double y, double width);
 
-  /// The whole drawing on a white ground.
+  /// The whole drawing on a white background.
   [[nodiscard]] std::string str() const;
 
  private:
@@ -49,19 +50,19 @@ class Svg {
   std::string body_;
 };
 
-/// The bytes as base64.
+/// Encodes bytes as base64.
 [[nodiscard]] std::string base64(std::string_view bytes);
-/// With &, <, >, " as entities and without control characters.
+/// Replaces &, <, >, " by entities and removes control characters.
 [[nodiscard]] std::string escape_xml(std::string_view text);
 
-/// Writes a drawing whole or not at all, as .svg, or as .png through rsvg-convert. Throws ConfigError for another
-/// ending, IoError when it cannot be written or the converter is missing.
+/// Writes a drawing whole or not at all, as .svg, or as .png with rsvg-convert. Throws ConfigError for another
+/// extension, IoError when the file cannot be written or the converter is missing.
 void write_drawing(const std::filesystem::path& path, const Svg& drawing);
 
-/// A written .svg as the bytes of a PNG, through rsvg-convert; nothing where that is missing.
+/// Converts an .svg file to the bytes of a PNG with rsvg-convert. Returns nothing when that program is missing.
 [[nodiscard]] std::optional<std::string> picture_bytes(const std::filesystem::path& svg);
 
-/// Eight colours that people with any colour vision tell apart (Okabe and Ito); repeated from the ninth on.
+/// Eight colours that people with any colour vision can tell apart (Okabe and Ito); the ninth is the first again.
 [[nodiscard]] std::string_view series_colour(size_t index);
 
 }  // namespace tessera::rils

@@ -17,9 +17,9 @@ namespace {
 
 constexpr std::string_view kMagic("\x93NUMPY\x01\x00", 8);
 constexpr size_t kPreamble = 10;   // magic, version and the header's length
-constexpr size_t kAlignment = 64;  // of the data
+constexpr size_t kAlignment = 64;  // of the data's first byte
 
-/// The sizes in "'shape': (3, 4), …"; nothing where they cannot be read.
+/// Reads the sizes in "'shape': (3, 4), …". Empty when they cannot be read.
 std::vector<int64_t> parse_shape(std::string_view header) {
   const size_t key = header.find("'shape': (");
   if (key == std::string_view::npos) return {};
@@ -68,7 +68,7 @@ Tensor read_npy(const std::filesystem::path& path) {
     fail("another type or order");
   }
   const std::vector<int64_t> sizes = parse_shape(header);
-  if (sizes.size() != 2) fail("no table of two dimensions");
+  if (sizes.size() != 2) fail("an array that has not two dimensions");
   const size_t bytes = text.size() - kPreamble - length;
   // Divisions, since a hostile shape may overflow a product.
   const auto rows = static_cast<size_t>(sizes[0]), columns = static_cast<size_t>(sizes[1]);

@@ -3,11 +3,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cmath>
 #include <filesystem>
 #include <memory>
 #include <nlohmann/json.hpp>
-#include <numeric>
 
 #include "engine/core/atomic_file.h"
 #include "engine/core/error.h"
@@ -17,6 +15,7 @@
 #include "rils/eval/tasks.h"
 #include "rils/finetune/loaded_classifier.h"
 #include "rils/query/npy.h"
+#include "rils/run/lines.h"
 #include "rils/run/progress.h"
 #include "rils/train/inputs.h"
 
@@ -30,31 +29,13 @@ constexpr std::string_view kImages = ".images.npy";
 
 LoadedModel load(const QueryOptions& o) { return load_model(o.checkpoint, o.vocabulary, o.batch_size, o.precision); }
 
-Progress stage(StageProgress& bar, const char* name) {
-  return [&bar, name](int64_t done, int64_t total) { bar(name, done, total); };
-}
-
-/// Lines without their ends; the empty ones too, so that line n is row n.
-std::vector<std::string> lines_of(const fs::path& path) {
-  std::vector<std::string> lines;
-  const std::string text = read_file(path);
-  for (size_t begin = 0; begin < text.size();) {
-    const size_t end = std::min(text.find('\n', begin), text.size());
-    lines.push_back(text.substr(begin, end - begin));
-    if (lines.back().ends_with('\r')) lines.back().pop_back();
-    begin = end + 1;
-  }
-  return lines;
-}
-
-/// A picture, all pictures below a folder (whether their folders are classes does not matter here), or any other source
-/// of pretrain.
+/// Opens an image, all images below a folder (even where its subfolders are classes), or any other source of pretrain.
 std::unique_ptr<Dataset> open_images(const std::string& source, const QueryOptions& o) {
   DatasetOptions options;
   options.need_caption = false;
   options.split = "test";
   options.type = dataset_type(o.dataset_type);
-  std::error_code ignored;  // several sources joined are no path, and may be too long for one
+  std::error_code ignored;  // joined sources are not a path and may be longer than a path may be
   if (options.type == DatasetType::automatic && fs::exists(source, ignored)) {
     options.type = has_image_extension(source) ? DatasetType::folder : detect_dataset_type(source);
   }
@@ -79,7 +60,7 @@ void report_skipped(const ImageEmbeddings& images) {
 
 NamedImages stored_images(const std::string& path) {
   const std::string stem = path.substr(0, path.size() - kImages.size());
-  NamedImages found{read_npy(path), lines_of(stem + ".images.txt")};
+  NamedImages found{read_npy(path), read_lines(stem + ".images.txt")};
   if (static_cast<int64_t>(found.names.size()) != found.values.size(0)) {
     throw IoError(
         fmt::format("{}.images.txt: expected {} names, found {}", stem, found.values.size(0), found.names.size()));
@@ -99,68 +80,45 @@ NamedImages images_of(const std::string& source, const LoadedModel& m, const Que
   StageProgress bar;
   const auto data = open_images(source, o);
   ImageEmbeddings images =
-      embed_images(*data, m.embed, joint_embedding(*m.model, m.embed.pass), stage(bar, "reading images"));
+      embed_images(*data, m.embed, joint_embedding(*m.model, m.embed.pass), shown_on(bar, "reading images"));
   report_skipped(images);
   return {images.values, names_of(*data, images)};
 }
 
-/// The places of the `most` largest values, the lower place first of equal ones.
-std::vector<int64_t> largest(std::span<const float> values, int64_t most) {
-  std::vector<int64_t> order(values.size());
-  std::iota(order.begin(), order.end(), int64_t{0});
-  const auto count = std::min<int64_t>(most, static_cast<int64_t>(order.size()));
-  std::partial_sort(order.begin(), order.begin() + count, order.end(), [&](int64_t a, int64_t b) {
-    const float x = values[static_cast<size_t>(a)], y = values[static_cast<size_t>(b)];
-    return x != y ? x > y : a < b;
-  });
-  order.resize(static_cast<size_t>(count));
-  return order;
-}
-
-/// softmax(scale · row), in f64.
-std::vector<float> probabilities(std::span<const float> scores, double scale) {
-  const double top = static_cast<double>(*std::ranges::max_element(scores));
-  std::vector<double> weights;
-  double sum = 0;
-  for (const float s : scores) sum += weights.emplace_back(std::exp(scale * (static_cast<double>(s) - top)));
-  std::vector<float> result;
-  for (const double w : weights) result.push_back(static_cast<float>(w / sum));
-  return result;
-}
-
-/// What a model makes of images.
-struct Verdicts {
+/// The images of a classification, and the probability of every label for each.
+struct Predictions {
   std::vector<std::string> labels;
   ImageEmbeddings images;
-  Tensor scores;       // f32 [images, labels]
-  double scale = 1.0;  // of the scores, before softmax
+  Tensor probabilities;  // f32 [images, labels]
 };
 
-Verdicts by_sentences(const QueryOptions& o, const Dataset& data, const std::string& labels,
-                      const std::string& templates) {
-  if (labels.empty()) throw ConfigError("--labels: expected a file with a class a line, found none");
+/// Zero-shot classification with a model of pretrain.
+Predictions predict_zero_shot(const QueryOptions& o, const Dataset& data, const std::string& labels,
+                              const std::string& templates) {
+  if (labels.empty()) throw ConfigError("--labels: expected a file with one class per line, found none");
   const LoadedModel m = load(o);
   const ClassPrompts prompts = class_prompts(labels, templates, "", data);
   const Tensor classes = embed_classes(*m.model, prompts.names, prompts.templates, tokenize_with(m.tokenizer), m.embed);
   StageProgress bar;
-  Verdicts v{prompts.names, {}, {}, m.model->logit_scale().value.item()};
-  v.images = embed_images(data, m.embed, joint_embedding(*m.model, m.embed.pass), stage(bar, "reading images"));
-  v.scores = similarity(v.images.values, classes);
-  return v;
+  Predictions p{prompts.names, {}, {}};
+  p.images = embed_images(data, m.embed, joint_embedding(*m.model, m.embed.pass), shown_on(bar, "reading images"));
+  p.probabilities = softmax(similarity(p.images.values, classes), m.model->logit_scale().value.item());
+  return p;
 }
 
-Verdicts by_own_classes(const nn::SafetensorsFile& file, const QueryOptions& o, const Dataset& data,
-                        const std::string& given) {
+/// Classification with a checkpoint of finetune.
+Predictions predict_own_classes(const nn::SafetensorsFile& file, const QueryOptions& o, const Dataset& data,
+                                const std::string& given) {
   if (!given.empty()) {
-    throw ConfigError(fmt::format("--labels, --templates: expected none, as {} knows its own classes, found {}",
+    throw ConfigError(fmt::format("--labels, --templates: expected none, as {} has classes of its own, found {}",
                                   o.checkpoint, given));
   }
   LoadedClassifier c = load_classifier(file, o.precision);
   c.embed.batch_size = o.batch_size;
   StageProgress bar;
-  Verdicts v{std::move(c.classes), embed_images(data, c.embed, c.logits, stage(bar, "reading images")), {}};
-  v.scores = v.images.values;
-  return v;
+  Predictions p{std::move(c.classes), embed_images(data, c.embed, c.logits, shown_on(bar, "reading images")), {}};
+  p.probabilities = softmax(p.images.values, 1.0);
+  return p;
 }
 
 }  // namespace
@@ -169,20 +127,21 @@ int query_classify(const QueryOptions& o, const std::vector<std::string>& images
                    const std::string& templates) {
   const ImageListDataset data({images.begin(), images.end()});
   const nn::SafetensorsFile file(o.checkpoint);
-  const Verdicts v = is_classifier(file) ? by_own_classes(file, o, data, labels + templates)
-                                         : by_sentences(o, data, labels, templates);
-  report_skipped(v.images);
-  const std::vector<std::string> names = names_of(data, v.images);
-  const size_t count = v.labels.size();
+  const Predictions predicted = is_classifier(file) ? predict_own_classes(file, o, data, labels + templates)
+                                                    : predict_zero_shot(o, data, labels, templates);
+  report_skipped(predicted.images);
+  const std::vector<std::string> names = names_of(data, predicted.images);
+  const std::vector<std::string>& classes = predicted.labels;
+  const std::span<const float> probabilities = predicted.probabilities.data<float>();
   std::string json;
   for (size_t i = 0; i < names.size(); ++i) {
-    const auto p = probabilities(std::span<const float>(v.scores.data<float>()).subspan(i * count, count), v.scale);
+    const auto p = probabilities.subspan(i * classes.size(), classes.size());
     Json line{{"image", names[i]}, {"labels", Json::array()}};
     fmt::print("{}\n", names[i]);
     for (const int64_t label : largest(p, o.top)) {
       const auto at = static_cast<size_t>(label);
-      fmt::print("  {:5.1f} %  {}\n", 100 * p[at], v.labels[at]);
-      line["labels"].push_back({{"label", v.labels[at]}, {"index", label}, {"probability", p[at]}});
+      fmt::print("  {:5.1f} %  {}\n", 100 * p[at], classes[at]);
+      line["labels"].push_back({{"label", classes[at]}, {"index", label}, {"probability", p[at]}});
     }
     json += line.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
   }
@@ -209,20 +168,20 @@ int query_search(const QueryOptions& o, const std::string& text, const std::stri
 }
 
 int query_embed(const QueryOptions& o, const std::string& source) {
-  if (o.output.empty()) throw ConfigError("--out: expected the stem of the files to write, found none");
+  if (o.output.empty()) throw ConfigError("--out: expected the STEM of the files to write, found none");
   const LoadedModel m = load(o);
   StageProgress bar;
   std::vector<std::string> texts;
   std::string table;
   if (source.ends_with(".txt")) {
-    texts = lines_of(source);
+    texts = read_lines(source);  // the empty ones too, so that line n is row n
     for (const std::string& text : texts) table += fmt::format("-1\t{}\n", text);
   } else {
     const auto data = open_images(source, o);
     const bool joint = m.model->objective().contrastive;
     const ImageEmbeddings images = embed_images(
         *data, m.embed, joint ? joint_embedding(*m.model, m.embed.pass) : backbone_features(*m.model, m.embed.pass),
-        stage(bar, "reading images"));
+        shown_on(bar, "reading images"));
     report_skipped(images);
     std::string names;
     for (const std::string& name : names_of(*data, images)) names += name + "\n";
@@ -240,7 +199,8 @@ int query_embed(const QueryOptions& o, const std::string& source) {
     }
   }
   if (texts.empty() || !m.tokenizer) return 0;
-  const Tensor values = embed_texts(*m.model, texts, tokenize_with(m.tokenizer), m.embed, stage(bar, "reading texts"));
+  const Tensor values =
+      embed_texts(*m.model, texts, tokenize_with(m.tokenizer), m.embed, shown_on(bar, "reading texts"));
   write_file_atomically(o.output + ".texts.tsv", table);
   write_npy(o.output + ".texts.npy", values);
   fmt::print("{}.texts.npy: {} x {}\n", o.output, values.size(0), values.size(1));

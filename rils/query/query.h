@@ -5,31 +5,33 @@
 
 namespace tessera::rils {
 
-/// Using a trained model. All functions print for a person, write `output` whole or not at all, and return the exit
-/// code; they throw IoError or ConfigError.
+/// Options of the functions below. Each prints its answers, writes `output` whole or not at all, returns the exit code,
+/// and throws IoError or ConfigError.
 struct QueryOptions {
   std::string checkpoint;
   std::string vocabulary;
   std::string precision = "fp32";
-  std::string dataset_type = "auto";  // of the sources of search and embed; folder: all pictures below it
-  std::string output;                 // of classify and search: JSON lines; of embed: the stem of its files
+  std::string dataset_type = "auto";  // type of the source of search and embed; "folder": all images below it
+  std::string output;                 // classify and search: a file of JSON lines; embed: STEM, see query_embed
   int64_t batch_size = 256;
-  int64_t top = 5;  // answers shown
+  int64_t top = 5;  // number of answers shown
 };
 
-/// The most probable labels of each image. A model of pretrain: softmax over the labels of the cosine times the model's
-/// logit scale; `labels`: a file with a class a line, synonyms separated by `;`; `templates`: a prompt a line, {c} for
-/// the class. A classifier of finetune: softmax over its own classes; labels and templates are empty.
+/// Prints the most probable labels of each image. A model of pretrain takes the softmax over the labels of cosine times
+/// logit scale; `labels` is a file with one class per line, synonyms separated by `;`; `templates` is a file with one
+/// prompt per line, {c} for the class, or empty. A classifier of finetune takes the softmax over its own classes;
+/// `labels` and `templates` must be empty.
 int query_classify(const QueryOptions& options, const std::vector<std::string>& images, const std::string& labels,
                    const std::string& templates);
 
-/// The images nearest to a text. `source`: an image, a folder of images, shards or a table, or what query_embed wrote
-/// (STEM.images.npy), which saves reading the images again.
+/// Prints the images nearest to a text. `source` is an image, a folder of images, shards, a table, or a file
+/// STEM.images.npy of query_embed, which saves reading the images again.
 int query_search(const QueryOptions& options, const std::string& text, const std::string& source);
 
-/// L2-normalised embeddings of a source's images to STEM.images.npy with their names in STEM.images.txt; where it has
-/// captions, these too: STEM.texts.npy and STEM.texts.tsv with the image's row and the caption. A source that ends in
-/// .txt is a list of texts. A model without a text encoder gives its backbone features, and no texts.
+/// Writes L2-normalised embeddings of a source's images to STEM.images.npy and their names to STEM.images.txt. The
+/// embeddings of captions, where there are any, go to STEM.texts.npy; STEM.texts.tsv holds the row of the image and the
+/// caption. A source that ends in .txt is a list of texts. A model without a text encoder gives its backbone features
+/// and no texts.
 int query_embed(const QueryOptions& options, const std::string& source);
 
 }  // namespace tessera::rils

@@ -52,7 +52,7 @@ TEST_F(Converted, AModelComesBackFromOpenClipWithItsVocabulary) {
   }
   const Outcome again = run("inspect", {"checkpoint", weights, "--convert", "theirs", "--to", "open_clip"});
   EXPECT_EQ(again.code, 2);
-  EXPECT_EQ(again.err, "error: --convert: theirs: is there already\n");
+  EXPECT_EQ(again.err, "error: --convert: theirs exists already\n");
 }
 
 TEST_F(Converted, AnEncoderOfTimmIsFineTunedAndProbed) {

@@ -96,7 +96,7 @@ TEST_F(Finetune, LearnsFromAPretrainedEncoderAndFromScratch) {
             "red\ngreen\nblue\nyellow\nwhite\nblack");
   ASSERT_EQ(run("inspect", {"curves", "logs/mean", "logs/scratch", "--out", "c.svg"}).code, 0);
   const std::string curves = read_file(root() / "c.svg");
-  for (const char* title : {">loss of a classifier<", ">held-out accuracy of a classifier<", ">scratch<"}) {
+  for (const char* title : {">train loss of a classifier<", ">val accuracy of a classifier<", ">scratch<"}) {
     EXPECT_NE(curves.find(title), std::string::npos) << title;
   }
 }

@@ -87,7 +87,7 @@ TEST_F(Objectives, PixelsBehindHiddenPatchesAreDrawn) {
     const Outcome o = run("inspect", {"reconstruction", "--checkpoint", checkpoint(objective, 12).string(), "--image",
                                       "a.png", "--out", "guess.svg"});
     ASSERT_EQ(o.code, 0) << o.err;
-    EXPECT_NE(read_file(root() / "guess.svg").find("guess behind hidden patches (loss "), std::string::npos);
+    EXPECT_NE(read_file(root() / "guess.svg").find("guess for the hidden patches (loss "), std::string::npos);
     EXPECT_EQ(run("inspect", {"report", "logs/" + objective}).code, 0);
     const std::string report = read_file(log_folder(objective) / "report.html");
     EXPECT_NE(report.find("pixel loss, weighted"), std::string::npos);

@@ -1,4 +1,5 @@
-// Weights of timm, MAE and open_clip against what those compute with them (tests/golden/convert), and back.
+// Converts weights of timm, MAE and open_clip in both directions and compares outputs with those of the original
+// programs (tests/golden/convert).
 #include "rils/convert/convert.h"
 
 #include <gtest/gtest.h>
@@ -35,7 +36,7 @@ struct Case {
   std::string name;
   WeightsOptions options;
 };
-/// The weights, with what the bare file does not say.
+/// The golden weights, with options for what a bare file does not tell.
 std::vector<Case> cases() {
   WeightsOptions heads;
   heads.heads = heads.decoder_heads = 2;
@@ -54,7 +55,7 @@ std::map<std::string, Tensor> tensors_of(const fs::path& path) {
   return all;
 }
 
-/// Names of tensors that are in one file alone or differ in a bit.
+/// Names of tensors that are in only one file or that differ in a bit.
 std::vector<std::string> different(const std::map<std::string, Tensor>& a, const std::map<std::string, Tensor>& b) {
   std::vector<std::string> names;
   for (const auto& [name, tensor] : a) {
@@ -76,7 +77,7 @@ std::string convert(const std::string& in, const fs::path& out, const std::strin
   return said.str();
 }
 
-/// The message of the error that `action` ends in.
+/// The message of the error that `action` throws.
 template <class E, class Action>
 std::string message_of(const Action& action) {
   try {
@@ -95,14 +96,14 @@ std::string said_of(const std::string& path, const WeightsOptions& options = {})
 class Convert : public ::testing::Test {
  protected:
   [[nodiscard]] fs::path at(const std::string& name) const { return folder_.path() / name; }
-  /// A checkpoint of a model of ours with its initial values.
+  /// Writes a checkpoint of Tessera with initial values.
   [[nodiscard]] std::string ours(const Config& config) const {
     Model model(config.model, 7);
     const fs::path path = at(std::string(word_of(config.model.objective)) + ".safetensors");
     save_weights(path, model.store(), {{"config", to_toml(config)}, {"vocabulary", "unknown"}});
     return path.string();
   }
-  /// The golden's file with some tensors changed, in a file without a configuration beside.
+  /// A copy of a golden file with some tensors changed, without a configuration beside it.
   [[nodiscard]] std::string changed(const std::string& name,
                                     const std::function<void(std::map<std::string, Tensor>&)>& edit) const {
     auto all = tensors_of(case_path(name));
@@ -132,7 +133,7 @@ Config small_config(std::string_view objective) {
   return c;
 }
 
-/// The same model in f64, where an epsilon of another size shows.
+/// The same model in f64, which reveals a wrong epsilon.
 std::unique_ptr<Model> widened(const Model& model) {
   auto wide = std::make_unique<Model>(model.config(), 0, DType::f64);
   for (const nn::Entry& e : wide->store().entries()) copy_into(model.store().find(e.name)->value(), e.value());
@@ -290,7 +291,7 @@ TEST_F(Convert, AClassifierBecomesTimmsWithItsHead) {
     config.finetune.pool = *from_word<Pool>(pool);
     Classifier model(config.model.vision, config.finetune.pool, 5, 3);
     for (const nn::Entry& e : model.store().entries()) {
-      // Initial biases are zero, initial norms one: other values, so that each has to be in its place.
+      // Initial biases are all zero and initial norms all one; distinct values show whether each is in its place.
       float next = 0.3f;
       for (float& x : e.value().data<float>()) x += 0.1f * std::sin(next += 0.7f);
     }
@@ -343,14 +344,14 @@ TEST_F(Convert, PicklesAreNotReadAndTheErrorConvertsThem) {
   const fs::path file = folder_.write("mae_pretrain_vit_base.pth", "PK\x03\x04");
   EXPECT_EQ(said_of(file),
             file.string() +
-                ": a pickle runs programs when it is read, and is not; convert it: python3 -c 'import torch, "
+                ": a pickle can run programs and is not read; convert it: python3 -c 'import torch, "
                 "safetensors.torch as s; d = torch.load(\"" +
                 file.string() +
                 "\", map_location=\"cpu\", weights_only=True); "
                 "d = d.get(\"model\", d.get(\"state_dict\", d)); s.save_file({k.removeprefix(\"module.\"): "
                 "v.contiguous().clone() for k, v in d.items()}, \"" +
                 at("mae_pretrain_vit_base.safetensors").string() + "\")'");
-  // In a folder that has nothing else too.
+  // The same error for a folder that holds nothing else.
   EXPECT_EQ(said_of(folder_.path()), said_of(file));
 }
 
@@ -361,13 +362,13 @@ TEST_F(Convert, ErrorsNameTheTensorAndTheKey) {
   EXPECT_EQ(said_of(changed(model, [](auto& t) { t.erase("blocks.1.mlp.fc1.bias"); }), heads),
             place + ": blocks.1.mlp.fc1.bias: expected the shape [96], found none");
   EXPECT_EQ(said_of(changed(model, [](auto& t) { t["blocks.0.ls1.gamma"] = Tensor::zeros({24}); }), heads),
-            place + ": blocks.0.ls1.gamma: this model has no such part");
+            place + ": blocks.0.ls1.gamma: our model has no place for this tensor");
   EXPECT_EQ(said_of(changed(model, [](auto& t) { t["blocks.0.attn.qkv.bias"] = Tensor::zeros({48}); }), heads),
             place + ": blocks.0.attn.qkv.bias: expected the shape [72], found [48]");
   EXPECT_EQ(said_of(changed(model, [](auto& t) { t.erase("cls_token"); }), heads),
             place + ": cls_token: expected a tensor of rank 3, found none");
   EXPECT_EQ(said_of(changed(model, [](auto& t) { std::erase_if(t, [](auto& e) { return e.first != "norm.bias"; }); })),
-            place + ": expected names of a vision transformer of timm, MAE or open_clip, found norm.bias");
+            place + ": expected the tensor names of a vision transformer of timm, MAE or open_clip, found norm.bias");
   EXPECT_EQ(said_of(changed("mae.safetensors", [](auto& t) { fill(t["decoder_pos_embed"], 0.5); }), heads),
             place + ": decoder_pos_embed: expected the sine-cosine table, found another");
   EXPECT_EQ(said_of(changed(model,
@@ -386,7 +387,7 @@ TEST_F(Convert, ErrorsNameTheTensorAndTheKey) {
   EXPECT_EQ(said_of(changed(model, [](auto&) {}), heads),
             "model.vision.heads: expected a divisor of model.vision.width = 24, found 5");
   EXPECT_EQ(said_of(case_path("timm_cls"), heads),
-            "--heads: expected 2, as " + case_path("timm_cls/config.json") + " says, found 5");
+            "--heads: expected 2 as in " + case_path("timm_cls/config.json") + ", found 5");
   WeightsOptions wrong;
   wrong.act = "relu";
   EXPECT_EQ(said_of(case_path("timm_cls"), wrong), "--act: expected gelu or quick_gelu, found \"relu\"");
@@ -395,7 +396,7 @@ TEST_F(Convert, ErrorsNameTheTensorAndTheKey) {
   EXPECT_TRUE(said_of(torn).starts_with(torn.string() + ": not a valid safetensors file: ")) << said_of(torn);
   const fs::path there = folder_.write("there.safetensors", "");
   EXPECT_EQ(message_of<ConfigError>([&] { (void)convert(case_path("timm_cls"), there, "tessera"); }),
-            "--convert: " + there.string() + ": is there already");
+            "--convert: " + there.string() + " exists already");
   EXPECT_EQ(read_file(there), "");
 }
 
@@ -443,8 +444,8 @@ TEST_F(Convert, OtherProgramsSayWhatReadsSuchWeights) {
   const std::string path = case_path("timm_cls/model.safetensors");
   EXPECT_EQ(message_of<IoError>([&] { (void)config_of(nn::SafetensorsFile(path)); }),
             path +
-                ": expected a checkpoint of ours, found no metadata \"config\"; inspect checkpoint --convert reads "
-                "weights of timm, MAE and open_clip");
+                ": expected a checkpoint of Tessera, found no metadata \"config\"; inspect checkpoint --convert "
+                "reads weights of timm, MAE and open_clip");
 }
 
 }  // namespace

@@ -1,4 +1,4 @@
-// What the keys of encoders of others change besides their features: counts, gradients, where fine-tuning starts.
+// Keys of foreign encoders also change parameter counts, gradients and the start of fine-tuning.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -17,7 +17,7 @@
 namespace tessera::rils {
 namespace {
 
-/// CLIP's encoder, or with a norm after the mean; positions learned.
+/// CLIP's encoder, or an encoder with a norm after the mean. Both learn their positions.
 ModelConfig model_of(bool clip) {
   ModelConfig m;
   m.objective = ObjectiveName::clip;
@@ -32,7 +32,7 @@ ModelConfig model_of(bool clip) {
   return m;
 }
 
-/// Values without a pattern, the same for every run.
+/// Fills a tensor with irregular values, the same in every run.
 void scatter(const Tensor& t, double scale) {
   double next = 0.37;
   for (double& x : t.data<double>()) x += scale * std::sin(next += 1.7);

@@ -43,6 +43,21 @@ TEST(Classification, CountsPerClass) {
   EXPECT_DOUBLE_EQ(c.mean_per_class_recall, (2.0 / 3.0 + 1.0) / 2.0);
 }
 
+TEST(Softmax, IsExactForLargeScores) {
+  const Tensor p = softmax(Tensor::from(std::vector<float>{1000, 999, -1000, 3, 3, 3}, {2, 3}), 2.0);
+  EXPECT_FLOAT_EQ(p.data<float>()[0], static_cast<float>(1 / (1 + std::exp(-2.0))));
+  EXPECT_FLOAT_EQ(p.data<float>()[1], static_cast<float>(1 / (1 + std::exp(2.0))));
+  EXPECT_EQ(p.data<float>()[2], 0.0f);
+  for (size_t i = 3; i < 6; ++i) EXPECT_FLOAT_EQ(p.data<float>()[i], 1.0f / 3);
+}
+
+TEST(Largest, OfEqualValuesTheLowerPlaceComesFirst) {
+  const std::vector<float> values = {0.5f, 2, -1, 2, 0.5f};
+  EXPECT_EQ(largest(values, 3), (std::vector<int64_t>{1, 3, 0}));
+  EXPECT_EQ(largest(values, 9), (std::vector<int64_t>{1, 3, 0, 4, 2}));
+  EXPECT_TRUE(largest({}, 1).empty());
+}
+
 TEST(Knn, VotesByNearness) {
   const Tensor train = Tensor::from(std::vector<float>{1, 0, 0, 1, -1, 0}, {3, 2});
   const std::vector<int32_t> labels = {2, 1, 0};
@@ -53,17 +68,17 @@ TEST(Knn, VotesByNearness) {
   EXPECT_EQ(scores.data<float>()[0], 0.0f);
 }
 
-TEST(Pointing, ScoresTheShareInsideTheBox) {
+TEST(Pointing, ScoresTheEnergyInsideTheBox) {
   // A 2 × 2 grid, two sentences; sentence 0 sits in the upper left patch.
   const Tensor map = Tensor::from(std::vector<float>{0.9f, 0.1f, 0.1f, 0.9f, 0.0f, 1.0f, 0.0f, 1.0f}, {4, 2});
   const PointingScore exact = pointing_score(map, 2, {0, 0, 0, 0.5, 0.5});
-  EXPECT_NEAR(exact.share, 0.9, 1e-6);
+  EXPECT_NEAR(exact.energy, 0.9, 1e-6);
   EXPECT_EQ(exact.hit, 1.0);
   EXPECT_DOUBLE_EQ(exact.chance, 0.25);
   const PointingScore half = pointing_score(map, 2, {0, 0, 0, 0.25, 0.5});
-  EXPECT_NEAR(half.share, 0.45, 1e-6);
+  EXPECT_NEAR(half.energy, 0.45, 1e-6);
   const PointingScore away = pointing_score(map, 2, {0, 0.5, 0.5, 1, 1});
-  EXPECT_NEAR(away.share, 0.0, 1e-6);
+  EXPECT_NEAR(away.energy, 0.0, 1e-6);
   EXPECT_EQ(away.hit, 0.0);
   EXPECT_THROW((void)pointing_score(map, 3, {0, 0, 0, 1, 1}), ShapeError);
 }

@@ -14,7 +14,7 @@ namespace {
 namespace fs = std::filesystem;
 using test::TemporaryFolder;
 
-/// A folder with pre-training runs "a" and "b" and whatever a test adds.
+/// A folder with pre-training runs "a" and "b", to which tests add results.
 class Results : public ::testing::Test {
  protected:
   Results() {

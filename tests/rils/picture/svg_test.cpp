@@ -69,7 +69,7 @@ TEST(Chart, DrawsGapsForWhatIsNotFinite) {
   EXPECT_EQ(lines, 3) << "two runs and the legend";
   Svg empty(200, 100);
   draw_chart(empty, {"t", "step", {{"a", {}, false}}, false}, 0, 0, 200, 100);
-  EXPECT_NE(empty.str().find("no figures yet"), std::string::npos);
+  EXPECT_NE(empty.str().find("no data yet"), std::string::npos);
 }
 
 TEST(HeatMap, IsBrightestOverTheLargestValue) {

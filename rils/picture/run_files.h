@@ -1,0 +1,26 @@
+#pragma once
+
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+namespace tessera::rils {
+
+/// The JSON objects of a .jsonl file, a line each. A line that is not an object (the last one of a killed run, say) is
+/// left out. Empty when the file does not exist.
+[[nodiscard]] std::vector<nlohmann::ordered_json> read_json_lines(const std::filesystem::path& path);
+
+/// A file that `evaluate --output` wrote into the folder results/ of a run.
+struct Evaluation {
+  std::string name;  // of the file, without .json
+  nlohmann::ordered_json json;
+};
+/// All of them, ordered by name; files without metrics are left out.
+[[nodiscard]] std::vector<Evaluation> read_evaluations(const std::filesystem::path& run);
+
+/// The files in a folder with this extension (".svg"), ordered by name. Empty when the folder does not exist.
+[[nodiscard]] std::vector<std::filesystem::path> files_in(const std::filesystem::path& folder,
+                                                          std::string_view extension);
+
+}  // namespace tessera::rils

@@ -166,7 +166,7 @@ ConfigOptions::ConfigOptions(CLI::App& app, rils::Program program) : state_(std:
   }
   state_->add_short("--gather-with-grad", "short for --gather with-gradient",
                     [](auto& c) { c.loss.gather = rils::Gather::with_gradient; });
-  state_->add_short("--local-loss", "short for --gather constant; open_clip without either flag differs from both",
+  state_->add_short("--local-loss", "short for --gather constant (not the default of open_clip)",
                     [](auto& c) { c.loss.gather = rils::Gather::constant; });
 }
 

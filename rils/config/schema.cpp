@@ -16,8 +16,8 @@ void add_loss_keys(std::vector<Key>& keys) {
        kPositive);
   loss("teacher_temperature", &L::teacher_temperature, "softmax temperature of the teacher (the target)", kPositive);
   loss("reconstruction_weight", &L::reconstruction_weight, "weight of the reconstruction term", kNotNegative).common();
-  loss("gather", &L::gather, "treatment of contrastive keys and prototypes").common();
-  loss("simulated_ranks", &L::simulated_ranks, "data-parallel ranks that the reconstruction simulates; 0: up to 64",
+  loss("gather", &L::gather, "gradient through keys and prototypes").common();
+  loss("simulated_ranks", &L::simulated_ranks, "simulated data-parallel ranks, one denominator each; 0: up to 64",
        kNotNegative)
       .common()
       .formerly("shards");
@@ -27,7 +27,7 @@ void add_loss_keys(std::vector<Key>& keys) {
   loss("ssl_scale", &L::ssl_scale, "weight of the SimCLR loss between two views", kPositive);
   loss("reconstruction_warmup_steps", &L::reconstruction_warmup_steps,
        "steps in which the reconstruction weight rises from 0 (ours)", kNotNegative);
-  loss("reconstruction_normalizer", &L::reconstruction_normalizer, "hidden patches to divide the term by (all: ours)");
+  loss("reconstruction_normalizer", &L::reconstruction_normalizer, "patches counted in the denominator (all: ours)");
 }
 
 void add_data_keys(std::vector<Key>& keys) {
@@ -47,13 +47,13 @@ void add_data_keys(std::vector<Key>& keys) {
       .may_change();
   data("image_key", &D::image_key, "extensions of images in shards", "EXT");
   data("text_key", &D::text_key, "extension of captions in shards", "EXT");
-  data("captions", &D::captions, "use one caption per image and epoch, or each", "HOW")
+  data("captions", &D::captions, "captions used per image and epoch, one or all", "HOW")
       .choices({{"random"}, {"all"}})
       .common();
   data("vocabulary", &D::vocabulary, "BPE merges in CLIP's format; prepare vocabulary makes them", "FILE")
       .common()
       .may_change();
-  data("truncation", &D::truncation, "end of captions that are too long", "HOW").choices({{"keep-eot"}, {"cut"}});
+  data("truncation", &D::truncation, "truncation of long captions", "HOW").choices({{"keep-eot"}, {"cut"}});
   data("max_image_pixels", &D::max_image_pixels, "pixel limit; larger images are skipped", kCount);
   data("train_num_samples", &D::train_num_samples, "samples per epoch; 0: all", kNotNegative);
   data("val_num_samples", &D::val_num_samples, "samples per validation; 0: all", kNotNegative).may_change();
@@ -123,7 +123,7 @@ void add_run_keys(std::vector<Key>& keys) {
   run("picture_frequency", &R::picture_frequency, "epochs between drawings of validation pairs; 0: none", kNotNegative)
       .rare();
   run("grad_checkpointing", &R::grad_checkpointing, "recompute activations: less memory, a third more work");
-  run("report_to", &R::report_to, "event files beside metrics.jsonl", "WHAT").choices({{""}, {"tensorboard"}});
+  run("report_to", &R::report_to, "event files to write beside metrics.jsonl", "WHAT").choices({{""}, {"tensorboard"}});
 }
 
 std::vector<Key> all_keys() {

@@ -31,19 +31,19 @@ struct Range {
   [[nodiscard]] std::string describe() const;
 };
 
-/// One word of a closed list, and other spellings of it.
+/// One word of a closed list, and its other spellings.
 struct Choice {
   std::string_view name;
   std::vector<std::string_view> aliases = {};
 };
 
-/// How a key is offered on the command line: under its own heading, at the end of the help, or by --set alone.
+/// How the command line offers a key: under its own heading, at the end of the help, or only through --set.
 enum class Level : uint8_t { common, rare, set_only };
 
-/// Whether a run may be resumed with another value.
+/// Whether a resumed run may have another value.
 enum class OnResume : uint8_t { may_change, must_agree };
 
-/// Everything there is to know about one key. Reading, options, help, checks and comparison all work from this.
+/// The description of one key. Reading, options, help, checks and comparison all work from it.
 struct Key {
   std::string path;  // "model.vision.width"
   std::function<Field(Config&)> field;
@@ -64,16 +64,16 @@ struct Key {
 enum class Program : uint8_t { pretrain, finetune };
 /// Whether a program reads a key.
 [[nodiscard]] bool serves(const Key& key, Program program);
-/// The configuration of a fine-tuning run before anything is said: MAE's recipe.
+/// The defaults of a fine-tuning run: MAE's recipe.
 [[nodiscard]] Config finetuning_defaults();
-/// The same for --probe lars: MAE's linear probe.
+/// The defaults with --probe lars: MAE's linear probe.
 [[nodiscard]] Config probing_defaults();
 
 /// All keys, section by section.
 [[nodiscard]] std::span<const Key> schema();
 /// By path, the old one included; null when there is none.
 [[nodiscard]] const Key* find_key(std::string_view path);
-/// The known path that is most likely meant: the same name in another section, or the fewest edits away.
+/// The known path that was most likely meant: the same name in another section, or the fewest edits away.
 [[nodiscard]] std::string_view nearest_key(std::string_view path);
 
 /// The candidate with the fewest insertions, deletions, replacements and swaps of neighbours; the first of equals.

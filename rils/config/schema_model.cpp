@@ -13,7 +13,7 @@ void add_model_keys(std::vector<Key>& keys) {
   constexpr auto kFixed = OnResume::must_agree;
   const Section<M> model(
       keys, "model", [](Config& c) -> M& { return c.model; }, kLevel, kFixed);
-  model("objective", &M::objective, "training objective").placeholder("NAME").common();
+  model("objective", &M::objective, "objective").placeholder("NAME").common();
   model("embed_dim", &M::embed_dim, "width of the joint embedding space", kCount);
 
   const Section<V> vision(

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# From nothing to a trained, compared and evaluated RILS: installs, builds, makes the default data, pre-trains RILS and CLIP
-# on equal terms, evaluates both beside the untrained network, raw pixels and chance, probes and fine-tunes, and draws what
-# the model sees. About twenty minutes on two cores after the build. What is there already is used again; a run that was
-# stopped goes on where it was.
+# The whole path from an empty machine to a trained and evaluated RILS. Installs packages, builds, makes the default data,
+# pre-trains RILS and CLIP with the same settings, evaluates both and compares them with the untrained network, raw pixels
+# and chance, trains linear probes, fine-tunes, and draws pictures. It takes about twenty minutes on two cores after the
+# build. Finished steps are not repeated, and a stopped run is resumed.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . apps/setup.sh
@@ -17,15 +17,15 @@ clothes=$data/fashion-mnist
 say() { printf '\n== %s\n' "$*"; }
 
 cat <<TEXT
-plan, on two cores:
+This demo has the following steps. The times are for two cores.
   build                    about 4 minutes
-  data                     about 1 minute ($data)
-  pre-training, RILS       about 7 minutes ($epochs epochs, $run)
-  pre-training, CLIP       about 5 minutes (the same, $clip)
-  evaluation               about 1.5 minutes ($run/results, $clip/results)
-  probes                   about 1 minute (linear, 10 images a class)
-  fine-tuning              about 2 minutes (from RILS, from scratch)
-  sheet, report, table     less than half a minute ($run/report.html)
+  default data             about 1 minute      writes $data
+  pre-training of RILS     about 7 minutes     $epochs epochs, writes $run
+  pre-training of CLIP     about 5 minutes     $epochs epochs, writes $clip
+  evaluation               about 1.5 minutes   writes $run/results and $clip/results
+  linear probes            about 1 minute      with 10 % of the train images, and with 10 images a class
+  fine-tuning              about 2 minutes     from RILS and from scratch
+  report and table         about 0.5 minutes   writes $run/report.html
 TEXT
 
 say "build"
@@ -34,7 +34,7 @@ tessera_install $tessera_build_packages librsvg2-bin
 [ -d build/release ] || cmake --preset release -DTESSERA_TESTS=OFF -DTESSERA_BENCHMARKS=OFF >/dev/null
 cmake --build --preset release --target app_prepare app_pretrain app_finetune app_evaluate app_inspect app_query >/dev/null
 
-say "data"
+say "default data"
 if [ ! -f "$data/prepared.json" ]; then
   bash apps/prepare/fetch_assets.sh data/assets
   $bin/prepare default --assets data/assets --out "$data"
@@ -49,14 +49,14 @@ pretrain() {
   $bin/pretrain --config apps/configs/rils_small.toml --objective "$2" --name "$1" --train-data "$data/scenes/train" \
     --val-data "$data/scenes/test" --vocabulary "$data/vocabulary.txt" --epochs "$epochs" "${resume[@]}"
 }
-say "pre-training, RILS"
+say "pre-training of RILS"
 pretrain "$name" rils
-say "pre-training, CLIP, for comparison"
+say "pre-training of CLIP, for comparison"
 pretrain "$name-clip" clip
 
 latest() { echo "$1/checkpoints/$(cat "$1/checkpoints/latest")"; }
 mkdir -p "$run/results" "$clip/results"
-# evaluate TASK FEATURES RUN OPTIONS…: what is newer than the run's last checkpoint is kept.
+# evaluate TASK FEATURES RUN OPTIONS…: does nothing if the result is newer than the run's last checkpoint.
 evaluate() {
   local task=$1 features=$2 from=$3 out=$3/results/$1-$2.json
   shift 3
@@ -64,7 +64,7 @@ evaluate() {
   echo "-- ${from#logs/}, $features"
   $bin/evaluate "$task" --checkpoint "$(latest "$from")" --features "$features" --output "$out" "$@"
 }
-# evaluate_all TASK OPTIONS…: RILS, CLIP, and a network with its initial values.
+# evaluate_all TASK OPTIONS…: evaluates RILS, CLIP and the untrained network.
 evaluate_all() {
   local task=$1
   shift
@@ -72,19 +72,19 @@ evaluate_all() {
   evaluate "$task" model "$clip" "$@"
   evaluate "$task" untrained "$run" "$@"
 }
-say "retrieval over unseen scenes (their captions are made by a grammar)"
+say "retrieval on the test scenes (a grammar makes the captions)"
 evaluate_all retrieval --data "$data/scenes/test" --dataset scenes
-say "zero-shot over pictures of things that no training scene shows"
+say "zero-shot classification of pictures that are not in the train scenes"
 evaluate_all zero-shot --data "$data/objects/test" --dataset objects
-say "pointing: how much of a noun's map lies in its box, on unseen scenes"
+say "pointing games on the test scenes: does the heat map of a noun lie in its box?"
 evaluate_all pointing --data "$data/scenes/test" --dataset scenes
-say "nearest neighbours on Fashion-MNIST: 10,000 of its 60,000 training images, all 10,000 test images"
+say "k-nearest neighbours on Fashion-MNIST: 10,000 of the 60,000 train images, all 10,000 test images"
 neighbours=(--train-data "$clothes" --train-samples 10000 --data "$clothes" --dataset fashion-mnist)
 evaluate_all knn "${neighbours[@]}"
 evaluate knn pixels "$run" "${neighbours[@]}"
 
-# classify NAME CHECKPOINT OPTIONS…: a probe or a classifier on Fashion-MNIST; CHECKPOINT "": from initial values. A probe
-# that was stopped begins again, fine-tuning goes on.
+# classify NAME CHECKPOINT OPTIONS…: trains a probe or a classifier on Fashion-MNIST; with CHECKPOINT "" from scratch. A
+# stopped probe is started again, stopped fine-tuning is resumed.
 classifiers=()
 classify() {
   local run_name=$name-$1 from=(--config apps/configs/rils_small.toml) resume=()
@@ -101,14 +101,14 @@ classify() {
   echo "-- $run_name"
   $bin/finetune "${from[@]}" --data-path "$clothes" --name "$run_name" "$@" "${resume[@]}"
 }
-say "linear probe on a tenth of Fashion-MNIST's training images, and with 10 images a class"
+say "linear probes on Fashion-MNIST: 10 % of the train images, and 10 images a class"
 classify linear "$(latest "$run")" --linear --train-fraction 0.1
 classify clip-linear "$(latest "$clip")" --linear --train-fraction 0.1
 classify shots "$(latest "$run")" --shots 10
 classify clip-shots "$(latest "$clip")" --shots 10
-say "fine-tuning end to end on a tenth of Fashion-MNIST's training images, from RILS and from scratch"
-# A recipe for minutes: MAE's mixing of images needs hundreds of epochs to pay. Rate and weight decay are said, since the
-# configuration that gives the network from scratch its size has others. Layer decay is for layers that know something.
+say "fine-tuning on Fashion-MNIST: 10 % of the train images, from RILS and from scratch"
+# A short recipe: MAE's mixup and cutmix help only after hundreds of epochs. The learning rate and the weight decay are
+# given because the configuration of the run from scratch has others. Layer decay is useful only for pre-trained layers.
 recipe=(--train-fraction 0.1 --epochs 5 --warmup-epochs 1 --val-frequency 5 --batch-size 64 --lr 1e-3 --weight-decay 0.05
   --drop-path 0 --mixup 0 --cutmix 0 --reprob 0 --aa none)
 classify finetune "$(latest "$run")" "${recipe[@]}" --layer-decay 0.75
@@ -120,13 +120,14 @@ $bin/inspect sheet "$run" "${beside[@]}"
 $bin/inspect retrievals --checkpoint "$(latest "$run")" --data "$data/scenes/test" --out "$run/pictures/retrievals.svg"
 $bin/inspect report "$run" "${beside[@]}" --classifiers "${classifiers[@]}"
 
-say "results"
+say "table of results"
 $bin/inspect results "$run" "${beside[@]}" --classifiers "${classifiers[@]}"
 
 cat <<TEXT
 
-look at $run/report.html first: it begins with one sheet ($run/pictures/sheet.svg). Classifiers are in logs/$name-*.
-For pictures of your own:
+Open $run/report.html first. It begins with a one-page summary, which is also in $run/pictures/sheet.svg.
+The probes and the fine-tuned classifiers are in logs/$name-*.
+To train on your own images and captions:
   $bin/prepare captions --table captions.tsv --hold-out 1000 --out data/mine
   $bin/prepare vocabulary --captions data/mine/train --out data/mine/vocabulary.txt
   $bin/pretrain --config apps/configs/rils_small.toml --train-data data/mine/train --val-data data/mine/val \\

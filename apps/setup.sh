@@ -1,5 +1,5 @@
-# Sourced by demo.sh and tests/run.sh: installs the packages that a fresh Debian 12 machine lacks and says what it does.
-# tessera_install PACKAGE…: quiet when everything is there; needs root or sudo otherwise.
+# demo.sh and tests/run.sh source this file. It installs the packages that a fresh Debian 12 machine lacks.
+# tessera_install PACKAGE…: prints nothing when all packages are installed; otherwise it needs root or sudo.
 
 tessera_build_packages="g++ cmake ninja-build ccache pkg-config libfmt-dev libcli11-dev libtomlplusplus-dev
   nlohmann-json3-dev libjpeg62-turbo-dev libwebp-dev libstb-dev libfreetype-dev libutf8proc-dev zlib1g-dev"
@@ -12,7 +12,7 @@ tessera_install() {
   [ ${#missing[@]} -gt 0 ] || return 0
   local run=()
   if [ "$(id -u)" != 0 ]; then
-    command -v sudo >/dev/null || { echo "setup: please install as root: apt-get install ${missing[*]}" >&2; return 1; }
+    command -v sudo >/dev/null || { echo "setup: packages are missing; install them as root: apt-get install ${missing[*]}" >&2; return 1; }
     run=(sudo)
   fi
   echo "setup: installing ${missing[*]}"

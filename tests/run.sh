@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Installs what is missing, builds, and runs every test; the last line is "N passed, N failed".
-#   bash tests/run.sh          release build, every test, the installed example, format, clang-tidy, and the tests under
-#                              AddressSanitizer with UBSan, the threaded ones under ThreadSanitizer
-#   bash tests/run.sh quick    the release build's tests alone
+# Installs missing packages, builds, and runs every test. The last line is "N passed, N failed".
+#   bash tests/run.sh          the tests of the release build, the installed example, format and clang-tidy, then all
+#                              tests under AddressSanitizer with UBSan, and threaded tests under ThreadSanitizer
+#   bash tests/run.sh quick    only the tests of the release build
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 mode=${1:-all}
@@ -16,7 +16,7 @@ failed=0
 log=$(mktemp -d)
 trap 'rm -rf "$log"' EXIT
 
-# check NAME COMMAND…: one step that either passes or fails.
+# check NAME COMMAND…: runs a command and counts it as one test.
 check() {
   local name=$1 start=$SECONDS
   shift
@@ -30,7 +30,7 @@ check() {
   fi
 }
 
-# build PRESET [TARGET…]
+# build PRESET [TARGET…]: configures and builds; both steps count as tests.
 build() {
   local preset=$1
   shift
@@ -39,7 +39,7 @@ build() {
   check "build $preset" cmake --build --preset "$preset" ${1:+--target "$@"}
 }
 
-# suite PRESET [FILTER…]: each gtest binary of the preset, its tests counted one by one.
+# suite PRESET [BINARY…]: runs the gtest binaries of the preset, or only those named, and counts each of their tests.
 suite() {
   local preset=$1 binary name ok bad
   shift
@@ -51,7 +51,7 @@ suite() {
     local status=$?
     ok=$(sed -nE 's/^\[  PASSED  \] ([0-9]+) tests?.*/\1/p' "$log/out" | tail -n 1)
     bad=$(sed -nE 's/^ *([0-9]+) FAILED TESTS?.*/\1/p' "$log/out" | tail -n 1)
-    [ $status = 0 ] || [ "${bad:-0}" -gt 0 ] || bad=1   # a crash counts
+    [ $status = 0 ] || [ "${bad:-0}" -gt 0 ] || bad=1   # a crash counts as one failure
     passed=$((passed + ${ok:-0}))
     failed=$((failed + ${bad:-0}))
     echo "  $preset/$name: ${ok:-0} passed, ${bad:-0} failed ($((SECONDS - start)) s)"

@@ -22,7 +22,7 @@ namespace {
 using rils::Key;
 using rils::Level;
 
-constexpr const char* kRareGroup = "Rare";
+constexpr const char* kRareGroup = "Advanced";
 
 /// Names that users of other programs know.
 struct Alias {
@@ -59,7 +59,7 @@ std::string all_names(const Key& key, rils::Program program) {
 
 std::string heading(const Key& key) {
   if (key.level == Level::rare) return kRareGroup;
-  const std::string_view section = key.path.substr(0, key.path.find('.'));
+  const std::string_view section = std::string_view(key.path).substr(0, key.path.find('.'));
   if (section == "data" || section == "augment") return "Data";
   if (section == "model" || section == "loss") return "Objective";
   if (section == "finetune") return "Classifier";
@@ -79,8 +79,6 @@ bool is_flag(const Key& key) {
   return std::holds_alternative<bool*>(key.field(config));
 }
 
-void set_gather(rils::Config& config, const char* value) { config.loss.gather = value; }
-void set_pool(rils::Config& config, const char* value) { config.finetune.pool = value; }
 void set_folder(rils::Config& config, const std::string& word) {
   const std::filesystem::path path = std::filesystem::path(word).lexically_normal();
   const std::filesystem::path folder = path.filename().empty() ? path.parent_path() : path;
@@ -122,16 +120,17 @@ struct ConfigOptions::State {
     option->description(help_text(key));
     std::string value = value_text(defaults, key);
     if (value != "\"\"") option->default_str(value);
-    if (!is_flag(key)) option->type_name(std::string(key.metavar));
+    if (!is_flag(key)) option->type_name(std::string(key.placeholder));
     option->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)->group(heading(key));
     actions[option] = [&key, origin = option_name(key)](rils::Config& config, const std::string& word) {
       set_from_text(config, key, word, origin);
     };
   }
 
-  void add_word(const char* name, const char* value, const char* help, void (*set)(rils::Config&, const char*)) {
-    actions[app->add_flag(name)->description(help)->group(kRareGroup)] =
-        [value, set](rils::Config& config, const std::string&) { set(config, value); };
+  /// A flag that is short for an assignment.
+  void add_short(const char* name, const char* help, void (*set)(rils::Config&)) {
+    actions[app->add_flag(name)->description(help)->group(kRareGroup)] = [set](rils::Config& config,
+                                                                               const std::string&) { set(config); };
   }
 
   /// Options in the order in which they were typed.
@@ -149,7 +148,7 @@ ConfigOptions::ConfigOptions(CLI::App& app, rils::Program program) : state_(std:
   state_->program = program;
   if (program == rils::Program::finetune) state_->defaults = rils::finetuning_defaults();
   app.add_option("--config", state_->file, "TOML file that describes the run")->type_name("FILE")->group("Start");
-  CLI::Option* set = app.add_option("--set")->description("section.key=value, for any key of the file");
+  CLI::Option* set = app.add_option("--set")->description("set any key of the TOML file: section.key=value");
   set->type_name("KEY=VALUE")->group("Start")->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
   state_->actions[set] = [](rils::Config& config, const std::string& word) { set_assignment(config, word); };
   for (const Level level : {Level::common, Level::rare}) {
@@ -158,16 +157,17 @@ ConfigOptions::ConfigOptions(CLI::App& app, rils::Program program) : state_(std:
     }
   }
   if (program == rils::Program::finetune) {
-    state_->add_word("--global-pool", "mean", "the same as --pool mean", &set_pool);
-    state_->add_word("--cls-token", "cls", "the same as --pool cls", &set_pool);
-    CLI::Option* folder = app.add_option("--output-dir")->description("the run's folder: --logs and --name in one");
+    state_->add_short("--global-pool", "short for --pool mean", [](auto& c) { c.finetune.pool = rils::Pool::mean; });
+    state_->add_short("--cls-token", "short for --pool cls", [](auto& c) { c.finetune.pool = rils::Pool::cls; });
+    CLI::Option* folder = app.add_option("--output-dir")->description("folder of the run: --logs and --name in one");
     folder->type_name("DIR")->group("Run")->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
     state_->actions[folder] = set_folder;
     return;
   }
-  state_->add_word("--gather-with-grad", "with-gradient", "the same as --gather with-gradient", &set_gather);
-  state_->add_word("--local-loss", "constant", "the same as --gather constant; open_clip's bare default is neither",
-                   &set_gather);
+  state_->add_short("--gather-with-grad", "short for --gather with-gradient",
+                    [](auto& c) { c.loss.gather = rils::Gather::with_gradient; });
+  state_->add_short("--local-loss", "short for --gather constant; open_clip without either flag differs from both",
+                    [](auto& c) { c.loss.gather = rils::Gather::constant; });
 }
 
 ConfigOptions::~ConfigOptions() = default;

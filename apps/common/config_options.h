@@ -15,17 +15,17 @@ namespace tessera::apps {
 /// has one, made from the schema.
 class ConfigOptions {
  public:
-  /// Adds them to a program or subcommand that set_up() has seen, the rare ones last in its help.
+  /// Adds them to a program or subcommand after set_up(); the rare ones come last in its help.
   explicit ConfigOptions(CLI::App& app, rils::Program program = rils::Program::pretrain);
   ~ConfigOptions();
   ConfigOptions(const ConfigOptions&) = delete;
   ConfigOptions& operator=(const ConfigOptions&) = delete;
 
-  /// After parsing: defaults, then the file, then options and assignments in the order in which they were typed;
-  /// checked. Throws ConfigError.
+  /// Call it after parsing. Applies defaults, then the file, then options and assignments in the order in which they
+  /// were typed, and checks the result. Throws ConfigError.
   [[nodiscard]] rils::Config resolve() const;
-  /// For a run that goes on: without --config the file is the one in the run's folder, which `resume` names (see
-  /// find_resume_point), and the result has that folder's name and logs.
+  /// The same for a resumed run. `resume` names the run's folder (see find_resume_point); without --config its file is
+  /// read. The result has that folder's name and logs.
   [[nodiscard]] rils::Config resolve_resumed(const std::string& resume) const;
 
  private:

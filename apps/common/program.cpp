@@ -21,7 +21,7 @@ constexpr int kUsage = 2;
 constexpr int kFailure = 1;
 constexpr size_t kNameColumn = 36;
 
-/// A line an option: its first name, its placeholder, what it means, its default.
+/// One line per option: its first name, its placeholder, its help, its default.
 class HelpFormatter : public CLI::Formatter {
  public:
   HelpFormatter() { column_width(kNameColumn); }
@@ -92,7 +92,7 @@ void check_names(const CLI::App& app, const std::vector<std::string>& args) {
   }
 }
 
-/// CLI11's words in our form: what, expected, found.
+/// A message of CLI11 in our form: what, expected, found.
 std::string describe(const CLI::ParseError& e) {
   std::string text = e.what();
   constexpr std::string_view kConversion = "Could not convert: ";
@@ -100,6 +100,10 @@ std::string describe(const CLI::ParseError& e) {
   if (text.starts_with(kConversion) && equals != std::string::npos) {
     text = fmt::format("{}: expected a number, found {}", text.substr(kConversion.size(), equals - kConversion.size()),
                        text.substr(equals + 3));
+  } else if (dynamic_cast<const CLI::ArgumentMismatch*>(&e) != nullptr && text.ends_with(" missing")) {
+    text = text.substr(0, text.find(':')) + ": expected a value, found none";
+  } else if (dynamic_cast<const CLI::ExtrasError*>(&e) != nullptr) {
+    text = "unexpected argument" + text.substr(std::min(text.find(": "), text.size()));
   }
   return text + " (--help lists the options)";
 }
@@ -123,8 +127,8 @@ int parse_and_run(CLI::App& app, std::vector<std::string> args, const std::funct
 
 void set_up(CLI::App& app) {
   app.formatter(std::make_shared<HelpFormatter>());
-  app.set_help_flag("--help", "this text");
-  app.set_version_flag("--version", "tessera " + std::string(rils::version()), "version");
+  app.set_help_flag("--help", "print this help");
+  app.set_version_flag("--version", "tessera " + std::string(rils::version()), "print the version");
   app.option_defaults()->always_capture_default()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
 }
 

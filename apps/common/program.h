@@ -9,13 +9,13 @@ class App;
 
 namespace tessera::apps {
 
-/// What all programs share, before options are added: --version, help in the common form with defaults in brackets.
+/// Gives a program --version and the common form of help, with defaults in brackets. Call it before options are added.
 void set_up(CLI::App& app);
 
-/// Parses the command line and runs what it chose; the exit code. In names of options `-` and `_` are alike, and of an
-/// option given twice the last one counts. Errors become one line on stderr: 2 for wrong usage or configuration (an
-/// unknown option with the nearest known one), 1 for what fails while running, a standard output that cannot be written
-/// included.
+/// Parses the command line, runs the action and returns the exit code. In names of options `-` and `_` are alike, and
+/// the last one counts of an option given twice. Errors become one line on stderr. The exit code is 2 for wrong usage
+/// or configuration (the line names the nearest known option), and 1 for a failure while running, which includes a
+/// standard output that cannot be written.
 int run(CLI::App& app, int argc, const char* const* argv, const std::function<int()>& action);
 
 /// The command as it was typed, in one line, for records.

@@ -6,13 +6,13 @@
 
 int main(int argc, char** argv) {
   using namespace tessera;
-  CLI::App app("Trains a classifier of images from a pre-trained encoder, or from scratch; or probes frozen features.");
+  CLI::App app("Trains an image classifier from a pre-trained encoder or from scratch, or probes frozen features.");
   apps::set_up(app);
   rils::FinetuningOptions options;
   app.option_defaults()->group("Start");
-  app.add_option("--resume", options.resume, "go on with a run: latest (of --name), its folder or weights file")
+  app.add_option("--resume", options.resume, "continue a run: latest (of --name), its folder or weights file")
       ->type_name("WHAT");
-  app.add_flag("--eval", options.eval, "evaluate what --resume names on the held-out images");
+  app.add_flag("--eval", options.eval, "evaluate the run that --resume names on the validation images");
   const apps::ConfigOptions config(app, rils::Program::finetune);
   return apps::run(app, argc, argv, [&] {
     options.command = apps::command_line(argc, argv);

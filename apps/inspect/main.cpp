@@ -50,7 +50,7 @@ int main(int argc, char** argv) {
       if (device != "auto") (void)context(parse_device(device));
       const rils::Config c = rils::load_config(config_file);
       const auto r = rils::write_gradients(c.model, c.loss, files, nn::parse_precision(precision));
-      std::cout << "loss " << r.loss << "  " << rils::terms_text(r, rils::parse_objective(c.model.objective)) << '\n';
+      std::cout << "loss " << r.loss << "  " << rils::terms_text(r, rils::terms_of(c.model.objective)) << '\n';
     }
     return std::max(draw(), 0);
   });

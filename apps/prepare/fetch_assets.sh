@@ -1,11 +1,11 @@
 #!/bin/sh
-# fetch_assets FOLDER: the Debian packages that `prepare default` composes its scenes from, unpacked under FOLDER
-# without root (FOLDER/usr/share is then --assets). What is there already is not fetched again.
-# Source this file for the function, or run it: fetch_assets.sh FOLDER.
+# fetch_assets FOLDER: downloads the Debian packages for the scenes of `prepare default` and unpacks them under FOLDER
+# without root; FOLDER is then the value of --assets. Packages that are already there are not downloaded again.
+# Run this file (fetch_assets.sh FOLDER), or source it to get the function.
 
 fetch_assets_say() { echo "fetch_assets: $*" >&2; }
 
-# fetch_assets_package NAME FOLDER WITNESS [TAR-PATTERN]: WITNESS is a file that the package brings, relative to FOLDER.
+# fetch_assets_package NAME FOLDER WITNESS [TAR-PATTERN]: WITNESS is a file of the package; its path is relative to FOLDER.
 fetch_assets_package() {
   if [ -e "$2/$3" ]; then return 0; fi
   if [ -e "/$3" ] && [ -z "${FETCH_ASSETS_ALL:-}" ]; then
@@ -16,7 +16,7 @@ fetch_assets_package() {
   rm -rf "$fetch_dir" && mkdir -p "$fetch_dir" || return 1
   if ! (cd "$fetch_dir" && apt-get -qq download "$1" >log 2>&1); then
     fetch_assets_say "apt-get download $1 failed: $(tail -n 1 "$fetch_dir/log")"
-    fetch_assets_say "install it instead (apt-get install $1), or run apt-get update first"
+    fetch_assets_say "run apt-get update first, or install the package (apt-get install $1)"
     rm -rf "$fetch_dir"
     return 1
   fi
@@ -41,7 +41,7 @@ fetch_assets() {
   fi
   mkdir -p "$1" || return 1
   if ! command -v apt-get >/dev/null || ! command -v dpkg-deb >/dev/null; then
-    fetch_assets_say "no apt-get and dpkg-deb here: the default data set needs Debian packages"
+    fetch_assets_say "found no apt-get or no dpkg-deb: the default data set needs Debian packages"
     return 1
   fi
   fetch_assets_package openclipart-svg "$1" usr/share/openclipart/svg &&
@@ -52,7 +52,7 @@ fetch_assets() {
   if ! command -v rsvg-convert >/dev/null; then
     fetch_assets_package librsvg2-bin "$1" usr/bin/rsvg-convert || return 1
     if ! "$1/usr/bin/rsvg-convert" --version >/dev/null 2>&1; then
-      fetch_assets_say "rsvg-convert does not run unpacked; install it: apt-get install librsvg2-bin"
+      fetch_assets_say "the unpacked rsvg-convert does not run; install it: apt-get install librsvg2-bin"
       return 1
     fi
   fi

@@ -15,42 +15,42 @@ int main(int argc, char** argv) {
   apps::set_up(app);
   app.require_subcommand(1);
 
-  auto* scenes = app.add_subcommand("default", "scenes of clip art and emoji, single things, Fashion-MNIST");
+  auto* scenes = app.add_subcommand("default", "makes the default data: scenes of clip art, objects, Fashion-MNIST");
   rils::DefaultDataOptions d;
-  scenes->add_option("--out", d.out, "folder")->required();
-  scenes->add_option("--assets", d.assets, "where fetch_assets.sh put the packages");
-  scenes->add_option("--train-scenes", d.train_scenes, "how many");
-  scenes->add_option("--test-scenes", d.test_scenes, "how many");
-  scenes->add_option("--image-size", d.image_size, "pixels");
-  scenes->add_option("--seed", d.seed, "of the scenes");
+  scenes->add_option("--out", d.out, "folder to write")->required();
+  scenes->add_option("--assets", d.assets, "folder of the Debian packages, installed or unpacked by fetch_assets.sh");
+  scenes->add_option("--train-scenes", d.train_scenes, "number of train scenes");
+  scenes->add_option("--test-scenes", d.test_scenes, "number of test scenes");
+  scenes->add_option("--image-size", d.image_size, "pixels a side");
+  scenes->add_option("--seed", d.seed, "seed of the scenes");
 
-  auto* captions = app.add_subcommand("captions", "images and a table of captions to shards");
+  auto* captions = app.add_subcommand("captions", "writes images and a table of captions as webdataset shards");
   rils::PrepareCaptionsOptions c;
-  captions->add_option("--table", c.table, "CSV or TSV")->required();
-  captions->add_option("--csv-img-key", c.columns.image_column, "column of image paths, by name or number");
-  captions->add_option("--csv-caption-key", c.columns.caption_column, "column of captions, by name or number");
-  captions->add_option("--csv-separator", c.columns.separator, "empty: detected");
-  captions->add_option("--image-root", c.columns.image_root, "of the paths; the table's folder by default");
-  captions->add_option("--hold-out", c.hold_out, "images kept for validation, by the hash of their names");
-  captions->add_option("--samples-per-shard", c.samples_per_shard, "images");
-  captions->add_option("--out", c.output, "folder")->required();
+  captions->add_option("--table", c.table, "CSV or TSV file")->required();
+  captions->add_option("--csv-img-key", c.columns.image_column, "column of image paths: name, or number from 1");
+  captions->add_option("--csv-caption-key", c.columns.caption_column, "column of captions: name, or number from 1");
+  captions->add_option("--csv-separator", c.columns.separator, "character between columns; empty: detected");
+  captions->add_option("--image-root", c.columns.image_root, "folder of relative image paths; empty: the table's");
+  captions->add_option("--hold-out", c.hold_out, "number of images for val/, chosen by the hash of their names");
+  captions->add_option("--samples-per-shard", c.samples_per_shard, "images in a shard");
+  captions->add_option("--out", c.output, "folder to write")->required();
 
-  auto* folder = app.add_subcommand("folder", "class folders to shards");
+  auto* folder = app.add_subcommand("folder", "writes class folders as webdataset shards");
   rils::PrepareFolderOptions f;
-  folder->add_option("--input", f.input, "class folders, or train/ and test/ that hold them")->required();
-  folder->add_option("--out", f.output, "folder")->required();
+  folder->add_option("--input", f.input, "class folders, or train/, val/ and test/ that hold them")->required();
+  folder->add_option("--out", f.output, "folder to write")->required();
 
-  auto* vocabulary = app.add_subcommand("vocabulary", "learns a byte-level BPE from captions, or takes CLIP's");
+  auto* vocabulary = app.add_subcommand("vocabulary", "learns a byte-level BPE from captions, or copies CLIP's");
   rils::PrepareVocabularyOptions v;
-  vocabulary->add_option("--captions", v.captions, "text file, shards, table or folder to learn from");
-  vocabulary->add_option("--size", v.size, "ids to learn");
-  vocabulary->add_flag("--clip", v.clip, "CLIP's own vocabulary instead, from the PyPI package open_clip_torch");
-  vocabulary->add_option("--package", v.package, "its wheel or folder; empty: pip downloads it");
-  vocabulary->add_option("--out", v.output, "merges file")->required();
+  vocabulary->add_option("--captions", v.captions, "captions: text file with one a line, shards, table or folder");
+  vocabulary->add_option("--size", v.size, "number of ids");
+  vocabulary->add_flag("--clip", v.clip, "copies CLIP's vocabulary from the Python package open_clip_torch");
+  vocabulary->add_option("--package", v.package, "wheel or folder of this package; empty: pip downloads it");
+  vocabulary->add_option("--out", v.output, "merges file to write")->required();
 
   return apps::run(app, argc, argv, [&] {
     rils::StageProgress progress;
-    if (*scenes) std::cout << prepare_default(d, std::ref(progress)).describe();
+    if (*scenes) std::cout << prepare_default(d, std::ref(progress)).describe() << '\n';
     if (*captions) std::cout << prepare_captions(c).describe() << '\n';
     if (*folder) std::cout << prepare_folder(f).describe() << '\n';
     const int64_t ids = *vocabulary ? prepare_vocabulary(v) : 0;

@@ -1,6 +1,7 @@
 // What holds between keys, and between two configurations.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "engine/core/error.h"
@@ -38,20 +39,20 @@ void check_text(const TextConfig& t) {
 /// What an objective needs of the image encoder: decoders read normed tokens, and RILS has one space for patches and
 /// their mean.
 void check_encoder(const ModelConfig& m, const Objective& objective) {
-  const auto need = [&](std::string_view key, std::string_view wanted, const std::string& found) {
+  const auto need = [&](std::string_view key, auto wanted, auto found) {
     if (found == wanted) return;
-    throw ConfigError(
-        fmt::format("model.vision.{}: expected {} with objective {}, found {}", key, wanted, m.objective, found));
+    throw ConfigError(fmt::format("model.vision.{}: expected {} with objective {}, found {}", key, word_of(wanted),
+                                  word_of(m.objective), word_of(found)));
   };
-  if (objective.reconstruction != Reconstruction::none) need("norm", "tokens", m.vision.norm);
-  if (objective.reconstruction == Reconstruction::language) need("pool", "mean", m.vision.pool);
+  if (objective.reconstruction != Reconstruction::none) need("norm", FinalNorm::tokens, m.vision.norm);
+  if (objective.reconstruction == Reconstruction::language) need("pool", Pool::mean, m.vision.pool);
 }
 
 void check_model(const ModelConfig& m) {
   check_divides("model.vision.patch_size", m.vision.patch_size, "model.vision.image_size", m.vision.image_size);
   check_divides("model.vision.heads", m.vision.heads, "model.vision.width", m.vision.width);
   check_positions("model.vision.width", m.vision.width);
-  const Objective objective = parse_objective(m.objective);
+  const Objective objective = terms_of(m.objective);
   check_encoder(m, objective);
   if (objective.contrastive) check_text(m.text);
   if (objective.reconstruction == Reconstruction::none) return;
@@ -62,7 +63,7 @@ void check_model(const ModelConfig& m) {
 void check_mask(const Config& c) {
   const int64_t grid = c.model.vision.image_size / c.model.vision.patch_size;
   const auto patches = static_cast<double>(grid * grid);
-  const Reconstruction what = parse_objective(c.model.objective).reconstruction;
+  const Reconstruction what = terms_of(c.model.objective).reconstruction;
   if (what == Reconstruction::none) return;
   const double kept = std::floor(patches * (1.0 - c.loss.mask_ratio));
   if (kept < 1.0) {
@@ -83,7 +84,25 @@ void check_device(const std::string& device) {
   }
 }
 
+/// With the number of simulated ranks that is used; 0 where none is, as in fine-tuning.
+Config with_ranks(Config config) {
+  const bool used = terms_of(config.model.objective).reconstruction == Reconstruction::language &&
+                    config.finetune == FinetuneConfig{};
+  config.loss.simulated_ranks = used ? plan_batch(config, 1).simulated_ranks : 0;
+  return config;
+}
+
 }  // namespace
+
+int64_t simulated_ranks(const LossConfig& loss, int64_t global_batch, int64_t processes) {
+  if (loss.simulated_ranks != 0) {
+    check_divides("loss.simulated_ranks", loss.simulated_ranks, "the global batch", global_batch);
+    return loss.simulated_ranks;
+  }
+  int64_t ranks = std::max(kRecipeRanks, processes);
+  while (ranks > processes && (global_batch % ranks != 0 || ranks % processes != 0)) --ranks;
+  return ranks;
+}
 
 void check_config(const Config& config) {
   check_model(config.model);
@@ -97,23 +116,23 @@ void check_config(const Config& config) {
         fmt::format("run.name: expected the name of a folder below run.logs, found \"{}\"", config.run.name));
   }
   const int64_t batch = plan_batch(config, 1).global;
-  if (parse_objective(config.model.objective).views && batch < 2) {
+  if (terms_of(config.model.objective).simclr && batch < 2) {
     throw ConfigError(fmt::format("optim.batch_size: expected a global batch of at least 2 for objective {}, found {}",
-                                  config.model.objective, batch));
+                                  word_of(config.model.objective), batch));
   }
 }
 
 void check_trainable(const ModelConfig& model) {
-  if (parse_objective(model.objective).any()) return;
+  if (terms_of(model.objective).any()) return;
   throw ConfigError(
       fmt::format("model.objective: expected one that can be trained, found {}: an encoder to be used by finetune, "
                   "evaluate and query",
-                  model.objective));
+                  word_of(model.objective)));
 }
 
 BatchPlan plan_batch(const Config& config, int64_t processes) {
   const OptimConfig& o = config.optim;
-  BatchPlan plan{o.batch_size * o.accum_freq * processes, o.accum_freq};
+  BatchPlan plan{.global = o.batch_size * o.accum_freq * processes, .accum_freq = o.accum_freq};
   if (o.global_batch_size > 0) {
     const int64_t pass = o.batch_size * processes;
     if (o.global_batch_size % pass != 0) {
@@ -122,12 +141,13 @@ BatchPlan plan_batch(const Config& config, int64_t processes) {
                       "process{}), found {}",
                       pass, o.batch_size, processes, processes == 1 ? "" : "es", o.global_batch_size));
     }
-    plan = {o.global_batch_size, o.global_batch_size / pass};
+    plan.global = o.global_batch_size;
+    plan.accum_freq = o.global_batch_size / pass;
   }
-  check_divides("loss.shards", config.loss.shards, "the global batch", plan.global);
-  if (processes > 1 && config.loss.shards % processes != 0) {
-    throw ConfigError(
-        fmt::format("loss.shards: expected a multiple of the {} processes, found {}", processes, config.loss.shards));
+  plan.simulated_ranks = simulated_ranks(config.loss, plan.global, processes);
+  if (plan.simulated_ranks % processes != 0) {
+    throw ConfigError(fmt::format("loss.simulated_ranks: expected a multiple of the {} processes, found {}", processes,
+                                  plan.simulated_ranks));
   }
   return plan;
 }
@@ -142,17 +162,17 @@ std::vector<Difference> differences(const Config& first, const Config& second) {
 }
 
 void check_resumable(const Config& stored, const Config& now) {
-  for (const Difference& d : differences(stored, now)) {
-    if (d.key->on_resume == OnResume::must_agree) {
-      throw ConfigError(
-          fmt::format("--resume: {}: expected the run's own {}, found {}", d.key->path, d.first, d.second));
-    }
-  }
   // How the batch is cut into micro-batches does not change the result; its size does.
   const int64_t before = plan_batch(stored, 1).global, after = plan_batch(now, 1).global;
   if (before != after) {
     throw ConfigError(
         fmt::format("--resume: optim.global_batch_size: expected the run's own {}, found {}", before, after));
+  }
+  for (const Difference& d : differences(with_ranks(stored), with_ranks(now))) {
+    if (d.key->on_resume == OnResume::must_agree) {
+      throw ConfigError(
+          fmt::format("--resume: {}: expected the run's own {}, found {}", d.key->path, d.first, d.second));
+    }
   }
 }
 

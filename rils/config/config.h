@@ -15,11 +15,11 @@ struct VisionConfig {
   int64_t patch_size = 16;   // pixels, divides image_size
   int64_t width = 768;
   int64_t layers = 12;
-  int64_t heads = 12;           // divides width
-  std::string pool = "mean";    // of the patch tokens; or "cls": the CLS token
-  std::string norm = "tokens";  // the final norm stands before pooling; or "pooled": after it (timm's fc_norm)
-  std::string positions = "sine-cosine";  // frozen; or "learned"
-  std::string act = "gelu";               // or "quick_gelu"
+  int64_t heads = 12;  // divides width
+  Pool pool = Pool::mean;
+  FinalNorm norm = FinalNorm::tokens;
+  Positions positions = Positions::sine_cosine;
+  Activation act = Activation::gelu;
   bool pre_norm = false;  // as CLIP's encoder: a norm before the blocks, no patch bias, every eps 1e-5 and not 1e-6
   bool operator==(const VisionConfig&) const = default;
 };
@@ -39,7 +39,7 @@ struct TextConfig {
   int64_t width = 512;
   int64_t layers = 12;
   int64_t heads = 8;
-  std::string act = "quick_gelu";  // or "gelu"
+  Activation act = Activation::quick_gelu;
   bool operator==(const TextConfig&) const = default;
 };
 
@@ -51,8 +51,8 @@ struct ImageMlpConfig {
 };
 
 struct ModelConfig {
-  std::string objective = "rils";  // or "clip", "slip", "simclr", "mae", "mae+clip"; "encoder": nothing is trained
-  int64_t embed_dim = 512;         // of the joint space
+  ObjectiveName objective = ObjectiveName::rils;
+  int64_t embed_dim = 512;  // of the joint space
   VisionConfig vision;
   DecoderConfig decoder;
   TextConfig text;
@@ -66,17 +66,16 @@ struct LossConfig {
   double student_temperature = 0.1;   // of the predicted distribution
   double teacher_temperature = 0.04;  // of the target distribution
   double reconstruction_weight = 0.5;
-  std::string gather = "constant";  // keys and prototypes; or "with-gradient"
-  int64_t shards = 1;               // parts of the global batch with losses of their own
-  double logit_scale_max = 100;     // clamp of exp(logit_scale) after each step
-  double mae_weight = 1.0;          // of the pixel loss of "mae" and "mae+clip"
-  double ssl_temperature = 0.1;     // of the loss between two views of "simclr" and "slip"
-  double ssl_scale = 1.0;           // weight of that loss
+  Gather gather = Gather::constant;
+  int64_t simulated_ranks = 0;   // 0: kRecipeRanks, lowered to a divisor of the batch; see simulated_ranks()
+  double logit_scale_max = 100;  // clamp of exp(logit_scale) after each step
+  double mae_weight = 1.0;       // of the pixel loss of "mae" and "mae+clip"
+  double ssl_temperature = 0.1;  // of the loss between two views of "simclr" and "slip"
+  double ssl_scale = 1.0;        // weight of that loss
   /// Ours: the reconstruction weight grows linearly from 0 over so many steps; 0 = full weight from the first.
   int64_t reconstruction_warmup_steps = 0;
-  /// What the reconstruction sum is divided by: "selected", the hidden patches of images that pass the gate, as
-  /// published; or "all" (ours), every hidden patch, so that the term's weight grows with the share that passes.
-  std::string reconstruction_normalizer = "selected";
+  /// Published: selected. With all (ours) the term's weight grows with the share of images that pass the gate.
+  Normalizer reconstruction_normalizer = Normalizer::selected;
   bool operator==(const LossConfig&) const = default;
 };
 
@@ -157,12 +156,12 @@ struct RunConfig {
 
 /// Training a classifier, or a probe of frozen features. Defaults: MAE's published recipe for ViT-B.
 struct FinetuneConfig {
-  std::string data_path;      // holds train/ and val/ or test/, or the IDX files of both
-  std::string finetune;       // pre-trained weights; empty: from scratch
-  int64_t nb_classes = 0;     // 0: as many as the data have
-  int64_t input_size = 0;     // pixels, square; 0: the checkpoint's
-  std::string pool = "mean";  // of the patch tokens, before a new norm; or "cls": the CLS token after the final norm
-  double blr = 5e-4;          // optim.lr = blr · batch · accum / 256 where that is 0
+  std::string data_path;   // holds train/ and val/ or test/, or the IDX files of both
+  std::string finetune;    // pre-trained weights; empty: from scratch
+  int64_t nb_classes = 0;  // 0: as many as the data have
+  int64_t input_size = 0;  // pixels, square; 0: the checkpoint's
+  Pool pool = Pool::mean;  // mean: before a new norm; cls: after the final norm
+  double blr = 5e-4;       // optim.lr = blr · batch · accum / 256 where that is 0
   double warmup_epochs = 5;
   double layer_decay = 0.65;                // of the learning rate from a block to the one below
   double drop_path = 0.1;                   // rate of the last block, 0 in the first
@@ -173,10 +172,10 @@ struct FinetuneConfig {
   std::string aa = "rand-m9-mstd0.5-inc1";  // RandAugment in timm's words; or "none"
   double reprob = 0.25;                     // of random erasing
   bool linear = false;                      // logistic regression on frozen features instead
-  std::string probe = "logistic";           // how it learns; or "lars", MAE's probe
-  std::vector<int64_t> shots;               // labelled images a class for it, a probe for each number; none: all
-  int64_t draws = 3;                        // of the shots
-  double train_fraction = 1.0;              // of each class's training images
+  ProbeKind probe = ProbeKind::logistic;
+  std::vector<int64_t> shots;   // labelled images a class for it, a probe for each number; none: all
+  int64_t draws = 3;            // of the shots
+  double train_fraction = 1.0;  // of each class's training images
   bool operator==(const FinetuneConfig&) const = default;
 };
 
@@ -197,5 +196,14 @@ struct Config {
 [[nodiscard]] inline int64_t warmup_steps(const OptimConfig& optim, int64_t steps_per_epoch) {
   return optim.warmup < 0 ? steps_per_epoch : optim.warmup;
 }
+
+/// Processes of the recipe that RILS grew from: the simulated ranks where nothing else is said.
+inline constexpr int64_t kRecipeRanks = 64;
+
+/// The data-parallel ranks that the reconstruction term is computed as. Rank r of S owns samples r·N/S … (r+1)·N/S of
+/// the global batch N and has a denominator of its own; the term is the mean over the ranks. Where
+/// loss.simulated_ranks is 0: the largest divisor of N that is at most kRecipeRanks and a multiple of `processes`.
+/// Throws ConfigError where an explicit number does not divide N.
+[[nodiscard]] int64_t simulated_ranks(const LossConfig& loss, int64_t global_batch, int64_t processes = 1);
 
 }  // namespace tessera::rils

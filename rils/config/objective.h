@@ -1,7 +1,8 @@
 #pragma once
 
 #include <cstdint>
-#include <string>
+
+#include "rils/config/choices.h"
 
 namespace tessera::rils {
 
@@ -12,13 +13,12 @@ enum class Reconstruction : uint8_t { none, language, pixels };
 struct Objective {
   bool contrastive = false;  // images against captions: text tower, projections, logit scale; the full pass
   Reconstruction reconstruction = Reconstruction::none;  // the masked pass and a decoder
-  bool views = false;  // two augmented views of an image against each other: image_mlp
+  bool simclr = false;  // two augmented views of an image against each other: image_mlp
   /// Whether there is anything to train.
-  [[nodiscard]] bool any() const { return contrastive || views || reconstruction != Reconstruction::none; }
+  [[nodiscard]] bool any() const { return contrastive || simclr || reconstruction != Reconstruction::none; }
 };
 
-/// "rils", "clip", "slip", "simclr", "mae", "mae+clip", or "encoder", which has no term. Throws ConfigError for another
-/// name.
-[[nodiscard]] Objective parse_objective(const std::string& name);
+/// `encoder` has no term.
+[[nodiscard]] Objective terms_of(ObjectiveName name);
 
 }  // namespace tessera::rils

@@ -1,353 +1,136 @@
 #include "rils/config/schema.h"
 
 #include <algorithm>
-#include <iterator>
 
-#include "rils/config/ranges.h"
+#include "rils/config/rows.h"
 
 namespace tessera::rils {
 namespace {
 
-// Each row: path, field, placeholder, help with its unit, range, choices, level, whether a resumed run must agree.
-std::vector<Key> loss_keys() {
+void add_loss_keys(std::vector<Key>& keys) {
   using L = LossConfig;
-  const auto loss = [](auto member) { return at(&Config::loss, member); };
-  return {
-      {"loss.mask_ratio", loss(&L::mask_ratio), "X", "share of patches hidden", kBelowOne, {}, kCommon, kFixed},
-      {"loss.student_temperature",
-       loss(&L::student_temperature),
-       "X",
-       "of the prediction",
-       kPositive,
-       {},
-       kRare,
-       kFixed},
-      {"loss.teacher_temperature", loss(&L::teacher_temperature), "X", "of the target", kPositive, {}, kRare, kFixed},
-      {"loss.reconstruction_weight",
-       loss(&L::reconstruction_weight),
-       "X",
-       "of the reconstruction loss",
-       kNotNegative,
-       {},
-       kCommon,
-       kFixed},
-      {"loss.gather",
-       loss(&L::gather),
-       "HOW",
-       "gradient of keys and prototypes",
-       kAny,
-       {{"constant"}, {"with-gradient"}},
-       kCommon,
-       kFixed},
-      {"loss.shards",
-       loss(&L::shards),
-       "N",
-       "parts of the batch with denominators of their own",
-       kCount,
-       {},
-       kCommon,
-       kFixed},
-      {"loss.logit_scale_max",
-       loss(&L::logit_scale_max),
-       "X",
-       "clamp of the logit scale",
-       {1, kInfinity},
-       {},
-       kRare,
-       kFixed},
-      {"loss.mae_weight", loss(&L::mae_weight), "X", "of the pixel loss", kNotNegative, {}, kRare, kFixed},
-      {"loss.ssl_temperature",
-       loss(&L::ssl_temperature),
-       "X",
-       "of the loss between two views",
-       kPositive,
-       {},
-       kRare,
-       kFixed},
-      {"loss.ssl_scale",
-       loss(&L::ssl_scale),
-       "X",
-       "weight of the loss between two views",
-       kPositive,
-       {},
-       kRare,
-       kFixed},
-      {"loss.reconstruction_warmup_steps",
-       loss(&L::reconstruction_warmup_steps),
-       "N",
-       "ours: steps in which its weight grows",
-       kNotNegative,
-       {},
-       kRare,
-       kFixed},
-      {"loss.reconstruction_normalizer",
-       loss(&L::reconstruction_normalizer),
-       "HOW",
-       "hidden patches that count; all is ours",
-       kAny,
-       {{"selected"}, {"all"}},
-       kRare,
-       kFixed},
-  };
+  const Section<L> loss(
+      keys, "loss", [](Config& c) -> L& { return c.loss; }, Level::rare, OnResume::must_agree);
+  loss("mask_ratio", &L::mask_ratio, "fraction of patches to hide", kBelowOne).common();
+  loss("student_temperature", &L::student_temperature, "softmax temperature of the student (the prediction)",
+       kPositive);
+  loss("teacher_temperature", &L::teacher_temperature, "softmax temperature of the teacher (the target)", kPositive);
+  loss("reconstruction_weight", &L::reconstruction_weight, "weight of the reconstruction term", kNotNegative).common();
+  loss("gather", &L::gather, "treatment of contrastive keys and prototypes").common();
+  loss("simulated_ranks", &L::simulated_ranks, "data-parallel ranks that the reconstruction simulates; 0: up to 64",
+       kNotNegative)
+      .common()
+      .formerly("shards");
+  loss("logit_scale_max", &L::logit_scale_max, "upper bound of the logit scale", {1, kInfinity});
+  loss("mae_weight", &L::mae_weight, "weight of the pixel loss", kNotNegative);
+  loss("ssl_temperature", &L::ssl_temperature, "softmax temperature of the SimCLR loss between two views", kPositive);
+  loss("ssl_scale", &L::ssl_scale, "weight of the SimCLR loss between two views", kPositive);
+  loss("reconstruction_warmup_steps", &L::reconstruction_warmup_steps,
+       "steps in which the reconstruction weight rises from 0 (ours)", kNotNegative);
+  loss("reconstruction_normalizer", &L::reconstruction_normalizer, "hidden patches to divide the term by (all: ours)");
 }
 
-std::vector<Key> data_keys() {
+void add_data_keys(std::vector<Key>& keys) {
   using D = DataConfig;
-  const auto data = [](auto member) { return at(&Config::data, member); };
-  return {
-      {"data.train_data",
-       data(&D::train_data),
-       "SRC",
-       "shards, table or folder; {00..12}, *, A::B",
-       kAny,
-       {},
-       kCommon,
-       kFixed},
-      {"data.val_data", data(&D::val_data), "SRC", "the same, for validation", kAny, {}, kCommon, kFree},
-      {"data.dataset_type",
-       data(&D::dataset_type),
-       "TYPE",
-       "kind of data",
-       kAny,
-       {{"auto"}, {"webdataset"}, {"files"}, {"csv"}, {"idx"}, {"folder"}, {"synthetic"}},
-       kCommon,
-       kFixed},
-      {"data.csv_img_key", data(&D::csv_img_key), "COL", "image column, name or number", kAny, {}, kCommon, kFixed},
-      {"data.csv_caption_key",
-       data(&D::csv_caption_key),
-       "COL",
-       "caption column, name or number",
-       kAny,
-       {},
-       kCommon,
-       kFixed},
-      {"data.csv_separator", data(&D::csv_separator), "C", "between columns; empty: detected", kAny, {}, kRare, kFixed},
-      {"data.image_root",
-       data(&D::image_root),
-       "DIR",
-       "of a table's paths; empty: the table's folder",
-       kAny,
-       {},
-       kCommon,
-       kFree},
-      {"data.image_key", data(&D::image_key), "EXT", "extensions of images in shards", kAny, {}, kRare, kFixed},
-      {"data.text_key", data(&D::text_key), "EXT", "extension of captions in shards", kAny, {}, kRare, kFixed},
-      {"data.captions",
-       data(&D::captions),
-       "HOW",
-       "of several, one an epoch or each",
-       kAny,
-       {{"random"}, {"all"}},
-       kCommon,
-       kFixed},
-      {"data.vocabulary",
-       data(&D::vocabulary),
-       "FILE",
-       "merges in CLIP's format; see prepare",
-       kAny,
-       {},
-       kCommon,
-       kFree},
-      {"data.truncation",
-       data(&D::truncation),
-       "HOW",
-       "of captions too long",
-       kAny,
-       {{"keep-eot"}, {"cut"}},
-       kRare,
-       kFixed},
-      {"data.max_image_pixels",
-       data(&D::max_image_pixels),
-       "N",
-       "pixels; larger images are skipped",
-       kCount,
-       {},
-       kRare,
-       kFixed},
-      {"data.train_num_samples",
-       data(&D::train_num_samples),
-       "N",
-       "samples of an epoch; 0: all",
-       kNotNegative,
-       {},
-       kRare,
-       kFixed},
-      {"data.val_num_samples",
-       data(&D::val_num_samples),
-       "N",
-       "samples of a validation; 0: all",
-       kNotNegative,
-       {},
-       kRare,
-       kFree},
-      {"data.workers", data(&D::workers), "N", "threads that decode", kNotNegative, {}, kCommon, kFree},
-      {"data.cache_mib",
-       data(&D::cache_mib),
-       "N",
-       "MiB of decoded images kept in memory",
-       kNotNegative,
-       {},
-       kRare,
-       kFree},
-      {"data.zeroshot_data", data(&D::zeroshot_data), "SRC", "labelled images for zero-shot", kAny, {}, kRare, kFree},
-      {"data.classnames",
-       data(&D::classnames),
-       "FILE",
-       "a class a line; empty: the data's own",
-       kAny,
-       {},
-       kRare,
-       kFree},
-      {"data.templates", data(&D::templates), "FILE", "a prompt a line, {c} for the class", kAny, {}, kRare, kFree},
-  };
+  const Section<D> data(
+      keys, "data", [](Config& c) -> D& { return c.data; }, Level::rare, OnResume::must_agree);
+  data("train_data", &D::train_data, "training data: shards, table or folder; {00..12}, *, A::B", "SRC").common();
+  data("val_data", &D::val_data, "validation data, in the same forms as --train-data", "SRC").common().may_change();
+  data("dataset_type", &D::dataset_type, "data format", "TYPE")
+      .choices({{"auto"}, {"webdataset"}, {"files"}, {"csv"}, {"idx"}, {"folder"}, {"synthetic"}})
+      .common();
+  data("csv_img_key", &D::csv_img_key, "image column of a table, by name or number", "COL").common();
+  data("csv_caption_key", &D::csv_caption_key, "caption column of a table, by name or number", "COL").common();
+  data("csv_separator", &D::csv_separator, "character between a table's columns; empty: detected", "C");
+  data("image_root", &D::image_root, "folder that a table's paths start at; empty: the table's own", "DIR")
+      .common()
+      .may_change();
+  data("image_key", &D::image_key, "extensions of images in shards", "EXT");
+  data("text_key", &D::text_key, "extension of captions in shards", "EXT");
+  data("captions", &D::captions, "use one caption per image and epoch, or each", "HOW")
+      .choices({{"random"}, {"all"}})
+      .common();
+  data("vocabulary", &D::vocabulary, "BPE merges in CLIP's format; prepare vocabulary makes them", "FILE")
+      .common()
+      .may_change();
+  data("truncation", &D::truncation, "end of captions that are too long", "HOW").choices({{"keep-eot"}, {"cut"}});
+  data("max_image_pixels", &D::max_image_pixels, "pixel limit; larger images are skipped", kCount);
+  data("train_num_samples", &D::train_num_samples, "samples per epoch; 0: all", kNotNegative);
+  data("val_num_samples", &D::val_num_samples, "samples per validation; 0: all", kNotNegative).may_change();
+  data("workers", &D::workers, "threads that decode images", kNotNegative).common().may_change();
+  data("cache_mib", &D::cache_mib, "MiB of memory for decoded images", kNotNegative).may_change();
+  data("zeroshot_data", &D::zeroshot_data, "labelled images for zero-shot classification", "SRC").may_change();
+  data("classnames", &D::classnames, "class names, one per line; empty: the data's own", "FILE").may_change();
+  data("templates", &D::templates, "prompt templates, one per line, with {c} for the class", "FILE").may_change();
 }
 
-std::vector<Key> augment_keys() {
+void add_augment_keys(std::vector<Key>& keys) {
   using A = AugmentConfig;
-  const auto augment = [](auto member) { return at(&Config::augment, member); };
-  return {
-      {"augment.crop_scale",
-       augment(&A::crop_scale),
-       "A,B",
-       "random crop, share of the area",
-       kOpenFraction,
-       {},
-       kRare,
-       kFixed},
-      {"augment.crop_ratio",
-       augment(&A::crop_ratio),
-       "A,B",
-       "random crop, width over height",
-       kPositive,
-       {},
-       kRare,
-       kFixed},
-      {"augment.flip", augment(&A::flip), "P", "probability of mirroring", kFraction, {}, kRare, kFixed},
-      {"augment.view_crop_scale",
-       augment(&A::view_crop_scale),
-       "A,B",
-       "the same of the two views",
-       kOpenFraction,
-       {},
-       kRare,
-       kFixed},
-      {"augment.image_interpolation",
-       augment(&A::image_interpolation),
-       "HOW",
-       "of resizing",
-       kAny,
-       {{"bilinear"}, {"bicubic"}},
-       kRare,
-       kFixed},
-      {"augment.crop_pct",
-       augment(&A::crop_pct),
-       "X",
-       "share of the shorter side that evaluation keeps",
-       {0.1, 1},
-       {},
-       kSetOnly,
-       kFree},
-      {"augment.image_mean", augment(&A::image_mean), "R,G,B", "of values in [0, 1]", kAny, {}, kRare, kFixed},
-      {"augment.image_std", augment(&A::image_std), "R,G,B", "of values in [0, 1]", kPositive, {}, kRare, kFixed},
-  };
+  const Section<A> augment(
+      keys, "augment", [](Config& c) -> A& { return c.augment; }, Level::rare, OnResume::must_agree);
+  augment("crop_scale", &A::crop_scale, "area of a random crop, as a fraction of the image", kOpenFraction);
+  augment("crop_ratio", &A::crop_ratio, "width / height of a random crop", kPositive);
+  augment("flip", &A::flip, "probability of a horizontal flip", kFraction).placeholder("P");
+  augment("view_crop_scale", &A::view_crop_scale, "area of the crops of SimCLR's two views", kOpenFraction);
+  augment("image_interpolation", &A::image_interpolation, "interpolation of resized images", "HOW")
+      .choices({{"bilinear"}, {"bicubic"}});
+  augment("crop_pct", &A::crop_pct, "fraction of the shorter side that evaluation keeps", {0.1, 1})
+      .set_only()
+      .may_change();
+  augment("image_mean", &A::image_mean, "mean of each channel, for values in [0, 1]");
+  augment("image_std", &A::image_std, "std of each channel, for values in [0, 1]", kPositive);
 }
 
-std::vector<Key> optim_keys() {
+void add_optim_keys(std::vector<Key>& keys) {
   using O = OptimConfig;
-  const auto optim = [](auto member) { return at(&Config::optim, member); };
-  return {
-      {"optim.batch_size", optim(&O::batch_size), "N", "samples a process and micro-batch", kCount, {}, kCommon, kFree},
-      {"optim.accum_freq", optim(&O::accum_freq), "N", "micro-batches a step", kCount, {}, kCommon, kFree},
-      {"optim.global_batch_size",
-       optim(&O::global_batch_size),
-       "N",
-       "pairs a step; sets accum-freq; 0: off",
-       kNotNegative,
-       {},
-       kCommon,
-       kFree},
-      {"optim.epochs", optim(&O::epochs), "N", "passes over the data", kCount, {}, kCommon, kFree},
-      {"optim.lr", optim(&O::lr), "X", "peak learning rate", kNotNegative, {}, kCommon, kFixed},
-      {"optim.lr_start", optim(&O::lr_start), "X", "learning rate at the first step", kNotNegative, {}, kRare, kFixed},
-      {"optim.lr_end", optim(&O::lr_end), "X", "learning rate at the end", kNotNegative, {}, kRare, kFixed},
-      {"optim.warmup", optim(&O::warmup), "N", "steps; -1: one epoch", {-1, kInfinity}, {}, kCommon, kFixed},
-      {"optim.beta1", optim(&O::beta1), "X", "AdamW, first moment", kBelowOne, {}, kRare, kFixed},
-      {"optim.beta2", optim(&O::beta2), "X", "AdamW, second moment", kBelowOne, {}, kRare, kFixed},
-      {"optim.eps", optim(&O::eps), "X", "AdamW", kPositive, {}, kRare, kFixed},
-      {"optim.wd", optim(&O::wd), "X", "weight decay", kNotNegative, {}, kCommon, kFixed},
-      {"optim.grad_clip_norm",
-       optim(&O::grad_clip_norm),
-       "X",
-       "largest gradient norm; 0: off",
-       kNotNegative,
-       {},
-       kCommon,
-       kFixed},
-      {"optim.ema", optim(&O::ema), "X", "decay of averaged weights; 0: none", kBelowOne, {}, kRare, kFixed},
-  };
+  const Section<O> optim(
+      keys, "optim", [](Config& c) -> O& { return c.optim; }, Level::common, OnResume::must_agree);
+  optim("batch_size", &O::batch_size, "samples per process and micro-batch", kCount).may_change();
+  optim("accum_freq", &O::accum_freq, "micro-batches per step", kCount).may_change();
+  optim("global_batch_size", &O::global_batch_size, "samples per step; sets accum-freq; 0: off", kNotNegative)
+      .may_change();
+  optim("epochs", &O::epochs, "passes over the training data", kCount).may_change();
+  optim("lr", &O::lr, "peak learning rate", kNotNegative);
+  optim("lr_start", &O::lr_start, "learning rate at the first step", kNotNegative).rare();
+  optim("lr_end", &O::lr_end, "learning rate at the last step", kNotNegative).rare();
+  optim("warmup", &O::warmup, "steps of linear warm-up; -1: one epoch", {-1, kInfinity});
+  optim("beta1", &O::beta1, "AdamW's decay of the first moment", kBelowOne).rare();
+  optim("beta2", &O::beta2, "AdamW's decay of the second moment", kBelowOne).rare();
+  optim("eps", &O::eps, "AdamW's epsilon", kPositive).rare();
+  optim("wd", &O::wd, "weight decay", kNotNegative);
+  optim("grad_clip_norm", &O::grad_clip_norm, "largest norm of the gradient; 0: no clipping", kNotNegative);
+  optim("ema", &O::ema, "decay of averaged weights; 0: no averages", kBelowOne).rare();
 }
 
-std::vector<Key> run_keys() {
+void add_run_keys(std::vector<Key>& keys) {
   using R = RunConfig;
-  const auto run = [](auto member) { return at(&Config::run, member); };
-  return {
-      {"run.name", run(&R::name), "NAME", "of the run's folder; empty: date and model", kAny, {}, kCommon, kFree},
-      {"run.logs", run(&R::logs), "DIR", "where runs are kept", kAny, {}, kCommon, kFree},
-      {"run.seed", run(&R::seed), "N", "of everything random", kNotNegative, {}, kCommon, kFixed},
-      {"run.precision",
-       run(&R::precision),
-       "TYPE",
-       "of the products",
-       kAny,
-       {{"fp32"}, {"amp_bf16", {"bf16", "amp_bfloat16"}}},
-       kCommon,
-       kFixed},
-      {"run.device", run(&R::device), "DEV", "auto, cpu or cuda[:N]", kAny, {}, kCommon, kFree},
-      {"run.save_every_steps",
-       run(&R::save_every_steps),
-       "N",
-       "steps; 0: at epochs only",
-       kNotNegative,
-       {},
-       kCommon,
-       kFree},
-      {"run.save_frequency", run(&R::save_frequency), "N", "epochs", kCount, {}, kCommon, kFree},
-      {"run.keep", run(&R::keep), "N", "newest checkpoints beside the best; 0: all", kNotNegative, {}, kCommon, kFree},
-      {"run.log_every_n_steps", run(&R::log_every_n_steps), "N", "steps", kCount, {}, kRare, kFree},
-      {"run.val_frequency", run(&R::val_frequency), "N", "epochs; 0: never", kNotNegative, {}, kCommon, kFree},
-      {"run.zeroshot_frequency", run(&R::zeroshot_frequency), "N", "epochs; 0: never", kNotNegative, {}, kRare, kFree},
-      {"run.picture_frequency",
-       run(&R::picture_frequency),
-       "N",
-       "epochs between drawings of validation pairs; 0: none",
-       kNotNegative,
-       {},
-       kRare,
-       kFree},
-      {"run.grad_checkpointing",
-       run(&R::grad_checkpointing),
-       "BOOL",
-       "less memory for a third more work",
-       kAny,
-       {},
-       kCommon,
-       kFree},
-      {"run.report_to",
-       run(&R::report_to),
-       "WHAT",
-       "event files beside metrics.jsonl",
-       kAny,
-       {{""}, {"tensorboard"}},
-       kCommon,
-       kFree},
-  };
+  const Section<R> run(
+      keys, "run", [](Config& c) -> R& { return c.run; }, Level::common, OnResume::may_change);
+  run("name", &R::name, "name of the run's folder; empty: date and model", "NAME");
+  run("logs", &R::logs, "folder that holds the runs", "DIR");
+  run("seed", &R::seed, "seed of all random numbers", kNotNegative).must_agree();
+  run("precision", &R::precision, "precision of matrix products", "TYPE")
+      .choices({{"fp32"}, {"amp_bf16", {"bf16", "amp_bfloat16"}}})
+      .must_agree();
+  run("device", &R::device, "device: auto, cpu or cuda[:N]", "DEV");
+  run("save_every_steps", &R::save_every_steps, "steps between checkpoints; 0: at epochs only", kNotNegative);
+  run("save_frequency", &R::save_frequency, "epochs between checkpoints", kCount);
+  run("keep", &R::keep, "newest checkpoints to keep beside the best; 0: all", kNotNegative);
+  run("log_every_n_steps", &R::log_every_n_steps, "steps between lines of the log", kCount).rare();
+  run("val_frequency", &R::val_frequency, "epochs between validations; 0: never", kNotNegative);
+  run("zeroshot_frequency", &R::zeroshot_frequency, "epochs between zero-shot evaluations; 0: never", kNotNegative)
+      .rare();
+  run("picture_frequency", &R::picture_frequency, "epochs between drawings of validation pairs; 0: none", kNotNegative)
+      .rare();
+  run("grad_checkpointing", &R::grad_checkpointing, "recompute activations: less memory, a third more work");
+  run("report_to", &R::report_to, "event files beside metrics.jsonl", "WHAT").choices({{""}, {"tensorboard"}});
 }
 
 std::vector<Key> all_keys() {
   std::vector<Key> keys;
-  for (auto section :
-       {model_keys(), loss_keys(), data_keys(), augment_keys(), optim_keys(), run_keys(), finetune_keys()}) {
-    std::ranges::move(section, std::back_inserter(keys));
+  for (auto* add : {add_model_keys, add_loss_keys, add_data_keys, add_augment_keys, add_optim_keys, add_run_keys,
+                    add_finetune_keys}) {
+    add(keys);
   }
   return keys;
 }
@@ -360,7 +143,8 @@ std::span<const Key> schema() {
 }
 
 const Key* find_key(std::string_view path) {
-  const auto found = std::ranges::find(schema(), path, &Key::path);
+  const auto found = std::ranges::find_if(
+      schema(), [&](const Key& k) { return k.path == path || (!k.old_path.empty() && k.old_path == path); });
   return found == schema().end() ? nullptr : &*found;
 }
 

@@ -13,8 +13,13 @@
 
 namespace tessera::rils {
 
+/// An enum whose words are the key's choices: the number of one of them.
+struct ChoiceField {
+  uint8_t* index;
+};
 /// Where a key's value lies in a Config.
-using Field = std::variant<bool*, int64_t*, double*, std::string*, std::span<double>, std::vector<int64_t>*>;
+using Field =
+    std::variant<bool*, int64_t*, double*, std::string*, ChoiceField, std::span<double>, std::vector<int64_t>*>;
 
 /// Permitted numbers; an open end is not itself permitted.
 struct Range {
@@ -40,18 +45,19 @@ enum class OnResume : uint8_t { may_change, must_agree };
 
 /// Everything there is to know about one key. Reading, options, help, checks and comparison all work from this.
 struct Key {
-  std::string_view path;  // "model.vision.width"
+  std::string path;  // "model.vision.width"
   std::function<Field(Config&)> field;
-  std::string_view metavar;  // of its value in the help
-  std::string_view help;     // with the unit
+  std::string_view placeholder;  // for its value in the help
+  std::string_view help;         // with the unit
   Range range = {};
-  std::vector<Choice> choices = {};  // of a string; empty: any
+  std::vector<Choice> choices = {};  // empty: any value of the type
   Level level = Level::rare;
   OnResume on_resume = OnResume::may_change;
+  std::string old_path = {};  // what older files call it; empty: nothing else
 
   /// "model.vision" and "width".
-  [[nodiscard]] std::string_view section() const { return path.substr(0, path.rfind('.')); }
-  [[nodiscard]] std::string_view name() const { return path.substr(path.rfind('.') + 1); }
+  [[nodiscard]] std::string_view section() const { return std::string_view(path).substr(0, path.rfind('.')); }
+  [[nodiscard]] std::string_view name() const { return std::string_view(path).substr(path.rfind('.') + 1); }
 };
 
 /// The programs that have options for keys.
@@ -63,13 +69,9 @@ enum class Program : uint8_t { pretrain, finetune };
 /// The same for --probe lars: MAE's linear probe.
 [[nodiscard]] Config probing_defaults();
 
-/// The rows of [model] and its sections, and of [finetune]: parts of schema().
-[[nodiscard]] std::vector<Key> model_keys();
-[[nodiscard]] std::vector<Key> finetune_keys();
-
 /// All keys, section by section.
 [[nodiscard]] std::span<const Key> schema();
-/// Null when there is none of this path.
+/// By path, the old one included; null when there is none.
 [[nodiscard]] const Key* find_key(std::string_view path);
 /// The known path that is most likely meant: the same name in another section, or the fewest edits away.
 [[nodiscard]] std::string_view nearest_key(std::string_view path);
@@ -101,18 +103,18 @@ struct Difference {
 /// does not. Batches may be cut otherwise as long as the global batch stays.
 void check_resumable(const Config& stored, const Config& now);
 
-/// What holds between keys: divisibility, order of bounds, a batch that the shards divide. Throws ConfigError in one
-/// line.
+/// Checks what must hold between keys: divisibility, order of bounds, ranks that divide the batch. Throws ConfigError.
 void check_config(const Config& config);
 
 /// Throws ConfigError for an objective without a term: such a model is used, not trained.
 void check_trainable(const ModelConfig& model);
 
-/// The global batch N and, where global_batch_size asks for it, accum_freq. Throws ConfigError when the parts do not
-/// come out even: N in micro-batches, shards of N, processes and shards.
+/// The global batch N, accum_freq as global_batch_size asks for it, and the simulated ranks. Throws ConfigError when N
+/// is not divided evenly by micro-batches or ranks, or the ranks by the processes.
 struct BatchPlan {
   int64_t global = 0;
   int64_t accum_freq = 1;
+  int64_t simulated_ranks = 1;
 };
 [[nodiscard]] BatchPlan plan_batch(const Config& config, int64_t processes);
 

@@ -1,121 +1,53 @@
 // The keys of [model].
-#include "rils/config/ranges.h"
+#include "rils/config/rows.h"
 
 namespace tessera::rils {
-namespace {
 
-template <class Member>
-auto vision(Member member) {
-  return at(&Config::model, &ModelConfig::vision, member);
-}
-template <class Member>
-auto decoder(Member member) {
-  return at(&Config::model, &ModelConfig::decoder, member);
-}
-template <class Member>
-auto text(Member member) {
-  return at(&Config::model, &ModelConfig::text, member);
-}
-template <class Member>
-auto image_mlp(Member member) {
-  return at(&Config::model, &ModelConfig::image_mlp, member);
-}
-
-}  // namespace
-
-std::vector<Key> model_keys() {
+void add_model_keys(std::vector<Key>& keys) {
+  using M = ModelConfig;
   using V = VisionConfig;
   using D = DecoderConfig;
   using T = TextConfig;
-  using M = ImageMlpConfig;
-  return {
-      {"model.objective",
-       at(&Config::model, &ModelConfig::objective),
-       "NAME",
-       "what is trained",
-       kAny,
-       {{"rils"}, {"clip"}, {"slip"}, {"simclr"}, {"mae"}, {"mae+clip"}, {"encoder"}},
-       kCommon,
-       kFixed},
-      {"model.embed_dim",
-       at(&Config::model, &ModelConfig::embed_dim),
-       "N",
-       "width of the joint embedding",
-       kCount,
-       {},
-       kSetOnly,
-       kFixed},
-      {"model.vision.image_size", vision(&V::image_size), "N", "pixels a side", kCount, {}, kSetOnly, kFixed},
-      {"model.vision.patch_size", vision(&V::patch_size), "N", "pixels a side", kCount, {}, kSetOnly, kFixed},
-      {"model.vision.width", vision(&V::width), "N", "of the image encoder", kCount, {}, kSetOnly, kFixed},
-      {"model.vision.layers", vision(&V::layers), "N", "of the image encoder", kCount, {}, kSetOnly, kFixed},
-      {"model.vision.heads", vision(&V::heads), "N", "of the image encoder", kCount, {}, kSetOnly, kFixed},
-      {"model.vision.pool",
-       vision(&V::pool),
-       "HOW",
-       "tokens to an image's feature",
-       kAny,
-       {{"mean"}, {"cls"}},
-       kSetOnly,
-       kFixed},
-      {"model.vision.norm",
-       vision(&V::norm),
-       "WHERE",
-       "the final norm stands before or after pooling",
-       kAny,
-       {{"tokens"}, {"pooled"}},
-       kSetOnly,
-       kFixed},
-      {"model.vision.positions",
-       vision(&V::positions),
-       "HOW",
-       "frozen, or parameters",
-       kAny,
-       {{"sine-cosine"}, {"learned"}},
-       kSetOnly,
-       kFixed},
-      {"model.vision.act",
-       vision(&V::act),
-       "NAME",
-       "between fc1 and fc2",
-       kAny,
-       {{"gelu"}, {"quick_gelu"}},
-       kSetOnly,
-       kFixed},
-      {"model.vision.pre_norm",
-       vision(&V::pre_norm),
-       "BOOL",
-       "CLIP's norm before the blocks, no patch bias",
-       kAny,
-       {},
-       kSetOnly,
-       kFixed},
-      {"model.decoder.width", decoder(&D::width), "N", "of the masked decoder", kCount, {}, kSetOnly, kFixed},
-      {"model.decoder.layers", decoder(&D::layers), "N", "of the masked decoder", kCount, {}, kSetOnly, kFixed},
-      {"model.decoder.heads", decoder(&D::heads), "N", "of the masked decoder", kCount, {}, kSetOnly, kFixed},
-      {"model.text.context_length", text(&T::context_length), "N", "tokens", {3, kInfinity}, {}, kSetOnly, kFixed},
-      {"model.text.vocab_size",
-       text(&T::vocab_size),
-       "N",
-       "ids; 0: the vocabulary's",
-       kNotNegative,
-       {},
-       kSetOnly,
-       kFixed},
-      {"model.text.width", text(&T::width), "N", "of the text encoder", kCount, {}, kSetOnly, kFixed},
-      {"model.text.layers", text(&T::layers), "N", "of the text encoder", kCount, {}, kSetOnly, kFixed},
-      {"model.text.heads", text(&T::heads), "N", "of the text encoder", kCount, {}, kSetOnly, kFixed},
-      {"model.text.act",
-       text(&T::act),
-       "NAME",
-       "between c_fc and c_proj",
-       kAny,
-       {{"quick_gelu"}, {"gelu"}},
-       kSetOnly,
-       kFixed},
-      {"model.image_mlp.hidden", image_mlp(&M::hidden), "N", "width of the views' head", kCount, {}, kSetOnly, kFixed},
-      {"model.image_mlp.output", image_mlp(&M::output), "N", "width of its result", kCount, {}, kSetOnly, kFixed},
-  };
+  using P = ImageMlpConfig;
+  constexpr auto kLevel = Level::set_only;
+  constexpr auto kFixed = OnResume::must_agree;
+  const Section<M> model(
+      keys, "model", [](Config& c) -> M& { return c.model; }, kLevel, kFixed);
+  model("objective", &M::objective, "training objective").placeholder("NAME").common();
+  model("embed_dim", &M::embed_dim, "width of the joint embedding space", kCount);
+
+  const Section<V> vision(
+      keys, "model.vision", [](Config& c) -> V& { return c.model.vision; }, kLevel, kFixed);
+  vision("image_size", &V::image_size, "image size, pixels per side", kCount);
+  vision("patch_size", &V::patch_size, "patch size, pixels per side", kCount);
+  vision("width", &V::width, "width of the image encoder", kCount);
+  vision("layers", &V::layers, "blocks of the image encoder", kCount);
+  vision("heads", &V::heads, "attention heads of the image encoder", kCount);
+  vision("pool", &V::pool, "feature of an image: the mean of its patch tokens, or its CLS token");
+  vision("norm", &V::norm, "place of the final norm: on the tokens, or after pooling").placeholder("WHERE");
+  vision("positions", &V::positions, "position embeddings: a frozen table, or parameters");
+  vision("act", &V::act, "activation of the image encoder").placeholder("NAME");
+  vision("pre_norm", &V::pre_norm, "norm before the blocks and no patch bias, as in CLIP");
+
+  const Section<D> decoder(
+      keys, "model.decoder", [](Config& c) -> D& { return c.model.decoder; }, kLevel, kFixed);
+  decoder("width", &D::width, "width of the masked decoder", kCount);
+  decoder("layers", &D::layers, "blocks of the masked decoder", kCount);
+  decoder("heads", &D::heads, "attention heads of the masked decoder", kCount);
+
+  const Section<T> text(
+      keys, "model.text", [](Config& c) -> T& { return c.model.text; }, kLevel, kFixed);
+  text("context_length", &T::context_length, "longest text in tokens", {3, kInfinity});
+  text("vocab_size", &T::vocab_size, "token ids; 0: as many as the vocabulary has", kNotNegative);
+  text("width", &T::width, "width of the text encoder", kCount);
+  text("layers", &T::layers, "blocks of the text encoder", kCount);
+  text("heads", &T::heads, "attention heads of the text encoder", kCount);
+  text("act", &T::act, "activation of the text encoder").placeholder("NAME");
+
+  const Section<P> image_mlp(
+      keys, "model.image_mlp", [](Config& c) -> P& { return c.model.image_mlp; }, kLevel, kFixed);
+  image_mlp("hidden", &P::hidden, "hidden width of the SimCLR projection head", kCount);
+  image_mlp("output", &P::output, "output width of the SimCLR projection head", kCount);
 }
 
 }  // namespace tessera::rils

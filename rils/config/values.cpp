@@ -69,17 +69,17 @@ std::string expected(const Key& key, const Field& field) {
     const std::string range = key.range.describe();
     return range.empty() ? what : what + " " + range;
   };
-  const auto string = [&](std::string*) {
-    if (key.choices.empty()) return std::string("a string in quotes");
+  const auto words = [&] {
     std::string names;
     for (const Choice& choice : key.choices) {
       if (!choice.name.empty()) names += (names.empty() ? "" : ", ") + std::string(choice.name);
     }
     return names.find(',') == std::string::npos ? quoted(names) + " or nothing" : "one of " + names;
   };
+  const auto string = [&](std::string*) { return key.choices.empty() ? "a string in quotes" : words(); };
   return std::visit(
       Overloaded{[](bool*) { return std::string("true or false"); }, [&](int64_t*) { return with_range("an integer"); },
-                 [&](double*) { return with_range("a number"); }, string,
+                 [&](double*) { return with_range("a number"); }, string, [&](ChoiceField) { return words(); },
                  [&](std::span<double> v) { return with_range(fmt::format("a list of {} numbers", v.size())); },
                  [&](std::vector<int64_t>*) { return with_range("integers"); }},
       field);
@@ -145,6 +145,7 @@ std::string value_text(const Config& config, const Key& key) {
   Config copy = config;
   return std::visit(Overloaded{[](std::span<double> v) { return list_text(v); },
                                [](std::vector<int64_t>* v) { return integers_text(*v); },
+                               [&](ChoiceField v) { return quoted(key.choices.at(*v.index).name); },
                                [](auto* v) { return value_text(Value(*v)); }},
                     key.field(copy));
 }
@@ -165,14 +166,15 @@ void set_value(Config& config, const Key& key, const Value& value, std::string_v
   };
   const auto word = [&](std::string* out) {
     const auto* v = std::get_if<std::string>(&value);
-    if (v == nullptr) refused();
-    if (key.choices.empty()) {
-      *out = *v;
-    } else if (const Choice* choice = find_choice(key, *v)) {
-      *out = choice->name;
-    } else {
-      refused();
-    }
+    const Choice* choice = v == nullptr ? nullptr : find_choice(key, *v);
+    if (v == nullptr || (choice == nullptr && !key.choices.empty())) refused();
+    *out = choice == nullptr ? *v : std::string(choice->name);
+  };
+  const auto choice = [&](ChoiceField out) {
+    const auto* v = std::get_if<std::string>(&value);
+    const Choice* found = v == nullptr ? nullptr : find_choice(key, *v);
+    if (found == nullptr) refused();
+    *out.index = static_cast<uint8_t>(found - key.choices.data());
   };
   const auto list = [&](std::span<double> out) {
     const auto* v = std::get_if<std::vector<double>>(&value);
@@ -207,7 +209,7 @@ void set_value(Config& config, const Key& key, const Value& value, std::string_v
     if (v == nullptr) refused();
     *out = *v;
   };
-  std::visit(Overloaded{truth, integer, number, word, list, integers}, field);
+  std::visit(Overloaded{truth, integer, number, word, choice, list, integers}, field);
 }
 
 void set_from_text(Config& config, const Key& key, std::string_view text, std::string_view origin) {
@@ -217,12 +219,13 @@ void set_from_text(Config& config, const Key& key, std::string_view text, std::s
     if (text != "true" && text != "false") misread();
     return text == "true";
   };
-  const auto number = [&](auto* type) -> Value {
-    std::remove_pointer_t<decltype(type)> v{};
+  const auto number = [&]<class T>(T*) -> Value {
+    T v{};
     if (!read_number(text, v)) misread();
     return v;
   };
   const auto word = [&](std::string*) -> Value { return std::string(text); };
+  const auto choice = [&](ChoiceField) -> Value { return std::string(text); };
   const auto list = [&](std::span<double>) -> Value {
     std::vector<double> v;
     if (!read_numbers(text, v)) misread();
@@ -232,7 +235,7 @@ void set_from_text(Config& config, const Key& key, std::string_view text, std::s
     int64_t one = 0;
     return read_number(text, one) ? Value(one) : list({});
   };
-  set_value(config, key, std::visit(Overloaded{truth, word, list, integers, number}, field), origin);
+  set_value(config, key, std::visit(Overloaded{truth, word, choice, list, integers, number}, field), origin);
 }
 
 void set_assignment(Config& config, std::string_view assignment) {

@@ -140,11 +140,11 @@ void describe(const Weights& w, const ConvertOptions& o, std::ostream& out) {
   const VisionConfig& v = w.config.model.vision;
   out << fmt::format("{}: {}\n", o.in, w.family);
   out << fmt::format("image encoder: {} pixels, patches of {}, width {}, {} layers, {} heads, {}, positions {}{}\n",
-                     v.image_size, v.patch_size, v.width, v.layers, v.heads, v.act, v.positions,
+                     v.image_size, v.patch_size, v.width, v.layers, v.heads, word_of(v.act), word_of(v.positions),
                      v.pre_norm ? ", a norm before the blocks" : "");
-  const std::string pool = w.classifier ? w.config.finetune.pool : v.pool;
-  out << fmt::format("feature: {}, the norm {} pooling\n", pool == "mean" ? "mean of the patches" : "CLS token",
-                     v.norm == "pooled" || (w.classifier && pool == "mean") ? "after" : "before");
+  const Pool pool = w.classifier ? w.config.finetune.pool : v.pool;
+  out << fmt::format("feature: {}, the norm {} pooling\n", pool == Pool::mean ? "mean of the patches" : "CLS token",
+                     v.norm == FinalNorm::pooled || (w.classifier && pool == Pool::mean) ? "after" : "before");
   if (w.classifier) out << fmt::format("head: {} classes\n", w.classifier->classes());
   if (w.model && w.model->has_decoder()) {
     const DecoderConfig& d = w.config.model.decoder;
@@ -153,7 +153,8 @@ void describe(const Weights& w, const ConvertOptions& o, std::ostream& out) {
   if (w.model && w.model->objective().contrastive) {
     const TextConfig& t = w.config.model.text;
     out << fmt::format("text encoder: {} tokens of {}, width {}, {} layers, {} heads, {}; joint width {}\n",
-                       t.context_length, t.vocab_size, t.width, t.layers, t.heads, t.act, w.config.model.embed_dim);
+                       t.context_length, t.vocab_size, t.width, t.layers, t.heads, word_of(t.act),
+                       w.config.model.embed_dim);
   }
   out << fmt::format("preprocessing: {}\n", preprocessing(w.config));
   for (const std::string& note : w.notes) out << note << '\n';

@@ -80,10 +80,10 @@ void read_moments(const Reader& r, HubConfig& c) {
 }
 
 /// timm's word for pooling, under `key`.
-std::string timm_pool(const Reader& r, const char* key, const std::string& otherwise) {
+Pool timm_pool(const Reader& r, const char* key, const std::string& otherwise) {
   const std::string word = r.text(key, otherwise);
-  if (word == "avg") return "mean";
-  if (word == "token") return "cls";
+  if (word == "avg") return Pool::mean;
+  if (word == "token") return Pool::cls;
   r.refuse(key, "avg or token");
 }
 
@@ -112,7 +112,7 @@ constexpr std::array kNamed = {
 
 /// timm's name of an encoder whose norm stands before pooling; empty where it has none.
 std::string_view timm_name(const VisionConfig& v) {
-  if (v.pre_norm || v.act != "gelu" || v.norm != "tokens") return {};
+  if (v.pre_norm || v.act != Activation::gelu || v.norm != FinalNorm::tokens) return {};
   const auto found = std::ranges::find_if(kNamed, [&](const NamedEncoder& n) {
     return n.image_size == v.image_size && n.patch_size == v.patch_size && n.width == v.width && n.layers == v.layers &&
            n.heads == v.heads;
@@ -123,7 +123,8 @@ std::string_view timm_name(const VisionConfig& v) {
 /// The model that timm builds this encoder from, by the arguments beside it. CLIP's bring a norm before the blocks and
 /// their epsilon.
 std::string_view architecture(const VisionConfig& v) {
-  if (v.pre_norm) return v.act == "quick_gelu" ? "vit_base_patch16_clip_quickgelu_224" : "vit_base_patch16_clip_224";
+  if (v.pre_norm)
+    return v.act == Activation::quick_gelu ? "vit_base_patch16_clip_quickgelu_224" : "vit_base_patch16_clip_224";
   const std::string_view name = timm_name(v);
   return name.empty() ? "vit_base_patch16_224" : name;
 }
@@ -143,8 +144,8 @@ void read_timm_model(const Reader& r, HubConfig& c) {
   const auto named = std::ranges::find(kNamed, std::string_view(name), &NamedEncoder::name);
   if (!c.heads && named != kNamed.end()) c.heads = named->heads;
   const std::string act = args.text("act_layer", is_quick(name) ? "quick_gelu" : "gelu");
-  if (act != "gelu" && act != "quick_gelu") args.refuse("act_layer", "gelu or quick_gelu");
-  c.act = act;
+  c.act = from_word<Activation>(act);
+  if (!c.act) args.refuse("act_layer", "gelu or quick_gelu");
 }
 
 }  // namespace
@@ -171,7 +172,7 @@ void read_timm_tower(const Reader& vision, const fs::path& path, HubConfig& c) {
   } else {
     const auto named = std::ranges::find(kNamed, std::string_view(name), &NamedEncoder::name);
     if (named != kNamed.end()) c.heads = named->heads;
-    c.act = is_quick(name) ? "quick_gelu" : "gelu";
+    c.act = is_quick(name) ? Activation::quick_gelu : Activation::gelu;
   }
   if (vision.text("timm_proj", "linear") != "linear") vision.refuse("timm_proj", "linear");
   c.pool = timm_pool(vision, "timm_pool", "avg");
@@ -181,7 +182,7 @@ void read_timm_tower(const Reader& vision, const fs::path& path, HubConfig& c) {
 void read_native_tower(const Reader& vision, HubConfig& c) {
   const std::string pool = vision.text("pool_type", "tok");
   if (pool != "tok" && pool != "avg") vision.refuse("pool_type", "tok or avg");
-  c.pool = pool == "avg" ? "mean" : "cls";
+  c.pool = pool == "avg" ? Pool::mean : Pool::cls;
   c.pooled_norm = vision.get<bool>("final_ln_after_pool").value_or(false);
   c.head_width = vision.get<int64_t>("head_width").value_or(64);
 }
@@ -204,7 +205,7 @@ HubConfig read_open_clip_config(const fs::path& path) {
   HubConfig c;
   c.path = path;
   const Reader vision = model.at("vision_cfg"), text = model.at("text_cfg");
-  const std::string act = model.get<bool>("quick_gelu").value_or(false) ? "quick_gelu" : "gelu";
+  const Activation act = model.get<bool>("quick_gelu").value_or(false) ? Activation::quick_gelu : Activation::gelu;
   c.text_act = act;
   refuse_others(vision);
   refuse_others(text);
@@ -231,9 +232,9 @@ HubConfig read_open_clip_config(const fs::path& path) {
 std::string timm_config(const Config& config, int64_t classes) {
   const VisionConfig& v = config.model.vision;
   const bool classifier = classes > 0;
-  const std::string& pool = classifier ? config.finetune.pool : v.pool;
-  const bool fc_norm = classifier && pool == "mean" ? true : v.norm == "pooled";
-  const char* word = pool == "mean" ? "avg" : "token";
+  const Pool pool = classifier ? config.finetune.pool : v.pool;
+  const bool fc_norm = classifier && pool == Pool::mean ? true : v.norm == FinalNorm::pooled;
+  const char* word = pool == Pool::mean ? "avg" : "token";
   Json pretrained = preprocess_json(config);
   pretrained["input_size"] = {3, v.image_size, v.image_size};
   pretrained["fixed_input_size"] = true;
@@ -244,7 +245,7 @@ std::string timm_config(const Config& config, int64_t classes) {
   Json args = {{"img_size", v.image_size}, {"patch_size", v.patch_size}, {"embed_dim", v.width},
                {"depth", v.layers},        {"num_heads", v.heads},       {"global_pool", word},
                {"fc_norm", fc_norm},       {"num_classes", classes}};
-  if (v.act == "quick_gelu" && !v.pre_norm) args["act_layer"] = v.act;
+  if (v.act == Activation::quick_gelu && !v.pre_norm) args["act_layer"] = word_of(v.act);
   const Json json = {{"architecture", architecture(v)},
                      {"num_classes", classes},
                      {"num_features", v.width},
@@ -267,8 +268,8 @@ OpenClipConfig open_clip_config(const Config& config, const fs::path& folder, co
   if (has_open_clip_encoder(config.model)) {
     vision.update(
         {{"layers", v.layers}, {"width", v.width}, {"head_width", v.width / v.heads}, {"patch_size", v.patch_size}});
-    if (v.pool == "mean") vision["pool_type"] = "avg";
-    if (v.norm == "pooled") vision["final_ln_after_pool"] = true;
+    if (v.pool == Pool::mean) vision["pool_type"] = "avg";
+    if (v.norm == FinalNorm::pooled) vision["final_ln_after_pool"] = true;
   } else {
     std::string name(timm_name(v));
     if (name.empty()) {
@@ -281,7 +282,7 @@ OpenClipConfig open_clip_config(const Config& config, const fs::path& folder, co
     }
     vision.update({{"timm_model_name", name},
                    {"timm_model_pretrained", false},
-                   {"timm_pool", v.pool == "mean" ? "avg" : "token"},
+                   {"timm_pool", v.pool == Pool::mean ? "avg" : "token"},
                    {"timm_proj", "linear"}});
   }
   Json text = {{"context_length", t.context_length},
@@ -297,7 +298,7 @@ OpenClipConfig open_clip_config(const Config& config, const fs::path& folder, co
                     place, vocabulary));
   }
   Json model = {{"embed_dim", config.model.embed_dim}, {"vision_cfg", vision}, {"text_cfg", text}};
-  if (t.act == "quick_gelu") model["quick_gelu"] = true;
+  if (t.act == Activation::quick_gelu) model["quick_gelu"] = true;
   Json preprocess = preprocess_json(config);
   preprocess["size"] = v.image_size;
   preprocess["resize_mode"] = "shortest";

@@ -13,10 +13,10 @@ namespace tessera::rils {
 
 /// What the JSON beside weights says of them, in our words; what it does not say is absent.
 struct HubConfig {
-  std::filesystem::path path;                // empty where there is none
-  std::optional<std::string> pool;           // of VisionConfig
-  std::optional<std::string> act, text_act;  // of VisionConfig, of TextConfig
-  std::optional<bool> pooled_norm;           // where the names do not say it
+  std::filesystem::path path;  // empty where there is none
+  std::optional<Pool> pool;
+  std::optional<Activation> act, text_act;
+  std::optional<bool> pooled_norm;  // where the names do not say it
   std::optional<int64_t> heads, head_width, text_heads;
   std::optional<std::array<double, 3>> mean, std;
   std::optional<std::string> interpolation;

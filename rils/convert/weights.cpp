@@ -77,6 +77,21 @@ Files find_files(const fs::path& path) {
       fmt::format("{}: expected {} or {} in the folder, found neither", path.string(), kTimmFile, kOpenClipFiles[0]));
 }
 
+/// What an option names; empty where it was not given.
+template <class E>
+std::optional<E> choice_of(const char* option, const std::string& word) {
+  if (word.empty()) return std::nullopt;
+  if (const auto found = from_word<E>(word)) return found;
+  throw ConfigError(fmt::format("{}: expected {}, found \"{}\"", option, fmt::join(kWords<E>, " or "), word));
+}
+std::optional<int64_t> given(int64_t number) { return number == 0 ? std::nullopt : std::optional(number); }
+
+std::string text_of(int64_t number) { return std::to_string(number); }
+template <Choosable E>
+std::string text_of(E choice) {
+  return std::string(word_of(choice));
+}
+
 /// Builds the model of others' weights: sizes from the shapes, what shapes do not tell from the options, the file
 /// beside or the family's custom.
 class ForeignReader {
@@ -88,7 +103,9 @@ class ForeignReader {
     set_vision();
     if (names_ == Names::mae) set_decoder();
     if (text()) set_text();
-    config_.model.objective = text() ? "clip" : names_ == Names::mae ? "mae" : "encoder";
+    config_.model.objective = text()                 ? ObjectiveName::clip
+                              : names_ == Names::mae ? ObjectiveName::mae
+                                                     : ObjectiveName::encoder;
     set_preprocessing();
     check_values();
     Weights w;
@@ -104,6 +121,7 @@ class ForeignReader {
 
  private:
   [[nodiscard]] bool text() const { return names_ == Names::open_clip || names_ == Names::open_clip_timm; }
+  [[nodiscard]] std::optional<Activation> act() const { return choice_of<Activation>("--act", options_.act); }
   [[nodiscard]] std::string name(const std::string& ours) const { return link_of(ours, names_)->name; }
   [[nodiscard]] bool has(const std::string& ours) const {
     const auto link = link_of(ours, names_);
@@ -146,12 +164,13 @@ class ForeignReader {
 
   /// An option, what the files say, or what is customary; the first two may not differ.
   template <class T>
-  T choose(const char* option, const T& said, const std::optional<T>& found, const T& customary) const {
-    if (said == T{}) return found.value_or(customary);
-    if (found && *found != said) {
-      throw ConfigError(fmt::format("{}: expected {}, as {} says, found {}", option, *found, hub_.path.string(), said));
+  T choose(const char* option, std::optional<T> said, std::optional<T> found, T customary) const {
+    if (!said) return found.value_or(customary);
+    if (found && *found != *said) {
+      throw ConfigError(fmt::format("{}: expected {}, as {} says, found {}", option, text_of(*found),
+                                    hub_.path.string(), text_of(*said)));
     }
-    return said;
+    return *said;
   }
 
   void set_vision() {
@@ -164,25 +183,25 @@ class ForeignReader {
     (void)shape("visual.cls_token", flat ? 1 : 3);
     const Tensor positions = table("visual.pos_embed");
     v.image_size = grid_of(positions).rows * v.patch_size;
-    v.positions = is_sine_cosine(positions) ? "sine-cosine" : "learned";
+    v.positions = is_sine_cosine(positions) ? Positions::sine_cosine : Positions::learned;
     v.pre_norm = has("visual.norm_pre.weight");
     const bool pooled = hub_.pooled_norm.value_or(!flat && has("visual.fc_norm.weight"));
-    v.norm = pooled ? "pooled" : "tokens";
+    v.norm = pooled ? FinalNorm::pooled : FinalNorm::tokens;
     // A norm after pooling is timm's way with the mean, MAE's features are means; the others end in their CLS token.
-    const std::string customary = pooled || names_ == Names::mae ? "mean" : "cls";
-    v.pool = choose<std::string>("--pool", options_.pool, hub_.pool, customary);
+    const Pool customary = pooled || names_ == Names::mae ? Pool::mean : Pool::cls;
+    v.pool = choose("--pool", choice_of<Pool>("--pool", options_.pool), hub_.pool, customary);
     const std::optional<int64_t> by_width =
         hub_.head_width ? std::optional(v.width / std::max<int64_t>(*hub_.head_width, 1)) : std::nullopt;
-    v.heads = choose<int64_t>("--heads", options_.heads, hub_.heads ? hub_.heads : by_width,
+    v.heads = choose<int64_t>("--heads", given(options_.heads), hub_.heads ? hub_.heads : by_width,
                               std::max<int64_t>(v.width / (v.width == 1280 ? 80 : 64), 1));
     // timm's encoders in open_clip do not follow its switch, which is then the text's alone.
     const bool own = names_ != Names::open_clip_timm;
-    v.act = choose<std::string>("--act", own ? options_.act : "", hub_.act, "gelu");
+    v.act = choose("--act", own ? act() : std::nullopt, hub_.act, Activation::gelu);
     if (hub_.path.empty()) {
       std::vector<std::string> assumed;
       if (options_.heads == 0) assumed.push_back(fmt::format("--heads {}", v.heads));
-      if (options_.pool.empty()) assumed.push_back("--pool " + v.pool);
-      if (options_.act.empty()) assumed.push_back("--act " + v.act);
+      if (options_.pool.empty()) assumed.push_back(fmt::format("--pool {}", word_of(v.pool)));
+      if (options_.act.empty()) assumed.push_back(fmt::format("--act {}", word_of(v.act)));
       if (!assumed.empty()) note(fmt::format("no configuration beside, taken as usual: {}", fmt::join(assumed, " ")));
     }
   }
@@ -204,8 +223,9 @@ class ForeignReader {
     t.vocab_size = shape("token_embedding.weight", 2)[0];
     t.width = shape("token_embedding.weight", 2)[1];
     t.layers = count("transformer.resblocks.", ".attn.in_proj_weight");
-    t.heads = choose<int64_t>("--text-heads", options_.text_heads, hub_.text_heads, std::max<int64_t>(t.width / 64, 1));
-    t.act = choose<std::string>("--act", options_.act, hub_.text_act, "gelu");
+    t.heads = choose<int64_t>("--text-heads", given(options_.text_heads), hub_.text_heads,
+                              std::max<int64_t>(t.width / 64, 1));
+    t.act = choose("--act", act(), hub_.text_act, Activation::gelu);
     config_.model.embed_dim = shape("text_projection", 2)[1];
   }
 
@@ -261,11 +281,6 @@ class ForeignReader {
 };
 
 /// An option's word; empty: nothing said.
-void check_word(const char* option, const std::string& word, const std::array<std::string_view, 2>& known) {
-  if (word.empty() || word == known[0] || word == known[1]) return;
-  throw ConfigError(fmt::format("{}: expected {} or {}, found \"{}\"", option, known[0], known[1], word));
-}
-
 Names family_of(const nn::SafetensorsFile& file) {
   const auto carries = [&](const char* ours, Names names) { return file.contains(link_of(ours, names)->name); };
   for (const Names names : {Names::open_clip, Names::open_clip_timm, Names::timm}) {
@@ -287,7 +302,7 @@ Weights read_ours(const nn::SafetensorsFile& file, const WeightsOptions& options
   }
   const auto head = file.tensors().find("head.weight");
   if (file.contains("probe_norm.running_mean")) {
-    w.config.model.objective = "encoder";
+    w.config.model.objective = ObjectiveName::encoder;
     w.model = std::make_unique<Model>(w.config.model, 0);
     load_encoder(file, w.model->store());
     w.notes.emplace_back("left out: the probe's head, which has a batch norm before it");
@@ -305,8 +320,8 @@ Weights read_ours(const nn::SafetensorsFile& file, const WeightsOptions& options
 }  // namespace
 
 Weights read_weights(const fs::path& path, const WeightsOptions& options) {
-  check_word("--act", options.act, {"gelu", "quick_gelu"});
-  check_word("--pool", options.pool, {"mean", "cls"});
+  (void)choice_of<Activation>("--act", options.act);
+  (void)choice_of<Pool>("--pool", options.pool);
   const Files files = find_files(path);
   const nn::SafetensorsFile file(files.weights);
   if (file.metadata().contains("config")) return read_ours(file, options);

@@ -14,11 +14,12 @@
 namespace tessera::rils {
 
 std::vector<std::byte> ByteSource::read(uint64_t offset, size_t count) const {
-  // The size is compared first: a hostile count must not allocate.
+  // The size is compared first, so that a forged count does not allocate memory.
   if (offset > size() || count > size() - offset)
-    throw IoError(fmt::format("{} bytes at {} lie beyond the end at {}", count, offset, size()));
+    throw IoError(fmt::format("expected {} bytes from offset {}, but the file ends at {}", count, offset, size()));
   std::vector<std::byte> bytes(count);
-  if (read_at(offset, bytes) != count) throw IoError(fmt::format("the file ended before {}", offset + count));
+  if (read_at(offset, bytes) != count)
+    throw IoError(fmt::format("expected {} bytes from offset {}, found fewer", count, offset));
   return bytes;
 }
 

@@ -13,9 +13,10 @@ class ByteSource {
  public:
   virtual ~ByteSource() = default;
   [[nodiscard]] virtual uint64_t size() const = 0;
-  /// Fills `out` from `offset` and returns how many bytes there were; fewer than asked only at the end. Throws IoError.
+  /// Reads bytes from `offset` into `out` and returns their number, which is below out.size() only at the end of the
+  /// source. Throws IoError.
   [[nodiscard]] virtual size_t read_at(uint64_t offset, std::span<std::byte> out) const = 0;
-  /// Exactly `count` bytes. Throws IoError when there are fewer.
+  /// Reads exactly `count` bytes. Throws IoError when there are fewer.
   [[nodiscard]] std::vector<std::byte> read(uint64_t offset, size_t count) const;
 };
 
@@ -35,7 +36,7 @@ class FileSource final : public ByteSource {
   uint64_t size_ = 0;
 };
 
-/// Bytes in memory, which must outlive it.
+/// Bytes in memory. They must outlive this object.
 class MemorySource final : public ByteSource {
  public:
   explicit MemorySource(std::span<const std::byte> bytes) : bytes_(bytes) {}
@@ -46,7 +47,7 @@ class MemorySource final : public ByteSource {
   std::span<const std::byte> bytes_;
 };
 
-/// The whole file as bytes. Throws IoError.
+/// Reads a whole file. Throws IoError.
 [[nodiscard]] std::vector<std::byte> read_bytes(const std::filesystem::path& path);
 
 }  // namespace tessera::rils

@@ -6,19 +6,13 @@
 #include <nlohmann/json.hpp>
 
 #include "rils/data/image.h"
+#include "rils/text/ascii.h"
 
 namespace tessera::rils {
 namespace {
 
-std::string_view trimmed(std::string_view text) {
-  constexpr std::string_view kBlank = " \t\r\n\v\f";
-  const size_t begin = text.find_first_not_of(kBlank);
-  if (begin == std::string_view::npos) return {};
-  return text.substr(begin, text.find_last_not_of(kBlank) - begin + 1);
-}
-
 void append(std::vector<std::string>& captions, std::string_view text) {
-  const auto caption = trimmed(text);
+  const auto caption = trim(text);
   if (!caption.empty()) captions.emplace_back(caption);
 }
 
@@ -26,11 +20,11 @@ void append(std::vector<std::string>& captions, std::string_view text) {
 
 std::vector<std::string> parse_captions(std::string_view text, std::string_view json, bool per_line) {
   std::vector<std::string> captions;
-  const bool has_text = !trimmed(text).empty();
-  // Metadata are often long and seldom needed.
+  const bool has_text = !trim(text).empty();
+  // Metadata are often long, so they are parsed only when they are needed.
   if (!json.empty() && (!has_text || json.find("\"captions\"") != std::string_view::npos)) {
     const auto parsed = nlohmann::json::parse(json, nullptr, false);
-    if (!parsed.is_object() && !has_text) throw SampleError(skip::kBadMetadata, "the JSON beside the image is broken");
+    if (!parsed.is_object() && !has_text) throw SampleError(skip::kBadMetadata, "the JSON metadata are broken");
     if (parsed.is_object()) {
       if (const auto list = parsed.find("captions"); list != parsed.end() && list->is_array())
         for (const auto& item : *list)
@@ -52,12 +46,17 @@ std::vector<std::string> parse_captions(std::string_view text, std::string_view 
   return captions;
 }
 
+void require_caption(const std::vector<std::string>& captions, bool has_text) {
+  if (captions.empty())
+    throw SampleError(has_text ? skip::kEmptyCaption : skip::kNoCaption, "the sample has no caption");
+}
+
 int32_t parse_label(std::string_view text) {
-  const auto digits = trimmed(text);
+  const auto digits = trim(text);
   int32_t label = -1;
   const auto [end, code] = std::from_chars(digits.data(), digits.data() + digits.size(), label);
   if (digits.empty() || code != std::errc() || end != digits.data() + digits.size() || label < 0)
-    throw SampleError(skip::kBadLabel, fmt::format("'{}' is no class number", digits.substr(0, 40)));
+    throw SampleError(skip::kBadLabel, fmt::format("expected a class number, found '{}'", digits.substr(0, 40)));
   return label;
 }
 

@@ -6,13 +6,17 @@
 
 namespace tessera::rils {
 
-/// The captions of a sample from its text and its JSON metadata, either possibly empty: the strings of a "captions"
-/// list if the JSON has one, else the text (each of its lines with `per_line`), else the JSON's "caption". White space
-/// around a caption is cut off, blank ones are left out. Broken JSON beside a text is passed over; alone it throws
-/// SampleError.
+/// The captions of a sample, from its text and its JSON metadata; either may be empty. The first of these that exists
+/// is taken: the strings of the JSON's list "captions", the text (as one caption, or one a line with `per_line`), the
+/// JSON's string "caption". White space around captions is removed and blank captions are dropped. Broken JSON is
+/// ignored when there is a text; without one it throws SampleError.
 [[nodiscard]] std::vector<std::string> parse_captions(std::string_view text, std::string_view json, bool per_line);
 
-/// A class number: digits with white space around them. Throws SampleError.
+/// Throws SampleError when there is no caption. The reason is "empty caption" for a sample with a text, else "no
+/// caption".
+void require_caption(const std::vector<std::string>& captions, bool has_text);
+
+/// Reads a class number: digits, possibly between white space. Throws SampleError for anything else.
 [[nodiscard]] int32_t parse_label(std::string_view text);
 
 }  // namespace tessera::rils

@@ -18,7 +18,7 @@ void for_each_pixel(Image& image, const Function& function) {
 
 uint8_t to_byte(double x) { return static_cast<uint8_t>(std::clamp(x, 0.0, 255.0)); }
 
-/// Hue, saturation and value in bytes, cut as Pillow cuts them.
+/// Hue, saturation and value in bytes, truncated as in Pillow.
 std::array<uint8_t, 3> to_hsv(const uint8_t* p) {
   const uint8_t low = std::min({p[0], p[1], p[2]}), high = std::max({p[0], p[1], p[2]});
   if (low == high) return {0, 0, high};
@@ -54,7 +54,7 @@ void from_hsv(const std::array<uint8_t, 3>& hsv, uint8_t* p) {
   std::ranges::copy(colours[static_cast<size_t>(sextant % 6)], p);
 }
 
-/// Pillow's radius of each of three box blurs: whole part and fraction, in its own single-precision steps.
+/// Pillow's radius of each of the three box blurs, computed in single precision in Pillow's order.
 float box_radius(double sigma) {
   constexpr float kPasses = 3;
   const auto s = static_cast<float>(sigma);
@@ -66,7 +66,7 @@ float box_radius(double sigma) {
   return whole + part;
 }
 
-/// One box blur along lines of values, in place.
+/// A box blur along lines of values, in place.
 class BoxBlur {
  public:
   explicit BoxBlur(float radius) : radius_(static_cast<int>(radius)) {
@@ -75,7 +75,7 @@ class BoxBlur {
     edge_ = (kOne - (2 * static_cast<uint32_t>(radius_) + 1) * whole_) / 2;
   }
 
-  /// n values, `step` bytes apart.
+  /// Blurs n values that are `step` bytes apart.
   void line(uint8_t* pixels, int n, size_t step) {
     line_.resize(static_cast<size_t>(n));
     for (int x = 0; x < n; ++x) line_[static_cast<size_t>(x)] = pixels[static_cast<size_t>(x) * step];
@@ -92,7 +92,7 @@ class BoxBlur {
 
  private:
   int radius_;
-  uint32_t whole_, edge_;  // weights of a pixel within the radius and of the two beyond, of 2²⁴
+  uint32_t whole_, edge_;  // weights of a pixel within the radius and of the two next to it; 2²⁴ is 1
   std::vector<uint8_t> line_;
 };
 

@@ -6,7 +6,6 @@
 #include <array>
 #include <functional>
 #include <numeric>
-#include <system_error>
 #include <utility>
 
 #include "engine/core/philox.h"
@@ -39,11 +38,6 @@ std::vector<fs::path> files_matching(const fs::path& folder, const std::function
 bool is_tar(const fs::path& path) { return path.extension() == ".tar"; }
 bool is_table(const fs::path& path) { return path.extension() == ".csv" || path.extension() == ".tsv"; }
 
-bool is_folder(const fs::path& path) {
-  std::error_code ignored;
-  return fs::is_directory(path, ignored);
-}
-
 DatasetType detect_folder(const fs::path& folder) {
   if (!files_matching(folder, is_tar).empty()) return DatasetType::webdataset;
   if (!files_matching(folder, IdxDataset::recognises).empty()) return DatasetType::idx;
@@ -52,29 +46,31 @@ DatasetType detect_folder(const fs::path& folder) {
   return DatasetType::folder;
 }
 
-/// The one IDX image file of a folder that belongs to the split: "train…" for train, any other for test.
+/// The IDX image file of a split: the one whose name starts with "train" for train, any other for test. A single file
+/// serves every split.
 fs::path idx_images(const fs::path& folder, const std::string& split) {
   const auto files = files_matching(folder, IdxDataset::recognises);
   if (files.size() == 1) return files[0];
   for (const auto& file : files)
     if (file.filename().string().starts_with("train") == (split == "train")) return file;
-  throw ConfigError(fmt::format("{}: no IDX images of the split '{}'", folder.string(), split));
+  throw ConfigError(fmt::format("{}: the folder has no IDX images of the split '{}'", folder.string(), split));
 }
 
 fs::path table_of(const fs::path& folder) {
   const auto tables = files_matching(folder, is_table);
   if (tables.size() == 1) return tables[0];
-  throw ConfigError(fmt::format("{}: {} tables in the folder, expected one; name it", folder.string(), tables.size()));
+  throw ConfigError(fmt::format("{}: expected one table in the folder, found {}; give the path of the table instead",
+                                folder.string(), tables.size()));
 }
 
-/// Everything but tar shards, which are opened together.
+/// Opens data of any type except tar shards, which are opened together.
 std::unique_ptr<Dataset> open_one(const fs::path& path, DatasetType type, const DatasetOptions& options) {
   const bool folder = is_folder(path);
   const bool classes = type == DatasetType::idx || type == DatasetType::folder;
   if (classes && options.need_caption)
-    throw ConfigError(fmt::format("{}: class folders and IDX files have no captions", path.string()));
+    throw ConfigError(fmt::format("{}: expected captions, but class folders and IDX files have none", path.string()));
   if (!classes && options.need_label)
-    throw ConfigError(fmt::format("{}: the data have captions, but classes are needed", path.string()));
+    throw ConfigError(fmt::format("{}: expected class labels, but the data have captions", path.string()));
   switch (type) {
     case DatasetType::table:
       return std::make_unique<TableDataset>(folder ? table_of(path) : path, options);
@@ -85,7 +81,7 @@ std::unique_ptr<Dataset> open_one(const fs::path& path, DatasetType type, const 
     case DatasetType::folder:
       return std::make_unique<FolderDataset>(path);
     default:
-      throw ConfigError(fmt::format("{}: not a data set that can be opened by its path", path.string()));
+      throw ConfigError(fmt::format("{}: this type of data set is not opened by path", path.string()));
   }
 }
 
@@ -95,7 +91,7 @@ void append_shards(const fs::path& path, std::vector<fs::path>& shards) {
     return;
   }
   const auto found = files_matching(path, is_tar);
-  if (found.empty()) throw ConfigError(fmt::format("{}: no .tar shard in the folder", path.string()));
+  if (found.empty()) throw ConfigError(fmt::format("{}: the folder has no .tar shard", path.string()));
   shards.insert(shards.end(), found.begin(), found.end());
 }
 
@@ -113,15 +109,14 @@ DatasetType detect_dataset_type(const fs::path& path) {
   if (is_tar(path)) return DatasetType::webdataset;
   if (IdxDataset::recognises(path)) return DatasetType::idx;
   if (is_table(path) || path.extension() == ".txt") return DatasetType::table;
-  throw ConfigError(
-      fmt::format("{}: cannot tell what kind of data this is; say so with --dataset-type", path.string()));
+  throw ConfigError(fmt::format("{}: cannot detect the type of the data; give it with --dataset-type", path.string()));
 }
 
 int64_t Dataset::caption_count(int64_t index) const {
   try {
     return std::max<int64_t>(1, static_cast<int64_t>(load(index, false).captions.size()));
   } catch (const SampleError&) {
-    return 1;  // load() will say what is wrong when the sample is wanted
+    return 1;  // load() reports the problem when the sample is used
   }
 }
 
@@ -170,11 +165,19 @@ std::vector<int64_t> hold_out(const std::vector<std::string>& names, int64_t n) 
   return order;
 }
 
+std::pair<size_t, int64_t> part_of(const std::vector<int64_t>& ends, int64_t index) {
+  const auto it = std::ranges::upper_bound(ends, index);
+  if (index < 0 || it == ends.end())
+    throw ConfigError(fmt::format("expected a sample index below {}, found {}", ends.empty() ? 0 : ends.back(), index));
+  const auto part = static_cast<size_t>(it - ends.begin());
+  return {part, index - (part == 0 ? 0 : ends[part - 1])};
+}
+
 SubsetDataset::SubsetDataset(std::shared_ptr<const Dataset> whole, std::vector<int64_t> indices)
     : whole_(std::move(whole)), indices_(std::move(indices)) {
   for (const int64_t index : indices_)
     if (index < 0 || index >= whole_->size())
-      throw ConfigError(fmt::format("subset: sample {} of a data set of {}", index, whole_->size()));
+      throw ConfigError(fmt::format("subset: expected indices below {1}, found {0}", index, whole_->size()));
   class_names_ = whole_->class_names();
 }
 
@@ -185,18 +188,16 @@ ConcatDataset::ConcatDataset(std::vector<std::unique_ptr<Dataset>> parts) : part
     skipped_.merge(part->skipped());
     notes_.insert(notes_.end(), part->notes().begin(), part->notes().end());
   }
-  // Labels of different sources mean the same only if their classes do.
+  // Labels of different sources agree only if the class names do.
   if (!parts_.empty()) class_names_ = parts_[0]->class_names();
   for (const auto& part : parts_)
     if (part->class_names() != class_names_)
-      throw ConfigError("the joined data sources have different classes; join sources with the same class names only");
+      throw ConfigError("joined data sources must have the same classes in the same order");
 }
 
 std::pair<const Dataset*, int64_t> ConcatDataset::locate(int64_t index) const {
-  const auto it = std::ranges::upper_bound(ends_, index);
-  if (index < 0 || it == ends_.end()) throw ConfigError(fmt::format("sample {} of {} asked for", index, size()));
-  const auto part = static_cast<size_t>(it - ends_.begin());
-  return {parts_[part].get(), index - (part == 0 ? 0 : ends_[part - 1])};
+  const auto [part, local] = part_of(ends_, index);
+  return {parts_[part].get(), local};
 }
 
 Sample ConcatDataset::load(int64_t index, bool with_image) const {

@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "rils/data/decode.h"
@@ -16,37 +17,37 @@
 
 namespace tessera::rils {
 
-/// One image with what belongs to it.
+/// One image with its captions or its label.
 struct Sample {
   std::string key;
   std::vector<std::byte> encoded;  // JPEG, PNG or WebP; empty where `decoded` is set
   std::optional<Image> decoded;
-  std::vector<std::string> captions;  // never blank; may be empty where none is needed
-  int32_t label = -1;                 // class, or −1
-  std::string metadata;               // text of the .json member, where options.need_metadata
+  std::vector<std::string> captions;  // none is blank; the list may be empty when captions are not needed
+  int32_t label = -1;                 // class number, or −1
+  std::string metadata;               // text of the .json member, with options.need_metadata
 };
 
-/// Samples by index. Opening finds out what there is without decoding anything; what is unusable by then is counted in
-/// skipped(). All const functions may be called by several threads at once.
+/// Samples by index. Opening a data set lists its samples without decoding any image; samples that are already known to
+/// be unusable are counted in skipped(). Several threads may call the const functions at once.
 class Dataset {
  public:
   virtual ~Dataset() = default;
   [[nodiscard]] virtual int64_t size() const = 0;
-  /// Reads one sample; without the image where `with_image` is false (the image is cached, or captions are wanted).
-  /// Throws SampleError when this one cannot be used.
+  /// Reads one sample. The image is left out when `with_image` is false: it is cached, or only captions are needed.
+  /// Throws SampleError when the sample cannot be used.
   [[nodiscard]] virtual Sample load(int64_t index, bool with_image = true) const = 0;
-  /// What messages call the sample.
+  /// The sample's name in messages.
   [[nodiscard]] virtual std::string name(int64_t index) const = 0;
-  /// How many captions load() will give; reads the sample where that is not known otherwise. At least 1.
+  /// The number of captions that load() returns, at least 1. Reads the sample when the number is not known otherwise.
   [[nodiscard]] virtual int64_t caption_count(int64_t index) const;
 
-  /// Samples that were found but are not among size(), by reason.
+  /// Samples that were found but cannot be loaded, counted by reason. size() does not include them.
   [[nodiscard]] const SkipCounts& skipped() const { return skipped_; }
   /// size() and skipped() together.
   [[nodiscard]] int64_t total() const { return size() + skipped_.total(); }
-  /// Remarks for the user, a line each.
+  /// Remarks for the user, one line each.
   [[nodiscard]] const std::vector<std::string>& notes() const { return notes_; }
-  /// Names of the classes by label; empty where they are not known.
+  /// Names of the classes by label; empty when they are not known.
   [[nodiscard]] const std::vector<std::string>& class_names() const { return class_names_; }
 
  protected:
@@ -56,40 +57,45 @@ class Dataset {
 };
 
 enum class DatasetType { automatic, webdataset, files, table, idx, folder, synthetic };
-/// auto, webdataset, files (img2dataset's folders), csv, idx, folder, synthetic. Throws ConfigError that lists them.
+/// The type of this name: auto, webdataset, files (img2dataset's folders), csv, idx, folder or synthetic. Throws
+/// ConfigError for any other name.
 [[nodiscard]] DatasetType dataset_type(std::string_view name);
-/// What a file or folder is by its names and first bytes: a folder that is nothing else holds class folders. Throws
-/// ConfigError for a file that is none of them.
+/// Detects the type of a file or folder from file names. A folder that matches no other type is taken for class
+/// folders. Throws ConfigError for a file that matches none.
 [[nodiscard]] DatasetType detect_dataset_type(const std::filesystem::path& path);
 
 struct DatasetOptions {
   DatasetType type = DatasetType::automatic;
   bool need_caption = true;  // samples without one are skipped
   bool need_label = false;
-  bool need_metadata = false;                   // keep the .json of shards and of img2dataset's folders
-  std::string image_key = "jpg;jpeg;png;webp";  // extensions of a shard's members, the first found wins
+  bool need_metadata = false;                   // keep the text of .json members (shards and img2dataset's folders)
+  std::string image_key = "jpg;jpeg;png;webp";  // extensions of images in a shard, the preferred one first
   std::string text_key = "txt";
-  bool caption_per_line = false;  // every line of a text member is a caption (CLIP_benchmark's retrieval shards)
+  bool caption_per_line = false;  // each line of a text is a caption (CLIP_benchmark's retrieval shards)
   TableOptions table;
-  std::string split = "train";  // of an IDX folder: "train", or "test"
-  int threads = 2;              // for reading the headers of shards
+  std::string split = "train";  // which images of an IDX folder: "train" or "test"
+  int threads = 2;              // that read the headers of shards
   int64_t synthetic_samples = 1000;
   int synthetic_size = 224;
   uint64_t seed = 0;
 };
 
-/// Opens what `source` names (see expand_sources): tar shards or a folder of them, a folder in img2dataset's layout, a
-/// CSV or TSV table, an IDX file or a folder with such, a folder of class folders; parts joined by `::` follow each
-/// other. The kind is detected unless options.type says it. Throws IoError or ConfigError in one line when there is
-/// nothing to read; single bad shards and samples are counted instead.
+/// Opens the data that `source` names (see expand_sources): tar shards or a folder of them, a folder in img2dataset's
+/// layout, a CSV or TSV table, an IDX file or a folder of IDX files, or a folder of class folders. Parts joined by `::`
+/// are concatenated. The type is detected unless options.type gives it. Throws IoError or ConfigError when nothing can
+/// be read; bad shards and samples are counted in skipped() instead.
 [[nodiscard]] std::unique_ptr<Dataset> open_dataset(std::string_view source, const DatasetOptions& options);
 
-/// The image of a sample, decoded. Throws SampleError.
+/// Decodes the image of a sample. Throws SampleError.
 [[nodiscard]] Image decode_sample(const Sample& sample, int64_t max_pixels = kDefaultMaxImagePixels);
 
-/// The indices of the n names whose FNV-1a-64 hashes are smallest (by name where hashes tie), ascending: a hold-out
-/// that does not depend on order or on how many there are. All of them when n is larger.
+/// The indices, ascending, of the n names with the smallest FNV-1a-64 hashes (ties are broken by name), or all indices
+/// when there are fewer names. Whether a name is held out depends on names alone, not on their order.
 [[nodiscard]] std::vector<int64_t> hold_out(const std::vector<std::string>& names, int64_t n);
+
+/// The part that holds sample `index`, and the index within the part. `ends` holds the running sums of the parts'
+/// sizes. Throws ConfigError for an index out of range.
+[[nodiscard]] std::pair<size_t, int64_t> part_of(const std::vector<int64_t>& ends, int64_t index);
 
 /// Some samples of another data set.
 class SubsetDataset final : public Dataset {
@@ -108,7 +114,7 @@ class SubsetDataset final : public Dataset {
   std::vector<int64_t> indices_;
 };
 
-/// Data sets one after the other.
+/// Concatenated data sets.
 class ConcatDataset final : public Dataset {
  public:
   explicit ConcatDataset(std::vector<std::unique_ptr<Dataset>> parts);

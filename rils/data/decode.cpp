@@ -5,10 +5,11 @@
 
 #include <algorithm>
 #include <array>
-#include <cctype>
 #include <cstring>
 #include <limits>
 #include <string>
+
+#include "rils/text/ascii.h"
 
 namespace tessera::rils {
 namespace {
@@ -43,9 +44,7 @@ std::string_view format_extension(ImageFormat format) {
 bool has_image_extension(std::string_view name) {
   const size_t dot = name.rfind('.');
   if (dot == std::string_view::npos) return false;
-  std::string extension(name.substr(dot + 1));
-  std::ranges::transform(extension, extension.begin(),
-                         [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  const std::string extension = lower_ascii(name.substr(dot + 1));
   return extension == "jpg" || extension == "jpeg" || extension == "png" || extension == "webp";
 }
 
@@ -61,7 +60,7 @@ Image decode_image(std::span<const std::byte> bytes, int64_t max_pixels) {
       break;
   }
   if (bytes.empty()) throw SampleError(skip::kBrokenImage, "the image is an empty file");
-  throw SampleError(skip::kUnknownFormat, fmt::format("{} bytes are neither JPEG, PNG nor WebP", bytes.size()));
+  throw SampleError(skip::kUnknownFormat, fmt::format("{} bytes that are neither JPEG, PNG nor WebP", bytes.size()));
 }
 
 Image decode_png_rgba(std::span<const std::byte> bytes, int64_t max_pixels) {
@@ -74,10 +73,10 @@ namespace detail {
 void check_extent(int64_t width, int64_t height, int64_t max_pixels) {
   constexpr int64_t kMaxExtent = std::numeric_limits<int32_t>::max();
   if (width < 1 || height < 1 || width > kMaxExtent || height > kMaxExtent)
-    throw SampleError(skip::kBrokenImage, fmt::format("an image of {}x{} pixels", width, height));
+    throw SampleError(skip::kBrokenImage, fmt::format("the header gives {}x{} pixels", width, height));
   if (width > max_pixels / height)
     throw SampleError(skip::kTooManyPixels,
-                      fmt::format("{}x{} pixels are more than max_image_pixels {}", width, height, max_pixels));
+                      fmt::format("{}x{} pixels exceed max_image_pixels {}", width, height, max_pixels));
 }
 
 Image decode_webp(std::span<const std::byte> bytes, int64_t max_pixels) {
@@ -85,7 +84,7 @@ Image decode_webp(std::span<const std::byte> bytes, int64_t max_pixels) {
   WebPBitstreamFeatures features;
   if (WebPGetFeatures(data, bytes.size(), &features) != VP8_STATUS_OK)
     throw SampleError(skip::kBrokenImage, "WebP: the header is damaged or cut short");
-  if (features.has_animation != 0) throw SampleError(skip::kUnknownFormat, "WebP: an animation");
+  if (features.has_animation != 0) throw SampleError(skip::kUnknownFormat, "WebP: the file is an animation");
   check_extent(features.width, features.height, max_pixels);
   Image image(features.width, features.height);
   // Rows of a WebP are at most 16383 pixels, so the stride fits.

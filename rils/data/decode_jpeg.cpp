@@ -1,11 +1,7 @@
-#include <cstddef>
-#include <cstdio>
-// jpeglib.h needs size_t and FILE declared before it.
-#include <jpeglib.h>
-
+#include "rils/data/jpeg_errors.h"
+// jerror.h needs what jpeglib.h declares.
 #include <jerror.h>
 
-#include <csetjmp>
 #include <cstdint>
 #include <string>
 
@@ -16,19 +12,8 @@ namespace {
 
 constexpr int kMaxScans = 200;  // a progressive file may ask for thousands of passes over the whole image
 
-struct JpegErrors {
-  jpeg_error_mgr base;
-  std::jmp_buf jump;
-  char message[JMSG_LENGTH_MAX];
-};
-
-[[noreturn]] void give_up(j_common_ptr info) {
-  auto* errors = reinterpret_cast<JpegErrors*>(info->err);
-  errors->base.format_message(info, errors->message);
-  std::longjmp(errors->jump, 1);
-}
-
-/// The library goes on after damaged data and fills in grey. Such an image is refused; harmless warnings pass.
+/// After damaged data the library only warns and fills in grey. Such an image is refused; harmless warnings are
+/// ignored.
 void on_message(j_common_ptr info, int level) {
   if (level >= 0) return;
   switch (info->err->msg_code) {
@@ -38,7 +23,7 @@ void on_message(j_common_ptr info, int level) {
     case JWRN_ARITH_BAD_CODE:
     case JWRN_MUST_RESYNC:
     case JWRN_BOGUS_PROGRESSION:
-      give_up(info);
+      jump_out(info);
     default:
       break;
   }
@@ -48,11 +33,11 @@ void on_progress(j_common_ptr info) {
   auto* decompress = reinterpret_cast<j_decompress_ptr>(info);
   if (decompress->input_scan_number > kMaxScans) {
     decompress->err->msg_code = JERR_BAD_PROGRESSION;
-    give_up(info);
+    jump_out(info);
   }
 }
 
-/// What the decoder's frame owns. Everything that a longjmp passes over is trivial; this object outlives the jump.
+/// Owns everything that must survive a longjmp. The frames that the jump skips hold only trivial objects.
 struct JpegReader {
   jpeg_decompress_struct info{};
   JpegErrors errors{};
@@ -60,7 +45,7 @@ struct JpegReader {
 
   JpegReader() {
     info.err = jpeg_std_error(&errors.base);
-    errors.base.error_exit = give_up;
+    errors.base.error_exit = jump_out;
     errors.base.emit_message = on_message;
     errors.base.output_message = [](j_common_ptr) {};
     progress.progress_monitor = on_progress;
@@ -69,7 +54,7 @@ struct JpegReader {
   JpegReader(const JpegReader&) = delete;
   JpegReader& operator=(const JpegReader&) = delete;
 
-  /// False when the library gave up; errors.message says why.
+  /// False when the library failed; errors.message gives the reason.
   bool read_header(std::span<const std::byte> bytes) {
     if (setjmp(errors.jump) != 0) return false;
     jpeg_create_decompress(&info);
@@ -79,8 +64,8 @@ struct JpegReader {
     return true;
   }
 
-  /// Decodes into rows of `stride` bytes. The settings are libjpeg's defaults, stated because equality with Pillow
-  /// depends on them.
+  /// Decodes into rows of `stride` bytes. The settings are libjpeg's defaults; they are set explicitly because equality
+  /// with Pillow depends on them.
   bool read_pixels(uint8_t* pixels, size_t stride, bool cmyk) {
     if (setjmp(errors.jump) != 0) return false;
     info.out_color_space = cmyk ? JCS_CMYK : JCS_RGB;
@@ -101,8 +86,8 @@ uint8_t multiply_255(uint32_t a, uint32_t b) {
   return static_cast<uint8_t>(((t >> 8) + t) >> 8);
 }
 
-/// CMYK as Adobe writes it (inverted): every channel is light that passes, so colour times black is RGB. Pillow rounds
-/// in two steps, which is what is done here.
+/// Converts CMYK as Adobe writes it (inverted, so that each value is transmitted light): RGB is colour times black. The
+/// rounding in two steps is Pillow's.
 Image rgb_of_inverted_cmyk(const Image& cmyk) {
   Image rgb(cmyk.width, cmyk.height);
   const size_t count = rgb.pixels.size() / 3;

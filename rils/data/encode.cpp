@@ -3,16 +3,13 @@
 #include <fmt/format.h>
 #include <zlib.h>
 
-#include <cstdio>
-// jpeglib.h needs size_t and FILE declared before it.
-#include <jpeglib.h>
-
 #include <array>
-#include <csetjmp>
 #include <cstdlib>
 #include <cstring>
 #include <span>
 #include <string_view>
+
+#include "rils/data/jpeg_errors.h"
 
 namespace tessera::rils {
 namespace {
@@ -20,8 +17,8 @@ namespace {
 void check_image(const Image& image, std::string_view what, bool alpha_allowed) {
   const bool channels = image.channels == 1 || image.channels == 3 || (alpha_allowed && image.channels == 4);
   if (image.width < 1 || image.height < 1 || !channels)
-    throw ShapeError(fmt::format("{}: cannot write an image of {}x{} with {} channels", what, image.width, image.height,
-                                 image.channels));
+    throw ShapeError(fmt::format("{}: cannot encode an image of {}x{} pixels with {} channels", what, image.width,
+                                 image.height, image.channels));
 }
 
 void append_big_endian(std::vector<std::byte>& out, uint32_t value) {
@@ -37,7 +34,7 @@ void append_chunk(std::vector<std::byte>& out, std::string_view kind, std::span<
                                                      static_cast<uInt>(out.size() - begin))));
 }
 
-/// The filters None, Sub and Up; each row takes the one whose signed differences are smallest in sum.
+/// Filters each row with None, Sub or Up, whichever gives the smallest sum of absolute values.
 std::vector<uint8_t> filtered_rows(const Image& image) {
   const size_t n = image.row_bytes(), step = static_cast<size_t>(image.channels);
   std::vector<uint8_t> out;
@@ -65,25 +62,15 @@ std::vector<uint8_t> filtered_rows(const Image& image) {
   return out;
 }
 
-struct JpegErrors {
-  jpeg_error_mgr base;
-  std::jmp_buf jump;
-  char message[JMSG_LENGTH_MAX];
-};
-
 struct JpegWriter {
   jpeg_compress_struct info{};
-  JpegErrors errors{};
+  detail::JpegErrors errors{};
   unsigned char* buffer = nullptr;
   unsigned long size = 0;
 
   JpegWriter() {
     info.err = jpeg_std_error(&errors.base);
-    errors.base.error_exit = [](j_common_ptr common) {
-      auto* e = reinterpret_cast<JpegErrors*>(common->err);
-      e->base.format_message(common, e->message);
-      std::longjmp(e->jump, 1);
-    };
+    errors.base.error_exit = detail::jump_out;
   }
   ~JpegWriter() {
     jpeg_destroy_compress(&info);

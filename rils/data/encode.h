@@ -7,9 +7,9 @@
 
 namespace tessera::rils {
 
-/// PNG of one (grey), three (RGB) or four (RGBA) channels, 8 bits. The same image gives the same bytes.
+/// Encodes one (grey), three (RGB) or four (RGBA) channels of 8 bits as PNG. The same image gives the same bytes.
 [[nodiscard]] std::vector<std::byte> encode_png(const Image& image);
-/// JPEG of one or three channels; quality 1 to 100, chroma at half resolution.
+/// Encodes one or three channels as JPEG, with quality 1 to 100 and chroma at half resolution.
 [[nodiscard]] std::vector<std::byte> encode_jpeg(const Image& image, int quality = 90);
 
 }  // namespace tessera::rils

@@ -21,12 +21,7 @@ std::string read_text(const fs::path& path) {
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
 
-bool is_folder(const fs::path& path) {
-  std::error_code ignored;
-  return fs::is_directory(path, ignored);
-}
-
-/// Image files below a folder, in the order of their bytes within each folder.
+/// Collects the image files below a folder; within each folder they are sorted by the bytes of their names.
 void collect_images(const fs::path& folder, const fs::path& relative, std::vector<std::string>& found) {
   auto entries = list_folder(folder);
   std::ranges::sort(entries, [](const auto& a, const auto& b) { return a.native() < b.native(); });
@@ -44,7 +39,8 @@ void collect_images(const fs::path& folder, const fs::path& relative, std::vecto
 
 std::vector<std::byte> read_sample_file(const fs::path& path) {
   std::error_code ignored;
-  if (!fs::exists(path, ignored)) throw SampleError(skip::kMissingFile, fmt::format("no file {}", path.string()));
+  if (!fs::exists(path, ignored))
+    throw SampleError(skip::kMissingFile, fmt::format("the file {} does not exist", path.string()));
   try {
     return read_bytes(path);
   } catch (const IoError& error) {
@@ -55,7 +51,7 @@ std::vector<std::byte> read_sample_file(const fs::path& path) {
 Image read_image(const fs::path& path) {
   std::error_code ignored;
   if (!fs::exists(path, ignored)) {
-    throw IoError(fmt::format("{}: expected an image, found nothing", path.string()));
+    throw IoError(fmt::format("{}: expected an image, found no file", path.string()));
   }
   try {
     return decode_image(read_sample_file(path));
@@ -133,8 +129,7 @@ Sample FilesDataset::load(int64_t index, bool with_image) const {
   sample.captions = parse_captions(e.text ? read_text(stem + "." + options_.text_key) : std::string(), json,
                                    options_.caption_per_line);
   if (options_.need_metadata) sample.metadata = std::move(json);
-  if (options_.need_caption && sample.captions.empty())
-    throw SampleError(e.text ? skip::kEmptyCaption : skip::kNoCaption, "there is no caption");
+  if (options_.need_caption) require_caption(sample.captions, e.text);
   return sample;
 }
 
@@ -147,10 +142,10 @@ FolderDataset::FolderDataset(const fs::path& root) : root_(root) {
     collect_images(folder, folder.filename(), images);
     const auto label = static_cast<int32_t>(class_names_.size());
     class_names_.push_back(folder.filename().string());
-    if (images.empty()) notes_.push_back(fmt::format("{}: the class has no images", folder.string()));
+    if (images.empty()) notes_.push_back(fmt::format("{}: this class has no images", folder.string()));
     for (auto& image : images) entries_.push_back({std::move(image), label});
   }
-  if (entries_.empty()) throw ConfigError(fmt::format("{}: no class folder with images in it", root.string()));
+  if (entries_.empty()) throw ConfigError(fmt::format("{}: found no class folder with images", root.string()));
 }
 
 Sample FolderDataset::load(int64_t index, bool with_image) const {
@@ -174,8 +169,7 @@ ImageListDataset::ImageListDataset(const std::vector<fs::path>& paths) {
       throw IoError(fmt::format("{}: expected an image or a folder of images, found nothing", path.string()));
     }
   }
-  if (paths_.empty())
-    throw IoError(fmt::format("{}: expected images below this folder, found none", paths[0].string()));
+  if (paths_.empty()) throw IoError(fmt::format("{}: expected images in this folder, found none", paths[0].string()));
 }
 
 Sample ImageListDataset::load(int64_t index, bool with_image) const {
@@ -189,7 +183,7 @@ TableDataset::TableDataset(const fs::path& path, const DatasetOptions& options)
     : table_(read_caption_table(path, options.table)) {
   skipped_ = table_.skipped;
   if (table_.empty_captions > 0)
-    notes_.push_back(fmt::format("{}: {} blank captions of images that have others are left out", path.string(),
+    notes_.push_back(fmt::format("{}: ignored {} blank captions of images that have other captions", path.string(),
                                  table_.empty_captions));
   if (table_.entries.empty())
     throw IoError(fmt::format("{}: the table has no usable row; {}", path.string(), skipped_.describe()));

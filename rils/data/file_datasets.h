@@ -8,14 +8,15 @@
 
 namespace tessera::rils {
 
-/// img2dataset's folder layout: `00000/000000000.jpg` with `.txt` and `.json` beside it; also a single such folder.
+/// img2dataset's folder layout: `00000/000000000.jpg` with `.txt` and `.json` beside it. The root may also be one of
+/// the numbered folders.
 class FilesDataset final : public Dataset {
  public:
   FilesDataset(const std::filesystem::path& root, const DatasetOptions& options);
   [[nodiscard]] int64_t size() const override { return static_cast<int64_t>(entries_.size()); }
   [[nodiscard]] Sample load(int64_t index, bool with_image) const override;
   [[nodiscard]] std::string name(int64_t index) const override;
-  /// Whether the folder, or the first of its folders that holds images, has captions beside them.
+  /// Whether images lie beside captions in the folder or in the first of its subfolders that holds images.
   [[nodiscard]] static bool recognises(const std::filesystem::path& root);
 
  private:
@@ -31,7 +32,8 @@ class FilesDataset final : public Dataset {
   std::vector<Entry> entries_;
 };
 
-/// Class folders: `root/CLASS/…/image.jpg`. Labels count the folders in the order of their bytes, as ImageFolder does.
+/// Class folders: `root/CLASS/…/image.jpg`. Labels number the folders sorted by the bytes of their names, as
+/// torchvision's ImageFolder does.
 class FolderDataset final : public Dataset {
  public:
   explicit FolderDataset(const std::filesystem::path& root);
@@ -48,7 +50,7 @@ class FolderDataset final : public Dataset {
   std::vector<Entry> entries_;
 };
 
-/// Image files by name, and those below named folders, without captions or labels.
+/// Named image files and all images below named folders, without captions or labels.
 class ImageListDataset final : public Dataset {
  public:
   /// Throws IoError when a path does not exist or no image is found.
@@ -61,7 +63,7 @@ class ImageListDataset final : public Dataset {
   std::vector<std::string> paths_;
 };
 
-/// A CSV or TSV table of images and captions; rows of the same image are one sample with several captions.
+/// A CSV or TSV table of images and captions. Rows with the same image form one sample with several captions.
 class TableDataset final : public Dataset {
  public:
   TableDataset(const std::filesystem::path& path, const DatasetOptions& options);
@@ -77,9 +79,9 @@ class TableDataset final : public Dataset {
   CaptionTable table_;
 };
 
-/// An image file as the parts of a sample want it. Throws SampleError: missing file, or unreadable file.
+/// Reads a file that belongs to a sample. Throws SampleError: missing file, or unreadable file.
 [[nodiscard]] std::vector<std::byte> read_sample_file(const std::filesystem::path& path);
-/// One image by its file, decoded. Throws IoError.
+/// Reads and decodes an image file. Throws IoError.
 [[nodiscard]] Image read_image(const std::filesystem::path& path);
 
 }  // namespace tessera::rils

@@ -40,20 +40,21 @@ std::filesystem::path labels_beside(const std::filesystem::path& images) {
   std::string name = images.filename().string();
   const size_t at = name.find(kImages);
   if (at == std::string::npos)
-    throw ConfigError(fmt::format("{}: the name of an IDX image file ends in {}[.gz]", images.string(), kImages));
+    throw ConfigError(
+        fmt::format("{}: expected a file name that ends in {} or {}.gz", images.string(), kImages, kImages));
   name.replace(at, kImages.size(), kLabels);
   for (const auto& candidate : {name, name + ".gz", name.ends_with(".gz") ? name.substr(0, name.size() - 3) : name}) {
     std::error_code ignored;
     auto path = images.parent_path() / candidate;
     if (std::filesystem::exists(path, ignored)) return path;
   }
-  throw IoError(fmt::format("{}: the labels {} are not beside it", images.string(), name));
+  throw IoError(fmt::format("{}: expected the labels {} beside it, found none", images.string(), name));
 }
 
 }  // namespace
 
 IdxArray read_idx(const std::filesystem::path& path) {
-  (void)FileSource(path);  // says why a file cannot be opened
+  (void)FileSource(path);  // its error says why a file cannot be opened
   const std::unique_ptr<gzFile_s, CloseGzip> file(gzopen(path.c_str(), "rb"));
   if (!file) throw IoError(fmt::format("{}: cannot open", path.string()));
   std::array<uint8_t, 4> magic{};
@@ -69,25 +70,27 @@ IdxArray read_idx(const std::filesystem::path& path) {
       throw IoError(fmt::format("{}: the file is cut short in its header", path.string()));
     const size_t extent = size_t{raw[0]} << 24 | size_t{raw[1]} << 16 | size_t{raw[2]} << 8 | size_t{raw[3]};
     if (extent != 0 && count > kMaxBytes / extent)
-      throw IoError(fmt::format("{}: the header announces more than {} bytes", path.string(), kMaxBytes));
+      throw IoError(fmt::format("{}: the header announces more than the limit of {} bytes", path.string(), kMaxBytes));
     count *= extent;
     array.dims.push_back(static_cast<int64_t>(extent));
   }
-  // In steps, so that a header that lies does not take the memory it announces.
+  // Reads in steps, so that a false header does not allocate the memory that it announces.
   while (array.values.size() < count) {
     const size_t begin = array.values.size(), step = std::min<size_t>(count - begin, 16u << 20);
     array.values.resize(begin + step);
     const size_t got = read_some(file.get(), path, array.values.data() + begin, step);
     if (got < step)
-      throw IoError(fmt::format("{}: cut short: {} values, {} announced", path.string(), begin + got, count));
+      throw IoError(fmt::format("{}: the file is cut short: found {} values, the header announces {}", path.string(),
+                                begin + got, count));
   }
   uint8_t more = 0;
   const size_t beyond = read_some(file.get(), path, &more, 1);
   int code = Z_OK;
   (void)gzerror(file.get(), &code);
-  if (code == Z_BUF_ERROR) throw IoError(fmt::format("{}: cut short in the compressed data", path.string()));
+  if (code == Z_BUF_ERROR) throw IoError(fmt::format("{}: the compressed data are cut short", path.string()));
   if (beyond != 0)
-    throw IoError(fmt::format("{}: longer than the {} values that its header announces", path.string(), count));
+    throw IoError(
+        fmt::format("{}: the file is longer than the {} values that its header announces", path.string(), count));
   return array;
 }
 
@@ -100,8 +103,8 @@ bool IdxDataset::recognises(const std::filesystem::path& file) {
 IdxDataset::IdxDataset(const std::filesystem::path& images)
     : file_(images.filename().string()), images_(read_idx(images)), labels_(read_idx(labels_beside(images))) {
   if (images_.dims.size() != 3 || images_.dims[1] < 1 || images_.dims[2] < 1)
-    throw IoError(
-        fmt::format("{}: {} dimensions, expected images, rows, columns", images.string(), images_.dims.size()));
+    throw IoError(fmt::format("{}: expected 3 dimensions (images, rows, columns), found {}", images.string(),
+                              images_.dims.size()));
   if (labels_.dims.size() != 1 || labels_.dims[0] != images_.dims[0])
     throw IoError(fmt::format("{}: {} images but {} labels", images.string(), images_.dims[0], labels_.values.size()));
 }

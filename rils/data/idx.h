@@ -9,17 +9,19 @@
 
 namespace tessera::rils {
 
-/// An array of bytes in the IDX format of MNIST, plain or gzip-compressed.
+/// The content of an IDX file of bytes (MNIST's format).
 struct IdxArray {
   std::vector<int64_t> dims;
   std::vector<uint8_t> values;
 };
 
-/// Throws IoError: not an IDX file of bytes, cut short, or longer than its header says.
+/// Reads an IDX file, plain or gzip-compressed. Throws IoError when it is not an IDX file of bytes, is cut short, or is
+/// longer than its header says.
 [[nodiscard]] IdxArray read_idx(const std::filesystem::path& path);
 
-/// Images [n, height, width] with labels [n] beside them: `…images-idx3-ubyte` and `…labels-idx1-ubyte`, either with
-/// `.gz`. Grey values become RGB. Throws IoError when the two do not belong together.
+/// Images [n, height, width] in `…images-idx3-ubyte` and labels [n] in `…labels-idx1-ubyte` beside it; either may end
+/// in
+/// `.gz`. Grey values become RGB. Throws IoError when the two files do not belong together.
 class IdxDataset final : public Dataset {
  public:
   explicit IdxDataset(const std::filesystem::path& images);

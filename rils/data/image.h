@@ -32,8 +32,8 @@ struct Image {
   [[nodiscard]] const uint8_t* row(int y) const { return pixels.data() + row_bytes() * static_cast<size_t>(y); }
 };
 
-/// A sample that cannot be used. It is skipped and counted under `reason`, a short fixed phrase ("broken image"); the
-/// message says what is wrong with this one.
+/// A sample cannot be used. It is skipped and counted under `reason`, a short fixed phrase ("broken image"); the
+/// message says what exactly is wrong with this sample.
 class SampleError : public IoError {
  public:
   SampleError(std::string reason, const std::string& detail) : IoError(detail), reason_(std::move(reason)) {}

@@ -10,8 +10,9 @@
 
 namespace tessera::rils {
 
-/// Decoded images by sample, first come first kept, until `limit` bytes are full: for small data sets, where decoding
-/// the same files every epoch is most of a loader's work. May be used by several threads at once.
+/// Decoded images by sample. Images are kept in the order in which they come, until they fill `limit` bytes. This pays
+/// for small data sets, where decoding the same files in every epoch is most of a loader's work. Several threads may
+/// use it at once.
 class ImageCache {
  public:
   ImageCache(int64_t samples, size_t limit) : limit_(limit) {

@@ -7,12 +7,12 @@
 
 namespace tessera::rils {
 
-/// One sample made ready, or why it is not.
+/// A sample ready for a batch, or the reason why it is skipped.
 struct Loader::Item {
   int64_t position = 0;
   Pick pick;
-  std::string skip_reason, skip_name;  // set: a bad sample
-  std::vector<float> images;           // [views, 3, size, size]
+  std::string skip_reason, skip_name;  // not empty for a bad sample
+  std::vector<float> images;           // [augmented_views, 3, size, size]
   std::vector<int32_t> tokens;
   int32_t label = -1;
   std::string key, caption;
@@ -61,35 +61,38 @@ Loader::~Loader() = default;
 
 void Loader::check_options() const {
   const auto& o = options_;
-  if (o.batch_size < 1 || o.image_size < 1 || o.views < 1 || o.workers < 0 || o.prefetch_batches < 0 || !o.transform ||
-      (o.tokenize && o.context_length < 1))
+  if (o.batch_size < 1 || o.image_size < 1 || o.augmented_views < 1 || o.workers < 0 || o.prefetch_batches < 0 ||
+      !o.transform || (o.tokenize && o.context_length < 1))
     throw ConfigError(
-        fmt::format("loader: batch size {}, image size {}, {} views, {} workers: out of range, or no transform",
-                    o.batch_size, o.image_size, o.views, o.workers));
+        fmt::format("loader: batch_size {}, image_size {}, augmented_views {}, workers {}: one is out of range or the "
+                    "transform is missing",
+                    o.batch_size, o.image_size, o.augmented_views, o.workers));
   if (epoch_size_ < 1) throw ConfigError("loader: the data set is empty");
   if (o.drop_last && epoch_size_ < o.batch_size)
     throw ConfigError(
-        fmt::format("loader: {} samples an epoch are fewer than a batch of {}", epoch_size_, o.batch_size));
+        fmt::format("loader: an epoch has {} samples, fewer than a batch of {}", epoch_size_, o.batch_size));
 }
 
 void Loader::restore(const LoaderState& state) {
   if (state.samples >= 0 && state.samples != epoch_size_)
-    throw ConfigError(fmt::format("resume: the data have {} samples an epoch, the place belongs to data with {}",
+    throw ConfigError(fmt::format("resume: an epoch has {} samples, but the saved position belongs to data with {}",
                                   epoch_size_, state.samples));
   if (state.samples >= 0 && state.seed != options_.seed)
-    throw ConfigError(fmt::format("resume: seed {}, the place belongs to seed {}", options_.seed, state.seed));
+    throw ConfigError(
+        fmt::format("resume: the seed is {}, but the saved position belongs to seed {}", options_.seed, state.seed));
   if (state.epoch < 0 || state.position < 0 || state.position > epoch_size_)
-    throw ConfigError(fmt::format("resume: no place {} in an epoch of {}", state.position, epoch_size_));
+    throw ConfigError(
+        fmt::format("resume: the saved position {} is outside an epoch of {} samples", state.position, epoch_size_));
   epoch_ = state.epoch;
   position_ = state.position;
   from_start_ = position_ == 0;
   if (state.samples >= 0 && position_ > 0) stats_ = state.stats;
   for (const int64_t place : state.deferred) {
     if (place < 0 || place >= position_)
-      throw ConfigError(fmt::format("resume: no place {} before {}", place, position_));
+      throw ConfigError(fmt::format("resume: the saved deferred position {} is not before {}", place, position_));
     deferred_.push_back(make_item(static_cast<uint64_t>(epoch_ * epoch_size_ + place)));
     if (!deferred_.back().skip_reason.empty())
-      throw IoError(fmt::format("resume: {} was good before and is not now: {}", deferred_.back().skip_name,
+      throw IoError(fmt::format("resume: {} was usable before and is not any more: {}", deferred_.back().skip_name,
                                 deferred_.back().skip_reason));
   }
 }
@@ -161,18 +164,19 @@ void Loader::fill_item(Item& item, int64_t epoch) const {
     item.caption = std::move(sample.captions[chosen]);
   }
   if (options_.tokenize) {
-    if (item.caption.empty()) throw SampleError(skip::kNoCaption, "there is no caption");
+    if (item.caption.empty()) throw SampleError(skip::kNoCaption, "the sample has no caption");
     item.tokens.assign(static_cast<size_t>(options_.context_length), 0);
     item.cut = options_.tokenize(item.caption, item.tokens);
   }
-  // Each caption's turn and each view has numbers of its own.
+  // Each pair of caption and view has random numbers of its own.
   constexpr int kElementsOfView = 20;
   const size_t values = image_values(options_);
-  item.images.resize(values * static_cast<size_t>(options_.views));
-  for (size_t view = 0; view < static_cast<size_t>(options_.views); ++view) {
-    const uint64_t turn = static_cast<uint64_t>(caption_id + 1) * static_cast<uint64_t>(options_.views) + view;
+  item.images.resize(values * static_cast<size_t>(options_.augmented_views));
+  for (size_t view = 0; view < static_cast<size_t>(options_.augmented_views); ++view) {
+    const uint64_t turn =
+        static_cast<uint64_t>(caption_id + 1) * static_cast<uint64_t>(options_.augmented_views) + view;
     const ImageTransform& transform =
-        view > 0 && options_.view_transform ? options_.view_transform : options_.transform;
+        view > 0 && options_.further_transform ? options_.further_transform : options_.transform;
     transform(*image, AugmentStream(augment_philox_, step, id, turn << kElementsOfView),
               std::span(item.images).subspan(view * values, values));
   }
@@ -182,7 +186,7 @@ bool Loader::in_rows(int64_t sample) const {
   return std::ranges::any_of(rows_, [sample](const Item& row) { return row.pick.sample == sample; });
 }
 
-/// Takes the next place of the epoch: into the batch, among the deferred, or into the counts.
+/// Takes the next sample of the epoch, which joins the batch, waits for the next one, or is skipped.
 void Loader::take_one() {
   Item item = prefetch_->take();
   ++position_;
@@ -197,7 +201,7 @@ void Loader::take_one() {
   } else if (static_cast<int64_t>(deferred_.size()) < options_.batch_size) {
     deferred_.push_back(std::move(item));
   } else {
-    ++stats_.left_over;  // only where a few images have most of the captions
+    ++stats_.left_over;  // happens only when a few images have most of the captions
   }
 }
 
@@ -219,7 +223,7 @@ void Loader::assemble(Batch& batch) {
   const size_t rows = rows_.size(), values = image_values(options_);
   batch.size = static_cast<int64_t>(rows);
   batch.epoch = epoch_;
-  batch.images.resize(rows * values * static_cast<size_t>(options_.views));
+  batch.images.resize(rows * values * static_cast<size_t>(options_.augmented_views));
   batch.tokens.clear();
   batch.labels.clear();
   batch.sample_ids.clear();
@@ -227,7 +231,7 @@ void Loader::assemble(Batch& batch) {
   batch.captions.clear();
   for (size_t row = 0; row < rows; ++row) {
     Item& item = rows_[row];
-    for (size_t view = 0; view < static_cast<size_t>(options_.views); ++view)
+    for (size_t view = 0; view < static_cast<size_t>(options_.augmented_views); ++view)
       std::copy_n(item.images.data() + view * values, values, batch.images.data() + (view * rows + row) * values);
     batch.tokens.insert(batch.tokens.end(), item.tokens.begin(), item.tokens.end());
     batch.labels.push_back(item.label);
@@ -257,8 +261,8 @@ bool Loader::next(Batch& batch) {
   deferred_.clear();
   ended_ = true;
   if (from_start_ && !delivered_)
-    throw IoError(fmt::format("no batch of {} can be made from {} samples; {}", options_.batch_size, stats_.total,
-                              stats_.skipped.describe()));
+    throw IoError(fmt::format("expected at least one batch of {}, found too few usable samples among {}; {}",
+                              options_.batch_size, stats_.total, stats_.skipped.describe()));
   return false;
 }
 

@@ -19,93 +19,93 @@
 
 namespace tessera::rils {
 
-/// With several captions an image: one drawn at random each epoch, or each of them once an epoch (every pair is a
-/// sample).
+/// How images with several captions are used: in each epoch once with a caption drawn at random, or once with each of
+/// their captions.
 enum class CaptionMode { random, all };
 
 struct LoaderOptions {
   int64_t batch_size = 64;
-  int image_size = 224;           // what the transform fills: [3, image_size, image_size]
-  ImageTransform transform;       // TrainTransform or EvalTransform
-  int views = 1;                  // independent results for each sample
-  ImageTransform view_transform;  // of those after the first; empty: `transform`
-  Tokenize tokenize;              // empty: no tokens
+  int image_size = 224;              // pixels a side; the transform fills [3, image_size, image_size]
+  ImageTransform transform;          // TrainTransform or EvalTransform
+  int augmented_views = 1;           // images made of each sample, each with random numbers of its own
+  ImageTransform further_transform;  // for all views after the first; empty: `transform`
+  Tokenize tokenize;                 // empty: batches have no tokens
   int64_t context_length = 77;
   CaptionMode captions = CaptionMode::random;
   bool shuffle = true;
-  bool drop_last = true;         // an incomplete batch at the end of an epoch is left out
-  bool distinct_images = true;   // an image never twice in a batch (matters with CaptionMode::all)
-  int64_t epoch_samples = 0;     // places of an epoch; 0: all
-  int64_t epochs = 0;            // 0: without end
-  int workers = 2;               // 0: in the calling thread
-  int64_t prefetch_batches = 2;  // made ahead
+  bool drop_last = true;         // leave out an incomplete batch at the end of an epoch
+  bool distinct_images = true;   // no image twice in a batch (matters with CaptionMode::all)
+  int64_t epoch_samples = 0;     // length of an epoch in positions; 0: the whole data set
+  int64_t epochs = 0;            // 0: no end
+  int workers = 2;               // threads; 0: the calling thread does the work
+  int64_t prefetch_batches = 2;  // batches made ahead
   uint64_t seed = 0;
   int64_t max_image_pixels = kDefaultMaxImagePixels;
-  size_t cache_bytes = 0;  // decoded images kept in memory
+  size_t cache_bytes = 0;  // of decoded images kept in memory
 };
 
-/// What became of the samples of an epoch. At its end seen + skipped.total() = total.
+/// Counts of the samples of an epoch. At the end of an epoch seen + skipped.total() = total.
 struct LoaderStats {
-  int64_t total = 0;      // places of the epoch and what the data set had to leave out when it was opened
-  int64_t seen = 0;       // good ones
-  int64_t left_over = 0;  // of these: not delivered, because the last batch stayed incomplete
+  int64_t total = 0;      // positions of the epoch, and the samples that the data set skipped when it was opened
+  int64_t seen = 0;       // usable samples
+  int64_t left_over = 0;  // seen but not delivered, because the last batch was incomplete
   int64_t cut_captions = 0;
   SkipCounts skipped;
   bool operator==(const LoaderStats&) const = default;
 };
 
-/// A place in the data: everything that follows is the same as if one had not stopped.
+/// A position in the stream of batches. A loader that starts from it delivers what the first one would have delivered.
 struct LoaderState {
   int64_t epoch = 0;
-  int64_t position = 0;           // in the epoch's order
-  std::vector<int64_t> deferred;  // earlier places that wait for the next batch
+  int64_t position = 0;           // in the order of the epoch
+  std::vector<int64_t> deferred;  // earlier positions that wait for the next batch
   LoaderStats stats;              // of the epoch so far
-  int64_t samples = -1;           // places of an epoch and seed that the state belongs to; −1: any
+  int64_t samples = -1;           // length of the epoch that the state belongs to; −1: any
   uint64_t seed = 0;
   bool operator==(const LoaderState&) const = default;
 
   [[nodiscard]] std::string to_json() const;
-  /// Throws IoError for anything that to_json did not write.
+  /// Throws IoError for a text that to_json did not write.
   [[nodiscard]] static LoaderState from_json(std::string_view text);
 };
 
-/// B samples. B = batch_size but for the last batch of an epoch without drop_last.
+/// B samples. B = batch_size, except in the last batch of an epoch without drop_last.
 struct Batch {
   int64_t size = 0;
-  std::vector<float> images;          // [views, B, 3, image_size, image_size]
-  std::vector<int32_t> tokens;        // [B, context_length]; empty without an encoder
-  std::vector<int32_t> labels;        // [B], −1 without
-  std::vector<int64_t> sample_ids;    // [B], index in the data set
+  std::vector<float> images;          // [augmented_views, B, 3, image_size, image_size]
+  std::vector<int32_t> tokens;        // [B, context_length]; empty without LoaderOptions::tokenize
+  std::vector<int32_t> labels;        // [B]; −1 for a sample without a label
+  std::vector<int64_t> sample_ids;    // [B]; index in the data set
   std::vector<std::string> keys;      // [B]
-  std::vector<std::string> captions;  // [B], "" without
+  std::vector<std::string> captions;  // [B]; "" for a sample without a caption
   int64_t epoch = 0;
-  LoaderState next;  // where to go on after this batch
+  LoaderState next;  // the position after this batch
 };
 
-/// Batches of a data set. The stream depends on the data, the seed and the batch size only, not on the number of
-/// workers or on when it is read; bad samples are skipped and counted, and the batches are the good samples in the
-/// epoch's order.
+/// Batches of a data set. They contain the usable samples in the order of the epoch; bad samples are skipped and
+/// counted. The stream depends only on the data, the seed and the batch size, not on the number of workers or on
+/// timing.
 class Loader {
  public:
-  /// Starts the workers. `state` continues a run. Throws ConfigError when options do not make sense, when the data are
-  /// fewer than a batch, or when the state is of other data or another seed.
+  /// Starts the workers. `state` continues an earlier stream. Throws ConfigError when an option is out of range, when
+  /// the data have fewer samples than a batch, or when the state belongs to other data or another seed.
   Loader(std::shared_ptr<const Dataset> dataset, LoaderOptions options, const LoaderState& state = {});
   ~Loader();
   Loader(const Loader&) = delete;
   Loader& operator=(const Loader&) = delete;
 
-  /// Fills the batch, whose memory is reused. False at the end of an epoch, once; the call after that begins the next
-  /// one (or is false again after the last). Throws what a worker met that is no matter of one sample, and IoError when
-  /// a whole epoch does not give a single batch.
+  /// Fills the batch and reuses its memory. Returns false once at the end of each epoch; the next call begins the next
+  /// epoch, or returns false again after the last one. Passes on a worker's exception unless it is a SampleError.
+  /// Throws IoError when a whole epoch does not yield a single batch.
   [[nodiscard]] bool next(Batch& batch);
 
-  /// Of the epoch that is going on, or has just ended.
+  /// Counts of the current epoch, or of the one that has just ended.
   [[nodiscard]] const LoaderStats& stats() const { return stats_; }
-  /// Where the next call goes on.
+  /// The position from which the next call continues.
   [[nodiscard]] LoaderState state() const;
-  /// Places of an epoch, good and bad.
+  /// Positions of an epoch; some may turn out to be bad samples.
   [[nodiscard]] int64_t samples_per_epoch() const { return epoch_size_; }
-  /// Batches of an epoch in which no sample is bad; bad ones make it fewer.
+  /// Batches of an epoch without bad samples; bad samples make it fewer.
   [[nodiscard]] int64_t batches_per_epoch() const;
 
  private:
@@ -131,7 +131,7 @@ class Loader {
 
   int64_t epoch_ = 0, position_ = 0;
   LoaderStats stats_;
-  std::vector<Item> rows_;  // of the batch in the making
+  std::vector<Item> rows_;  // of the batch that is being filled
   std::vector<Item> deferred_;
   bool from_start_ = true, delivered_ = false, ended_ = false;
   std::unique_ptr<OrderedPrefetch<Item>> prefetch_;  // last: its workers use the rest

@@ -41,7 +41,7 @@ LoaderState LoaderState::from_json(std::string_view text) {
       state.stats.skipped.add(reason, entry.at("example").get<std::string>(), entry.at("count").get<int64_t>());
     return state;
   } catch (const nlohmann::json::exception& error) {
-    throw IoError(fmt::format("place in the data: {}", error.what()));
+    throw IoError(fmt::format("resume: cannot read the saved position in the data: {}", error.what()));
   }
 }
 

@@ -1,5 +1,5 @@
-// A PNG decoder (ISO/IEC 15948) over zlib. Of the libraries at hand one does not verify check sums and inflates without
-// a bound; here a file cannot make more memory than its header announces.
+// A PNG decoder (ISO/IEC 15948) over zlib. It verifies check sums, and it never inflates more bytes
+// than the header announces.
 #include <fmt/format.h>
 #include <zlib.h>
 
@@ -73,7 +73,7 @@ void parse_palette(File& file, std::span<const uint8_t> body) {
   for (size_t i = 0; i < file.palette_size; ++i) file.palette[i] = {body[3 * i], body[3 * i + 1], body[3 * i + 2], 255};
 }
 
-/// Walks the chunks. Check sums of the chunks that are used are verified.
+/// Reads the chunks and verifies the check sums of those that are used.
 File parse_chunks(std::span<const uint8_t> bytes, int64_t max_pixels) {
   File file;
   size_t at = 8;
@@ -107,7 +107,7 @@ File parse_chunks(std::span<const uint8_t> bytes, int64_t max_pixels) {
   return file;
 }
 
-/// The passes of Adam7: origin and step.
+/// The origin and step of Adam7's passes.
 struct Pass {
   uint32_t x, y, dx, dy;
 };
@@ -131,7 +131,8 @@ size_t raw_size(const Header& h) {
   return total;
 }
 
-/// Inflates exactly as many bytes as the header announces. More is ignored, as other readers do; less is an error.
+/// Inflates exactly as many bytes as the header announces. Further bytes are ignored, as in other readers; fewer are an
+/// error.
 std::vector<uint8_t> inflate_data(const File& file) {
   std::vector<uint8_t> raw(raw_size(file.header));
   z_stream stream{};
@@ -260,7 +261,7 @@ Image decode_png(std::span<const std::byte> bytes, int64_t max_pixels, bool keep
   Image image(static_cast<int>(h.width), static_cast<int>(h.height), keep_alpha ? 4 : 3);
   const auto channels = static_cast<size_t>(image.channels);
   const size_t pixel_bytes = std::max<size_t>(1, h.bits_per_pixel() / 8);
-  // What most files are: rows can be copied as they stand.
+  // Rows of the most common kind of file can be copied directly.
   const bool plain = h.depth == 8 && h.interlace == 0 && h.colour == kRgb && !keep_alpha;
   const Expander expander(file);
   size_t at = 0;

@@ -13,10 +13,10 @@
 
 namespace tessera::rils {
 
-/// Items first, first + 1, … made by worker threads ahead of time and handed out in this order, whatever the number of
-/// workers. At most `capacity` items exist beyond the one that is handed out next. With 0 workers take() makes its item
-/// itself. An exception that `make` throws is thrown by the take() of that item. Destruction waits for items in the
-/// making only.
+/// Worker threads make the items first, first + 1, … ahead of time; take() hands them out in this order for any number
+/// of workers. At most `capacity` items exist beyond the one that is handed out next. Without workers take() makes the
+/// item itself. When `make` throws, the take() of that item throws the same exception. The destructor waits only for
+/// items that are being made.
 template <class Item>
 class OrderedPrefetch {
  public:
@@ -36,7 +36,7 @@ class OrderedPrefetch {
   OrderedPrefetch(const OrderedPrefetch&) = delete;
   OrderedPrefetch& operator=(const OrderedPrefetch&) = delete;
 
-  /// The next item. Must not be called after the last one.
+  /// Returns the next item. Must not be called after the last one.
   Item take() {
     if (threads_.empty()) return make_(taken_++);
     std::unique_lock lock(mutex_);

@@ -24,7 +24,7 @@ double cubic(double x) {
   return 0.0;
 }
 
-/// For each output position of a window: the first input position and `taps` weights (zero beyond the filter).
+/// For each output position of a window: the first input position and `taps` weights (zero outside the filter).
 struct Weights {
   int taps = 0;
   std::vector<int> first;
@@ -87,7 +87,7 @@ void resample_row(const uint8_t* in, const Weights& w, uint8_t* out) {
   }
 }
 
-/// A part of an image: rows of `width` pixels that begin at `pixels`, `stride` bytes apart.
+/// A part of an image: rows of `width` pixels, `stride` bytes apart; the first begins at `pixels`.
 struct Part {
   const uint8_t* pixels;
   size_t stride;
@@ -99,12 +99,12 @@ Part part_of(const Image& image, const Box& box) {
   return {image.pixel(box.left, box.top), image.row_bytes(), box.height, box.width};
 }
 
-/// One axis of a resize: what the whole axis becomes, and which part of that is wanted.
+/// One axis of a resize: the size of the whole result, and the part of it that is computed.
 struct Axis {
   int out_size, window_begin, window_size;
 };
 
-/// Every row resized to the window's columns.
+/// Resizes every row to the window's columns.
 Image resample_columns(const Part& in, const Axis& axis, Interpolation mode) {
   Image out(axis.window_size, in.height);
   if (axis.out_size == in.width) {
@@ -117,7 +117,7 @@ Image resample_columns(const Part& in, const Axis& axis, Interpolation mode) {
   return out;
 }
 
-/// Each output row is a weighted sum of whole input rows. `first_row` is what row 0 of `in` is in the weights' count.
+/// Makes each output row as a weighted sum of input rows. Row 0 of `in` has index `first_row` in the weights.
 Image resample_rows(const Part& in, const Weights& w, int first_row) {
   Image out(in.width, static_cast<int>(w.first.size()));
   const size_t n = out.row_bytes();
@@ -135,8 +135,8 @@ Image resample_rows(const Part& in, const Weights& w, int first_row) {
   return out;
 }
 
-/// Which axis comes first decides how the intermediate result is rounded. Pillow does columns first, and since version
-/// 13 rows first where the height loses more than twice as many pixels as the width.
+/// The order of the axes matters because the intermediate result is rounded. Pillow resizes columns first; since
+/// version 13 it resizes rows first when the height loses more than twice as many pixels as the width.
 bool rows_come_first(const Box& crop, int height, int width) {
   return height < crop.height && int64_t{crop.height} - height > 2 * (int64_t{crop.width} - width);
 }
@@ -150,12 +150,13 @@ bool inside(const Box& box, int height, int width) {
 
 Image resize(const Image& image, const Box& crop, int height, int width, Interpolation interpolation,
              const Box& window) {
-  if (image.channels != 3) throw ShapeError(fmt::format("resize: image has {} channels, expected 3", image.channels));
+  if (image.channels != 3)
+    throw ShapeError(fmt::format("resize: expected an image with 3 channels, found {}", image.channels));
   if (!inside(crop, image.height, image.width))
-    throw ShapeError(fmt::format("resize: crop of {}x{} at ({}, {}) is not inside of the image of {}x{}", crop.width,
+    throw ShapeError(fmt::format("resize: the crop of {}x{} at ({}, {}) is not inside the image of {}x{}", crop.width,
                                  crop.height, crop.left, crop.top, image.width, image.height));
   if (!inside(window, height, width))
-    throw ShapeError(fmt::format("resize: window of {}x{} at ({}, {}) is not inside of the result of {}x{}",
+    throw ShapeError(fmt::format("resize: the window of {}x{} at ({}, {}) is not inside the result of {}x{}",
                                  window.width, window.height, window.left, window.top, width, height));
   const Axis columns{width, window.left, window.width};
   if (height == crop.height) {

@@ -15,15 +15,15 @@ struct Box {
   bool operator==(const Box&) const = default;
 };
 
-/// Crops `crop` out of the image, resizes that to height × width with antialiasing, and returns the part `window` of
-/// the result. Equal to the byte to Pillow's 8-bit resize (and so to torchvision's on Pillow images): separable, filter
-/// stretched by the scale when shrinking, weights rounded to 22 bits, rounding to 8 bits between the axes, in the order
-/// of Pillow 13 (earlier versions always take columns first, which can differ by one level). Only the window is
-/// computed, so a huge result of which little is used costs little. Throws ShapeError when the crop is empty or outside
-/// of the image, or the window outside of the result.
+/// Crops `crop` out of the image, resizes it to height × width with antialiasing, and returns the part `window` of the
+/// result. The bytes equal those of Pillow's 8-bit resize, and so of torchvision on Pillow images: the filter is
+/// separable and is stretched by the scale when shrinking, weights are rounded to 22 bits, and values are rounded to 8
+/// bits between the axes. The order of the axes is Pillow 13's; earlier versions always resize columns first, which can
+/// differ by one level. Only the window is computed. Throws ShapeError when the crop is empty or not inside the image,
+/// or when the window is not inside the result.
 [[nodiscard]] Image resize(const Image& image, const Box& crop, int height, int width, Interpolation interpolation,
                            const Box& window);
-/// The whole result.
+/// The same with the whole result as the window.
 [[nodiscard]] Image resize(const Image& image, const Box& crop, int height, int width, Interpolation interpolation);
 [[nodiscard]] Image resize(const Image& image, int height, int width, Interpolation interpolation);
 

@@ -18,7 +18,7 @@ Sampler::Sampler(int64_t samples, uint64_t seed, bool shuffle)
       order_philox_(seed, "shuffle"),
       caption_philox_(seed, "caption order") {
   if (samples < 0 || samples > std::numeric_limits<uint32_t>::max())
-    throw ConfigError(fmt::format("sampler: {} samples, at most 2^32 - 1", samples));
+    throw ConfigError(fmt::format("sampler: expected at most 2^32 - 1 samples, found {}", samples));
 }
 
 Sampler::Sampler(std::vector<int32_t> caption_counts, uint64_t seed, bool shuffle)
@@ -32,12 +32,12 @@ std::shared_ptr<const EpochOrder> Sampler::order(int64_t epoch) const {
   auto& slot = recent_[epoch];
   if (!slot) slot = make(epoch);
   auto result = slot;
-  // Workers run ahead by less than an epoch, and orders in use are held by their users.
+  // Workers are less than an epoch ahead; whoever uses an older order holds it.
   while (recent_.size() > 2) recent_.erase(recent_.begin());
   return result;
 }
 
-/// The samples of a round, shuffled.
+/// Appends the samples of a round, shuffled.
 void Sampler::append_round(int64_t epoch, uint32_t round, std::vector<uint32_t>& samples) const {
   const size_t begin = samples.size();
   for (int64_t i = 0; i < samples_; ++i)
@@ -49,7 +49,7 @@ void Sampler::append_round(int64_t epoch, uint32_t round, std::vector<uint32_t>&
               samples[begin + order_philox_.below(i, static_cast<uint64_t>(epoch), round, static_cast<uint64_t>(i))]);
 }
 
-/// Turns the round in which a sample comes into one of its captions, by a permutation of its own.
+/// Chooses the caption of each position. Each sample has a permutation of its captions, indexed by the round.
 void Sampler::shuffle_captions(int64_t epoch, const std::vector<uint32_t>& samples,
                                std::vector<uint32_t>& captions) const {
   std::vector<uint32_t> permutation;

@@ -10,7 +10,7 @@
 
 namespace tessera::rils {
 
-/// Which sample comes at a place of an epoch, and which of its captions: −1 when one is to be drawn.
+/// The sample at one position of an epoch, and the index of its caption, or −1 when a caption is to be drawn.
 struct Pick {
   int64_t sample = 0;
   int32_t caption = -1;
@@ -30,21 +30,21 @@ class EpochOrder {
 
  private:
   std::vector<uint32_t> samples_;
-  std::vector<uint32_t> captions_;  // empty: one is drawn
+  std::vector<uint32_t> captions_;  // empty: captions are drawn
 };
 
-/// Permutations keyed by seed and epoch: each sample once an epoch (Fisher and Yates with Philox), or, with a caption
-/// count for each sample, each caption once. Then an epoch goes in rounds, in each of which an image comes at most
-/// once, with another of its captions from round to round, so that the same image is far from itself.
+/// Permutations that depend on seed and epoch (Fisher–Yates with Philox). Each sample comes once an epoch; with a
+/// caption count for each sample, each caption comes once. In that case an epoch consists of rounds. An image comes at
+/// most once in a round, each time with another caption, so that positions with the same image are far apart.
 class Sampler {
  public:
   /// Throws ConfigError above 2³² − 1 samples.
   Sampler(int64_t samples, uint64_t seed, bool shuffle);
   Sampler(std::vector<int32_t> caption_counts, uint64_t seed, bool shuffle);
 
-  /// Places in an epoch.
+  /// The number of positions in an epoch.
   [[nodiscard]] int64_t epoch_size() const { return epoch_size_; }
-  /// May be called by several threads at once; the orders of the last two epochs are kept.
+  /// Several threads may call this at once. The orders of the last two epochs are cached.
   [[nodiscard]] std::shared_ptr<const EpochOrder> order(int64_t epoch) const;
 
  private:

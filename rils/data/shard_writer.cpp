@@ -6,19 +6,26 @@
 #include <system_error>
 #include <utility>
 
+#include "engine/core/atomic_file.h"
 #include "rils/data/decode.h"
 
 namespace tessera::rils {
 
 namespace fs = std::filesystem;
 
+void write_lines(const fs::path& path, const std::vector<std::string>& lines) {
+  std::string text;
+  for (const std::string& line : lines) text += line + '\n';
+  write_file_atomically(path, text);
+}
+
 ShardWriter::ShardWriter(fs::path folder, int64_t samples_per_shard)
     : folder_(std::move(folder)), partial_(folder_), samples_per_shard_(samples_per_shard) {
   if (samples_per_shard < 1)
-    throw ConfigError(fmt::format("{} samples a shard; expected at least 1", samples_per_shard));
+    throw ConfigError(fmt::format("samples_per_shard: expected at least 1, found {}", samples_per_shard));
   std::error_code error;
   if (fs::exists(folder_, error))
-    throw ConfigError(fmt::format("{}: is there already; remove it first", folder_.string()));
+    throw ConfigError(fmt::format("{}: the folder exists already; remove it first", folder_.string()));
   partial_ += ".partial";
   fs::remove_all(partial_, error);
   fs::create_directories(partial_, error);
@@ -34,7 +41,7 @@ ShardWriter::~ShardWriter() {
 
 void ShardWriter::add(const Sample& sample) {
   const auto format = image_format(sample.image);
-  if (format == ImageFormat::unknown) throw SampleError(skip::kUnknownFormat, "neither JPEG, PNG nor WebP");
+  if (format == ImageFormat::unknown) throw SampleError(skip::kUnknownFormat, "the file is neither JPEG, PNG nor WebP");
   if (shard_ && samples_ % samples_per_shard_ == 0) {
     shard_->commit();
     shard_.reset();

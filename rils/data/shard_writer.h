@@ -13,9 +13,12 @@
 
 namespace tessera::rils {
 
-/// Writes a folder of webdataset shards, `00000.tar`, `00001.tar`, … of `samples_per_shard` samples. The folder appears
-/// when finish() renames it into place; until then it is `NAME.partial` beside it (a stale one is replaced). The same
-/// samples give the same bytes. Throws ConfigError when the folder is there already.
+/// Writes a text file with one line for each string, atomically. Throws IoError.
+void write_lines(const std::filesystem::path& path, const std::vector<std::string>& lines);
+
+/// Writes a folder of webdataset shards `00000.tar`, `00001.tar`, … with `samples_per_shard` samples each. The shards
+/// are written to `NAME.partial`, which finish() renames to the folder's name; an old `NAME.partial` is replaced. The
+/// same samples give the same bytes. Throws ConfigError when the folder exists already.
 class ShardWriter {
  public:
   ShardWriter(std::filesystem::path folder, int64_t samples_per_shard);
@@ -25,9 +28,9 @@ class ShardWriter {
 
   struct Sample {
     std::span<const std::byte> image;   // JPEG, PNG or WebP, written as it is
-    std::vector<std::string> captions;  // the first into `.txt`, all into `.json`
-    std::optional<int32_t> label;       // into `.cls`
-    std::string source;                 // where it comes from, into `.json`; "" for nothing
+    std::vector<std::string> captions;  // the first is written to `.txt`, all are written to `.json`
+    std::optional<int32_t> label;       // written to `.cls`
+    std::string source;                 // where the image comes from, written to `.json` unless empty
   };
   void add(const Sample& sample);
   /// Also writes `nshards.txt`, the number of shards.

@@ -28,13 +28,13 @@ int64_t SkipCounts::count(std::string_view reason) const {
 
 std::string SkipCounts::describe() const {
   if (entries_.empty()) return "none skipped";
-  std::string text = fmt::format("{} skipped:", total());
-  const char* separator = " ";
+  std::string text = fmt::format("{} skipped", total());
+  const char* separator = " (";
   for (const auto& [reason, entry] : entries_) {
-    text += fmt::format("{}{} {} (first {})", separator, entry.count, reason, entry.example);
-    separator = ", ";
+    text += fmt::format("{}{}: {}, first {}", separator, reason, entry.count, entry.example);
+    separator = "; ";
   }
-  return text;
+  return text + ")";
 }
 
 }  // namespace tessera::rils

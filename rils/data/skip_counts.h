@@ -7,12 +7,12 @@
 
 namespace tessera::rils {
 
-/// Samples that were skipped: how many for each reason, and the first one of each by name.
+/// Counts of skipped samples by reason, with the name of the first sample for each reason.
 class SkipCounts {
  public:
   struct Entry {
     int64_t count = 0;
-    std::string example;  // name of the first, with what was wrong where that is known
+    std::string example;  // name of the first sample, with the error's message where there is one
     bool operator==(const Entry&) const = default;
   };
 
@@ -21,7 +21,7 @@ class SkipCounts {
   [[nodiscard]] int64_t total() const;
   [[nodiscard]] int64_t count(std::string_view reason) const;
   [[nodiscard]] const std::map<std::string, Entry, std::less<>>& entries() const { return entries_; }
-  /// "3 skipped: 2 broken image (first a.jpg: …), 1 no caption (first b)", or "none skipped".
+  /// "3 skipped (broken image: 2, first a.jpg: …; no caption: 1, first b)", or "none skipped".
   [[nodiscard]] std::string describe() const;
   bool operator==(const SkipCounts&) const = default;
 

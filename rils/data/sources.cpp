@@ -18,7 +18,7 @@ namespace {
 
 constexpr size_t kMaxWords = 1'000'000;
 
-/// Index of the brace that closes the one at `open`, or nothing.
+/// The index of the brace that closes the one at `open`, or nullopt.
 std::optional<size_t> closing_brace(std::string_view word, size_t open) {
   int depth = 0;
   for (size_t i = open; i < word.size(); ++i) {
@@ -51,7 +51,7 @@ std::optional<int64_t> whole_number(std::string_view text) {
   return value;
 }
 
-/// The words of "00..12", or nothing when the body is not a range.
+/// The words of "00..12", or nullopt when the body is not a range.
 std::optional<std::vector<std::string>> expand_range(std::string_view body) {
   const size_t dots = body.find("..");
   if (dots == std::string_view::npos) return std::nullopt;
@@ -63,7 +63,7 @@ std::optional<std::vector<std::string>> expand_range(std::string_view body) {
   const int64_t step = *from <= *to ? 1 : -1;
   const uint64_t count = static_cast<uint64_t>(std::abs(*to - *from)) + 1;
   if (count > kMaxWords)
-    throw ConfigError(fmt::format("{{{}}} stands for {} names; at most {}", body, count, kMaxWords));
+    throw ConfigError(fmt::format("{{{}}} expands to {} names; at most {} are allowed", body, count, kMaxWords));
   std::vector<std::string> words;
   words.reserve(count);
   for (int64_t n = *from; words.size() < count; n += step) words.push_back(fmt::format("{:0{}}", n, width));
@@ -81,7 +81,7 @@ std::vector<std::filesystem::path> expand_glob(const std::string& pattern) {
   std::vector<std::filesystem::path> paths;
   for (size_t i = 0; code == 0 && i < found.gl_pathc; ++i) paths.emplace_back(found.gl_pathv[i]);
   ::globfree(&found);
-  if (paths.empty()) throw ConfigError(fmt::format("{}: no file matches", pattern));
+  if (paths.empty()) throw ConfigError(fmt::format("{}: no file matches this pattern", pattern));
   std::ranges::sort(paths, [](const auto& a, const auto& b) { return natural_less(a.native(), b.native()); });
   return paths;
 }
@@ -104,7 +104,7 @@ std::vector<std::string> expand_braces(std::string_view word) {
   std::vector<std::string> words;
   for (const auto& tail : expand_braces(word.substr(*close + 1))) {
     if (words.size() + middles.size() > kMaxWords)
-      throw ConfigError(fmt::format("{}: more than {} names", word, kMaxWords));
+      throw ConfigError(fmt::format("{}: expands to more than {} names", word, kMaxWords));
     for (const auto& middle : middles) words.push_back(fmt::format("{}{}{}", head, middle, tail));
   }
   // The first brace varies slowest, as in a shell.
@@ -136,7 +136,7 @@ bool natural_less(std::string_view a, std::string_view b) {
     if (x != y) return x < y;
   }
   if (i < a.size() || j < b.size()) return j < b.size();
-  return a < b;  // "01" and "1": equal as numbers, so by their bytes
+  return a < b;  // "01" and "1" are equal numbers, so bytes decide
 }
 
 std::vector<std::filesystem::path> expand_sources(std::string_view sources) {
@@ -147,8 +147,8 @@ std::vector<std::filesystem::path> expand_sources(std::string_view sources) {
     begin = end + 2;
     if (part.empty()) throw ConfigError(fmt::format("data source '{}' has an empty part", sources));
     if (is_remote(part))
-      throw ConfigError(fmt::format("{}: only local files can be read; download the shards first", part));
-    // A file may really be named with braces or stars.
+      throw ConfigError(fmt::format("{}: expected a local file or folder; download the data first", part));
+    // The name of an existing file may contain braces or stars.
     std::error_code ignored;
     const bool literal = std::filesystem::exists(part, ignored);
     for (const auto& word : literal ? std::vector{std::string(part)} : expand_braces(part)) {
@@ -157,11 +157,16 @@ std::vector<std::filesystem::path> expand_sources(std::string_view sources) {
         continue;
       }
       if (!literal && !std::filesystem::exists(word, ignored))
-        throw IoError(fmt::format("{}: no such file or folder", word));
+        throw IoError(fmt::format("{}: the file or folder does not exist", word));
       paths.emplace_back(word);
     }
   }
   return paths;
+}
+
+bool is_folder(const std::filesystem::path& path) {
+  std::error_code ignored;
+  return std::filesystem::is_directory(path, ignored);
 }
 
 std::vector<std::filesystem::path> list_folder(const std::filesystem::path& folder) {

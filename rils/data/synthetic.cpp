@@ -29,8 +29,8 @@ constexpr int kNoise = 12;
 SyntheticDataset::SyntheticDataset(int64_t samples, int image_size, uint64_t seed)
     : samples_(samples), image_size_(image_size), philox_(seed, "synthetic") {
   if (samples < 1 || image_size < 3)
-    throw ConfigError(
-        fmt::format("synthetic data: {} samples of size {}; expected at least 1 and 3", samples, image_size));
+    throw ConfigError(fmt::format(
+        "synthetic data: expected at least 1 sample of at least 3 pixels a side, found {} of {}", samples, image_size));
   for (const auto& colour : kColours) class_names_.emplace_back(colour.name);
 }
 
@@ -42,7 +42,7 @@ Sample SyntheticDataset::load(int64_t index, bool with_image) const {
     return static_cast<size_t>(philox_.below(n, 0, sample_id, element));
   };
   const size_t object = draw(kColours.size(), 0);
-  // Never the object's own colour.
+  // The ground never has the object's colour.
   const size_t ground = (object + 1 + draw(kColours.size() - 1, 1)) % kColours.size();
   const size_t row = draw(3, 2), column = draw(3, 3);
   Sample sample;

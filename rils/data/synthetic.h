@@ -7,8 +7,9 @@
 
 namespace tessera::rils {
 
-/// Made-up images and captions, for measuring speed and for trying out a configuration without data. A sample depends
-/// on the seed and its index only; caption and image agree in colour and place, so a model can learn something.
+/// Generated images of one square with captions of its colour and position, for measuring speed and for trying out a
+/// configuration without data. A sample depends only on the seed and its index. Captions are true, so a model can learn
+/// from them.
 class SyntheticDataset final : public Dataset {
  public:
   SyntheticDataset(int64_t samples, int image_size, uint64_t seed);

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cctype>
 #include <charconv>
 #include <optional>
 #include <span>
@@ -14,27 +13,22 @@
 #include "engine/core/error.h"
 #include "rils/data/decode.h"
 #include "rils/data/image.h"
+#include "rils/text/ascii.h"
 
 namespace tessera::rils {
 namespace {
 
 using Fields = std::vector<std::string>;
 
-constexpr size_t kSampleRecords = 20;         // looked at to find out separator, header and columns
-constexpr size_t kMaxQuotedField = 64 << 10;  // a quote that is not closed within this is a plain character
+constexpr size_t kSampleRecords = 20;         // that are read to detect separator, header and columns
+constexpr size_t kMaxQuotedField = 64 << 10;  // a quote that is not closed within this many bytes is a plain character
 
 constexpr std::array<std::string_view, 10> kImageNames = {
     "filepath", "image", "image_path", "img", "path", "file", "filename", "file_name", "file_path", "image_name"};
 constexpr std::array<std::string_view, 7> kCaptionNames = {"title",    "caption", "text",       "sentence",
                                                            "captions", "comment", "description"};
 
-std::string lower(std::string_view text) {
-  std::string result(text);
-  std::ranges::transform(result, result.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  return result;
-}
-
-bool is_blank(std::string_view text) { return text.find_first_not_of(" \t\r\n\v\f") == std::string_view::npos; }
+bool is_blank(std::string_view text) { return trim(text).empty(); }
 
 std::vector<Fields> sample_records(std::string_view text, char separator) {
   RecordReader reader(text, separator);
@@ -47,8 +41,8 @@ std::vector<Fields> sample_records(std::string_view text, char separator) {
 char find_separator(const std::filesystem::path& path, std::string_view text, const std::string& wanted) {
   if (wanted == "\\t" || wanted == "tab") return '\t';
   if (wanted.size() == 1) return wanted[0];
-  if (!wanted.empty()) throw ConfigError(fmt::format("csv separator '{}': expected one character", wanted));
-  if (lower(path.extension().string()) == ".tsv") return '\t';
+  if (!wanted.empty()) throw ConfigError(fmt::format("--csv-separator: expected one character, found '{}'", wanted));
+  if (lower_ascii(path.extension().string()) == ".tsv") return '\t';
   char best = '\0';
   double best_share = 0.0;
   for (const char candidate : {'\t', ',', ';', '|'}) {
@@ -59,8 +53,7 @@ char find_separator(const std::filesystem::path& path, std::string_view text, co
     if (share > best_share) best = candidate, best_share = share;
   }
   if (best == '\0')
-    throw ConfigError(
-        fmt::format("{}: no separator found (tab, comma, semicolon or bar); is it a table?", path.string()));
+    throw ConfigError(fmt::format("{}: expected a table separated by tab, comma, semicolon or bar", path.string()));
   return best;
 }
 
@@ -75,19 +68,19 @@ std::optional<size_t> column_number(const std::filesystem::path& path, const std
   if (key.empty() || code != std::errc() || end != key.data() + key.size()) return std::nullopt;
   if (number < 1 || number > columns)
     throw ConfigError(
-        fmt::format("{}: column {} asked for; columns count from 1 and there are {}", path.string(), key, columns));
+        fmt::format("{}: there is no column {}; columns are numbered from 1 to {}", path.string(), key, columns));
   return number - 1;
 }
 
 std::optional<size_t> column_named(const Fields& header, std::string_view name) {
   const auto exact = std::ranges::find(header, name);
   if (exact != header.end()) return static_cast<size_t>(exact - header.begin());
-  const auto loose = std::ranges::find_if(header, [&](const auto& h) { return lower(h) == lower(name); });
+  const auto loose = std::ranges::find_if(header, [&](const auto& h) { return lower_ascii(h) == lower_ascii(name); });
   if (loose != header.end()) return static_cast<size_t>(loose - header.begin());
   return std::nullopt;
 }
 
-/// A column by its name; the default's name stands for the usual ones.
+/// Finds a column by name. The default name also matches the other usual names.
 std::optional<size_t> find_named(const Fields& header, const std::string& key, std::string_view default_key,
                                  std::span<const std::string_view> usual) {
   if (auto found = column_named(header, key)) return found;
@@ -97,7 +90,8 @@ std::optional<size_t> find_named(const Fields& header, const std::string& key, s
   return std::nullopt;
 }
 
-/// A table without header: the first column that holds image names, and the longest of the others.
+/// Finds the columns of a table without header: the first with image names, and the one with the longest texts among
+/// the others.
 std::optional<Columns> guess_columns(const std::vector<Fields>& records) {
   const size_t count = records[0].size();
   Columns c{count, count, count, false};
@@ -120,7 +114,8 @@ Columns find_columns(const std::filesystem::path& path, const std::vector<Fields
   const auto caption =
       caption_number ? caption_number : find_named(first, o.caption_column, kDefaultCaptionColumn, kCaptionNames);
   if (image && caption) {
-    // Named columns prove a header. With numbers alone, a first row without an image name is one if the second has it.
+    // Columns found by name prove a header. With numbers only, the first row is a header when the second row has an
+    // image name and the first has none.
     bool header = !image_number || !caption_number;
     if (!header && !has_image_extension(first[*image]))
       header = records.size() > 1 && records[1].size() > *image && has_image_extension(records[1][*image]);
@@ -131,12 +126,12 @@ Columns find_columns(const std::filesystem::path& path, const std::vector<Fields
     if (auto guessed = guess_columns(records)) return *guessed;
   std::string names;
   for (const auto& name : first) names += (names.empty() ? "" : ", ") + name;
-  throw ConfigError(fmt::format("{}: no column '{}'; the first row has: {}", path.string(),
+  throw ConfigError(fmt::format("{}: there is no column '{}'; the first row is: {}", path.string(),
                                 image ? o.caption_column : o.image_column, names));
 }
 
-/// The caption of a row, or nothing when the row does not have the table's form. Separators in a caption that comes
-/// last and is not quoted belong to it.
+/// The caption of a row, or nullopt when the row has a wrong number of fields. An unquoted caption in the last column
+/// may contain separators.
 std::optional<std::string> row_caption(const Fields& fields, const Columns& columns, char separator) {
   if (fields.size() == columns.count) return fields[columns.caption];
   if (fields.size() < columns.count || columns.caption != columns.count - 1) return std::nullopt;

@@ -14,17 +14,17 @@ inline constexpr const char* kDefaultCaptionColumn = "title";
 
 /// How a table of images and captions is read.
 struct TableOptions {
-  /// A column's name in the header, or its number counted from 1. The defaults are open_clip's; where the table has no
-  /// such column, other usual names are tried, and a table without header is understood by its content.
+  /// A column's name in the header, or its number, counted from 1. The defaults are open_clip's names. When the table
+  /// has no column of the default name, other usual names are tried; without a header the columns are found by content.
   std::string image_column = kDefaultImageColumn;
   std::string caption_column = kDefaultCaptionColumn;
-  /// One character, or "\t" spelled out; empty: detected among tab, comma, semicolon and bar.
+  /// One character, or the two characters "\t". Empty: tab, comma, semicolon or bar is detected.
   std::string separator;
-  /// What relative image paths are relative to; empty: the folder of the table.
+  /// The folder of relative image paths. Empty: the folder of the table.
   std::filesystem::path image_root;
 };
 
-/// The distinct images of a table in the order of their first rows, each with its captions in the order of the rows.
+/// The different images of a table, in the order of their first rows, each with its captions in the order of the rows.
 struct CaptionTable {
   struct Entry {
     std::string image;  // as written in the table
@@ -33,23 +33,23 @@ struct CaptionTable {
   std::vector<Entry> entries;
   std::filesystem::path root;
   SkipCounts skipped;          // rows with too few or too many fields, images without any caption
-  int64_t empty_captions = 0;  // rows whose caption is blank while the image has another one
+  int64_t empty_captions = 0;  // rows with a blank caption whose image has another caption
 
   [[nodiscard]] std::filesystem::path path(const Entry& entry) const { return root / entry.image; }
 };
 
-/// Reads a CSV or TSV table with quotes as in RFC 4180 (a field that is not wholly quoted is taken as it stands).
-/// UTF-8, a byte order mark is passed over. Throws IoError when the file cannot be read, ConfigError when columns or
-/// separator cannot be found; the message lists the columns there are.
+/// Reads a CSV or TSV table in UTF-8, with quotes as in RFC 4180; a field that is only partly quoted is taken
+/// literally. A byte order mark is ignored. Throws IoError when the file cannot be read and ConfigError when the
+/// separator or a column cannot be found; the message then lists the columns.
 [[nodiscard]] CaptionTable read_caption_table(const std::filesystem::path& path, const TableOptions& options);
 
-/// Splits a text into records of fields, one record a call.
+/// Splits a text into records of fields.
 class RecordReader {
  public:
   RecordReader(std::string_view text, char separator) : text_(text), separator_(separator) {}
-  /// False at the end. Blank lines are passed over.
+  /// Reads the next record; false at the end. Blank lines are ignored.
   bool next(std::vector<std::string>& fields);
-  /// Line of the record that was read last, counted from 1.
+  /// The line on which the last record began, counted from 1.
   [[nodiscard]] int64_t line() const { return record_line_; }
 
  private:

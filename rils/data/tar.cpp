@@ -12,10 +12,10 @@ namespace tessera::rils {
 namespace {
 
 constexpr size_t kBlock = 512;
-constexpr uint64_t kMaxExtension = 1 << 20;  // a name or a PAX record above this is no name
+constexpr uint64_t kMaxExtension = 1 << 20;  // the longest name or PAX record that is accepted
 using Block = std::array<char, kBlock>;
 
-// Fields of a header: offset and length.
+// The offset and length of a header's fields.
 struct Field {
   size_t begin, size;
 };
@@ -30,7 +30,8 @@ std::string text_field(const Block& block, Field f) {
   return std::string(raw.substr(0, raw.find('\0')));
 }
 
-/// Octal digits between blanks and zeros, or GNU's binary form with the top bit set. Nothing for anything else.
+/// A number in octal digits, between blanks and zeros, or in GNU's binary form with the top bit set; nullopt for
+/// anything else.
 std::optional<uint64_t> number_field(const Block& block, Field f) {
   const std::string_view raw = field(block, f);
   if ((static_cast<unsigned char>(raw[0]) & 0x80) != 0) {
@@ -53,7 +54,8 @@ std::optional<uint64_t> number_field(const Block& block, Field f) {
   return value;
 }
 
-/// The sum of all bytes, those of the sum itself taken as blanks. Some old writers added signed bytes.
+/// Verifies the check sum: the sum of all bytes, with the check sum's own bytes taken as blanks. Some old writers
+/// summed signed bytes.
 bool check_sum_holds(const Block& block) {
   int64_t plain = 0, with_sign = 0;
   for (size_t i = 0; i < kBlock; ++i) {
@@ -79,7 +81,7 @@ std::optional<TarReader::Header> TarReader::read_header() {
   Block block;
   const size_t got = source_.read_at(position_, std::as_writable_bytes(std::span(block)));
   if (got == 0) return std::nullopt;
-  if (got < kBlock) throw TarCutError(fmt::format("the archive is cut short in the header at {}", position_));
+  if (got < kBlock) throw TarCutError(fmt::format("the archive is cut short in the header at offset {}", position_));
   if (std::ranges::all_of(block, [](char c) { return c == '\0'; })) {
     terminated_ = true;
     return std::nullopt;
@@ -87,10 +89,10 @@ std::optional<TarReader::Header> TarReader::read_header() {
   if (!check_sum_holds(block)) {
     const bool gzip = position_ == 0 && block[0] == '\x1f' && block[1] == '\x8b';
     throw IoError(gzip ? "the archive is compressed; unpack it to a plain tar first"
-                       : fmt::format("the header at {} is damaged or not that of a tar archive", position_));
+                       : fmt::format("the header at offset {} is damaged or not a tar header", position_));
   }
   const auto size = number_field(block, kSize);
-  if (!size) throw IoError(fmt::format("the header at {} has no valid size", position_));
+  if (!size) throw IoError(fmt::format("the header at offset {} has an invalid size", position_));
   std::string name = text_field(block, kName);
   if (field(block, kMagic).starts_with(std::string_view("ustar\0", 6))) {
     const std::string prefix = text_field(block, kPrefix);
@@ -102,25 +104,26 @@ std::optional<TarReader::Header> TarReader::read_header() {
 void TarReader::skip_data(uint64_t size) {
   const uint64_t begin = position_ + kBlock, total = source_.size();
   if (size > total || begin > total - size)
-    throw TarCutError(fmt::format("the archive is cut short: '{}' needs {} bytes from {}, the file ends at {}",
+    throw TarCutError(fmt::format("the archive is cut short: '{}' needs {} bytes from offset {}, the file ends at {}",
                                   current_name_, size, begin, total));
-  // The padding after the last member may be missing; the data are whole.
+  // The padding after the last member may be missing; its data are complete all the same.
   position_ = begin + padded(size);
 }
 
 std::string TarReader::read_extension(uint64_t size) {
-  if (size > kMaxExtension) throw IoError(fmt::format("the header at {} has a name of {} bytes", position_, size));
+  if (size > kMaxExtension)
+    throw IoError(fmt::format("the header at offset {} has a name of {} bytes, which is too long", position_, size));
   const uint64_t begin = position_ + kBlock;
   skip_data(size);
   std::string text(size, '\0');
   if (source_.read_at(begin, std::as_writable_bytes(std::span(text))) != size)
-    throw TarCutError(fmt::format("the archive is cut short at {}", begin));
+    throw TarCutError(fmt::format("the archive is cut short at offset {}", begin));
   return text;
 }
 
-/// Records are "LENGTH KEY=VALUE\n", the length counting the whole record.
+/// Records have the form "LENGTH KEY=VALUE\n"; the length is that of the whole record.
 void TarReader::apply_pax(std::string_view records) {
-  const auto bad = [&] { return IoError(fmt::format("the PAX header before {} is damaged", position_)); };
+  const auto bad = [&] { return IoError(fmt::format("the PAX header before offset {} is damaged", position_)); };
   while (!records.empty() && records.front() != '\0') {
     size_t length = 0;
     const auto [end, code] = std::from_chars(records.data(), records.data() + records.size(), length);
@@ -148,8 +151,8 @@ std::optional<TarMember> TarReader::next() {
   for (;;) {
     const auto header = read_header();
     if (!header) {
-      // A name of its own was announced, and its member does not follow.
-      if (long_name_ || long_size_) throw TarCutError(fmt::format("the archive is cut short at {}", position_));
+      // A long name or size was read, but its member does not follow.
+      if (long_name_ || long_size_) throw TarCutError(fmt::format("the archive is cut short at offset {}", position_));
       return std::nullopt;
     }
     switch (header->type) {
@@ -168,7 +171,8 @@ std::optional<TarMember> TarReader::next() {
         skip_data(header->size);
         continue;
       case 'S':
-        throw IoError(fmt::format("the header at {} is of a sparse file, which is not supported", position_));
+        throw IoError(
+            fmt::format("the header at offset {} belongs to a sparse file, which is not supported", position_));
       default:
         break;
     }
@@ -215,7 +219,7 @@ void TarWriter::add(std::string_view name, std::span<const std::byte> data) {
   if (data.size() > kMaxSize)
     throw IoError(fmt::format("{}: {} bytes do not fit into a tar member", name, data.size()));
   if (name.size() > kName.size) {
-    // The record counts its own length, whose digits count too.
+    // The length of the record includes its own digits.
     const size_t rest = std::string_view(" path=\n").size() + name.size();
     size_t length = rest + 1;
     while (length != rest + std::to_string(length).size()) length = rest + std::to_string(length).size();

@@ -17,30 +17,30 @@ namespace tessera::rils {
 /// A regular file in a tar archive.
 struct TarMember {
   std::string name;
-  uint64_t offset = 0;  // of its data in the archive
+  uint64_t offset = 0;  // of the data in the archive
   uint64_t size = 0;
 };
 
-/// An archive ends inside of a member or of a header.
+/// The archive ends inside a member or a header.
 class TarCutError : public IoError {
  public:
   using IoError::IoError;
 };
 
-/// Walks the headers of a tar archive (v7, ustar, GNU with long names, PAX with path and size) without reading the
-/// data. Links, folders and devices are passed over.
+/// Reads the headers of a tar archive (v7, ustar, GNU with long names, PAX with path and size) without the data. Links,
+/// folders and devices are ignored.
 class TarReader {
  public:
   explicit TarReader(const ByteSource& source) : source_(source) {}
 
-  /// The next regular file, or nothing at the end. Throws TarCutError when the archive ends in the middle of something
-  /// and IoError for a header that is none; after that the reader must not be used again.
+  /// The next regular file, or nullopt at the end. Throws TarCutError when the archive is cut short and IoError for an
+  /// invalid header; after that the reader must not be used again.
   [[nodiscard]] std::optional<TarMember> next();
-  /// The name of the member that was being read when an error was thrown; empty when that is not known.
+  /// The name of the member that was being read when an error was thrown; empty when it is not known.
   [[nodiscard]] const std::string& current_name() const { return current_name_; }
-  /// Where the header that is or was being read begins.
+  /// The offset of the current header.
   [[nodiscard]] uint64_t position() const { return position_; }
-  /// Whether the archive's end marker was seen. Without it, members may be missing that no one can know of.
+  /// Whether the archive's end marker was seen. Without it, members may have been lost at the end.
   [[nodiscard]] bool terminated() const { return terminated_; }
 
  private:
@@ -58,16 +58,17 @@ class TarReader {
   bool terminated_ = false;
 };
 
-/// Writes an archive that appears whole or not at all. The same members give the same bytes: no times, no owners.
+/// Writes an archive that appears complete or not at all. The same members give the same bytes: times and owners are
+/// not stored.
 class TarWriter {
  public:
   explicit TarWriter(const std::filesystem::path& path) : file_(path) {}
-  /// Names longer than a header holds get a PAX record.
+  /// Adds a file. A name that is too long for a header is stored in a PAX record.
   void add(std::string_view name, std::span<const std::byte> data);
   void add(std::string_view name, std::string_view data) {
     add(name, std::as_bytes(std::span(data.data(), data.size())));
   }
-  /// Writes the end marker and renames into place. Nothing can be added after it.
+  /// Writes the end marker and renames the file into place. Nothing can be added afterwards.
   void commit();
 
  private:

@@ -13,7 +13,7 @@ namespace {
 constexpr int kTries = 10;
 constexpr uint64_t kNumbersPerTry = 4;
 
-/// Python's round(): halves go to the even neighbour.
+/// Python's round(): halves are rounded to the even neighbour.
 int round_half_even(double x) { return static_cast<int>(std::nearbyint(x)); }
 
 int place(double share, int cells) { return std::min(static_cast<int>(share * cells), cells - 1); }
@@ -32,7 +32,7 @@ std::pair<int, int> shorter_side_size(int height, int width, int size) {
 }
 
 Box center_crop_box(int height, int width, int size) {
-  // Where the image is smaller it is first padded, the odd pixel at the far side; what is left is then cropped.
+  // A smaller image is padded first, with an odd pixel at the bottom or right, and then cropped.
   const auto origin = [size](int extent) {
     if (size > extent) return -((size - extent) / 2);
     return round_half_even((extent - size) / 2.0);
@@ -83,7 +83,7 @@ void normalize(const Image& image, const std::array<float, 3>& mean, const std::
   const size_t plane = image.pixels.size() / 3;
   if (out.size() != 3 * plane)
     throw ShapeError(
-        fmt::format("normalize: output has {} values, expected 3*{}*{}", out.size(), image.height, image.width));
+        fmt::format("normalize: the output has {} values, expected 3*{}*{}", out.size(), image.height, image.width));
   std::array<std::array<float, 256>, 3> table;
   for (size_t c = 0; c < 3; ++c)
     for (size_t v = 0; v < 256; ++v) table[c][v] = (static_cast<float>(v) / 255.0f - mean[c]) / std[c];

@@ -15,8 +15,8 @@ namespace tessera::rils {
 inline constexpr std::array<float, 3> kImagenetMean = {0.485f, 0.456f, 0.406f};
 inline constexpr std::array<float, 3> kImagenetStd = {0.229f, 0.224f, 0.225f};
 
-/// The random numbers of one augmentation: a counter, not a state, so that they do not depend on who computes them or
-/// when.
+/// The random numbers of one augmentation. They depend on a counter, not on a shared state, so they are the same for
+/// any thread and any order of computation.
 class AugmentStream {
  public:
   AugmentStream(const Philox& philox, uint64_t epoch, uint64_t sample, uint64_t first_element = 0)
@@ -24,7 +24,7 @@ class AugmentStream {
   /// The next number, uniform in [0, 1).
   float uniform() { return philox_->uniform(epoch_, sample_, element_++); }
   float uniform(float low, float high) { return low + (high - low) * uniform(); }
-  /// Standard normal, from the next two numbers (Box and Muller).
+  /// A standard normal number, made of the next two numbers (Box–Muller).
   double normal();
   void skip(uint64_t numbers) { element_ += numbers; }
 
@@ -33,16 +33,16 @@ class AugmentStream {
   uint64_t epoch_, sample_, element_;
 };
 
-/// Size (height, width) after torchvision's Resize(size): the shorter side becomes `size`, the longer one is cut to an
-/// int.
+/// The size (height, width) after torchvision's Resize(size): the shorter side becomes `size`, the longer side is
+/// truncated to an integer.
 [[nodiscard]] std::pair<int, int> shorter_side_size(int height, int width, int size);
 
-/// Where torchvision's CenterCrop(size) takes its window of an image: the box lies partly outside where the image is
-/// smaller than the crop (such pixels are black). Halves round to even, as Python's round does.
+/// The window of torchvision's CenterCrop(size). When the image is smaller than the crop, the box reaches beyond the
+/// image, and the pixels there are black. Halves are rounded to even, as Python's round does.
 [[nodiscard]] Box center_crop_box(int height, int width, int size);
 
-/// One try of RandomResizedCrop: share of the area, logarithm of the aspect ratio (width / height), and place (0 is top
-/// or left, just below 1 is bottom or right).
+/// One attempt of RandomResizedCrop: the fraction of the area, the logarithm of the aspect ratio (width / height), and
+/// the position (0 is top or left, just below 1 is bottom or right).
 struct CropTry {
   double area = 1.0;
   double log_ratio = 0.0;
@@ -50,12 +50,12 @@ struct CropTry {
   double left = 0.0;
 };
 
-/// torchvision's RandomResizedCrop.get_params: the first of ten tries whose box fits, otherwise a centre crop of the
-/// nearest permitted ratio. `next_try` is called once for each try.
+/// torchvision's RandomResizedCrop.get_params: the first of ten attempts whose box fits, otherwise a centre crop with
+/// the nearest permitted ratio. `next_try` is called once for each attempt.
 [[nodiscard]] Box random_resized_crop_box(int height, int width, std::pair<float, float> ratio,
                                           const std::function<CropTry()>& next_try);
 
-/// The crop of one try alone, its sides cut to the image's: what MAE's linear probe does.
+/// The crop of a single attempt, with its sides limited to the image's sides, as in MAE's linear probe.
 [[nodiscard]] Box clipped_crop_box(int height, int width, const CropTry& draw);
 
 /// Mirrors left and right in place.
@@ -72,21 +72,21 @@ struct TrainTransform {
   std::pair<float, float> scale = {0.5f, 1.0f};
   std::pair<float, float> ratio = {3.0f / 4.0f, 4.0f / 3.0f};
   float flip_probability = 0.0f;
-  bool clipped_crop = false;  // by clipped_crop_box
+  bool clipped_crop = false;  // use clipped_crop_box
   Interpolation interpolation = Interpolation::bilinear;
   std::array<float, 3> mean = kImagenetMean;
   std::array<float, 3> std = kImagenetStd;
 
-  /// The crop that the stream's numbers choose.
+  /// Draws the box of the crop.
   [[nodiscard]] Box draw_box(int height, int width, AugmentStream& random) const;
-  /// That crop, resized. Takes 40 numbers of the stream whatever they are used for, so that what follows does not
-  /// depend on the image.
+  /// Draws a crop and resizes it. Takes 40 numbers of the stream in any case, so that later numbers do not depend on
+  /// the image.
   [[nodiscard]] Image crop(const Image& image, AugmentStream& random) const;
-  /// crop(), flip and normalisation.
+  /// Crops, flips and normalises.
   void operator()(const Image& image, AugmentStream random, std::span<float> out) const;
 };
 
-/// Resize (shorter side), centre crop, normalisation: [3, size, size]; the same for every call.
+/// Resize (shorter side), centre crop, normalisation: [3, size, size]. Nothing is random.
 struct EvalTransform {
   int resize = 224;
   int size = 224;
@@ -94,13 +94,13 @@ struct EvalTransform {
   std::array<float, 3> mean = kImagenetMean;
   std::array<float, 3> std = kImagenetStd;
 
-  /// The picture before normalisation.
+  /// The resized and cropped image before normalisation.
   [[nodiscard]] Image crop(const Image& image) const;
   void operator()(const Image& image, std::span<float> out) const;
   void operator()(const Image& image, AugmentStream, std::span<float> out) const { (*this)(image, out); }
 };
 
-/// What a loader does with a decoded image: fills [3, size, size]. Both transforms above are of this form.
+/// How a loader transforms a decoded image; fills [3, size, size]. Both transforms above have this form.
 using ImageTransform = std::function<void(const Image& image, AugmentStream random, std::span<float> out)>;
 
 }  // namespace tessera::rils

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <cctype>
 #include <exception>
 #include <limits>
 #include <mutex>
@@ -16,21 +15,19 @@
 #include "engine/core/atomic_file.h"
 #include "rils/data/captions.h"
 #include "rils/data/tar.h"
+#include "rils/text/ascii.h"
 
 namespace tessera::rils {
 namespace {
 
 std::vector<std::string> split_keys(std::string_view keys) {
   std::vector<std::string> parts;
-  for (size_t begin = 0; begin <= keys.size();) {
-    const size_t end = std::min(keys.find(';', begin), keys.size());
-    if (end > begin) parts.emplace_back(keys.substr(begin, end - begin));
-    begin = end + 1;
-  }
+  for (const std::string_view key : split(keys, ';'))
+    if (!key.empty()) parts.emplace_back(key);
   return parts;
 }
 
-/// Key and lower-case extension of a member, or nothing for names that are not part of a sample.
+/// The key and the lower-case extension of a member, or nullopt for a name that does not belong to a sample.
 std::optional<std::pair<std::string, std::string>> split_name(std::string_view name) {
   if (name.starts_with("./")) name.remove_prefix(2);
   const size_t slash = name.rfind('/');
@@ -38,13 +35,10 @@ std::optional<std::pair<std::string, std::string>> split_name(std::string_view n
   const size_t dot = name.find('.', base);
   if (dot == std::string_view::npos || dot == base) return std::nullopt;
   if (name.starts_with("__") && name.ends_with("__")) return std::nullopt;
-  std::string extension(name.substr(dot + 1));
-  std::ranges::transform(extension, extension.begin(),
-                         [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  return std::pair{std::string(name.substr(0, dot)), std::move(extension)};
+  return std::pair{std::string(name.substr(0, dot)), lower_ascii(name.substr(dot + 1))};
 }
 
-/// `classnames.txt` of the shards' folder or of the one above, as CLIP_benchmark lays data sets out.
+/// Reads `classnames.txt` from the shards' folder or the folder above (CLIP_benchmark's layout).
 std::vector<std::string> read_class_names(const std::filesystem::path& folder) {
   for (const auto& path : {folder / "classnames.txt", folder / ".." / "classnames.txt"}) {
     std::error_code ignored;
@@ -64,11 +58,11 @@ std::string as_text(const std::vector<std::byte>& bytes) {
 
 }  // namespace
 
-/// The sample whose members are being met.
+/// The sample whose members are being read.
 struct WebDataset::Group {
   std::string key;
   Entry entry;
-  size_t image_rank = 0;  // which of the image keys it has
+  size_t image_rank = 0;  // index of its extension in image_keys_
   bool too_large = false;
 };
 
@@ -79,9 +73,9 @@ std::string_view WebDataset::Shard::key(size_t entry) const {
 
 WebDataset::WebDataset(const std::vector<std::filesystem::path>& shards, const DatasetOptions& options)
     : options_(options), image_keys_(split_keys(options.image_key)), shards_(shards.size()) {
-  if (image_keys_.empty()) throw ConfigError("image_key is empty; expected extensions such as jpg;png");
+  if (image_keys_.empty()) throw ConfigError("image_key: expected extensions such as jpg;png, found none");
   for (size_t i = 0; i < shards.size(); ++i) shards_[i].path = shards[i];
-  // Shards are read at the same time and joined in their order.
+  // Shards are indexed in parallel and joined in order.
   std::atomic<size_t> next{0};
   std::mutex mutex;
   std::exception_ptr failure;
@@ -110,7 +104,7 @@ WebDataset::WebDataset(const std::vector<std::filesystem::path>& shards, const D
   if (options.need_label && !shards.empty()) class_names_ = read_class_names(shards[0].parent_path());
 }
 
-/// A shard that ends or breaks in the middle loses the sample that is being read, counted once; what comes before is
+/// When a shard is cut short or damaged, the sample that is being read is lost and counted; the samples before it are
 /// used.
 void WebDataset::index_shard(Shard& shard) const {
   const std::string file = shard.path.filename().string();
@@ -143,7 +137,7 @@ void WebDataset::walk_members(Shard& shard, const ByteSource& source, Group& gro
     if (!reader.terminated() && defect(group) != nullptr)
       throw TarCutError(fmt::format("the archive is cut short after '{}'", group.key));
   } catch (const IoError& error) {
-    // The group at hand is lost if the broken member is one of its own, or might be; another one's leaves it whole.
+    // The current group is lost if the broken member may belong to it, and complete if it belongs to another group.
     const auto broken = split_name(reader.current_name());
     if (broken ? broken->first != group.key : defect(group) == nullptr) finish_group(shard, group);
     const bool cut = dynamic_cast<const TarCutError*>(&error) != nullptr;
@@ -152,7 +146,7 @@ void WebDataset::walk_members(Shard& shard, const ByteSource& source, Group& gro
   finish_group(shard, group);
   if (!reader.terminated())
     shard.notes.push_back(
-        fmt::format("{}: the archive has no end marker; it may have lost samples", shard.path.string()));
+        fmt::format("{}: the archive has no end marker; samples may be missing", shard.path.string()));
 }
 
 void WebDataset::add_member(Group& group, std::string_view extension, uint64_t offset, uint64_t size) const {
@@ -189,17 +183,15 @@ void WebDataset::finish_group(Shard& shard, const Group& group) const {
     return;
   }
   if (shard.keys.size() + group.key.size() > std::numeric_limits<uint32_t>::max())
-    throw IoError("the keys of the shard take more than 4 GiB");
+    throw IoError("the keys of a shard take more than 4 GiB");
   shard.keys += group.key;
   shard.entries.push_back(group.entry);
   shard.entries.back().key_end = static_cast<uint32_t>(shard.keys.size());
 }
 
 std::pair<const WebDataset::Shard*, size_t> WebDataset::locate(int64_t index) const {
-  const auto it = std::ranges::upper_bound(ends_, index);
-  if (index < 0 || it == ends_.end()) throw ConfigError(fmt::format("sample {} of {} asked for", index, size()));
-  const auto shard = static_cast<size_t>(it - ends_.begin());
-  return {&shards_[shard], static_cast<size_t>(index - (shard == 0 ? 0 : ends_[shard - 1]))};
+  const auto [shard, local] = part_of(ends_, index);
+  return {&shards_[shard], static_cast<size_t>(local)};
 }
 
 std::string WebDataset::name(int64_t index) const {
@@ -227,8 +219,7 @@ Sample WebDataset::load(int64_t index, bool with_image) const {
   } catch (const IoError& error) {
     throw SampleError(skip::kUnreadable, error.what());
   }
-  if (options_.need_caption && sample.captions.empty())
-    throw SampleError(entry.text.exists() ? skip::kEmptyCaption : skip::kNoCaption, "there is no caption");
+  if (options_.need_caption) require_caption(sample.captions, entry.text.exists());
   return sample;
 }
 

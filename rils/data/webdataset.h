@@ -13,9 +13,9 @@
 
 namespace tessera::rils {
 
-/// Tar shards as webdataset defines them and img2dataset writes them: neighbouring members with the same path up to the
-/// first dot of the file name are one sample, what follows the dot says which part of it. Opening reads all headers
-/// once (about 60 bytes of memory a sample); samples are then read at their place, in any order.
+/// Tar shards as webdataset defines them and img2dataset writes them. Neighbouring members whose paths agree up to the
+/// first dot of the file name form one sample; the extension after the dot names the part. Opening reads all headers
+/// once and keeps about 60 bytes a sample; samples can then be read in any order.
 class WebDataset final : public Dataset {
  public:
   WebDataset(const std::vector<std::filesystem::path>& shards, const DatasetOptions& options);
@@ -24,18 +24,18 @@ class WebDataset final : public Dataset {
   [[nodiscard]] std::string name(int64_t index) const override;
 
  private:
-  /// Data of a tar member begin at a multiple of 512 bytes. Size 0 with block 0: there is no such member.
+  /// The data of a tar member begin at a multiple of 512 bytes. Block 0 means that there is no such member.
   struct Part {
     uint32_t block = 0, size = 0;
     [[nodiscard]] bool exists() const { return block != 0; }
   };
   struct Entry {
     Part image, text, json, label;
-    uint32_t key_end = 0;  // in the shard's keys
+    uint32_t key_end = 0;  // end of the key in Shard::keys
   };
   struct Shard {
     std::filesystem::path path;
-    std::string keys;  // of all entries, one after the other
+    std::string keys;  // the keys of all entries, concatenated
     std::vector<Entry> entries;
     SkipCounts skipped;
     std::vector<std::string> notes;
@@ -46,7 +46,7 @@ class WebDataset final : public Dataset {
   void index_shard(Shard& shard) const;
   void walk_members(Shard& shard, const ByteSource& source, Group& group) const;
   void add_member(Group& group, std::string_view extension, uint64_t offset, uint64_t size) const;
-  /// Why a group cannot be a sample, or null.
+  /// The reason why a group cannot be a sample, or null.
   [[nodiscard]] const char* defect(const Group& group) const;
   void finish_group(Shard& shard, const Group& group) const;
   [[nodiscard]] std::pair<const Shard*, size_t> locate(int64_t index) const;

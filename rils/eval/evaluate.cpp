@@ -53,7 +53,7 @@ void write_result(const EvaluateOptions& o, const LoadedModel& loaded, const cha
   if (o.output.empty()) return;
   Json json;
   json["dataset"] = o.dataset_name.empty() ? std::filesystem::path(o.data).filename().string() : o.dataset_name;
-  json["model"] = fmt::format("{}-{}x{}", loaded.config.model.objective, loaded.config.model.vision.width,
+  json["model"] = fmt::format("{}-{}x{}", word_of(loaded.config.model.objective), loaded.config.model.vision.width,
                               loaded.config.model.vision.layers);
   json["pretrained"] = o.features == "model" ? o.checkpoint : o.features;
   json["task"] = task;

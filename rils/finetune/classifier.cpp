@@ -41,9 +41,9 @@ int64_t layer_of(std::string_view name, int64_t layers) {
 
 }  // namespace
 
-Classifier::Classifier(const VisionConfig& vision, const std::string& pool, int64_t classes, uint64_t seed, DType dtype)
+Classifier::Classifier(const VisionConfig& vision, Pool pool, int64_t classes, uint64_t seed, DType dtype)
     : classes_(classes), store_(std::make_unique<ParameterStore>()) {
-  const bool mean = pool == "mean";
+  const bool mean = pool == Pool::mean;
   tower_.emplace(*store_, pooled_by(vision, pool), dtype, VisionTraits{.trained_positions = true, .final_norm = !mean});
   if (mean) norm_.emplace(*store_, "fc_norm", vision.width, norm_eps(vision));
   head_ = nn::Linear(*store_, "head", vision.width, classes, nn::normal(kHeadDeviation), nn::zeros());
@@ -62,14 +62,14 @@ Var Classifier::logits(const Tensor& images, const PassOptions& options) const {
   return head_(norm_ ? (*norm_)(pooled, compute) : autograd::cast(pooled, compute), out);
 }
 
-FrozenEncoder::FrozenEncoder(const VisionConfig& vision, const std::string& pool, uint64_t seed)
+FrozenEncoder::FrozenEncoder(const VisionConfig& vision, Pool pool, uint64_t seed)
     : store_(std::make_unique<ParameterStore>()) {
   tower_.emplace(*store_, pooled_by(vision, pool), DType::f32);
   store_->allocate(DType::f32);
   store_->initialise(seed);
 }
 
-VisionConfig pooled_by(VisionConfig vision, const std::string& pool) {
+VisionConfig pooled_by(VisionConfig vision, Pool pool) {
   vision.pool = pool;
   return vision;
 }

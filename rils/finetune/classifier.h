@@ -19,8 +19,7 @@ namespace tessera::rils {
 class Classifier {
  public:
   /// Registers, allocates and draws initial values: MAE's head (deviation 2e-5, bias 0) and sine-cosine positions.
-  Classifier(const VisionConfig& vision, const std::string& pool, int64_t classes, uint64_t seed,
-             DType dtype = DType::f32);
+  Classifier(const VisionConfig& vision, Pool pool, int64_t classes, uint64_t seed, DType dtype = DType::f32);
 
   [[nodiscard]] ParameterStore& store() { return *store_; }
   [[nodiscard]] const ParameterStore& store() const { return *store_; }
@@ -37,12 +36,12 @@ class Classifier {
 };
 
 /// `vision` with pooling as a head wants it.
-[[nodiscard]] VisionConfig pooled_by(VisionConfig vision, const std::string& pool);
+[[nodiscard]] VisionConfig pooled_by(VisionConfig vision, Pool pool);
 
 /// A frozen encoder: features of a pre-trained tower, or of one with its initial values.
 class FrozenEncoder {
  public:
-  FrozenEncoder(const VisionConfig& vision, const std::string& pool, uint64_t seed);
+  FrozenEncoder(const VisionConfig& vision, Pool pool, uint64_t seed);
 
   [[nodiscard]] ParameterStore& store() { return *store_; }
   /// Features [B, D], see VisionTower::features.

@@ -29,13 +29,13 @@ namespace {
 
 /// Logistic regression is asked for.
 bool regresses(const Config& config) {
-  return config.finetune.probe == "logistic" && (config.finetune.linear || !config.finetune.shots.empty());
+  return config.finetune.probe == ProbeKind::logistic && (config.finetune.linear || !config.finetune.shots.empty());
 }
 
 /// Keys that the probe with LARS has no use for, and batches that cannot be mixed or normalised.
 void check_training(const Config& c) {
   const FinetuneConfig& f = c.finetune;
-  if (f.probe == "lars") {
+  if (f.probe == ProbeKind::lars) {
     const std::array<std::pair<const char*, double>, 7> unused = {
         {{"finetune.mixup", f.mixup},
          {"finetune.cutmix", f.cutmix},
@@ -273,13 +273,13 @@ int run_finetuning(const Config& config, const FinetuningOptions& options) {
   const LabelledData data = open_labelled(resolved);
   resolved.finetune.nb_classes = data.classes;
   if (options.eval) return evaluate_run(resolved, data, console, options);
-  if (resolved.model.vision.pool == "cls" && resolved.finetune.pool == "mean") {
+  if (resolved.model.vision.pool == Pool::cls && resolved.finetune.pool == Pool::mean) {
     console.line(
         "note: the checkpoint's encoder pools by its CLS token, this run by the mean of its patches; --cls-token "
         "follows it");
   }
   if (regresses(resolved)) return run_probe(resolved, data, console, options.command);
-  if (resolved.finetune.probe == "lars") return train<LinearProbeTrainer>(resolved, data, options, console);
+  if (resolved.finetune.probe == ProbeKind::lars) return train<LinearProbeTrainer>(resolved, data, options, console);
   return train<ClassifierTrainer>(resolved, data, options, console);
 }
 

@@ -168,7 +168,7 @@ ClassifyTransform classify_transform(const Config& config) {
   t.crop = train_transform(config);
   t.augment = RandAugment::parse(config.finetune.aa);
   t.augment.fill = RandAugment::fill_of(t.crop.mean);
-  t.crop.clipped_crop = config.finetune.probe == "lars";
+  t.crop.clipped_crop = config.finetune.probe == ProbeKind::lars;
   t.erasing.probability = config.finetune.reprob;
   return t;
 }

@@ -15,7 +15,7 @@ constexpr double kHeadDeviation = 0.01;  // MAE truncates at ±2, two hundred de
 
 }  // namespace
 
-LinearProbe::LinearProbe(const VisionConfig& vision, const std::string& pool, int64_t classes, uint64_t seed)
+LinearProbe::LinearProbe(const VisionConfig& vision, Pool pool, int64_t classes, uint64_t seed)
     : store_(std::make_unique<ParameterStore>()) {
   tower_.emplace(*store_, pooled_by(vision, pool), DType::f32);
   mean_ = &store_->add("probe_norm.running_mean", {vision.width}, nn::zeros());

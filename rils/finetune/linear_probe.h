@@ -16,7 +16,7 @@ namespace tessera::rils {
 /// gradient reaches, and `head.*`.
 class LinearProbe {
  public:
-  LinearProbe(const VisionConfig& vision, const std::string& pool, int64_t classes, uint64_t seed);
+  LinearProbe(const VisionConfig& vision, Pool pool, int64_t classes, uint64_t seed);
 
   [[nodiscard]] ParameterStore& store() { return *store_; }
   [[nodiscard]] const ParameterStore& store() const { return *store_; }

@@ -42,8 +42,8 @@ LoadedClassifier load_classifier(const nn::SafetensorsFile& file, const std::str
   while (std::ssize(c.classes) < classes) c.classes.push_back(std::to_string(c.classes.size()));
   PassOptions pass;
   pass.precision = nn::parse_precision(precision);
-  c.logits = config.finetune.probe == "lars" ? load<LinearProbe>(file, config, classes, pass)
-                                             : load<Classifier>(file, config, classes, pass);
+  c.logits = config.finetune.probe == ProbeKind::lars ? load<LinearProbe>(file, config, classes, pass)
+                                                      : load<Classifier>(file, config, classes, pass);
   c.embed = judging_options(config, pass);
   c.embed.normalize = c.embed.keep_captions = false;
   return c;

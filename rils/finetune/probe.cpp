@@ -78,10 +78,11 @@ class Probe {
 
   void print_plan(int64_t images) const {
     const std::string start = config_.finetune.finetune.empty() ? "initial values" : config_.finetune.finetune;
-    console_.line(fmt::format(
-        "logistic regression on features of {} ({}), {} pixels: {} classes, {} images to learn "
-        "from, {} to judge by",
-        start, config_.finetune.pool, config_.model.vision.image_size, data_.classes, images, data_.val->size()));
+    console_.line(
+        fmt::format("logistic regression on features of {} ({}), {} pixels: {} classes, {} images to learn "
+                    "from, {} to judge by",
+                    start, word_of(config_.finetune.pool), config_.model.vision.image_size, data_.classes, images,
+                    data_.val->size()));
   }
 
   /// The images of any draw; features are computed once.

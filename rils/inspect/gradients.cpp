@@ -35,7 +35,7 @@ MicroBatch load_batch(const std::filesystem::path& path, const Model& model) {
     return t;
   };
   if (objective.contrastive || model.has_decoder()) batch.images = pictures("images");
-  if (objective.views) {
+  if (objective.simclr) {
     batch.view1 = pictures("view1");
     batch.view2 = pictures("view2");
   }
@@ -60,9 +60,9 @@ StepResult write_gradients(const ModelConfig& config, const LossConfig& loss, co
   load_parameters(nn::SafetensorsFile(files.checkpoint), model.store());
   const MicroBatch batch = load_batch(files.batch, model);
   const int64_t samples = (batch.images ? batch.images : batch.view1).size(0);
-  if (samples % loss.shards != 0) {
-    throw ConfigError(fmt::format("{}: {} samples, expected a multiple of loss.shards = {}", files.batch.string(),
-                                  samples, loss.shards));
+  if (loss.simulated_ranks != 0 && samples % loss.simulated_ranks != 0) {
+    throw ConfigError(fmt::format("{}: expected a multiple of loss.simulated_ranks = {} samples, found {}",
+                                  files.batch.string(), loss.simulated_ranks, samples));
   }
   StepOptions options;
   options.pass.precision = precision;

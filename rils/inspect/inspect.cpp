@@ -33,7 +33,7 @@ void inspect_model(const Config& given, std::ostream& out) {
   row("text", p.text, c.text);
   row("projections", p.image_projection + p.logit_scale, c.projections);
   row("patch-sentence", 0, c.patch_sentence);
-  row("two views", p.image_mlp, c.views);
+  row("two views", p.image_mlp, c.simclr);
   row(c.gated ? "all, gate open" : "all", p.total(), c.total(1));
   if (c.gated) row("all, gate closed", p.total(), c.total(0));
   const bool bf16 = config.run.precision != "fp32";

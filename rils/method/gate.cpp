@@ -1,10 +1,6 @@
 #include "rils/method/gate.h"
 
-#include <fmt/format.h>
-
 #include <numeric>
-
-#include "engine/core/error.h"
 
 namespace tessera::rils {
 
@@ -21,10 +17,7 @@ Gate Gate::within(const Rows& rows) const {
 
 Gate make_gate(std::span<const uint8_t> retrieved, int64_t hidden, const LossConfig& loss, double factor) {
   const auto count = static_cast<int64_t>(retrieved.size());
-  const int64_t ranks = loss.shards;
-  if (ranks < 1 || count % ranks != 0) {
-    throw ConfigError(fmt::format("loss.shards: expected a divisor of the global batch {}, found {}", count, ranks));
-  }
+  const int64_t ranks = simulated_ranks(loss, count);
   const double lambda = loss.reconstruction_weight * factor;
   Gate gate;
   if (lambda == 0.0 || hidden == 0) return gate;
@@ -32,7 +25,7 @@ Gate make_gate(std::span<const uint8_t> retrieved, int64_t hidden, const LossCon
   for (int64_t rank = 0; rank < ranks; ++rank) {
     const auto rows = retrieved.subspan(static_cast<size_t>(rank * size), static_cast<size_t>(size));
     const auto passed = std::accumulate(rows.begin(), rows.end(), int64_t{0});
-    const int64_t counted = loss.reconstruction_normalizer == "all" ? size : passed;
+    const int64_t counted = loss.reconstruction_normalizer == Normalizer::all ? size : passed;
     const double weight = lambda / (static_cast<double>(ranks) * (static_cast<double>(counted * hidden) + 1e-6));
     for (int64_t i = 0; i < size; ++i) {
       if (rows[static_cast<size_t>(i)] == 0) continue;

@@ -5,7 +5,6 @@
 #include "autograd/ops/loss.h"
 #include "autograd/ops/pointwise.h"
 #include "engine/ops/copy.h"
-#include "rils/method/contrastive.h"
 
 namespace tessera::rils {
 namespace {
@@ -17,7 +16,7 @@ Tensor as(const Tensor& x, DType dtype) { return x.dtype() == dtype ? x : cast(x
 autograd::Var patch_sentence_loss(const autograd::Var& student, const Tensor& teacher, const autograd::Var& sentences,
                                   std::span<const double> weights, const LossConfig& loss, DType compute) {
   const Tensor weight = Tensor::from(weights, {std::ssize(weights)});
-  const autograd::Var prototypes = gather_of(loss) == Gather::constant ? sentences.detach() : sentences;
+  const autograd::Var prototypes = loss.gather == Gather::constant ? sentences.detach() : sentences;
   return autograd::patch_sentence(autograd::cast(student, compute), as(teacher, compute),
                                   autograd::cast(prototypes, compute),
                                   as(weight, compute == DType::f64 ? DType::f64 : DType::f32),

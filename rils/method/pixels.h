@@ -16,9 +16,9 @@ namespace tessera::rils {
 /// Pixels of every patch [B·P, 3·p²] in (row, column, channel) order, raster order within an image; images f32 or f64.
 [[nodiscard]] Tensor patch_pixels(const Tensor& images, int64_t patch);
 
-/// What a target is standardised by: mean, and √(unbiased variance + 1e-6).
+/// The moments by which a target is standardised: mean, and std = √(unbiased variance + 1e-6).
 struct PatchMoments {
-  double mean = 0, deviation = 1;
+  double mean = 0, std = 1;
 };
 [[nodiscard]] PatchMoments patch_moments(std::span<const float> pixels);
 

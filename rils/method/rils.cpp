@@ -35,8 +35,8 @@ Var encode_texts(const Model& model, const Tensor& tokens, const PassOptions& op
 
 Alignment align(const Model& model, const LossConfig& loss, const Var& image, const Var& text, double factor) {
   Alignment a;
-  a.scale = model.logit_scale();                                            // s
-  a.contrastive = contrastive_loss(image, text, a.scale, gather_of(loss));  // L_clip
+  a.scale = model.logit_scale();                                        // s
+  a.contrastive = contrastive_loss(image, text, a.scale, loss.gather);  // L_clip
   if (model.objective().reconstruction == Reconstruction::language) {
     a.gate = make_gate(a.contrastive.retrieved, hidden_patches(model, loss), loss, factor);  // c, w
   }

@@ -14,7 +14,7 @@ namespace {
 
 using autograd::Var;
 
-constexpr double kTakenOut = 1e9;  // off a row's logit with itself: its softmax is then 0
+constexpr double kTakenOut = 1e9;  // subtracted from a row's logit with itself: its softmax is then 0
 
 template <class T>
 void take_out_own(std::span<T> logits, int64_t rows) {
@@ -24,7 +24,7 @@ void take_out_own(std::span<T> logits, int64_t rows) {
 /// Logits [N, 2N] of queries with the others' keys and then with their own.
 Var logits_of(const Var& own, const Var& other, double temperature) {
   Var logits = autograd::matmul_transposed(own, autograd::concatenate_rows(other, own), 1.0 / temperature);
-  // A constant is added, which gradients do not see; in place, since nobody has read the product yet.
+  // A constant has no gradient, and nobody has read the product yet: change it in place.
   if (logits.dtype() == DType::f64) {
     take_out_own(logits.value.data<double>(), own.value.size(0));
   } else {

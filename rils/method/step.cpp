@@ -82,7 +82,7 @@ class Step {
       if (objective_.contrastive) all.text = encode_texts(model_, batch.tokens, pass_);
       if (batch.images) images = encode_images(model_, batch.images, pass_);
       all.image = images.embedding;
-      if (objective_.views) {
+      if (objective_.simclr) {
         all.view1 = model_.vision().features(batch.view1, pass_);
         all.view2 = model_.vision().features(batch.view2, pass_);
       }
@@ -100,7 +100,7 @@ class Step {
     for (size_t i = 0; i < batches.size(); ++i) {
       const MicroBatch& b = batches[i];
       if (b.images) images_again(b, rows[i], cached, gradients);
-      if (!objective_.views) continue;
+      if (!objective_.simclr) continue;
       run_again([&] { return model_.vision().features(b.view1, pass_); }, slice(gradients.view1, rows[i]));
       run_again([&] { return model_.vision().features(b.view2, pass_); }, slice(gradients.view2, rows[i]));
     }
@@ -138,7 +138,7 @@ class Step {
         if (objective_.contrastive) parts.image.push_back(images.embedding.value);
         if (passes != nullptr) passes->push_back(std::move(images));
       }
-      if (!objective_.views) continue;
+      if (!objective_.simclr) continue;
       parts.view1.push_back(model_.vision().features(b.view1, pass_).value);
       parts.view2.push_back(model_.vision().features(b.view2, pass_).value);
     }

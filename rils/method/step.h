@@ -8,22 +8,22 @@
 
 namespace tessera::rils {
 
-/// A part of the global batch: consecutive rows. What the objective does not use may be absent.
+/// A part of the global batch: consecutive rows. A tensor that the objective does not use may be absent.
 struct MicroBatch {
   Tensor images;            // f32 [B, 3, H, W], normalised; not for simclr
   Tensor tokens;            // i32 [B, context_length], zero-padded; where there is a text encoder
   Tensor noise;             // f32 [B, patches], uniform, decides the masks; where there is a decoder
-  Tensor view1{}, view2{};  // as images: two augmented views of each, of simclr and slip
+  Tensor view1{}, view2{};  // as images: two augmented views of each image; for simclr and slip
 };
 
-/// Figures of one step over the whole batch; terms that the objective does not have are 0. recon_loss, mae_loss and
-/// ssl_loss are already weighted, and the loss is the sum of the four.
+/// Figures of one step over the whole batch. A term that the objective does not have is 0. recon_loss, mae_loss and
+/// ssl_loss are already weighted; the loss is the sum of the four.
 struct StepResult {
   double loss = 0;
   double clip_loss = 0;
   double recon_loss = 0;
-  double mae_loss = 0;       // of pixels
-  double ssl_loss = 0;       // between views
+  double mae_loss = 0;       // MAE's, of pixels
+  double ssl_loss = 0;       // SimCLR's, between two views
   double clip_accuracy = 0;  // fraction of images whose own text is retrieved
   double logit_scale = 0;    // the factor itself
   double ssl_accuracy = 0;   // fraction of first views that retrieve their second
@@ -31,14 +31,13 @@ struct StepResult {
 
 struct StepOptions {
   PassOptions pass;
-  double reconstruction_factor = 1.0;  // scales the reconstruction weight: a warm-up
+  double reconstruction_factor = 1.0;  // scales the reconstruction weight (a warm-up)
 };
 
-/// The losses of a global batch and every parameter's gradient, in the model's store (cleared first, completed with
-/// zeroes). With several micro-batches, embeddings and the views' features are computed once without a tape, the losses
-/// and the views' head span all rows, and each micro-batch then runs again with its own masks: negatives, batch norm,
-/// gate and denominators belong to the whole batch, and the result equals the undivided one to rounding. The head's
-/// kept moments are updated.
+/// The losses of a global batch, and every parameter's gradient in the model's store (cleared first; 0 where nothing
+/// flows). With several micro-batches, embeddings are computed once without a tape, the losses span all rows, and each
+/// micro-batch then runs again with its own masks. So negatives, batch norm, gate and denominators belong to the whole
+/// batch, and the result equals the undivided one to rounding. The batch norms' running moments are updated.
 [[nodiscard]] StepResult compute_gradients(Model& model, const LossConfig& loss, std::span<const MicroBatch> batches,
                                            const StepOptions& options);
 

@@ -23,11 +23,11 @@ double block_macs(double width, double rows, double queries) {
   return 2 * width * width * rows + (width * width + 9 * width * width) * queries + 2 * width * rows * queries;
 }
 
-bool has_decoder(const ModelConfig& m) { return parse_objective(m.objective).reconstruction != Reconstruction::none; }
+bool has_decoder(const ModelConfig& m) { return terms_of(m.objective).reconstruction != Reconstruction::none; }
 
 /// Numbers that the decoder gives for a patch.
 int64_t decoder_outputs(const ModelConfig& m) {
-  const bool pixels = parse_objective(m.objective).reconstruction == Reconstruction::pixels;
+  const bool pixels = terms_of(m.objective).reconstruction == Reconstruction::pixels;
   return pixels ? patch_inputs(m.vision) : m.vision.width;
 }
 
@@ -38,14 +38,14 @@ ParameterCounts parameter_counts(const ModelConfig& m) {
   const int64_t d = m.vision.width;
   c.encoder = d + d * patch_inputs(m.vision) + m.vision.layers * block_parameters(d, 2 * d) + norm_parameters(d);
   c.encoder += m.vision.pre_norm ? norm_parameters(d) : d;  // instead of the patch bias
-  if (m.vision.positions == "learned") c.encoder += (1 + grid_of(m.vision).patches()) * d;
+  if (m.vision.positions == Positions::learned) c.encoder += (1 + grid_of(m.vision).patches()) * d;
   if (has_decoder(m)) {
     const int64_t w = m.decoder.width;
     c.decoder = w + (d * w + w) + m.decoder.layers * block_parameters(w, 2 * w) + norm_parameters(w) +
                 (w + 1) * decoder_outputs(m);
   }
-  const Objective objective = parse_objective(m.objective);
-  if (objective.views) {
+  const Objective objective = terms_of(m.objective);
+  if (objective.simclr) {
     const int64_t h = m.image_mlp.hidden;
     c.image_mlp = (d * h + h) + (h * h + h) + 2 * norm_parameters(h) + (h + 1) * m.image_mlp.output;
   }
@@ -60,7 +60,7 @@ ParameterCounts parameter_counts(const ModelConfig& m) {
 
 ForwardCost forward_cost(const ModelConfig& m, const LossConfig& loss, double caption_tokens, int64_t batch) {
   ForwardCost c;
-  const Objective objective = parse_objective(m.objective);
+  const Objective objective = terms_of(m.objective);
   const auto d = static_cast<double>(m.vision.width);
   const auto e = static_cast<double>(m.embed_dim);
   const auto patches = static_cast<double>(grid_of(m.vision).patches());
@@ -74,10 +74,10 @@ ForwardCost forward_cost(const ModelConfig& m, const LossConfig& loss, double ca
              block_macs(t, caption_tokens, 1);
     c.projections = d * e + t * e + 2.0 * e * static_cast<double>(batch);
   }
-  if (objective.views) {
+  if (objective.simclr) {
     const auto h = static_cast<double>(m.image_mlp.hidden);
     const auto o = static_cast<double>(m.image_mlp.output);
-    c.views = 2 * (pass + d * h + h * h + h * o + 2.0 * o * static_cast<double>(batch));
+    c.simclr = 2 * (pass + d * h + h * h + h * o + 2.0 * o * static_cast<double>(batch));
   }
   if (!has_decoder(m)) return c;
   c.gated = objective.reconstruction == Reconstruction::language;
@@ -104,8 +104,8 @@ double training_bytes(const ModelConfig& m, const LossConfig& loss, double capti
   };
   const auto patches = static_cast<double>(grid_of(m.vision).patches());
   const auto d = static_cast<double>(m.vision.width);
-  const Objective objective = parse_objective(m.objective);
-  const double passes = (objective.contrastive ? 1 : 0) + (objective.views ? 2 : 0);
+  const Objective objective = terms_of(m.objective);
+  const double passes = (objective.contrastive ? 1 : 0) + (objective.simclr ? 2 : 0);
   const double images = std::max(passes, 1.0);
   double activations = passes * tower(patches + 1, static_cast<double>(m.vision.layers), d) +
                        images * patches * static_cast<double>(patch_inputs(m.vision)) * compute;
@@ -118,7 +118,7 @@ double training_bytes(const ModelConfig& m, const LossConfig& loss, double capti
                    tower(patches + 1, static_cast<double>(m.decoder.layers), static_cast<double>(m.decoder.width));
   }
   // Of each view and each of two layers: before the norm in f32, after it and after the ReLU.
-  const double head = objective.views ? 4 * static_cast<double>(m.image_mlp.hidden) * (kF32 + 2 * compute) : 0;
+  const double head = objective.simclr ? 4 * static_cast<double>(m.image_mlp.hidden) * (kF32 + 2 * compute) : 0;
   return parameters + activations * static_cast<double>(micro_batch) + head * static_cast<double>(global_batch);
 }
 

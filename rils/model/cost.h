@@ -27,11 +27,11 @@ struct ForwardCost {
   double text = 0;
   double projections = 0;
   double patch_sentence = 0;  // likewise; grows with the batch
-  double views = 0;           // both of them, with their head
+  double simclr = 0;          // two augmented views, with the projection head
   bool gated = false;
   [[nodiscard]] double total(double gate_rate) const {
     const double masked = masked_pass + decoder + patch_sentence;
-    return full_pass + text + projections + views + (gated ? gate_rate : 1.0) * masked;
+    return full_pass + text + projections + simclr + (gated ? gate_rate : 1.0) * masked;
   }
 };
 /// `caption_tokens`: mean caption length, SOT and EOT included. `batch`: sentences N of the global batch.
@@ -39,7 +39,7 @@ struct ForwardCost {
                                        int64_t batch);
 
 /// Bytes that a training step holds: parameters, gradients, two moments, the activations of a micro-batch, and those of
-/// the views' head for the global batch.
+/// the SimCLR projection head for the global batch.
 [[nodiscard]] double training_bytes(const ModelConfig& model, const LossConfig& loss, double caption_tokens,
                                     int64_t micro_batch, int64_t global_batch, bool bf16, bool checkpointing);
 

@@ -17,7 +17,7 @@ constexpr double kInitialTemperature = 0.07;
 }  // namespace
 
 Model::Model(const ModelConfig& config, uint64_t seed, DType dtype)
-    : config_(config), objective_(parse_objective(config.objective)), store_(std::make_unique<ParameterStore>()) {
+    : config_(config), objective_(terms_of(config.objective)), store_(std::make_unique<ParameterStore>()) {
   vision_.emplace(*store_, config.vision, dtype);
   if (objective_.reconstruction != Reconstruction::none) {
     const bool pixels = objective_.reconstruction == Reconstruction::pixels;
@@ -34,14 +34,15 @@ Model::Model(const ModelConfig& config, uint64_t seed, DType dtype)
     text_projection_ = projection("text_projection", config.text.width);
     logit_scale_ = &store_->add("logit_scale", {}, nn::constant(std::log(1.0 / kInitialTemperature)));
   }
-  if (objective_.views) image_mlp_.emplace(*store_, config.vision.width, config.image_mlp, dtype);
+  if (objective_.simclr) image_mlp_.emplace(*store_, config.vision.width, config.image_mlp, dtype);
   store_->allocate(dtype);
   store_->initialise(seed);
 }
 
 void Model::need_language() const {
   if (text_) return;
-  throw ConfigError(fmt::format("model: expected one with a text encoder, found objective {}", config_.objective));
+  throw ConfigError(
+      fmt::format("model: expected one with a text encoder, found objective {}", word_of(config_.objective)));
 }
 
 Var Model::project(const Var& features) const {
@@ -61,7 +62,8 @@ Var Model::encode_text(const Tensor& tokens, const PassOptions& options) const {
 Var Model::predict_hidden(const TokenFeatures& patches, const Masks& masks, std::span<const int64_t> samples,
                           const PassOptions& options) const {
   if (!decoder_) {
-    throw ConfigError(fmt::format("model: expected one with a decoder, found objective {}", config_.objective));
+    throw ConfigError(
+        fmt::format("model: expected one with a decoder, found objective {}", word_of(config_.objective)));
   }
   return (*decoder_)(vision_->encode_visible(patches, masks, samples, options), masks, samples, options);
 }

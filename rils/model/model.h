@@ -11,8 +11,9 @@
 
 namespace tessera::rils {
 
-/// The image tower and what else the objective uses, with the official parameter names: text tower and projections into
-/// language space, a decoder, the views' head. A model owns no parameter that its objective does not use.
+/// The image tower and the other parts that the objective uses, with the official parameter names: text tower and
+/// projections into language space, decoder, SimCLR projection head. A model owns no parameter that its objective does
+/// not use.
 class Model {
  public:
   /// Registers, allocates (f32, or f64 for checks) and draws the initial values.

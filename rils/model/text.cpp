@@ -6,6 +6,7 @@
 
 #include "autograd/ops/rows.h"
 #include "engine/core/error.h"
+#include "rils/model/activation.h"
 
 namespace tessera::rils {
 
@@ -17,7 +18,7 @@ TextTower::TextTower(ParameterStore& store, const TextConfig& config)
   }
   token_embedding_ = &store.add("token_embedding.weight", {config.vocab_size, width_}, nn::normal(0.02));
   nn::TransformerBlock::Spec block = nn::TransformerBlock::text(width_, config.heads, config.layers);
-  block.act = config.act == "gelu" ? Act::gelu_erf : Act::quick_gelu;
+  block.act = act_of(config.act);
   for (int64_t i = 0; i < config.layers; ++i) {
     blocks_.emplace_back(store, fmt::format("transformer.resblocks.{}", i), block);
   }

@@ -11,6 +11,7 @@
 #include "engine/core/error.h"
 #include "engine/ops/copy.h"
 #include "engine/ops/patches.h"
+#include "rils/model/activation.h"
 
 namespace tessera::rils {
 namespace {
@@ -35,10 +36,10 @@ VisionTower::VisionTower(ParameterStore& store, const VisionConfig& config, DTyp
     : grid_(traits.grid.value_or(grid_of(config))),
       width_(config.width),
       patch_(config.patch_size),
-      pool_cls_(config.pool == "cls") {
+      pool_cls_(config.pool == Pool::cls) {
   const int64_t inputs = 3 * patch_ * patch_;
   if (traits.cls_token) cls_token_ = &add_token(store, "visual.cls_token", width_);
-  if (traits.trained_positions || config.positions == "learned") {
+  if (traits.trained_positions || config.positions == Positions::learned) {
     const int64_t rows = 1 + grid_.patches();
     trained_positions_ = &store.add_fused("visual.pos_embed", {rows, width_},
                                           {{"visual.pos_embed", {1, rows, width_}, 0, nn::normal(0.02)}});
@@ -57,10 +58,10 @@ VisionTower::VisionTower(ParameterStore& store, const VisionConfig& config, DTyp
   }
   nn::TransformerBlock::Spec block = nn::TransformerBlock::vision(width_, config.heads);
   block.eps = eps;
-  block.act = config.act == "quick_gelu" ? Act::quick_gelu : Act::gelu_erf;
+  block.act = act_of(config.act);
   for (int64_t i = 0; i < config.layers; ++i) blocks_.emplace_back(store, fmt::format("visual.blocks.{}", i), block);
   if (!traits.final_norm) return;
-  if (config.norm == "pooled") {
+  if (config.norm == FinalNorm::pooled) {
     fc_norm_.emplace(store, "visual.fc_norm", width_, eps);
   } else {
     norm_.emplace(store, "visual.norm", width_, eps);

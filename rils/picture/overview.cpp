@@ -151,7 +151,7 @@ void add_guesses(Page& page, const Scene& scene, const std::vector<Question>& qu
   const Reconstruction kind = m.model->objective().reconstruction;
   if (kind == Reconstruction::none) {
     page.heading("Guesses behind hidden patches",
-                 fmt::format("Not drawn: {} has no decoder and hides no patches.", m.config.model.objective));
+                 fmt::format("Not drawn: {} has no decoder and hides no patches.", word_of(m.config.model.objective)));
     return;
   }
   if (kind == Reconstruction::pixels) {
@@ -213,13 +213,13 @@ Svg overview_sheet(const OverviewOptions& o) {
   Page page;
   page.heading(fmt::format("Run {} at a glance", one_path(o.run).filename().string()),
                fmt::format("Objective {}; image encoder {} wide, {} blocks, {} pixels in patches of {}. Pictures: {}.",
-                           m.config.model.objective, m.config.model.vision.width, m.config.model.vision.layers,
+                           word_of(m.config.model.objective), m.config.model.vision.width, m.config.model.vision.layers,
                            m.config.model.vision.image_size, m.config.model.vision.patch_size, source));
   if (reads) {
     add_answers(page, questions, *data, m, images);
     add_maps(page, scene, m, viewer);
   } else {
-    page.heading("Sentences and nouns", fmt::format("Not drawn: {} reads no text.", m.config.model.objective));
+    page.heading("Sentences and nouns", fmt::format("Not drawn: {} reads no text.", word_of(m.config.model.objective)));
   }
   add_guesses(page, scene, questions, m, viewer, o.seed);
   std::vector<std::filesystem::path> runs = {o.run};

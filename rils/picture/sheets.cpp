@@ -78,7 +78,7 @@ int32_t sentence_colour(size_t index, size_t count) {
 void need_decoder(const Model& model, Reconstruction wanted, const char* what) {
   if (model.objective().reconstruction == wanted) return;
   throw ConfigError(fmt::format("--checkpoint: expected a model with a decoder of {}, found objective {}", what,
-                                model.config().objective));
+                                word_of(model.config().objective)));
 }
 
 /// What the decoder makes of the visible patches: a row for each hidden patch.
@@ -213,8 +213,7 @@ Svg pixel_sheet(const Viewer& v, const Image& image, uint64_t seed) {
     const auto own = shown.data<float>().subspan(place * width, width);
     const auto guess = predicted.data<float>().subspan(i * width, width);
     const PatchMoments m = patch_moments(own);
-    std::ranges::transform(guess, pixels.begin(),
-                           [&](float x) { return m.mean + m.deviation * static_cast<double>(x); });
+    std::ranges::transform(guess, pixels.begin(), [&](float x) { return m.mean + m.std * static_cast<double>(x); });
     paint_patch(guessed, static_cast<int64_t>(place), grid, pixels, v.embed.transform);
     hidden[place] = 0x808080;
   }

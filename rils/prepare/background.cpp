@@ -9,6 +9,8 @@
 #include <string_view>
 #include <vector>
 
+#include "rils/text/english.h"
+
 namespace tessera::rils {
 namespace {
 
@@ -47,7 +49,7 @@ NamedColour draw_colour(AugmentStream& random) {
   return colour;
 }
 
-/// Every pixel from its place in [0, 1]².
+/// Colours every pixel by its position in [0, 1]².
 Image paint(int size, const std::function<Rgb(float x, float y)>& colour_at) {
   Image image(size, size);
   const auto to_byte = [](float v) { return static_cast<uint8_t>(std::lround(std::clamp(v, 0.0f, 255.0f))); };
@@ -64,7 +66,7 @@ Image paint(int size, const std::function<Rgb(float x, float y)>& colour_at) {
   return image;
 }
 
-/// Smooth noise in [0, 1]: random values on a grid of cells × cells, cosine between them.
+/// Smooth noise in [0, 1]: random values on a grid of cells × cells with cosine interpolation.
 class Noise {
  public:
   Noise(int cells, AugmentStream& random)
@@ -90,7 +92,7 @@ class Noise {
   std::vector<float> values_;
 };
 
-/// A height profile over x, made of two waves.
+/// A height profile over x that is the sum of two waves.
 struct Hills {
   float base, tall, wide, phase, second;
   Hills(float level, float height, AugmentStream& random)
@@ -111,8 +113,7 @@ float below_line(float y, float line, int size) {
 
 Background plain(int size, AugmentStream& random) {
   const NamedColour c = draw_colour(random);
-  return {paint(size, [&](float, float) { return c.rgb; }),
-          fmt::format("on {} {} background", c.name == "orange" ? "an" : "a", c.name)};
+  return {paint(size, [&](float, float) { return c.rgb; }), fmt::format("on {} background", with_article(c.name))};
 }
 
 Background gradient(int size, AugmentStream& random) {
@@ -121,8 +122,7 @@ Background gradient(int size, AugmentStream& random) {
   Background out{
       paint(size, [&](float x, float y) { return mix(from.rgb, to.rgb, 0.5f + (x - 0.5f) * dx + (y - 0.5f) * dy); }),
       {}};
-  if (from.name != to.name)
-    out.phrase = fmt::format("on {} {} and {} background", from.name == "orange" ? "an" : "a", from.name, to.name);
+  if (from.name != to.name) out.phrase = fmt::format("on {} and {} background", with_article(from.name), to.name);
   return out;
 }
 

@@ -14,8 +14,8 @@
 namespace tessera::rils {
 namespace {
 
-constexpr double kSlack = 0.15;      // of the smaller extent, that two boxes beside each other may share
-constexpr double kSizeFactor = 1.4;  // between longer sides, from which one thing is big and the other small
+constexpr double kSlack = 0.15;      // fraction of the smaller extent by which two boxes side by side may overlap
+constexpr double kSizeFactor = 1.4;  // ratio of the longer sides from which one thing is big and the other small
 
 double centre_x(const Box& b) { return b.left + b.width / 2.0; }
 double centre_y(const Box& b) { return b.top + b.height / 2.0; }
@@ -34,7 +34,7 @@ bool is_next_to(const Box& a, const Box& b, int size) {
   return gap < 0.15 * size && (is_left_of(a, b) || is_left_of(b, a)) && 2 * shared >= std::min(a.height, b.height);
 }
 
-/// Ways to say a relation; the same place in the list of its opposite says the opposite in the same style.
+/// Phrases for each relation. The phrase at the same index for the opposite relation has the same style.
 std::string_view words_of(Relation relation, size_t style) {
   static constexpr std::array<std::array<std::string_view, 3>, kRelations> kWords = {{
       {"left of", "to the left of", "left of"},
@@ -48,7 +48,7 @@ std::string_view words_of(Relation relation, size_t style) {
   return kWords[static_cast<size_t>(relation)][style];
 }
 
-/// Things of one noun, and how the caption speaks of them.
+/// Things of one noun with the words that the caption uses for them.
 struct Party {
   std::vector<int> things;
   std::string phrase;    // "a big red apple", "two dogs"
@@ -56,7 +56,7 @@ struct Party {
   bool many = false;
 };
 
-/// A relation between two parties as the text states it, with the words chosen.
+/// A relation between two parties as the text states it, with the chosen words.
 struct Clause {
   size_t a = 0, b = 0;  // parties
   Relation relation = Relation::next_to;
@@ -107,7 +107,7 @@ class Writer {
       std::swap(parties_[i - 1], parties_[static_cast<size_t>(draw_below(random_, static_cast<int>(i)))]);
   }
 
-  /// "big" or "small" when that is so beside every other thing.
+  /// "big" or "small" when this is true in comparison with every other thing.
   std::string_view size_word(int thing) {
     const auto extent = [&](size_t i) { return std::max(facts_.things[i].box.width, facts_.things[i].box.height); };
     bool big = true, small = true;
@@ -151,8 +151,8 @@ class Writer {
     party.definite = "the " + noun;
   }
 
-  /// Whether a word could mean another thing too ("a car" beside a police car), so that turning a relation round need
-  /// not make it false.
+  /// Whether a word could also mean another thing of the scene ("a car" beside a police car). Reversing a relation
+  /// might then leave it true.
   bool is_ambiguous() const {
     for (const CaptionThing& a : facts_.things)
       for (const CaptionThing& b : facts_.things)
@@ -167,7 +167,7 @@ class Writer {
     return true;
   }
 
-  /// One of the relations that hold between two parties, if any.
+  /// Draws one of the relations that hold between two parties, if there is one.
   std::optional<Clause> relate(size_t a, size_t b) {
     std::vector<Relation> options;
     for (int r = 0; r < kRelations; ++r) {
@@ -179,7 +179,7 @@ class Writer {
     return Clause{a, b, options[static_cast<size_t>(draw_below(random_, static_cast<int>(options.size())))], style};
   }
 
-  /// The relation's words; turned round where the text is to be false.
+  /// The words of a relation, or of its opposite for a false text.
   static std::string_view say(const Clause& clause, bool turned) {
     return words_of(turned ? opposite(clause.relation) : clause.relation, clause.style);
   }
@@ -235,7 +235,7 @@ class Writer {
     if (!second) return false;
     clauses_ = {*first, *second};
     body_ = [this, form](bool turned) {
-      // One false relation is enough; the first that can be turned round.
+      // One false relation is enough: the first that can be reversed.
       const bool first_turns = opposite(clauses_[0].relation) != clauses_[0].relation;
       const std::string_view r = say(clauses_[0], turned && first_turns), q = say(clauses_[1], turned && !first_turns);
       if (form == 0) return fmt::format("{} {} {}, {} {}", name(0), r, name(1), q, name(2));

@@ -18,11 +18,11 @@ constexpr std::string_view kFile = "bpe_simple_vocab_16e6.txt.gz";
 constexpr int32_t kIds = 49408;
 constexpr std::chrono::seconds kDownloadLimit(600);
 
-/// A folder of its own, removed at the end.
+/// A temporary folder, removed by the destructor.
 class ScratchFolder {
  public:
   ScratchFolder() : path_((fs::temp_directory_path() / "tessera-XXXXXX").string()) {
-    if (mkdtemp(path_.data()) == nullptr) throw IoError(fmt::format("{}: cannot make a folder", path_));
+    if (mkdtemp(path_.data()) == nullptr) throw IoError(fmt::format("{}: cannot create the folder", path_));
   }
   ~ScratchFolder() {
     std::error_code ignored;
@@ -44,7 +44,7 @@ std::string last_line(const fs::path& file) {
   return text.substr(text.rfind('\n') + 1);
 }
 
-/// The wheel, downloaded into a folder.
+/// Downloads the wheel into a folder and returns its path.
 fs::path download(const fs::path& folder) {
   const fs::path log = folder / "log";
   const std::string reason =
@@ -54,14 +54,14 @@ fs::path download(const fs::path& folder) {
   if (!reason.empty()) {
     const std::string said = last_line(log);
     throw IoError(
-        fmt::format("pip download open_clip_torch: {}; without a network give the wheel, the installed package's "
-                    "folder or {} itself with --package",
+        fmt::format("pip download open_clip_torch: {}; without a network, give the wheel, the folder of the installed "
+                    "package or the file {} with --package",
                     said.empty() ? reason : said, kFile));
   }
   for (const auto& file : fs::directory_iterator(folder)) {
     if (file.path().extension() == ".whl") return file.path();
   }
-  throw IoError("pip download open_clip_torch: no wheel came");
+  throw IoError("pip download open_clip_torch: expected a wheel, found none");
 }
 
 std::string read_package(const fs::path& package) {
@@ -70,7 +70,8 @@ std::string read_package(const fs::path& package) {
       const fs::path file = package / folder / kFile;
       if (fs::is_regular_file(file)) return read_file(file);
     }
-    throw IoError(fmt::format("{}: expected {} in the folder or its open_clip/, found none", package.string(), kFile));
+    throw IoError(fmt::format("{}: expected the file {} in this folder or in its open_clip/, found none",
+                              package.string(), kFile));
   }
   std::string bytes = read_file(package);
   if (bytes.starts_with("PK")) return read_zip_member(bytes, kFile, package.string());

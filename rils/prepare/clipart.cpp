@@ -8,30 +8,14 @@
 
 #include "engine/core/atomic_file.h"
 #include "engine/core/error.h"
+#include "rils/text/ascii.h"
 #include "rils/text/english.h"
+#include "rils/text/unicode.h"
 
 namespace tessera::rils {
 namespace {
 
-void append_utf8(std::string& out, uint32_t c) {
-  if (c < 0x80) {
-    out += static_cast<char>(c);
-  } else if (c < 0x800) {
-    out += static_cast<char>(0xc0 | c >> 6);
-    out += static_cast<char>(0x80 | (c & 0x3f));
-  } else if (c < 0x10000) {
-    out += static_cast<char>(0xe0 | c >> 12);
-    out += static_cast<char>(0x80 | (c >> 6 & 0x3f));
-    out += static_cast<char>(0x80 | (c & 0x3f));
-  } else if (c < 0x110000) {
-    out += static_cast<char>(0xf0 | c >> 18);
-    out += static_cast<char>(0x80 | (c >> 12 & 0x3f));
-    out += static_cast<char>(0x80 | (c >> 6 & 0x3f));
-    out += static_cast<char>(0x80 | (c & 0x3f));
-  }
-}
-
-/// The code point of "#65" or "#x41"; 0 for anything else.
+/// The code point of a numeric entity, "#65" or "#x41"; 0 for anything else.
 uint32_t numeric_entity(std::string_view name) {
   if (!name.starts_with('#')) return 0;
   name.remove_prefix(1);
@@ -64,22 +48,16 @@ std::string resolve_entities(std::string_view text) {
     if (named != kNamed.end()) {
       out += named->second;
     } else if (const uint32_t c = numeric_entity(name); c != 0) {
-      append_utf8(out, c);
+      unicode::append(out, c);
     } else {
-      out += ' ';  // a named character that plain words do not keep anyway
+      out += ' ';  // other named characters are no letters of plain words
     }
     i = end;
   }
   return out;
 }
 
-std::string_view trim(std::string_view s) {
-  const size_t begin = s.find_first_not_of(" \t\r\n");
-  if (begin == std::string_view::npos) return {};
-  return s.substr(begin, s.find_last_not_of(" \t\r\n") - begin + 1);
-}
-
-/// A tag of the markup, or its end.
+/// An opening, closing or empty tag.
 struct Tag {
   std::string_view name;
   bool closing = false, empty = false;
@@ -104,7 +82,7 @@ std::string_view file_stem(std::string_view path) {
   return name.substr(0, name.rfind('.'));
 }
 
-/// Titles that a whole series shares; "Clipart by NAME - pear" stands in files that show something else.
+/// Whether a title belongs to a whole series. "Clipart by NAME - pear" also occurs in files that show something else.
 bool is_series_title(std::string_view title) {
   static constexpr std::array<std::string_view, 15> kSeries = {
       "clipart by",   "various clipart",   "etiquette icons", "aiga",           "card",        "svg gradient",
@@ -149,7 +127,7 @@ PictureWords picture_words(std::string_view relative_path, const SvgMetadata& me
   out.title = plain_words(metadata.title);
   if (is_series_title(out.title)) out.title.clear();
   out.file = plain_words(file_stem(relative_path));
-  // "fly_01.svg" and "wooden_table_benji_park_01.svg": what follows the title's own words is the author.
+  // In "wooden_table_benji_park_01.svg" the words after those of the title are the author's name.
   if (!out.title.empty() && out.file.starts_with(out.title)) out.file = out.title;
   return out;
 }
@@ -159,7 +137,7 @@ bool is_unwanted(std::string_view relative_path, const SvgMetadata& metadata) {
                                         "computer/icons/", "computer/buttons/", "unsorted/duplicates/"})
     if (relative_path.starts_with(folder)) return true;
   if (relative_path.find("lemon_theme_icon") != std::string_view::npos) return true;
-  for (const std::string_view series : {"R16 ", "SVG Road", "Road Sign", "AIGA"})  // labels with bar codes, signs
+  for (const std::string_view series : {"R16 ", "SVG Road", "Road Sign", "AIGA"})  // labels with bar codes, and signs
     if (metadata.title.starts_with(series)) return true;
   static constexpr std::array<std::string_view, 6> kKeywords = {"magick",   "theme",    "silhouette",
                                                                 "coloring", "silhouet", "icon theme"};
@@ -177,7 +155,8 @@ bool is_unwanted(std::string_view relative_path, const SvgMetadata& metadata) {
 
 std::vector<ClipartFile> find_clipart(const std::filesystem::path& root, const ConceptTable& table) {
   std::error_code error;
-  if (!std::filesystem::is_directory(root, error)) throw IoError(fmt::format("{}: no such folder", root.string()));
+  if (!std::filesystem::is_directory(root, error))
+    throw IoError(fmt::format("{}: expected a folder, found none", root.string()));
   std::vector<std::string> paths;
   for (const auto& entry : std::filesystem::recursive_directory_iterator(root, error)) {
     std::error_code ignored;

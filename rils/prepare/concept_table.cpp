@@ -3,8 +3,8 @@
 namespace tessera::rils {
 namespace {
 
-// Names after the colon are those under which the sources file a picture: emoji names, English, Italian and French
-// titles of openclipart, names of its folders. Groups are words that a caption can use instead of the noun.
+// The names after a colon are those of the pictures: names of emoji, English, Italian and French titles of openclipart.
+// After a group they are openclipart's folders. A caption can use the group's name instead of the noun.
 constexpr std::string_view kTable = R"(
 - table tennis, mouse scroll, water skier, cannabis leaf, note with paperclip, turkey on platter, baseball bat
 - baseball glove, football pitch, corndog, slate-apple

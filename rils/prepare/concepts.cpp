@@ -6,24 +6,16 @@
 #include <array>
 
 #include "engine/core/error.h"
+#include "rils/text/ascii.h"
 #include "rils/text/english.h"
 
 namespace tessera::rils {
 namespace {
 
-std::string_view trim(std::string_view s) {
-  const size_t begin = s.find_first_not_of(" \t\r");
-  if (begin == std::string_view::npos) return {};
-  return s.substr(begin, s.find_last_not_of(" \t\r") - begin + 1);
-}
-
 std::vector<std::string> split_list(std::string_view text) {
   std::vector<std::string> out;
-  while (!text.empty()) {
-    const size_t comma = std::min(text.find(','), text.size());
-    if (const auto item = trim(text.substr(0, comma)); !item.empty()) out.emplace_back(item);
-    text.remove_prefix(std::min(comma + 1, text.size()));
-  }
+  for (const std::string_view part : split(text, ','))
+    if (const auto item = trim(part); !item.empty()) out.emplace_back(item);
   return out;
 }
 
@@ -49,10 +41,7 @@ constexpr size_t kLongestPhrase = 5;  // words
 ConceptTable ConceptTable::parse(std::string_view text) {
   ConceptTable table;
   int line_number = 0;
-  while (!text.empty()) {
-    const size_t end = std::min(text.find('\n'), text.size());
-    const std::string_view line = text.substr(0, end);
-    text.remove_prefix(std::min(end + 1, text.size()));
+  for (const std::string_view line : split(text, '\n')) {
     ++line_number;
     std::string_view body = trim(line);
     if (body.empty() || body.front() == '#') continue;
@@ -65,13 +54,15 @@ ConceptTable ConceptTable::parse(std::string_view text) {
     auto rest = split_list(colon == std::string_view::npos ? std::string_view{} : body.substr(colon + 1));
     const bool mass = name.starts_with('~');
     if (mass) name.remove_prefix(1);
-    if (name.empty()) throw ConfigError(fmt::format("concept table: line {}: no name", line_number));
+    if (name.empty())
+      throw ConfigError(fmt::format("concept table: line {}: expected a name, found none", line_number));
     if (line.front() != ' ' && line.front() != '\t') {
       table.groups_.push_back({std::string(name), std::move(rest)});
       continue;
     }
     if (table.groups_.empty())
-      throw ConfigError(fmt::format("concept table: line {}: '{}' stands before any group", line_number, name));
+      throw ConfigError(
+          fmt::format("concept table: line {}: expected a group before '{}', found none", line_number, name));
     if (std::ranges::any_of(table.concepts_, [&](const Concept& c) { return c.name == name; }))
       throw ConfigError(fmt::format("concept table: line {}: '{}' occurs twice", line_number, name));
     const int index = static_cast<int>(table.concepts_.size());
@@ -130,8 +121,7 @@ std::optional<int> ConceptTable::find_emoji(std::string_view name) const {
     if (found == phrases_.end()) found = phrases_.find(name_part);
     if (found == phrases_.end() || found->second.empty()) continue;
     const int index = found->second.front();
-    if (prefix.empty() || groups_[static_cast<size_t>(concepts_[static_cast<size_t>(index)].group)].name == "person")
-      return index;
+    if (prefix.empty() || group_of(index).name == "person") return index;
   }
   return std::nullopt;
 }

@@ -15,7 +15,7 @@
 namespace tessera::rils {
 namespace {
 
-constexpr int kVisible = 24;  // alpha below this is a shadow's edge at most
+constexpr int kVisible = 24;  // smaller alpha values are ignored, for example at the edge of a shadow
 constexpr int kThumbnail = 16;
 
 struct Hsv {
@@ -98,7 +98,7 @@ std::optional<Image> cut_out(const Image& premultiplied, std::string& reason) {
 }
 
 Image resize_rgba(const Image& premultiplied, int height, int width) {
-  // The library resizes three channels: once the colours, once alpha in all three.
+  // resize() takes three channels, so alpha is resized separately as a grey image.
   Image colour(premultiplied.width, premultiplied.height), alpha(premultiplied.width, premultiplied.height);
   for (size_t i = 0, n = premultiplied.pixels.size() / 4; i < n; ++i)
     for (size_t c = 0; c < 3; ++c) {

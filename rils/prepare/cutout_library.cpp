@@ -19,19 +19,11 @@ namespace {
 
 constexpr int kRasterSize = 128;
 
-std::filesystem::path require(const std::filesystem::path& path, std::string_view package) {
-  std::error_code error;
-  if (!std::filesystem::exists(path, error))
-    throw IoError(fmt::format(
-        "{}: not there; it comes with the Debian package {} (apps/prepare/fetch_assets.sh unpacks it without root)",
-        path.string(), package));
-  return path;
-}
-
-/// Groups whose pictures have no colour worth a word: the yellow and the clothes of people are the font's, not theirs.
+/// Whether captions name the colour of a group's pictures. Not for people: their yellow skin and clothes are the font's
+/// style.
 bool has_colour_words(const ConceptGroup& group) { return group.name != "person"; }
 
-/// Makes a cut-out of a premultiplied picture, or says why not.
+/// Makes a cut-out of a premultiplied picture; nullopt when the picture is unsuitable.
 std::optional<Cutout> make_cutout(const Image& premultiplied, const ConceptTable& table, int concept_index,
                                   std::string_view source, std::string name) {
   std::string reason;
@@ -41,8 +33,7 @@ std::optional<Cutout> make_cutout(const Image& premultiplied, const ConceptTable
   out.concept_index = concept_index;
   out.source = source;
   out.source_name = std::move(name);
-  const auto group = static_cast<size_t>(table.concepts()[static_cast<size_t>(concept_index)].group);
-  if (has_colour_words(table.groups()[group])) out.colour = main_colour(*image);
+  if (has_colour_words(table.group_of(concept_index))) out.colour = main_colour(*image);
   out.image = std::move(*image);
   return out;
 }
@@ -86,7 +77,7 @@ void add_clipart(const DefaultAssets& assets, const ConceptTable& table, const s
       Image image = decode_png_rgba(read_bytes(pngs[at]));
       premultiply(image);
       cutouts[at] = make_cutout(image, table, files[at].concept_index, "openclipart", files[at].relative_path);
-    } catch (const IoError&) {  // counted with the rejected, and drawn anew the next time
+    } catch (const IoError&) {  // counted as rejected, and drawn again in the next run
       std::error_code ignored;
       std::filesystem::remove(pngs[at], ignored);
     }
@@ -102,15 +93,25 @@ void add_clipart(const DefaultAssets& assets, const ConceptTable& table, const s
 
 }  // namespace
 
+std::filesystem::path require_asset(const std::filesystem::path& path, std::string_view package) {
+  std::error_code error;
+  if (!std::filesystem::exists(path, error))
+    throw IoError(
+        fmt::format("{}: not found; it belongs to the Debian package {}, which apps/prepare/fetch_assets.sh "
+                    "unpacks without root",
+                    path.string(), package));
+  return path;
+}
+
 DefaultAssets find_assets(const std::filesystem::path& folder) {
   std::error_code error;
   const auto nested = folder / "usr" / "share";
   const auto share = std::filesystem::is_directory(nested, error) ? nested : folder;
   DefaultAssets assets;
-  assets.clipart = require(share / "openclipart" / "svg", "openclipart-svg");
-  assets.emoji_font = require(share / "fonts/truetype/noto/NotoColorEmoji.ttf", "fonts-noto-color-emoji");
-  assets.emoji_names = require(share / "unicode/emoji/emoji-test.txt", "unicode-data");
-  assets.fashion = require(share / "datasets/fashion-mnist", "dataset-fashion-mnist");
+  assets.clipart = require_asset(share / "openclipart" / "svg", "openclipart-svg");
+  assets.emoji_font = require_asset(share / "fonts/truetype/noto/NotoColorEmoji.ttf", "fonts-noto-color-emoji");
+  assets.emoji_names = require_asset(share / "unicode/emoji/emoji-test.txt", "unicode-data");
+  assets.fashion = require_asset(share / "datasets/fashion-mnist", "dataset-fashion-mnist");
   const auto unpacked = share.parent_path() / "bin" / "rsvg-convert";
   assets.rsvg_convert = std::filesystem::exists(unpacked, error) ? unpacked : std::filesystem::path("rsvg-convert");
   return assets;

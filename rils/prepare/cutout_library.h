@@ -1,6 +1,7 @@
 #pragma once
 
 #include <filesystem>
+#include <string_view>
 #include <vector>
 
 #include "rils/prepare/concepts.h"
@@ -13,16 +14,19 @@ class ThreadPool;
 
 namespace tessera::rils {
 
-/// Where the packages' files lie.
+/// The paths of the Debian packages' files.
 struct DefaultAssets {
   std::filesystem::path clipart, emoji_font, emoji_names, fashion, rsvg_convert;
 };
 
-/// Throws IoError with the path and the Debian package of the first that is missing.
+/// Returns the path. Throws IoError with the path and the Debian package when it does not exist.
+std::filesystem::path require_asset(const std::filesystem::path& path, std::string_view package);
+
+/// Finds the files of all packages. Throws IoError with the path and the package of the first that is missing.
 [[nodiscard]] DefaultAssets find_assets(const std::filesystem::path& folder);
 
-/// All usable cut-outs of both sources, without near-duplicates: emoji first, then clip art by path. Counts go into the
-/// report.
+/// All usable cut-outs of both sources without near-duplicates: emoji first, then clip art sorted by path. Counts are
+/// written to the report.
 [[nodiscard]] std::vector<Cutout> gather_cutouts(const DefaultAssets& assets, const ConceptTable& table,
                                                  const std::filesystem::path& cache, ThreadPool& pool,
                                                  DefaultDataReport& report, const PrepareProgress& progress);

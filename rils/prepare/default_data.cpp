@@ -12,11 +12,21 @@
 #include "engine/core/atomic_file.h"
 #include "engine/core/error.h"
 #include "engine/runtime/thread_pool.h"
+#include "rils/data/shard_writer.h"
 #include "rils/prepare/concepts.h"
 #include "rils/prepare/cutout_library.h"
 #include "rils/prepare/scene_shards.h"
 
 namespace tessera::rils {
+
+// nlohmann::json finds these two by the namespace of their argument.
+static void to_json(nlohmann::ordered_json& json, const RasteriseFailure& failure) {
+  json = {{"file", failure.svg.filename().string()}, {"reason", failure.reason}};
+}
+static void from_json(const nlohmann::ordered_json& json, RasteriseFailure& failure) {
+  failure = {json.value("file", ""), json.value("reason", "")};
+}
+
 namespace {
 
 namespace fs = std::filesystem;
@@ -25,7 +35,7 @@ using Json = nlohmann::ordered_json;
 constexpr std::string_view kStamp = "prepared.json";
 constexpr std::string_view kMaker = "tessera prepare default";
 constexpr std::string_view kPartial = "partial";  // where everything is written until it is complete
-constexpr int kFormat = 1;                        // raise it when the same options give other data
+constexpr int kFormat = 1;                        // increase it when the same options give other data
 constexpr std::array<std::string_view, 3> kParts = {"scenes", "objects", "fashion-mnist"};
 
 void check_options(const DefaultDataOptions& o) {
@@ -44,7 +54,7 @@ void check_options(const DefaultDataOptions& o) {
   require(o.threads >= 0 && o.threads <= 1024, "threads", o.threads, "0 to 1024");
 }
 
-/// What the data depend on.
+/// The options that the data depend on.
 Json digest_of(const DefaultDataOptions& o) {
   Json json;
   json["format"] = kFormat;
@@ -59,52 +69,40 @@ Json digest_of(const DefaultDataOptions& o) {
   return json;
 }
 
+/// Calls visit(name, member) for each member of the report that prepared.json keeps, in the order of the file.
+template <class Report, class Visit>
+void visit_kept(Report& r, const Visit& visit) {
+  visit("clipart_found", r.clipart_found);
+  visit("emoji_found", r.emoji_found);
+  visit("clipart_not_drawn", r.failures);
+  visit("rejected", r.rejected);
+  visit("duplicates", r.duplicates);
+  visit("concepts", r.concepts);
+  visit("groups", r.groups);
+  visit("train_cutouts", r.train_cutouts);
+  visit("held_out_cutouts", r.held_out_cutouts);
+  visit("held_out_concepts", r.held_out_concepts);
+  visit("train_scenes", r.train_scenes);
+  visit("test_scenes", r.test_scenes);
+  visit("objects", r.objects);
+  visit("distinct_captions", r.distinct_captions);
+  visit("objects_per_scene", r.objects_per_scene);
+}
+
 Json report_to_json(const DefaultDataReport& r) {
   Json json;
-  json["clipart_found"] = r.clipart_found;
-  json["emoji_found"] = r.emoji_found;
-  json["clipart_not_drawn"] = Json::array();
-  for (const RasteriseFailure& f : r.failures)
-    json["clipart_not_drawn"].push_back({{"file", f.svg.filename().string()}, {"reason", f.reason}});
-  json["rejected"] = r.rejected;
-  json["duplicates"] = r.duplicates;
-  json["concepts"] = r.concepts;
-  json["groups"] = r.groups;
-  json["train_cutouts"] = r.train_cutouts;
-  json["held_out_cutouts"] = r.held_out_cutouts;
-  json["held_out_concepts"] = r.held_out_concepts;
-  json["train_scenes"] = r.train_scenes;
-  json["test_scenes"] = r.test_scenes;
-  json["objects"] = r.objects;
-  json["distinct_captions"] = r.distinct_captions;
-  json["objects_per_scene"] = r.objects_per_scene;
+  visit_kept(r, [&](const char* name, const auto& value) { json[name] = value; });
   return json;
 }
 
 DefaultDataReport report_from_json(const Json& json) {
   DefaultDataReport r;
   r.reused = true;
-  const auto read = [&](const char* key, auto& value) { value = json.value(key, value); };
-  read("clipart_found", r.clipart_found);
-  read("emoji_found", r.emoji_found);
-  for (const Json& f : json.value("clipart_not_drawn", Json::array()))
-    r.failures.push_back({f.value("file", ""), f.value("reason", "")});
-  read("rejected", r.rejected);
-  read("duplicates", r.duplicates);
-  read("concepts", r.concepts);
-  read("groups", r.groups);
-  read("train_cutouts", r.train_cutouts);
-  read("held_out_cutouts", r.held_out_cutouts);
-  read("held_out_concepts", r.held_out_concepts);
-  read("train_scenes", r.train_scenes);
-  read("test_scenes", r.test_scenes);
-  read("objects", r.objects);
-  read("distinct_captions", r.distinct_captions);
-  read("objects_per_scene", r.objects_per_scene);
+  visit_kept(r, [&](const char* name, auto& value) { value = json.value(name, value); });
   return r;
 }
 
-/// The stamp of an earlier run; null when there is none or it is damaged.
+/// The stamp (prepared.json) of an earlier run; null when it is missing or damaged.
 Json read_stamp(const fs::path& out) {
   if (!fs::exists(out / kStamp)) return nullptr;
   Json stamp = Json::parse(read_file(out / kStamp), nullptr, false);
@@ -131,14 +129,11 @@ void copy_fashion(const fs::path& from, const fs::path& to) {
   fs::create_directories(to);
   for (const std::string_view name : {"train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz",
                                       "t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz"}) {
-    if (!fs::exists(from / name))
-      throw IoError(
-          fmt::format("{}: not there; it comes with the Debian package dataset-fashion-mnist", (from / name).string()));
-    fs::copy_file(from / name, to / name, fs::copy_options::overwrite_existing);
+    fs::copy_file(require_asset(from / name, "dataset-fashion-mnist"), to / name, fs::copy_options::overwrite_existing);
   }
 }
 
-/// The share of captions that no other scene has.
+/// The fraction of captions that occur once.
 double distinct_share(const std::vector<std::string>& captions) {
   std::unordered_map<std::string_view, int> counts;
   for (const std::string& caption : captions) ++counts[caption];
@@ -146,20 +141,14 @@ double distinct_share(const std::vector<std::string>& captions) {
   return captions.empty() ? 0 : static_cast<double>(once) / static_cast<double>(captions.size());
 }
 
-void write_captions(const fs::path& path, const std::vector<std::string>& captions) {
-  std::string text;
-  for (const std::string& caption : captions) text += caption + '\n';
-  write_file_atomically(path, text);
-}
-
-/// Every cut-out, what it shows, and where it may appear.
+/// Writes a table of all cut-outs: what each shows, and whether it appears in scenes or in objects/.
 void write_cutout_table(const fs::path& path, const ConceptTable& table, const std::vector<Cutout>& cutouts,
                         const CutoutSplit& split) {
   std::string text = "name\tgroup\tcolour\tsplit\tsource\tsource_name\n";
   const std::set<int> held(split.held_out.begin(), split.held_out.end());
   for (size_t i = 0; i < cutouts.size(); ++i) {
-    const Concept& what = table.concepts()[static_cast<size_t>(cutouts[i].concept_index)];
-    text += fmt::format("{}\t{}\t{}\t{}\t{}\t{}\n", what.name, table.groups()[static_cast<size_t>(what.group)].name,
+    const int index = cutouts[i].concept_index;
+    text += fmt::format("{}\t{}\t{}\t{}\t{}\t{}\n", table.concept_at(index).name, table.group_of(index).name,
                         cutouts[i].colour, held.contains(static_cast<int>(i)) ? "objects" : "scenes", cutouts[i].source,
                         cutouts[i].source_name);
   }
@@ -178,7 +167,7 @@ void count_cutouts(const ConceptTable& table, const std::vector<Cutout>& cutouts
   report.held_out_concepts = static_cast<int64_t>(unseen.size());
 }
 
-/// Fills `partial` with everything.
+/// Writes the whole data set to `partial`.
 void build(const fs::path& partial, const DefaultDataOptions& options, const DefaultAssets& assets,
            DefaultDataReport& report, const PrepareProgress& progress) {
   ThreadPool pool(options.threads);
@@ -190,7 +179,7 @@ void build(const fs::path& partial, const DefaultDataOptions& options, const Def
 
   const auto train = write_scene_shards(partial / "scenes" / "train", options, table, cast, false, pool, progress);
   const auto test = write_scene_shards(partial / "scenes" / "test", options, table, cast, true, pool, progress);
-  write_captions(partial / "scenes" / "captions.txt", train.captions);
+  write_lines(partial / "scenes" / "captions.txt", train.captions);
   report.train_scenes = options.train_scenes;
   report.test_scenes = options.test_scenes;
   report.distinct_captions = distinct_share(train.captions);
@@ -206,11 +195,11 @@ DefaultDataReport prepare_checked(const DefaultDataOptions& options, const Prepa
   const Json stamp = fs::exists(options.out) ? read_stamp(options.out) : Json(nullptr);
   try {
     if (is_complete(options.out, stamp, digest)) return report_from_json(stamp["report"]);
-  } catch (const Json::exception&) {  // a stamp with other types in it is as good as none that is complete
+  } catch (const Json::exception&) {  // a stamp with wrong types counts as incomplete
   }
   for (const std::string_view part : {kParts[0], kParts[1], kParts[2], kPartial})
     if (stamp.is_null() && fs::exists(options.out / part))
-      throw IoError(fmt::format("{}: is there already and was not made by prepare default; choose another folder",
+      throw IoError(fmt::format("{}: exists already and was not made by prepare default; choose another folder",
                                 (options.out / part).string()));
   const DefaultAssets assets = find_assets(options.assets);
   fs::create_directories(options.out);
@@ -232,13 +221,13 @@ DefaultDataReport prepare_checked(const DefaultDataOptions& options, const Prepa
 
 std::string DefaultDataReport::describe() const {
   std::string text = fmt::format(
-      "{} training and {} test scenes of {:.2f} things on average; {:.1f} % of the training captions occur once\n"
-      "{} different things in {} groups, shown by {} cut-outs of clip art and emoji\n"
-      "held out for classification: {} more cut-outs, among them all of {} things; {} pictures\n",
+      "scenes: {} train and {} test, with {:.2f} things on average; {:.1f} % of the train captions occur once\n"
+      "things in the scenes: {} in {} groups, shown by {} cut-outs of clip art and emoji\n"
+      "classification: {} held-out cut-outs, among them all pictures of {} things, give {} images\n",
       train_scenes, test_scenes, objects_per_scene, 100 * distinct_captions, concepts, groups, train_cutouts,
       held_out_cutouts, held_out_concepts, objects);
-  text += fmt::format("{} SVGs and {} emoji found; {} unusable, {} near-duplicates, {} not drawn", clipart_found,
-                      emoji_found, rejected, duplicates, failures.size());
+  text += fmt::format("sources: {} SVGs and {} emoji found; {} unusable, {} near-duplicates, {} not drawn",
+                      clipart_found, emoji_found, rejected, duplicates, failures.size());
   for (size_t i = 0; i < std::min<size_t>(failures.size(), 5); ++i)
     text += fmt::format("\n  {}: {}", failures[i].svg.string(), failures[i].reason);
   return text;

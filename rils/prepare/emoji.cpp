@@ -13,18 +13,13 @@
 
 #include "engine/core/error.h"
 #include "rils/prepare/ligatures.h"
+#include "rils/text/ascii.h"
 #include "rils/text/english.h"
 
 namespace tessera::rils {
 namespace {
 
-constexpr uint32_t kEmojiStyle = 0xFE0F;  // "as a picture": the font has no glyph of its own for it
-
-std::string_view trim(std::string_view s) {
-  const size_t begin = s.find_first_not_of(" \t\r");
-  if (begin == std::string_view::npos) return {};
-  return s.substr(begin, s.find_last_not_of(" \t\r") - begin + 1);
-}
+constexpr uint32_t kEmojiStyle = 0xFE0F;  // the variation selector for a picture; the font has no glyph for it
 
 std::vector<uint32_t> parse_code_points(std::string_view text) {
   std::vector<uint32_t> out;
@@ -37,7 +32,7 @@ std::vector<uint32_t> parse_code_points(std::string_view text) {
   return out;
 }
 
-/// "1F468 200D 1F33E ; fully-qualified # 👨‍🌾 E4.0 man farmer"
+/// Parses a line such as "1F468 200D 1F33E ; fully-qualified # 👨‍🌾 E4.0 man farmer".
 std::optional<Emoji> parse_emoji_line(std::string_view line) {
   const size_t semicolon = line.find(';'), hash = line.find('#');
   if (semicolon == std::string_view::npos || hash == std::string_view::npos || hash < semicolon) return std::nullopt;
@@ -57,10 +52,7 @@ std::vector<Emoji> parse_emoji_test(std::string_view text) {
   constexpr std::string_view kGroup = "# group:", kSubgroup = "# subgroup:";
   std::vector<Emoji> out;
   std::string group, subgroup;
-  while (!text.empty()) {
-    const size_t end = std::min(text.find('\n'), text.size());
-    const std::string_view line = text.substr(0, end);
-    text.remove_prefix(std::min(end + 1, text.size()));
+  for (const std::string_view line : split(text, '\n')) {
     if (line.starts_with(kGroup)) {
       group = trim(line.substr(kGroup.size()));
     } else if (line.starts_with(kSubgroup)) {
@@ -91,16 +83,16 @@ struct EmojiFont::State {
 };
 
 EmojiFont::EmojiFont(const std::filesystem::path& path) : state_(std::make_unique<State>()) {
-  if (FT_Init_FreeType(&state_->library) != 0) throw LibraryError("FreeType does not start");
+  if (FT_Init_FreeType(&state_->library) != 0) throw LibraryError("FreeType cannot be initialised");
   if (FT_New_Face(state_->library, path.c_str(), 0, &state_->face) != 0)
-    throw IoError(fmt::format("{}: cannot be read as a font", path.string()));
+    throw IoError(fmt::format("{}: expected a font, found another file", path.string()));
   if (state_->face->num_fixed_sizes < 1 || FT_Select_Size(state_->face, 0) != 0)
-    throw IoError(fmt::format("{}: the font holds no colour bitmaps", path.string()));
+    throw IoError(fmt::format("{}: expected a font with colour bitmaps, found one without", path.string()));
   FT_ULong length = 0;
-  if (FT_Load_Sfnt_Table(state_->face, TTAG_GSUB, 0, nullptr, &length) != 0) return;  // a font without sequences
+  if (FT_Load_Sfnt_Table(state_->face, TTAG_GSUB, 0, nullptr, &length) != 0) return;  // the font has no sequences
   std::vector<std::byte> gsub(length);
   if (FT_Load_Sfnt_Table(state_->face, TTAG_GSUB, 0, reinterpret_cast<FT_Byte*>(gsub.data()), &length) != 0)
-    throw IoError(fmt::format("{}: the GSUB table cannot be read", path.string()));
+    throw IoError(fmt::format("{}: cannot read the GSUB table of the font", path.string()));
   state_->ligatures = Ligatures(gsub);
 }
 

@@ -18,21 +18,21 @@ struct Emoji {
   std::string group, subgroup;
 };
 
-/// The fully-qualified emoji of Unicode's emoji-test.txt (package unicode-data), without those of a chosen skin tone.
-/// Lines that do not have the form are passed over.
+/// Reads the fully-qualified emoji of Unicode's emoji-test.txt (package unicode-data), without skin-tone variants.
+/// Malformed lines are ignored.
 [[nodiscard]] std::vector<Emoji> parse_emoji_test(std::string_view text);
 
-/// A font of colour bitmaps (NotoColorEmoji.ttf of the package fonts-noto-color-emoji).
+/// A font of colour bitmaps: NotoColorEmoji.ttf of the package fonts-noto-color-emoji.
 class EmojiFont {
  public:
-  /// Throws IoError when the file is no font or holds no bitmaps.
+  /// Throws IoError when the file is not a font or has no bitmaps.
   explicit EmojiFont(const std::filesystem::path& path);
   ~EmojiFont();
   EmojiFont(const EmojiFont&) = delete;
   EmojiFont& operator=(const EmojiFont&) = delete;
 
-  /// The picture of an emoji, four channels, colours multiplied by alpha; nothing when the font has none for the whole
-  /// sequence.
+  /// The picture of an emoji: four channels, colours multiplied by alpha. nullopt when the font has no picture for the
+  /// whole sequence.
   [[nodiscard]] std::optional<Image> draw(const std::vector<uint32_t>& code_points);
 
  private:

@@ -9,7 +9,6 @@
 #include <system_error>
 #include <utility>
 
-#include "engine/core/atomic_file.h"
 #include "rils/data/file_datasets.h"
 #include "rils/data/shard_writer.h"
 #include "rils/data/sources.h"
@@ -19,7 +18,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// The splits of a folder by name: train, val and test where these are what it holds, otherwise the folder itself.
+/// The splits of a folder by name: train, val and test if it holds no other folders, otherwise the folder itself.
 std::vector<std::pair<std::string, fs::path>> find_splits(const PrepareFolderOptions& options) {
   constexpr std::array<std::string_view, 3> kSplits = {"train", "val", "test"};
   std::vector<std::pair<std::string, fs::path>> splits;
@@ -40,7 +39,7 @@ std::vector<std::pair<std::string, fs::path>> find_splits(const PrepareFolderOpt
 void check_classes(const std::vector<std::string>& first, const std::vector<std::string>& other, const fs::path& path) {
   for (size_t i = 0; i < std::max(first.size(), other.size()); ++i) {
     const std::string a = i < first.size() ? first[i] : "nothing", b = i < other.size() ? other[i] : "nothing";
-    if (a != b) throw ConfigError(fmt::format("{}: class {} is {}, in the first split {}", path.string(), i, b, a));
+    if (a != b) throw ConfigError(fmt::format("{}: class {} is {}, but {} in the first split", path.string(), i, b, a));
   }
 }
 
@@ -61,18 +60,12 @@ PrepareFolderReport::Split write_split(const std::string& name, const FolderData
   return {name, writer.samples(), writer.shards()};
 }
 
-std::string joined_lines(const std::vector<std::string>& lines) {
-  std::string text;
-  for (const auto& line : lines) text += line + "\n";
-  return text;
-}
-
 }  // namespace
 
 std::string PrepareFolderReport::describe() const {
   std::string text = fmt::format("{} classes", class_names.size());
   for (const auto& split : splits)
-    text += fmt::format(", {}: {} images in {} shards", split.name, split.samples, split.shards);
+    text += fmt::format("; {}: {} images in {} shards", split.name, split.samples, split.shards);
   return fmt::format("{}; {}", text, skipped.describe());
 }
 
@@ -87,8 +80,8 @@ PrepareFolderReport prepare_folder(const PrepareFolderOptions& options) {
     report.splits.push_back(write_split(name, *images, options, report.skipped));
   report.class_names = splits[0].second->class_names();
   for (auto& name : report.class_names) std::ranges::replace(name, '_', ' ');
-  write_file_atomically(options.output / "classnames.txt", joined_lines(report.class_names));
-  write_file_atomically(options.output / "zeroshot_classification_templates.txt", joined_lines(options.templates));
+  write_lines(options.output / "classnames.txt", report.class_names);
+  write_lines(options.output / "zeroshot_classification_templates.txt", options.templates);
   return report;
 }
 

@@ -10,12 +10,13 @@
 
 namespace tessera::rils {
 
-/// `prepare folder`: class folders become webdataset shards in CLIP_benchmark's layout: `classnames.txt`,
-/// `zeroshot_classification_templates.txt`, and per split a folder of shards with `.cls` members and `nshards.txt`.
+/// `prepare folder` turns class folders into webdataset shards in CLIP_benchmark's layout: `classnames.txt`,
+/// `zeroshot_classification_templates.txt`, and for each split a folder of shards with `.cls` members and
+/// `nshards.txt`.
 struct PrepareFolderOptions {
-  std::filesystem::path input;  // holds class folders, or train/, val/, test/ that do
+  std::filesystem::path input;  // class folders, or train/, val/ and test/ that hold them
   std::filesystem::path output;
-  std::string split = "train";  // what the split is called when the input has none
+  std::string split = "train";  // name of the split when the input has no split folders
   std::vector<std::string> templates = {"a photo of a {c}."};
   int64_t samples_per_shard = 1000;
   int64_t max_image_pixels = kDefaultMaxImagePixels;
@@ -33,8 +34,8 @@ struct PrepareFolderReport {
   [[nodiscard]] std::string describe() const;
 };
 
-/// Class names are the folders' names with blanks for underscores. Splits must have the same classes; throws
-/// ConfigError that names the first difference.
+/// Writes the shards. Class names are the folder names with underscores replaced by blanks. Throws ConfigError when two
+/// splits have different classes; the message names the first difference.
 PrepareFolderReport prepare_folder(const PrepareFolderOptions& options);
 
 }  // namespace tessera::rils

@@ -7,14 +7,14 @@
 namespace tessera::rils {
 namespace {
 
-/// Big-endian numbers at checked offsets.
+/// Reads big-endian numbers at checked offsets.
 class Table {
  public:
   explicit Table(std::span<const std::byte> bytes) : bytes_(bytes) {}
   [[nodiscard]] size_t size() const { return bytes_.size(); }
   [[nodiscard]] uint16_t u16(size_t at) const {
     if (at > bytes_.size() || bytes_.size() - at < 2)
-      throw IoError(fmt::format("font: GSUB table: offset {} is outside of its {} bytes", at, bytes_.size()));
+      throw IoError(fmt::format("font: GSUB table: offset {} is outside the table of {} bytes", at, bytes_.size()));
     return static_cast<uint16_t>(std::to_integer<unsigned>(bytes_[at]) << 8 |
                                  std::to_integer<unsigned>(bytes_[at + 1]));
   }
@@ -37,7 +37,7 @@ std::vector<uint16_t> coverage_glyphs(const Table& table, size_t at) {
       for (size_t g = first; g <= last && glyphs.size() < 65536; ++g) glyphs.push_back(static_cast<uint16_t>(g));
     }
   } else {
-    throw IoError(fmt::format("font: GSUB table: coverage of format {}, expected 1 or 2", format));
+    throw IoError(fmt::format("font: GSUB table: expected coverage of format 1 or 2, found {}", format));
   }
   return glyphs;
 }
@@ -47,11 +47,11 @@ std::vector<uint16_t> coverage_glyphs(const Table& table, size_t at) {
 Ligatures::Ligatures(std::span<const std::byte> gsub) {
   constexpr size_t kLigature = 4, kExtension = 7;
   const Table table(gsub);
-  // A component takes two bytes, so an honest table reads fewer words than it has bytes; a table whose offsets all
-  // point to the same place would otherwise cost hours.
+  // A component takes two bytes, so a valid table reads fewer words than it has bytes. Without this limit a table whose
+  // offsets all point to the same place could take hours.
   size_t budget = table.size();
   const auto spend = [&](size_t words) {
-    if (words > budget) throw IoError("font: GSUB table: its ligatures overlap");
+    if (words > budget) throw IoError("font: GSUB table: the ligatures overlap");
     budget -= words;
   };
   const auto read_subtable = [&](size_t at) {

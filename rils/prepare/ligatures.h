@@ -9,13 +9,14 @@
 
 namespace tessera::rils {
 
-/// The ligatures of an OpenType font: sequences of glyphs that are drawn as one, which is how fonts of emoji hold
-/// "woman + joiner + ear of rice". Every ligature substitution (lookup type 4, also behind an extension of type 7)
-/// counts, whatever feature it belongs to: no text is shaped here, a sequence is looked up as a whole.
+/// The ligatures of an OpenType font: sequences of glyphs that are drawn as one glyph. Emoji fonts store "woman +
+/// joiner + ear of rice" in this way. All ligature substitutions are used (lookup type 4, also inside extensions of
+/// type 7), for any feature, because a sequence is looked up as a whole and no text is shaped.
 class Ligatures {
  public:
   Ligatures() = default;
-  /// `gsub`: the table's bytes. Throws IoError for an offset outside of the table, or more ligatures than fit in it.
+  /// `gsub` holds the bytes of the font's GSUB table. Throws IoError for an offset outside the table, or for more
+  /// ligatures than fit into it.
   explicit Ligatures(std::span<const std::byte> gsub);
 
   [[nodiscard]] std::optional<uint16_t> find(const std::vector<uint16_t>& glyphs) const;

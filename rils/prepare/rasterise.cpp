@@ -23,8 +23,8 @@ constexpr std::chrono::seconds kTimeLimit(20);
 Rasteriser::Rasteriser(std::filesystem::path program, std::filesystem::path cache, int size)
     : program_(std::move(program)), cache_(std::move(cache)), size_(size) {
   if (const std::string reason = run_program({program_.string(), "--version"}, kTimeLimit); !reason.empty())
-    throw IoError(
-        fmt::format("rsvg-convert: {}; it draws the clip art and comes with the Debian package librsvg2-bin", reason));
+    throw IoError(fmt::format(
+        "rsvg-convert: {}; it is needed for the clip art and belongs to the Debian package librsvg2-bin", reason));
   std::filesystem::create_directories(cache_);
 }
 
@@ -32,7 +32,7 @@ std::filesystem::path Rasteriser::one(const std::filesystem::path& svg, std::str
   const std::string bytes = read_file(svg);
   auto png = cache_ / fmt::format("{:016x}-{}.png", fnv1a64(bytes), size_);
   if (std::filesystem::exists(png)) return png;
-  static std::atomic<uint64_t> counter{0};  // two equal files may be drawn at the same time
+  static std::atomic<uint64_t> counter{0};  // two threads may draw equal files at the same time
   auto temporary = png;
   temporary += fmt::format(".{}.{}", getpid(), counter++);
   const std::string size = std::to_string(size_);
@@ -43,7 +43,7 @@ std::filesystem::path Rasteriser::one(const std::filesystem::path& svg, std::str
   if (reason.empty()) {
     std::filesystem::rename(temporary, png, error);
     if (!error) return png;
-    reason = "no picture was written";
+    reason = "rsvg-convert wrote no picture";
   }
   std::filesystem::remove(temporary, error);
   return {};

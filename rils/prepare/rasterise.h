@@ -17,15 +17,15 @@ struct RasteriseFailure {
   std::string reason;
 };
 
-/// Turns SVGs into PNGs with rsvg-convert (Debian package librsvg2-bin), whose two sides are at most `size` pixels,
-/// each in a process of its own with a limit of 20 s.
+/// Draws SVGs as PNGs of at most `size` pixels a side with rsvg-convert (Debian package librsvg2-bin). Each SVG has its
+/// own process with a time limit of 20 s.
 class Rasteriser {
  public:
-  /// `program`: a path, or a name to look up in PATH. Throws IoError when it does not run.
+  /// `program` is a path or a name that is looked up in PATH. Throws IoError when it does not run.
   Rasteriser(std::filesystem::path program, std::filesystem::path cache, int size);
 
-  /// The PNG's path for each SVG, empty for the failures, which are appended in order. PNGs are kept in the cache under
-  /// the digest of the SVG's bytes; what is there is not made again.
+  /// Returns the path of the PNG for each SVG, or an empty path for a failure; failures are appended in order. PNGs are
+  /// cached under the digest of the SVG's bytes and are not drawn again.
   [[nodiscard]] std::vector<std::filesystem::path> run(const std::vector<std::filesystem::path>& svgs, ThreadPool& pool,
                                                        std::vector<RasteriseFailure>& failures,
                                                        const std::function<void(int64_t)>& finished) const;

@@ -40,14 +40,14 @@ std::string run_program(const std::vector<std::string>& words, std::chrono::seco
     if (std::chrono::steady_clock::now() - begin > limit) {
       kill(child, SIGKILL);
       waitpid(child, &status, 0);
-      return fmt::format("takes longer than {} s", limit.count());
+      return fmt::format("{} took longer than {} s", words.front(), limit.count());
     }
     std::this_thread::sleep_for(pause);
     pause = std::min(pause * 2, std::chrono::microseconds(8000));
   }
   if (WIFSIGNALED(status)) return fmt::format("{} was ended by signal {}", words.front(), WTERMSIG(status));
   if (WEXITSTATUS(status) == 127) return fmt::format("cannot run {}", words.front());
-  if (WEXITSTATUS(status) != 0) return fmt::format("{} left with {}", words.front(), WEXITSTATUS(status));
+  if (WEXITSTATUS(status) != 0) return fmt::format("{} failed with exit code {}", words.front(), WEXITSTATUS(status));
   return {};
 }
 

@@ -7,8 +7,8 @@
 
 namespace tessera::rils {
 
-/// Runs a program, looked up in PATH, without input and output and ends it after `limit`. What it writes to its
-/// standard error goes to the file `errors`. The reason when it fails, empty otherwise.
+/// Runs a program, which is looked up in PATH, without input and output, and kills it after `limit`. Its standard error
+/// is written to the file `errors`. Returns the reason of a failure, or "" on success.
 [[nodiscard]] std::string run_program(const std::vector<std::string>& words, std::chrono::seconds limit,
                                       const std::filesystem::path& errors = "/dev/null");
 

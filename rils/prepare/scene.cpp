@@ -14,15 +14,15 @@
 namespace tessera::rils {
 namespace {
 
-constexpr int kOpaque = 128;           // alpha from which a pixel belongs to a thing
-constexpr double kVisibleShare = 0.6;  // of a thing's pixels
-constexpr double kNoticeable = 0.04;   // of a thing's pixels, hidden by another
-constexpr double kContrast = 46;       // mean difference of colours along a thing's edge, of 255
+constexpr int kOpaque = 128;           // pixels with at least this alpha belong to a thing
+constexpr double kVisibleShare = 0.6;  // the fraction of a thing's pixels that must stay visible
+constexpr double kNoticeable = 0.04;   // the hidden fraction from which one thing is in front of another
+constexpr double kContrast = 46;       // the smallest mean difference of colours along a thing's edge, of 255
 
-/// The things without their background: colours multiplied by alpha, the index of the thing seen, and who hides whom.
+/// The things without a background: colours multiplied by alpha, the index of the visible thing, and hidden pixels.
 struct Layer {
   Image rgba, mask;
-  std::vector<int64_t> pixels;               // of each thing, hidden ones included
+  std::vector<int64_t> pixels;               // of each thing, including hidden ones
   std::vector<std::vector<int64_t>> hidden;  // [a][b]: pixels of b that a covers
 };
 
@@ -46,7 +46,7 @@ struct Place {
   int left = 0, top = 0, width = 0, height = 0;
 };
 
-/// The share of the smaller rectangle that lies in the other.
+/// The fraction of the smaller rectangle that lies in the other.
 double overlap(const Place& a, const Place& b) {
   const int w = std::min(a.left + a.width, b.left + b.width) - std::max(a.left, b.left);
   const int h = std::min(a.top + a.height, b.top + b.height) - std::max(a.top, b.top);
@@ -55,10 +55,10 @@ double overlap(const Place& a, const Place& b) {
          std::min(static_cast<double>(a.width) * a.height, static_cast<double>(b.width) * b.height);
 }
 
-/// Draws sizes and places; fewer places than things when they do not fit.
+/// Draws sizes and positions. Returns fewer positions than things when the things do not fit.
 std::vector<Place> draw_places(const std::vector<const Cutout*>& cutouts, int size, SceneSizes sizes,
                                AugmentStream& random) {
-  // One pair in six scenes may stand one before the other.
+  // In one scene of six, one thing may be in front of another.
   const double allowed = random.uniform() < 0.17f ? 0.3 : 0.04;
   std::vector<Place> best;
   for (int attempt = 0; attempt < 30; ++attempt) {
@@ -117,7 +117,7 @@ Image over(const Layer& layer, const Image& background) {
   return out;
 }
 
-/// The smallest, over the things, of the mean difference between picture and background along a thing's edge.
+/// The mean difference between picture and background along a thing's edge, for the thing where it is smallest.
 double least_contrast(const Layer& layer, const Image& image, const Image& background) {
   const int size = layer.mask.width;
   std::vector<double> difference(layer.pixels.size());
@@ -206,7 +206,7 @@ SceneCast::SceneCast(const std::vector<Cutout>& cutouts, const std::vector<int>&
   for (size_t a = 0; a < concepts_.size(); ++a)
     for (size_t b = 0; b < a; ++b, ++pairs) test_pairs += is_test_pair(concepts_[a], concepts_[b]) ? 1 : 0;
   if (test_pairs == 0 || test_pairs == pairs)
-    throw ConfigError(fmt::format("scenes: {} different things are too few to compose them of", concepts_.size()));
+    throw ConfigError(fmt::format("scenes: {} different things are too few", concepts_.size()));
 }
 
 bool SceneCast::is_test_pair(int concept_a, int concept_b) const {
@@ -240,7 +240,7 @@ std::vector<const Cutout*> SceneCast::draw(bool test, const std::vector<bool>& r
       const int c = candidates[static_cast<size_t>(draw_below(random, static_cast<int>(candidates.size())))];
       chosen.push_back(c);
       cast.push_back(draw_picture(c, random));
-      // Twice the same leaves room for another thing beside the two.
+      // A thing that appears twice needs another thing beside the two.
       const bool room = chosen.size() == 1 ? cast.size() + 2 <= count : cast.size() < count;
       if (random.uniform() < 0.15f && room && repeatable[static_cast<size_t>(c)])
         cast.push_back(draw_picture(c, random));

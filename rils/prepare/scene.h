@@ -16,39 +16,39 @@ namespace tessera::rils {
 /// One thing in a scene.
 struct SceneObject {
   const Cutout* cutout = nullptr;
-  Box box;  // around its visible pixels, exactly: those that the mask gives it
+  Box box;  // exactly around the pixels that the mask gives this object
 };
 
 struct Scene {
   Image image;                                // three channels
-  Image mask;                                 // one channel: 0 background, k + 1 where object k is what one sees
+  Image mask;                                 // one channel: 0 for background, k + 1 where object k is visible
   std::vector<SceneObject> objects;           // from back to front
-  std::vector<std::pair<int, int>> in_front;  // (a, b): a hides a part of b that one notices (4 % of it or more)
-  std::string background;                     // the phrase of background.h
+  std::vector<std::pair<int, int>> in_front;  // (a, b): a hides at least 4 % of b
+  std::string background;                     // Background::phrase
 };
 
-/// How large things are, as a share of the image's side (of the longer side of a thing).
+/// The range of a thing's longer side, as a fraction of the image's side.
 struct SceneSizes {
   float low = 0.33f, high = 0.58f;
 };
 
-/// Places the cut-outs, in this order from back to front, on a background. Each keeps at least 60 % of its pixels
-/// visible, none is cut by the image's edge, and the background is chosen so that no thing vanishes in it. Where they
-/// do not fit, the last ones are left out (`Scene::objects` says which are there).
+/// Places the cut-outs on a background, from back to front in this order. At least 60 % of each stays visible, none is
+/// cut by the image's edge, and the background contrasts with every thing. Cut-outs that do not fit are dropped from
+/// the end; `Scene::objects` lists the others.
 [[nodiscard]] Scene compose_scene(const std::vector<const Cutout*>& cutouts, int size, SceneSizes sizes,
                                   AugmentStream& random);
 
-/// Chooses which things stand together. A pair of concepts belongs to the training scenes or to the test scenes, by a
-/// hash of the two and the seed: one in five is a test pair.
+/// Chooses the things of a scene. A hash of two concepts and the seed assigns each pair of concepts to the training
+/// scenes or to the test scenes; one pair in five is a test pair.
 class SceneCast {
  public:
-  /// `usable` are the indices of the training split; `cutouts` must outlive the cast. Throws ConfigError when there are
-  /// too few things for pairs of both kinds.
+  /// `usable` holds the indices of the training split. `cutouts` must outlive this object. Throws ConfigError when
+  /// there are too few concepts for pairs of both kinds.
   SceneCast(const std::vector<Cutout>& cutouts, const std::vector<int>& usable, int concepts, uint64_t seed);
 
   [[nodiscard]] bool is_test_pair(int concept_a, int concept_b) const;
-  /// Two to four cut-outs of at least two concepts; every pair of different concepts among them is a test pair when
-  /// `test`, and none otherwise. `repeatable`: whether a concept may appear twice ("two dogs").
+  /// Draws two to four cut-outs of at least two concepts. With `test`, all pairs of different concepts among them are
+  /// test pairs; otherwise none is. `repeatable` tells for each concept whether it may appear twice ("two dogs").
   [[nodiscard]] std::vector<const Cutout*> draw(bool test, const std::vector<bool>& repeatable,
                                                 AugmentStream& random) const;
   /// The concepts that have pictures.

@@ -13,6 +13,7 @@
 #include "engine/core/philox.h"
 #include "engine/runtime/thread_pool.h"
 #include "rils/data/encode.h"
+#include "rils/data/shard_writer.h"
 #include "rils/data/tar.h"
 #include "rils/prepare/caption.h"
 
@@ -28,19 +29,12 @@ struct PackedScene {
   int64_t objects = 0;
 };
 
-const Concept& concept_of(const ConceptTable& table, const Cutout& cutout) {
-  return table.concepts()[static_cast<size_t>(cutout.concept_index)];
-}
-
-const std::string& group_of(const ConceptTable& table, const Cutout& cutout) {
-  return table.groups()[static_cast<size_t>(concept_of(table, cutout).group)].name;
-}
-
 SceneFacts facts_of(const Scene& scene, const ConceptTable& table) {
   SceneFacts facts;
   for (const SceneObject& object : scene.objects) {
-    const Concept& what = concept_of(table, *object.cutout);
-    facts.things.push_back({what.name, what.mass, group_of(table, *object.cutout), object.cutout->colour, object.box});
+    const Concept& what = table.concept_at(object.cutout->concept_index);
+    facts.things.push_back(
+        {what.name, what.mass, table.group_of(object.cutout->concept_index).name, object.cutout->colour, object.box});
   }
   facts.in_front = scene.in_front;
   facts.background = scene.background;
@@ -51,8 +45,8 @@ SceneFacts facts_of(const Scene& scene, const ConceptTable& table) {
 Json describe_object(const SceneObject& object, const ConceptTable& table, size_t index) {
   const Box& b = object.box;
   Json out;
-  out["name"] = concept_of(table, *object.cutout).name;
-  out["group"] = group_of(table, *object.cutout);
+  out["name"] = table.concept_at(object.cutout->concept_index).name;
+  out["group"] = table.group_of(object.cutout->concept_index).name;
   out["box"] = {b.left, b.top, b.left + b.width, b.top + b.height};
   out["mask_value"] = index + 1;
   if (!object.cutout->colour.empty()) out["colour"] = object.cutout->colour;
@@ -63,7 +57,7 @@ Json describe_object(const SceneObject& object, const ConceptTable& table, size_
 
 std::string dump(const Json& json) { return json.dump(-1, ' ', false, nlohmann::detail::error_handler_t::replace); }
 
-/// A scene whose things all fit, with at least two different ones.
+/// Draws scenes until one has at least two different things.
 Scene draw_scene(const SceneCast& cast, const std::vector<bool>& repeatable, int size, bool test,
                  AugmentStream& random) {
   for (;;) {
@@ -113,7 +107,7 @@ SceneShardsResult write_scene_shards(const std::filesystem::path& folder, const 
   for (const Concept& c : table.concepts()) repeatable.push_back(!c.mass);
   const int64_t count = test ? options.test_scenes : options.train_scenes, per_shard = options.scenes_per_shard;
   SceneShardsResult result;
-  const char* stage = test ? "composing test scenes" : "composing scenes";
+  const char* stage = test ? "composing test scenes" : "composing train scenes";
   if (progress && count > 0) progress(stage, 0, count);
   for (int64_t begin = 0; begin < count; begin += per_shard) {
     const int64_t n = std::min(per_shard, count - begin);
@@ -145,11 +139,11 @@ int64_t write_object_shards(const std::filesystem::path& folder, const DefaultDa
                             const ConceptTable& table, const std::vector<Cutout>& cutouts, const CutoutSplit& split,
                             ThreadPool& pool) {
   std::filesystem::create_directories(folder / "test");
-  std::string names;
-  for (const ConceptGroup& group : table.groups()) names += group.name + '\n';
-  write_file_atomically(folder / "classnames.txt", names);
-  write_file_atomically(folder / "zeroshot_classification_templates.txt",
-                        "one {c}\na picture of one {c}\na drawing of one {c}\nthere is one {c}\n");
+  std::vector<std::string> names;
+  for (const ConceptGroup& group : table.groups()) names.push_back(group.name);
+  write_lines(folder / "classnames.txt", names);
+  write_lines(folder / "zeroshot_classification_templates.txt",
+              {"one {c}", "a picture of one {c}", "a drawing of one {c}", "there is one {c}"});
   std::set<int> seen_in_training;
   for (const int i : split.train) seen_in_training.insert(cutouts[static_cast<size_t>(i)].concept_index);
 
@@ -169,13 +163,13 @@ int64_t write_object_shards(const std::filesystem::path& folder, const DefaultDa
     const Cutout& cutout = cutouts[static_cast<size_t>(split.held_out[i / views])];
     const std::string key = fmt::format("s{:07}", i);
     Json json;
-    json["name"] = concept_of(table, cutout).name;
-    json["group"] = group_of(table, cutout);
+    json["name"] = table.concept_at(cutout.concept_index).name;
+    json["group"] = table.group_of(cutout.concept_index).name;
     json["name_in_training"] = seen_in_training.contains(cutout.concept_index);
     json["source"] = cutout.source;
     json["source_name"] = cutout.source_name;
     shard.add(key + ".jpg", jpegs[i]);
-    shard.add(key + ".cls", std::to_string(concept_of(table, cutout).group));
+    shard.add(key + ".cls", std::to_string(table.concept_at(cutout.concept_index).group));
     shard.add(key + ".json", dump(json));
   }
   shard.commit();

@@ -12,7 +12,7 @@
 namespace tessera::rils {
 namespace {
 
-/// Which entries of the table are held out.
+/// Whether each entry of the table is held out.
 std::vector<bool> held_out(const CaptionTable& table, int64_t count) {
   std::vector<std::string> names;
   names.reserve(table.entries.size());
@@ -25,9 +25,9 @@ std::vector<bool> held_out(const CaptionTable& table, int64_t count) {
 }  // namespace
 
 std::string PrepareReport::describe() const {
-  std::string text = fmt::format("{} images with {} captions: {} to train on in {} shards", written(), captions,
+  std::string text = fmt::format("{} images with {} captions; train: {} images in {} shards", written(), captions,
                                  train_samples, train_shards);
-  if (val_samples > 0) text += fmt::format(", {} held out in {} shards", val_samples, val_shards);
+  if (val_samples > 0) text += fmt::format(", val: {} images in {} shards", val_samples, val_shards);
   return fmt::format("{}; {}", text, skipped.describe());
 }
 
@@ -37,8 +37,8 @@ PrepareReport prepare_captions(const PrepareCaptionsOptions& options) {
   if (found == 0)
     throw IoError(fmt::format("{}: the table has no usable row; {}", options.table.string(), table.skipped.describe()));
   if (options.hold_out < 0 || options.hold_out >= found)
-    throw ConfigError(
-        fmt::format("hold out {} of {} images: nothing would be left to train on", options.hold_out, found));
+    throw ConfigError(fmt::format("--hold-out: expected 0 to {}, so that an image is left for train, found {}",
+                                  found - 1, options.hold_out));
   const auto held = held_out(table, options.hold_out);
   ShardWriter train(options.output / "train", options.samples_per_shard);
   std::unique_ptr<ShardWriter> val;

@@ -10,21 +10,21 @@
 
 namespace tessera::rils {
 
-/// `prepare captions`: images and a table of captions become webdataset shards.
+/// `prepare captions` turns images and a table of captions into webdataset shards.
 struct PrepareCaptionsOptions {
   std::filesystem::path table;
   TableOptions columns;
-  std::filesystem::path output;  // gets train/ and, with a hold-out, val/
+  std::filesystem::path output;  // folder of train/ and, with a hold-out, val/
   int64_t samples_per_shard = 1000;
-  int64_t hold_out = 0;  // images kept for validation: those whose names hash smallest (see hold_out())
+  int64_t hold_out = 0;  // number of images in val/, chosen by hold_out()
   int64_t max_image_pixels = kDefaultMaxImagePixels;
 };
 
-/// What was written. written() + skipped.total() is what was found.
+/// The samples that were written and skipped; written() + skipped.total() is the number that was found.
 struct PrepareReport {
   int64_t train_samples = 0, val_samples = 0;
   int64_t train_shards = 0, val_shards = 0;
-  int64_t captions = 0;  // of all images written
+  int64_t captions = 0;  // of all written images
   SkipCounts skipped;
 
   [[nodiscard]] int64_t written() const { return train_samples + val_samples; }
@@ -32,8 +32,8 @@ struct PrepareReport {
   [[nodiscard]] std::string describe() const;
 };
 
-/// Copies each image as it is, after decoding it once to see that it can be, with its captions. Images that cannot be
-/// used are skipped and counted. Throws ConfigError or IoError when there is nothing to do or nowhere to write.
+/// Copies images unchanged, with their captions. Each image is decoded once as a check; unusable images are skipped and
+/// counted. Throws ConfigError or IoError when no image is usable or the shards cannot be written.
 PrepareReport prepare_captions(const PrepareCaptionsOptions& options);
 
 }  // namespace tessera::rils

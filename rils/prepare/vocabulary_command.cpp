@@ -1,36 +1,24 @@
 #include "rils/prepare/vocabulary_command.h"
 
-#include <algorithm>
 #include <filesystem>
 
 #include "engine/core/atomic_file.h"
 #include "engine/core/error.h"
 #include "rils/data/dataset.h"
 #include "rils/prepare/clip_vocabulary.h"
+#include "rils/text/ascii.h"
 #include "rils/text/learn_vocabulary.h"
 
 namespace tessera::rils {
-namespace {
-
-void for_each_line(const std::string& path, const std::function<void(std::string_view)>& visit) {
-  const std::string text = read_file(path);
-  for (size_t begin = 0; begin < text.size();) {
-    const size_t end = std::min(text.find('\n', begin), text.size());
-    visit(std::string_view(text).substr(begin, end - begin));
-    begin = end + 1;
-  }
-}
-
-}  // namespace
-
 int64_t prepare_vocabulary(const PrepareVocabularyOptions& o) {
-  if (o.clip == !o.captions.empty()) throw ConfigError("vocabulary: expected --captions or --clip, one of the two");
-  if (!o.clip && !o.package.empty()) throw ConfigError("vocabulary: --package belongs to --clip");
+  if (o.clip == !o.captions.empty()) throw ConfigError("vocabulary: expected either --captions or --clip");
+  if (!o.clip && !o.package.empty()) throw ConfigError("vocabulary: --package needs --clip");
   if (o.clip) return write_clip_vocabulary(o.package, o.output);
   const bool lines = o.captions.ends_with(".txt") && std::filesystem::is_regular_file(o.captions);
   const auto captions = [&](const std::function<void(std::string_view)>& visit) {
     if (lines) {
-      for_each_line(o.captions, visit);
+      const std::string text = read_file(o.captions);
+      for (const std::string_view line : split(text, '\n')) visit(line);
       return;
     }
     const auto data = open_dataset(o.captions, {});
@@ -38,7 +26,7 @@ int64_t prepare_vocabulary(const PrepareVocabularyOptions& o) {
       try {
         for (const std::string& caption : data->load(i, false).captions) visit(caption);
       } catch (const SampleError&) {
-        continue;  // pretrain will skip and count it
+        continue;  // pretrain skips and counts it
       }
     }
   };

@@ -5,16 +5,17 @@
 
 namespace tessera::rils {
 
-/// `prepare vocabulary`: learns a byte-level BPE from captions, or takes CLIP's.
+/// `prepare vocabulary` learns a byte-level BPE from captions, or copies CLIP's.
 struct PrepareVocabularyOptions {
-  std::string captions;  // a text file with a caption a line, or a data set: shards, table, folder
+  std::string captions;  // text file with one caption a line, or a data set: shards, table, folder
   std::string output;    // merges file in CLIP's format
   int64_t size = 8192;   // ids, start and end of text included
-  bool clip = false;     // CLIP's own vocabulary, instead of captions
-  std::string package;   // where to find that (clip_vocabulary.h); empty: downloaded
+  bool clip = false;     // copy CLIP's own vocabulary instead
+  std::string package;   // where to find it (clip_vocabulary.h); empty: pip downloads it
 };
 
-/// Returns the size that was reached: less than asked for when the captions are few. Throws IoError or ConfigError.
+/// Returns the number of ids, which is below `size` when the captions have too few different words. Throws IoError or
+/// ConfigError.
 int64_t prepare_vocabulary(const PrepareVocabularyOptions& options);
 
 }  // namespace tessera::rils

@@ -30,9 +30,9 @@ int dry_run(TrainingSetup& setup, Console& console) {
 int overfit_batch(TrainingSetup& setup, Console& console) {
   const auto batch = setup.next_micro_batches(console);
   const Objective& objective = setup.trainer->model().objective();
-  // A twentieth of what a model that knows nothing has; a quarter for pixels, whose grain no model of patches guesses.
-  const double share = objective.contrastive || objective.views ? 0.05 : 0.25;
-  // The run's own schedule may warm up for longer than all of this, or end before it: the peak, after a short rise.
+  // A twentieth of chance; a quarter for pixels, whose noise no model predicts.
+  const double share = objective.contrastive || objective.simclr ? 0.05 : 0.25;
+  // The run's own schedule may be longer or shorter than this: use its peak rate, after a short rise.
   constexpr int64_t kMostSteps = 2000, kRise = 20;
   double floor = 0;
   for (int64_t step = 1; step <= kMostSteps; ++step) {

@@ -19,6 +19,28 @@ namespace {
 /// Mean caption length that plans assume, SOT and EOT included.
 constexpr double kCaptionTokens = 16;
 
+/// "objective rils, 3210 parameters: image encoder 2000, …": the parts that the objective has.
+std::string describe_model(const ModelConfig& model) {
+  const ParameterCounts p = parameter_counts(model);
+  std::string text =
+      fmt::format("objective {}, {} parameters: image encoder {}", word_of(model.objective), p.total(), p.encoder);
+  for (const auto& [name, count] :
+       {std::pair{"decoder", p.decoder}, std::pair{"text encoder", p.text},
+        std::pair{"image projection", p.image_projection}, std::pair{"SimCLR projection head", p.image_mlp}}) {
+    if (count > 0) text += fmt::format(", {} {}", name, count);
+  }
+  return text;
+}
+
+/// "simulated ranks 48 (the largest divisor of the global batch 96 up to 64)".
+std::string describe_ranks(const LossConfig& loss, int64_t global_batch) {
+  std::string text = fmt::format("simulated ranks {}", loss.simulated_ranks);
+  if (loss.simulated_ranks < kRecipeRanks && loss.simulated_ranks == simulated_ranks({}, global_batch)) {
+    text += fmt::format(" (the largest divisor of the global batch {} up to {})", global_batch, kRecipeRanks);
+  }
+  return text;
+}
+
 }  // namespace
 
 TrainingSetup::TrainingSetup(const Config& c) : config(with_vocabulary_size(c)) {
@@ -28,6 +50,7 @@ TrainingSetup::TrainingSetup(const Config& c) : config(with_vocabulary_size(c)) 
   const BatchPlan plan = plan_batch(config, 1);
   global_batch = plan.global;
   micro_batches = plan.accum_freq;
+  config.loss.simulated_ranks = plan.simulated_ranks;
   tokenizer = open_tokenizer(config);
   data_ = open_dataset(config.data.train_data, dataset_options(config));
   loader_ = open_loader(config, data_, tokenizer, global_batch, {});
@@ -55,10 +78,7 @@ void TrainingSetup::start_from(const std::string& weights, Console& console) {
 }
 
 void TrainingSetup::print_plan(Console& console) const {
-  const ParameterCounts p = parameter_counts(config.model);
-  console.line(
-      fmt::format("objective {}, {} parameters: encoder {}, decoder {}, text {}, projection {}, head of views {}",
-                  config.model.objective, p.total(), p.encoder, p.decoder, p.text, p.image_projection, p.image_mlp));
+  console.line(describe_model(config.model));
   console.line(
       fmt::format("data {}: {} samples, {}", config.data.train_data, data_->size(), data_->skipped().describe()));
   for (const std::string& note : data_->notes()) console.line(note);
@@ -73,18 +93,18 @@ void TrainingSetup::print_plan(Console& console) const {
   console.line(fmt::format("device cpu ({}, {} threads), precision {}; about {:.2f} GiB", cpu_context().kernels().name,
                            cpu_context().threads().threads(), config.run.precision, bytes / 0x1p30));
   const Objective objective = trainer->model().objective();
+  if (objective.reconstruction == Reconstruction::language) console.line(describe_ranks(config.loss, global_batch));
   if (objective.contrastive) {
-    console.line(fmt::format("the contrastive loss of a model that knows nothing is ln {} = {:.3f}", global_batch,
+    console.line(fmt::format("contrastive loss at chance: ln {} = {:.3f}", global_batch,
                              std::log(static_cast<double>(global_batch))));
   }
   if (!objective.contrastive && !(config.data.val_data.empty() && config.data.zeroshot_data.empty())) {
-    console.line(fmt::format("no validation while training: objective {} has no text to judge by (evaluate knn does)",
-                             config.model.objective));
+    console.line(fmt::format("no validation while training: objective {} has no text encoder; use evaluate knn",
+                             word_of(config.model.objective)));
   }
-  if (objective.views) {
+  if (objective.simclr) {
     const int64_t others = 2 * global_batch - 1;
-    console.line(fmt::format("the views' loss of a model that knows nothing is ln {} = {:.3f}", others,
-                             std::log(static_cast<double>(others))));
+    console.line(fmt::format("SimCLR loss at chance: ln {} = {:.3f}", others, std::log(static_cast<double>(others))));
   }
 }
 

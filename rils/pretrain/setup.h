@@ -18,17 +18,18 @@ class TrainingSetup {
   /// Opens everything. Throws ConfigError or IoError.
   explicit TrainingSetup(const Config& config);
 
-  /// The next global batch in micro-batches; epochs follow each other, and the end of one is told to the console.
+  /// The next global batch in micro-batches. After the last of an epoch the next epoch begins; the console is told the
+  /// counts of the one that ended.
   [[nodiscard]] std::vector<MicroBatch> next_micro_batches(Console& console);
-  /// The global batch that they were made of.
+  /// The global batch behind the micro-batches of the last call.
   [[nodiscard]] const Batch& batch() const { return current_; }
-  /// Goes on in the data where a run stopped.
+  /// Continues the data from where a run stopped.
   void restore_data(const LoaderState& state);
-  /// Starts from weights alone and tells what did not match. Throws IoError.
+  /// Loads weights alone and prints which did not match. Throws IoError.
   void start_from(const std::string& weights, Console& console);
-  /// What the run is, line by line.
+  /// Prints the plan: model, data, batch, device and memory, one line each.
   void print_plan(Console& console) const;
-  /// Floating-point operations of a step's products, forward and backward, at a share of images that pass the gate.
+  /// FLOPs of a step's matrix products, forward and backward, when this fraction of the images passes the gate.
   [[nodiscard]] double step_flops(double gate_rate) const;
 
   Config config;
@@ -46,11 +47,12 @@ class TrainingSetup {
   Batch current_;
 };
 
-/// The plan's memory, time of three steps and time expected in all; writes nothing. Returns the exit code.
+/// Prints the time of three steps, the time expected for the run and the peak memory; writes no file. Returns the exit
+/// code.
 int dry_run(TrainingSetup& setup, Console& console);
 
-/// One batch until the leading term of the objective (see figures.h) is below a twentieth of chance, for pixels a
-/// quarter. Throws Error when it does not get there.
+/// Trains on one batch until the objective's leading term (see figures.h) is below a twentieth of its value at chance,
+/// for pixels below a quarter. Returns the exit code. Throws Error when it does not get there.
 int overfit_batch(TrainingSetup& setup, Console& console);
 
 }  // namespace tessera::rils

@@ -101,7 +101,7 @@ void Validation::add_retrieval(const Model& model, const EmbedOptions& options, 
   report.score = r.figures.text_to_image.recall_10;
   report.lines.push_back(
       fmt::format("clip loss {:.4f} (ln {} = {:.4f}); text to image R@1 {:.2f} R@5 {:.2f} R@10 {:.2f}, image to text "
-                  "R@10 {:.2f} (per cent; {} images, {} captions, chance {:.2f})",
+                  "R@10 {:.2f} (%; {} images, {} captions, chance {:.2f})",
                   loss, n, std::log(static_cast<double>(n)), 100 * r.figures.text_to_image.recall_1,
                   100 * r.figures.text_to_image.recall_5, 100 * r.figures.text_to_image.recall_10,
                   100 * r.figures.image_to_text.recall_10, images, captions,

@@ -12,15 +12,15 @@
 
 namespace tessera::rils {
 
-/// What a validation while training found.
+/// The result of a validation while training.
 struct ValidationReport {
   Record record;                   // a line of results.jsonl, without the step
-  std::vector<std::string> lines;  // for a person
+  std::vector<std::string> lines;  // for the console
   double score = -1;               // larger is better: text → image recall@10, else zero-shot accuracy, in [0, 1]
 };
 
-/// The held-out data of a run: image-caption pairs (data.val_data), labelled images (data.zeroshot_data), or neither.
-/// Both are judged by text: where the objective has none, nothing is opened.
+/// The validation data of a run: image-caption pairs (data.val_data), labelled images (data.zeroshot_data), both or
+/// neither. Both tasks need text: for an objective without it nothing is opened.
 class Validation {
  public:
   /// Opens both. Throws IoError or ConfigError.
@@ -28,10 +28,10 @@ class Validation {
 
   [[nodiscard]] bool has_pairs() const { return pairs_ != nullptr; }
   [[nodiscard]] bool has_classes() const { return classes_ != nullptr; }
-  /// Contrastive loss and recall both ways where `pairs`, zero-shot accuracy where `classes`.
+  /// Contrastive loss and recall both ways on the pairs, zero-shot accuracy on the labelled images, as asked for.
   [[nodiscard]] ValidationReport run(const Model& model, const PassOptions& pass, bool pairs, bool classes) const;
-  /// Draws best and worst retrievals, and for two of the pairs heat maps and (with a decoder) guesses behind hidden
-  /// patches, as FOLDER/STEP-NAME.svg; the files. Needs pairs.
+  /// Draws the best and worst retrievals, and for two pairs heat maps and, with a decoder, its predictions of hidden
+  /// patches. Returns the files FOLDER/STEP-NAME.svg. Needs pairs.
   std::vector<std::filesystem::path> draw(const Model& model, const LossConfig& loss, const PassOptions& pass,
                                           const std::filesystem::path& folder, int64_t step) const;
 

@@ -40,7 +40,7 @@ std::string Record::json() const {
       std::visit([&, &key = name](const auto& value) { line[key] = value; }, figure);
     }
   }
-  // Bytes that are no UTF-8 (in a path, say) are replaced, not fatal.
+  // Invalid UTF-8 (for example in a path) is replaced, so that it cannot end a run.
   return line.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
 }
 

@@ -25,14 +25,14 @@ std::string rate_text(const ProgressState& s) {
   return fmt::format("{:.{}f} {}/s", s.per_second, digits, s.unit);
 }
 std::string left_text(const ProgressState& s) { return duration_text(s.seconds_left) + " left"; }
-/// Columns that can be written; the last one is left free, since some terminals wrap when it is written.
+/// The number of usable columns. The last column stays free, because some terminals wrap after it.
 int columns(std::FILE* stream) {
   winsize size{};
   const bool known = ::ioctl(::fileno(stream), TIOCGWINSZ, &size) == 0 && size.ws_col > 0;
   return (known ? static_cast<int>(size.ws_col) : 80) - 1;
 }
 
-/// A bar before the figures where there is room for one; never longer than `width`.
+/// Puts a bar before the figures if there is room. The result is at most `width` long.
 std::string with_bar(int64_t done, int64_t total, std::string figures, int width) {
   if (static_cast<int>(figures.size()) > width) figures.resize(static_cast<size_t>(std::max(width, 0)));
   const int bar = std::min(kWidestBar, width - static_cast<int>(figures.size()) - 3);
@@ -47,7 +47,7 @@ std::string detail_text(const ProgressState& s) { return s.detail.empty() ? "" :
 }  // namespace
 
 std::string duration_text(double seconds) {
-  // Beyond a few thousand years the number says nothing.
+  // A duration of thousands of years has no meaning.
   if (!(seconds >= 0) || seconds > 1e11) return "?";
   const auto s = static_cast<int64_t>(std::llround(seconds));
   const int64_t days = s / 86400, hours = s / 3600 % 24, minutes = s / 60 % 60;
@@ -115,7 +115,7 @@ void Console::append(std::string_view text) {
     early_.append(text).push_back('\n');
     return;
   }
-  // A full disk shows where it matters, in the checkpoints; the log's loss must not end a run.
+  // A failed write of the log must not end a run. A full disk is reported by the checkpoints.
   fmt::print(file_, "{}\n", text);
   std::fflush(file_);
 }

@@ -26,7 +26,7 @@ constexpr std::string_view kEma = ".ema.safetensors";
   throw IoError(fmt::format("{}: cannot {}: {}", path.string(), doing, error.message()));
 }
 
-/// The last parts of a path; the whole of a shorter one.
+/// The last parts of a path, or the whole path if it is shorter.
 fs::path tail(const fs::path& path, int parts) {
   fs::path end;
   fs::path rest = path;
@@ -38,7 +38,7 @@ fs::path tail(const fs::path& path, int parts) {
 
 std::string weights_name(int64_t step) { return fmt::format("{}{:08}{}", kPrefix, step, kWeights); }
 
-/// The step of a checkpoint file's name with this ending; nothing for any other name.
+/// The step in the name of a checkpoint file with this ending; nullopt for any other name.
 std::optional<int64_t> step_of(std::string_view name, std::string_view ending) {
   if (!name.starts_with(kPrefix) || !name.ends_with(ending)) return std::nullopt;
   const std::string_view digits = name.substr(kPrefix.size(), name.size() - kPrefix.size() - ending.size());
@@ -66,7 +66,7 @@ void remove_file(const fs::path& path) {
   if (error) fail(path, "remove", error);
 }
 
-/// The lines of a log up to a step; others, and a last one without end, are left out.
+/// The complete lines of a log up to a step.
 std::string lines_up_to(std::string_view text, int64_t step) {
   std::string kept;
   for (size_t begin = 0, end = 0; (end = text.find('\n', begin)) != std::string_view::npos; begin = end + 1) {
@@ -80,7 +80,7 @@ std::string lines_up_to(std::string_view text, int64_t step) {
   return kept;
 }
 
-/// Whether a folder is all that is left of a run that was killed before its configuration was written, or is empty.
+/// Whether a folder is empty, or holds only the leftovers of a run that was killed before it wrote its configuration.
 bool never_begun(const fs::path& folder) {
   return fs::is_directory(folder) && std::ranges::all_of(entries_of(folder), [](const fs::path& path) {
            return path.filename() == "checkpoints" ? fs::is_directory(path) && fs::is_empty(path)
@@ -92,14 +92,14 @@ bool never_begun(const fs::path& folder) {
 
 RunFolder RunFolder::create(const fs::path& folder) {
   if (fs::exists(fs::symlink_status(folder)) && !never_begun(folder)) {
-    throw ConfigError(fmt::format("--name: {} exists already; expected a new name, or --resume latest to go on with it",
-                                  folder.string()));
+    throw ConfigError(fmt::format(
+        "--name: {} exists already; expected a new name, or --resume latest to continue this run", folder.string()));
   }
   std::error_code error;
   fs::create_directories(folder / "checkpoints", error);
   if (error) fail(folder, "create the folder", error);
   for (const fs::path& path : entries_of(folder)) {
-    if (path.filename() != "checkpoints") remove_file(path);  // a torn configuration
+    if (path.filename() != "checkpoints") remove_file(path);  // an incomplete configuration
   }
   return RunFolder(folder);
 }
@@ -163,7 +163,7 @@ void RunFolder::remove_unfinished() const {
       if (path.filename().string().find(".tmp.") != std::string::npos) remove_file(path);
     }
   }
-  // Parts without weights, of a run that was killed while it pruned or saved.
+  // A run that was killed while it pruned or saved leaves files without weights.
   const int64_t newest = latest().value_or(-1);
   for (const fs::path& path : entries_of(checkpoints())) {
     for (const std::string_view ending : {kState, kEma}) {
@@ -183,7 +183,7 @@ void RunFolder::prune(int64_t keep) const {
   for (int64_t i = 0; i < static_cast<int64_t>(steps.size()) - keep; ++i) {
     const int64_t step = steps[static_cast<size_t>(i)];
     if (protected_step == step) continue;
-    // Weights first: what is left after a kill is then no longer a checkpoint.
+    // The weights go first, so that the rest does not count as a checkpoint after a kill.
     const CheckpointFiles files = checkpoint(step);
     for (const fs::path& path : {files.weights, files.state, files.ema}) remove_file(path);
   }
@@ -219,13 +219,13 @@ std::vector<std::string> run_labels(const std::vector<fs::path>& folders) {
 fs::path run_path(const RunConfig& run) { return fs::path(run.logs) / run.name; }
 
 std::string automatic_name(const ModelConfig& model) {
-  return fmt::format("{:%Y_%m_%d-%H_%M_%S}-{}-{}x{}p{}", fmt::localtime(std::time(nullptr)), model.objective,
+  return fmt::format("{:%Y_%m_%d-%H_%M_%S}-{}-{}x{}p{}", fmt::localtime(std::time(nullptr)), word_of(model.objective),
                      model.vision.width, model.vision.layers, model.vision.patch_size);
 }
 
 ResumePoint find_resume_point(const std::string& resume, const RunConfig& run) {
   if (resume == "latest") {
-    if (run.name.empty()) throw ConfigError("--resume latest: expected --name of the run to go on with, found none");
+    if (run.name.empty()) throw ConfigError("--resume latest: expected --name with the run to continue, found none");
     return {run_path(run), std::nullopt};
   }
   const fs::path path(resume);

@@ -11,19 +11,19 @@
 
 namespace tessera::rils {
 
-/// The files of one checkpoint. It is complete when weights and state are there; the weights are written last.
+/// The files of one checkpoint. It is complete when weights and state exist; the weights are written last.
 struct CheckpointFiles {
   std::filesystem::path weights, state, ema;
 };
 
-/// A run's folder, logs/NAME: config.toml, metrics.jsonl, results.jsonl, out.log, tensorboard/, pictures/ and
-/// checkpoints/. Every function throws IoError with the path and the system's reason (a full disk, say) when a file
-/// cannot be handled.
+/// The folder of a run, logs/NAME: config.toml, metrics.jsonl, results.jsonl, out.log, tensorboard/, pictures/ and
+/// checkpoints/. Every function throws IoError with the path and the system's reason when it cannot read or write a
+/// file.
 class RunFolder {
  public:
-  /// Makes the folder. Throws ConfigError when it exists already and holds a run.
+  /// Creates the folder. Throws ConfigError when it already holds a run.
   [[nodiscard]] static RunFolder create(const std::filesystem::path& folder);
-  /// An existing run's folder. Throws ConfigError when it is none.
+  /// Opens the folder of an existing run. Throws ConfigError when it is not the folder of a run.
   [[nodiscard]] static RunFolder open(const std::filesystem::path& folder);
 
   [[nodiscard]] const std::filesystem::path& path() const { return folder_; }
@@ -37,27 +37,28 @@ class RunFolder {
   /// checkpoints/step_%08d.{safetensors, state.safetensors, ema.safetensors}
   [[nodiscard]] CheckpointFiles checkpoint(int64_t step) const;
 
-  /// Writes config.toml: the configuration below comment lines with the version and the command.
+  /// Writes config.toml: comment lines with the version and the command, then the configuration.
   void write_config(const Config& config, std::string_view command) const;
 
-  /// Steps of the complete checkpoints, ascending.
+  /// The steps of the complete checkpoints, ascending.
   [[nodiscard]] std::vector<int64_t> complete() const;
-  /// The step that `latest` names, or the newest complete one where that is gone or was never written.
+  /// The step that `latest` names, or the newest complete checkpoint when that one does not exist.
   [[nodiscard]] std::optional<int64_t> latest() const;
-  /// The step that `best` names, if it is complete.
+  /// The step that `best` names, if its checkpoint is complete.
   [[nodiscard]] std::optional<int64_t> best() const;
-  /// Lets `latest` (or `best`) name a step: one line, the weights' file name.
+  /// Writes `latest` (or `best`): one line with the name of the step's weights file.
   void mark_latest(int64_t step) const { mark("latest", step); }
   void mark_best(int64_t step) const { mark("best", step); }
-  /// Removes all but the newest `keep` checkpoints up to the latest, and the best; 0 keeps all. Checkpoints beyond the
-  /// latest, of a run that went back, stay until they are written again. Calls remove_unfinished.
+  /// Removes old checkpoints: the newest `keep` up to `latest` stay, and so does `best`; 0 keeps all. Checkpoints after
+  /// `latest` (of a run that was resumed from an earlier step) stay until they are overwritten. Calls
+  /// remove_unfinished.
   void prune(int64_t keep) const;
-  /// Removes what a killed run left: temporary files, and up to the latest checkpoint states and averages without
-  /// weights.
+  /// Removes the leftovers of a killed run: temporary files, and states and averages without weights up to the latest
+  /// checkpoint.
   void remove_unfinished() const;
 
-  /// Drops the lines of metrics and results that lie beyond a step, so that a run that goes on from there writes none
-  /// twice. A torn last line is dropped too.
+  /// Drops the lines of metrics and results after a step, so that a run that resumes there does not write them twice.
+  /// An incomplete last line is dropped too.
   void drop_lines_beyond(int64_t step) const;
 
  private:
@@ -67,20 +68,20 @@ class RunFolder {
   std::filesystem::path folder_;
 };
 
-/// logs/NAME of a configuration.
+/// The run folder of a configuration, logs/NAME.
 [[nodiscard]] std::filesystem::path run_path(const RunConfig& run);
 
-/// A folder's path, absolute and without a blank end: "logs/a", "logs/a/" and "./logs/a" are one run.
+/// The absolute, normalised path of a folder, equal for "logs/a", "logs/a/" and "./logs/a".
 [[nodiscard]] std::filesystem::path one_path(const std::filesystem::path& folder);
-/// What runs are called beside each other: the last part of a path, with as many before it as tell it from the others.
+/// Short names for several runs: the last part of each path, with as many parts before it as make the names different.
 [[nodiscard]] std::vector<std::string> run_labels(const std::vector<std::filesystem::path>& folders);
 
-/// The name of a run that was given none: date, time, objective and the image encoder's size, as in
+/// The default name of a run: date, time, objective and the image encoder's size, as in
 /// "2026_01_31-17_05_09-rils-768x12p16".
 [[nodiscard]] std::string automatic_name(const ModelConfig& model);
 
-/// What --resume names: "latest" (the folder of the configuration), a run's folder, or a weights file in one. Without a
-/// step, the latest. Throws ConfigError when it names none of these.
+/// Resolves --resume: "latest" (the folder of the configuration), a run's folder, or a weights file in its
+/// checkpoints/. Without a step the latest is meant. Throws ConfigError for anything else.
 struct ResumePoint {
   std::filesystem::path folder;
   std::optional<int64_t> step;

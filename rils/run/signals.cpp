@@ -24,7 +24,7 @@ StopRequest::StopRequest() {
   struct sigaction action {};
   action.sa_handler = count_request;
   ::sigemptyset(&action.sa_mask);
-  // Reads and writes that a signal interrupts go on by themselves.
+  // Reads and writes that a signal interrupts are restarted.
   action.sa_flags = SA_RESTART;
   for (size_t i = 0; i < kSignals.size(); ++i) ::sigaction(kSignals[i], &action, &previous[i]);
 }

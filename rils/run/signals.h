@@ -2,11 +2,11 @@
 
 namespace tessera::rils {
 
-/// Exit code of a run that was stopped by Ctrl-C, as shells have it.
+/// The exit code of a run that was stopped by Ctrl-C, as in shells.
 inline constexpr int kInterrupted = 130;
 
-/// While it lives, the first Ctrl-C (or SIGTERM) only sets requested(), so that a step can be finished and saved; the
-/// second leaves the process at once with 130. One at a time.
+/// While this object exists, the first Ctrl-C (or SIGTERM) only sets requested(), so that a step can be finished and
+/// saved; the second ends the process at once with 130. Only one object may exist at a time.
 class StopRequest {
  public:
   StopRequest();

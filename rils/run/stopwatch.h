@@ -4,7 +4,7 @@
 
 namespace tessera::rils {
 
-/// Wall time since it was made, by a clock that nobody sets.
+/// The wall time since construction, from a steady clock.
 class Stopwatch {
  public:
   [[nodiscard]] double seconds() const { return std::chrono::duration<double>(Clock::now() - start_).count(); }

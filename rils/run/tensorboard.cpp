@@ -21,7 +21,7 @@ namespace {
 
 static_assert(std::endian::native == std::endian::little, "event files are little-endian");
 
-/// Protocol buffers' wire format, the four kinds that an event needs.
+/// The wire format of protocol buffers, with the four field types that an event needs.
 class Message {
  public:
   Message& varint(uint32_t field, uint64_t value) {
@@ -58,7 +58,7 @@ class Message {
 // Field numbers of event.proto and summary.proto.
 constexpr uint32_t kWallTime = 1, kStep = 2, kFileVersion = 3, kSummary = 5;
 constexpr uint32_t kValue = 1, kTag = 1, kSimpleValue = 2, kImage = 4, kTensor = 8, kMetadata = 9;
-// Of Summary.Image, tensor.proto, and SummaryMetadata.
+// Field numbers and values of Summary.Image, tensor.proto and SummaryMetadata.
 constexpr uint32_t kHeight = 1, kWidth = 2, kColours = 3, kEncoded = 4;
 constexpr uint32_t kType = 1, kShape = 2, kStringValue = 8;
 constexpr uint32_t kPluginData = 1, kPluginName = 1;
@@ -80,7 +80,7 @@ void append_raw(std::string& out, T value) {
   out.append(raw.data(), raw.size());
 }
 
-/// TFRecord's mask: a rotation and a constant, so that a checksum of checksums stays a good one.
+/// TFRecord's masked checksum: rotated, plus a constant. The mask keeps checksums of data with checksums reliable.
 uint32_t masked_crc(std::string_view text) {
   const uint32_t crc = crc32c(std::as_bytes(std::span(text.data(), text.size())));
   return std::rotr(crc, 15) + 0xa282ead8U;
@@ -135,7 +135,7 @@ void TensorboardWriter::write(std::string_view prefix, int64_t step, const Recor
 }
 
 void TensorboardWriter::write_picture(std::string_view tag, int64_t step, std::string_view png) {
-  constexpr size_t kHeader = 24;  // signature, and of the first chunk length, name, width, height
+  constexpr size_t kHeader = 24;  // the signature, then length, name, width and height of the first chunk
   if (png.size() < kHeader || !png.starts_with("\x89PNG")) {
     throw IoError(fmt::format("{}: expected a PNG picture for {}", path_.string(), tag));
   }

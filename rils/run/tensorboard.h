@@ -10,22 +10,22 @@
 
 namespace tessera::rils {
 
-/// Scalars, pictures and texts in TensorBoard's event format: TFRecord frames (length, masked CRC-32C of it, data,
-/// masked CRC-32C of them) around `Event` messages. Each writer makes a file of its own,
+/// Writes scalars, pictures and texts in TensorBoard's event format: `Event` messages in TFRecord frames (length,
+/// masked CRC-32C of the length, data, masked CRC-32C of the data). Each writer creates its own file,
 /// events.out.tfevents.SECONDS.HOST.PID.
 class TensorboardWriter {
  public:
-  /// Makes the folder where it is missing. Throws IoError.
+  /// Creates the folder if it is missing. Throws IoError.
   explicit TensorboardWriter(const std::filesystem::path& folder);
   ~TensorboardWriter();
   TensorboardWriter(const TensorboardWriter&) = delete;
   TensorboardWriter& operator=(const TensorboardWriter&) = delete;
 
-  /// Every finite figure but `step` as PREFIX/NAME at that step. Throws IoError.
+  /// Writes each finite figure except `step` as PREFIX/NAME. Throws IoError.
   void write(std::string_view prefix, int64_t step, const Record& record);
-  /// A picture, the bytes of a PNG file. Throws IoError for other bytes.
+  /// Writes a picture, given as the bytes of a PNG file. Throws IoError for other bytes.
   void write_picture(std::string_view tag, int64_t step, std::string_view png);
-  /// Markdown.
+  /// Writes a text in Markdown.
   void write_text(std::string_view tag, int64_t step, std::string_view text);
 
  private:

@@ -10,7 +10,7 @@
 namespace tessera::rils {
 namespace {
 
-// Kinds of characters that are asked for beside the tables' classes.
+// Classes of characters in addition to those of the tables.
 constexpr uint32_t kLatinLower = 1u << 20;
 constexpr uint32_t kLatinUpper = 1u << 21;
 constexpr uint32_t kNotLatin = 1u << 22;
@@ -20,10 +20,10 @@ constexpr uint32_t kNotNewline = 1u << 25;
 constexpr uint32_t kLatin = kLatinLower | kLatinUpper;
 constexpr uint32_t kAccented = kLowerAccented | kUpperAccented;
 constexpr uint32_t kQuoting = kStart | kEnd;
-/// What stands beside a character that is hardly ever meant, when that is mojibake.
+/// Characters that indicate mojibake next to a character that is hardly ever intended.
 constexpr uint32_t kBesideBad = kAccented | kBox | kQuoting | kCurrency | kNumeric | kLaw;
 
-/// One character of a rule: of one of the classes, or one of these.
+/// One character of a rule: a member of one of the classes, or one of the listed characters.
 struct Place {
   uint32_t classes = 0;
   std::u32string_view characters;
@@ -31,7 +31,7 @@ struct Place {
 constexpr size_t kLongest = 7;
 struct Rule {
   std::array<Place, kLongest> places;
-  bool at_start = false;  // of the text only
+  bool at_start = false;  // the rule applies only at the start of the text
 };
 
 constexpr Place one(std::u32string_view characters) { return {0, characters}; }
@@ -43,7 +43,7 @@ constexpr std::u32string_view kGreekLead = U"\u0392\u0393\u039e\u039f";     // �
 constexpr Place kArabicSecond =
     any(kCommon | kCurrency | kBad | kNumeric | kStart, U"\u0178\u0160\u00ae\u00b0\u00b5\u00bb");
 
-/// The unlikely sequences, after the table in ftfy's badness.py (Robyn Speer, Apache License 2.0).
+/// The unlikely sequences, from the table in ftfy's badness.py (Robyn Speer, Apache License 2.0).
 constexpr Rule kRules[] = {
     {{any(kC1)}},
     {{any(kBesideBad | kBad), any(kBad)}},
@@ -64,7 +64,7 @@ constexpr Rule kRules[] = {
     {{any(kAccented), any(kQuoting), any(kWord)}},
     {{one(U"\u0152\u0153"), any(kNotLatin)}},  // Œ œ
     {{any(kUpperAccented), one(U"\u00b0")}},   // a degree sign after a capital
-    // Windows-1252: two characters that no rule above has
+    // Windows-1252: pairs of characters that are in no rule above
     {{one(U"\u00c2\u00c3\u00ce\u00d0"), any(kQuoting,
                                             U"\u20ac\u0153\u0160\u0161\u00a2\u00a3\u0178\u017e\u00a0\u00ad\u00ae\u00a9"
                                             U"\u00b0\u00b7\u00bb\u2013\u2014\u00b4")}},
@@ -79,7 +79,7 @@ constexpr Rule kRules[] = {
     {{one(U"\u201a"), one(U"\u00c4"),
       one(U"\u00ec\u00ee\u00ef\u00f2\u00f4\u00fa\u00f9\u00fb\u2020\u00b0\u00a2\u03c0")}},
     {{one(U"\u201a"), one(U"\u00e2\u00f3"), one(U"\u00e0\u00e4\u00b0\u00ea")}},
-    // Windows-1251: U+2000 and what follows; letters; both on top of Windows-1252, with a Latin letter nearby
+    // Windows-1251: U+2000 and the following; letters; Windows-1251 on top of Windows-1252 with a Latin letter nearby
     {{one(U"\u0432"), one(U"\u0402")}},
     {{one(kCyrillicLead), any(kC1 | kBad | kQuoting | kCurrency, U"\u00b0\u00b5"), one(kCyrillicLead)}},
     {{one(U"\u0413"), one(U"\u045e"), one(U"\u0412"), one(U"\u0402"), one(U"\u0412"), any(kNotNewline),
@@ -91,10 +91,10 @@ constexpr Rule kRules[] = {
     {{one(kLatin1Lead), one(U" ")}, true},
     // Â before the very character that it encodes
     {{any(kLatinLower | kEnd, U".,?!"), one(U"\u00c2"), any(kQuoting, U" ")}},
-    // Windows-1253: U+2000 and what follows; letters
+    // Windows-1253: U+2000 and the following; letters
     {{one(U"\u03b2"), one(U"\u20ac"), one(U"\u2122\u00a0\u0386\u00ad\u00ae\u00b0")}},
     {{one(kGreekLead), any(kC1 | kBad | kQuoting | kCurrency, U"\u00b0"), one(kGreekLead)}},
-    // Windows-1257: U+2000 and what follows
+    // Windows-1257: U+2000 and the following
     {{one(U"\u0101"), one(U"\u20ac")}},
 };
 
@@ -124,7 +124,7 @@ bool rule_matches(const Rule& rule, std::u32string_view text, std::span<const ui
 }  // namespace
 
 bool looks_garbled(std::u32string_view text) {
-  // Every rule holds a character beyond ASCII.
+  // Every rule has a character outside ASCII.
   if (std::ranges::all_of(text, [](char32_t c) { return c < 0x80; })) return false;
   std::vector<uint32_t> kinds_of(text.size());
   std::ranges::transform(text, kinds_of.begin(), kinds);

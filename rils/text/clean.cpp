@@ -7,7 +7,7 @@
 namespace tessera::rils {
 namespace {
 
-/// Without white space at the ends, and with one blank for each run of it within.
+/// Removes white space at both ends and replaces each run of white space by one blank.
 std::u32string squeeze(std::u32string_view text) {
   std::u32string out;
   out.reserve(text.size());

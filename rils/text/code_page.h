@@ -7,7 +7,7 @@
 
 namespace tessera::rils {
 
-/// Single-byte encodings that UTF-8 is taken for, in the order in which a repair tries them.
+/// Single-byte encodings that UTF-8 is mistaken for, in the order in which a repair tries them.
 enum class CodePage : uint8_t {
   latin_1,
   windows_1252,
@@ -22,14 +22,15 @@ enum class CodePage : uint8_t {
 };
 inline constexpr int kCodePageCount = 10;
 
-/// The bytes that a text was in a code page; nullopt when it has characters that the page lacks. The Windows pages are
-/// taken loosely: bytes without a character stand for themselves, and the replacement character is the byte 0x1a (which
-/// itself cannot be encoded then).
+/// Encodes a text in a code page; nullopt when the page lacks one of its characters. The Windows pages are loose: bytes
+/// without a character stand for themselves, and the replacement character is encoded as the byte 0x1a (the character
+/// U+001A then cannot be encoded).
 [[nodiscard]] std::optional<std::string> encode(std::u32string_view text, CodePage page);
 
+/// Whether a page is loose in this sense.
 [[nodiscard]] bool is_loose(CodePage page);
 
-/// The character that a byte from 0x80 to 0x9f is in Windows-1252; of the five without one, the control character.
+/// The Windows-1252 character of a byte from 0x80 to 0x9f. The five bytes without one give the control character.
 [[nodiscard]] char32_t windows_1252(uint32_t byte);
 
 }  // namespace tessera::rils

@@ -1,5 +1,5 @@
-// After ftfy's fix_encoding (Robyn Speer, Apache License 2.0): the order of the attempts, and which bytes count as
-// damaged UTF-8.
+// The order of the attempts and the rules for damaged UTF-8 are those of ftfy's fix_encoding (Robyn Speer, Apache
+// License 2.0).
 #include <algorithm>
 #include <optional>
 
@@ -11,7 +11,7 @@
 namespace tessera::rils {
 namespace {
 
-/// Bytes with a sentinel beyond the end that belongs to no range.
+/// Bytes with a sentinel after the end. The sentinel belongs to no range.
 class Bytes {
  public:
   explicit Bytes(std::string_view bytes) : bytes_(bytes) {}
@@ -25,8 +25,8 @@ class Bytes {
 constexpr bool in(int byte, int first, int last) { return byte >= first && byte <= last; }
 constexpr bool is_continuation(int byte) { return in(byte, 0x80, 0xbf); }
 
-/// The length of a UTF-8 sequence at i in which one blank was the byte 0xa0; 0 for none. Sequences that would be
-/// unlikely characters are left out.
+/// The length of a UTF-8 sequence at i in which a blank replaced the byte 0xa0; 0 if there is none. Sequences of
+/// unlikely characters are not accepted.
 size_t blanked_length(const Bytes& b, size_t i) {
   const auto likely = [](int byte) { return is_continuation(byte) && byte != 0x85 && byte != 0xa0; };
   switch (b[i]) {
@@ -56,8 +56,8 @@ size_t blanked_length(const Bytes& b, size_t i) {
   }
 }
 
-/// Puts back bytes 0xa0 that became blanks within UTF-8. "Ã" and a blank is the word "à", which keeps the blank, unless
-/// Portuguese goes on ("às", "àquele").
+/// Restores bytes 0xa0 that became blanks inside UTF-8. "Ã" with a blank is the word "à" and a blank, except where a
+/// Portuguese word follows ("às", "àquele").
 std::string restore_no_break_spaces(const std::string& bytes) {
   std::string words;
   for (size_t i = 0; i < bytes.size(); ++i) {
@@ -80,7 +80,7 @@ std::string restore_no_break_spaces(const std::string& bytes) {
   return words;
 }
 
-/// The length of a UTF-8 (or CESU-8) sequence at i some bytes of which were lost: 0x1a for each, or one '?'.
+/// The length of a UTF-8 (or CESU-8) sequence at i in which bytes were lost: 0x1a stands for each, or one '?'.
 size_t lossy_length(const Bytes& b, size_t i) {
   const auto gone = [](int byte) { return byte == 0x1a || byte == '?'; };
   const auto later = [](int byte) { return byte == 0x1a || is_continuation(byte); };
@@ -117,8 +117,8 @@ std::string replace_lossy_sequences(const std::string& bytes) {
   return out;
 }
 
-/// UTF-8 as it is found: CESU-8's surrogate pairs and Java's two-byte zero are read too. nullopt when it is none.
-/// Where ftfy takes a line break at the end for a missing last byte, so does this.
+/// Decodes UTF-8, also with CESU-8's surrogate pairs and Java's two-byte zero; nullopt for invalid bytes. Like ftfy it
+/// takes a line break at the end for a missing last byte.
 std::optional<std::u32string> decode_found_utf8(const std::string& bytes) {
   const Bytes b(bytes);
   const auto last_line_break = [&](size_t i) { return i + 1 == b.size() && b[i] == '\n'; };
@@ -144,13 +144,13 @@ std::optional<std::u32string> decode_found_utf8(const std::string& bytes) {
   return out;
 }
 
-/// The whole text as UTF-8 read in one of the code pages.
+/// Repairs a text that is as a whole UTF-8 read in one of the code pages.
 std::optional<std::u32string> decode_whole(std::u32string_view text) {
   for (int p = 0; p < kCodePageCount; ++p) {
     const auto page = static_cast<CodePage>(p);
     std::optional<std::string> bytes = encode(text, page);
     if (!bytes) continue;
-    // In Mac Roman that would be a dash and a blank.
+    // In Mac Roman the result would be a dash and a blank.
     if (page != CodePage::mac_roman) bytes = restore_no_break_spaces(*bytes);
     if (is_loose(page)) bytes = replace_lossy_sequences(*bytes);
     if (auto decoded = decode_found_utf8(*bytes)) return decoded;
@@ -173,7 +173,7 @@ size_t utf8_like_length(std::u32string_view text, size_t at) {
   }
 }
 
-/// Repairs parts of a text. A part shrinks when it is repaired, so the recursion is as deep as the text was garbled.
+/// Repairs parts of a text. A repaired part is shorter, so the depth of the recursion is the number of wrong decodings.
 std::u32string fix_parts(std::u32string_view text) {
   std::u32string out;
   for (size_t i = 0; i < text.size();) {

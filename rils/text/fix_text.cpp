@@ -11,7 +11,7 @@ namespace {
 
 constexpr size_t kLongestSegment = 1'000'000;  // ftfy's max_decode_length
 
-/// Latin letters that are one character for typography's or an old encoding's sake; empty for all others.
+/// The letters of a Latin ligature or digraph that is one character; empty for all other characters.
 std::u32string_view ligature(char32_t c) {
   constexpr std::u32string_view kTypographic[] = {U"ff", U"fi", U"fl", U"ffi", U"ffl", U"\u017ft", U"st"};
   constexpr std::pair<char32_t, std::u32string_view> kDigraphs[] = {
@@ -29,7 +29,7 @@ bool is_dropped_control(char32_t c) {
          (c >= 0xfff9 && c <= 0xfffc);
 }
 
-/// Ligatures spelled out, full-width and half-width forms made ordinary, quotes straight, every line break '\n'.
+/// Spells out ligatures, replaces full-width and half-width forms and curly quotes, and makes every line break '\n'.
 std::u32string make_plain(std::u32string_view text) {
   std::u32string spelled;
   spelled.reserve(text.size());
@@ -62,7 +62,7 @@ std::u32string make_plain(std::u32string_view text) {
   return plain;
 }
 
-/// The length of a terminal's escape sequence at the front of `text`: ESC [, numbers, a letter. 0 for none.
+/// The length of a terminal escape sequence (ESC [, numbers, a letter) at the start of `text`, or 0.
 size_t escape_length(std::u32string_view text) {
   if (!text.starts_with(U"\033[")) return 0;
   size_t n = 2;
@@ -83,14 +83,14 @@ std::u32string remove_controls(std::u32string_view text) {
   return without_escapes;
 }
 
-/// Text that no step changes: what nearly all captions are.
+/// Whether no step can change the text, as for nearly all captions.
 bool is_plain(std::u32string_view text) {
   return std::ranges::all_of(text,
                              [](char32_t c) { return (c >= ' ' && c < 0x7f && c != '&') || c == '\t' || c == '\n'; });
 }
 
-/// One line. The steps are ftfy's in its order; its repair of surrogates has nothing to do here, since decoded UTF-8
-/// has none.
+/// Repairs one line with ftfy's steps in its order. ftfy's repair of surrogates is not needed, since decoded UTF-8 has
+/// none.
 std::u32string fix_line(std::u32string text, bool unescape) {
   while (!is_plain(text)) {
     std::u32string fixed = unescape ? unescape_closed_references(text) : text;

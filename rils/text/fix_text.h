@@ -4,9 +4,9 @@
 
 namespace tessera::rils {
 
-/// What ftfy.fix_text does by default, line by line until nothing changes: HTML references (until a '<' shows that the
-/// text is HTML), UTF-8 read in a wrong encoding, ligatures, widths, quotes, line breaks, terminal escapes, control
-/// characters, normal form C.
+/// Repairs a text as ftfy.fix_text does by default. Each line is repaired until nothing changes: HTML references (up to
+/// the first line with a '<', which may be HTML), UTF-8 read in a wrong encoding, ligatures, full and half widths,
+/// quotes, line breaks, terminal escapes, control characters, normal form C.
 [[nodiscard]] std::u32string fix_text(std::u32string text);
 
 }  // namespace tessera::rils

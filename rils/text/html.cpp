@@ -1,9 +1,11 @@
 #include "rils/text/html.h"
+#include "rils/text/ascii.h"
 
 #include <algorithm>
 #include <charconv>
 #include <unordered_map>
 
+#include "rils/text/ascii.h"
 #include "rils/text/code_page.h"
 #include "rils/text/tables/tables.h"
 #include "rils/text/unicode.h"
@@ -13,7 +15,7 @@ namespace {
 
 struct Entity {
   std::u32string text;
-  bool open = false;  // counts without a semicolon
+  bool open = false;  // valid without a semicolon
 };
 
 std::unordered_map<std::string_view, Entity> parse_entities() {
@@ -41,7 +43,7 @@ std::unordered_map<std::string_view, Entity> parse_entities() {
   return entities;
 }
 
-/// The text that a name stands for, nullptr for none. `closed`: a semicolon follows.
+/// The text of a named reference, or nullptr for an unknown name. `closed`: a semicolon follows.
 const std::u32string* find_entity(std::string_view name, bool closed) {
   static const std::unordered_map<std::string_view, Entity> entities = parse_entities();
   const auto it = entities.find(name);
@@ -59,8 +61,8 @@ size_t run_length(std::u32string_view text, size_t most, Predicate belongs) {
   return n;
 }
 
-/// What a numeric reference stands for by HTML's rules: numbers of Windows-1252 are that, control characters and
-/// non-characters vanish, what is no character is replaced.
+/// The text of a numeric reference by HTML's rules: 0x80 to 0x9f are read as Windows-1252, control characters and
+/// noncharacters are dropped, invalid code points become the replacement character.
 std::u32string character(uint32_t code) {
   if (code == 0 || code > 0x10ffff || (code >= 0xd800 && code <= 0xdfff)) return {unicode::kReplacement};
   if (code >= 0x80 && code <= 0x9f) return {windows_1252(code)};
@@ -69,7 +71,7 @@ std::u32string character(uint32_t code) {
   return dropped ? std::u32string() : std::u32string{code};
 }
 
-/// The reference at the front of `text` ("&…") and its length, 0 for none.
+/// The text of a reference ("&…") and its length; 0 if there is none.
 struct Reference {
   std::u32string text;
   size_t length = 0;
@@ -90,7 +92,7 @@ Reference numeric_reference(std::u32string_view text) {
   return {character(code), end + (end < text.size() && text[end] == ';' ? 1 : 0)};
 }
 
-/// Of up to 32 characters the longest beginning that is a name; what follows it is passed on as it is.
+/// Reads up to 32 characters and resolves the longest prefix that is a name; the other characters stay as they are.
 Reference named_reference(std::u32string_view text) {
   constexpr std::u32string_view kNoName = U"\t\n\f <&#;";
   const size_t length =
@@ -128,7 +130,7 @@ std::u32string resolve_all(std::u32string_view text, Resolve&& resolve) {
   }
 }
 
-/// Python's str.upper() for what lower-case entities stand for.
+/// Python's str.upper() for the characters of lower-case entities.
 std::u32string upper_case(std::u32string_view text) {
   constexpr std::pair<char32_t, std::u32string_view> kLonger[] = {
       {0xdf, U"SS"},   {0x149, U"\u02bcN"}, {0xfb00, U"FF"}, {0xfb01, U"FI"},
@@ -153,16 +155,14 @@ Reference closed_reference(std::u32string_view text) {
   const std::u32string_view whole = text.substr(0, end);
   if (begin == 2) {
     std::u32string resolved = unescape_html(whole);
-    if (resolved.find(U';') != std::u32string::npos) resolved = whole;  // resolved in part, or a semicolon
+    if (resolved.find(U';') != std::u32string::npos) resolved = whole;  // partly resolved, or the text is a semicolon
     return {std::move(resolved), end};
   }
   std::string name;
   for (const char32_t c : whole.substr(1, length)) name += static_cast<char>(c);
   if (const std::u32string* found = find_entity(name, true)) return {*found, end};
-  std::string lower = name;
-  for (char& c : lower) c = static_cast<char>(c >= 'A' && c <= 'Z' ? c | 0x20 : c);
   const bool capitals = std::ranges::none_of(name, [](char c) { return c >= 'a' && c <= 'z'; });
-  const std::u32string* found = capitals ? find_entity(lower, true) : nullptr;
+  const std::u32string* found = capitals ? find_entity(lower_ascii(name), true) : nullptr;
   if (found == nullptr || unescape_html(whole) != whole) return {std::u32string(whole), end};
   return {upper_case(*found), end};
 }

@@ -5,12 +5,12 @@
 
 namespace tessera::rils {
 
-/// HTML's character references resolved as browsers and Python's html.unescape do: every named one of HTML 5, the old
-/// ones without a semicolon too (the longest name that fits), and numbers with the replacements that HTML prescribes.
+/// Resolves HTML's character references as browsers and Python's html.unescape do: all names of HTML 5, the old names
+/// also without a semicolon (the longest matching name counts), and numbers with HTML's replacements.
 [[nodiscard]] std::u32string unescape_html(std::u32string_view text);
 
-/// ftfy's cautious form: references that end in a semicolon only, and names written in capitals ("&EACUTE;") where
-/// HTML has none such.
+/// Resolves only references that end in a semicolon, as ftfy does. Names in capitals ("&EACUTE;") that HTML does not
+/// define give the capital letter.
 [[nodiscard]] std::u32string unescape_closed_references(std::u32string_view text);
 
 }  // namespace tessera::rils

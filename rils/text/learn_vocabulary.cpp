@@ -16,7 +16,7 @@ namespace {
 
 using Pair = std::pair<int32_t, int32_t>;
 
-/// The symbols of every distinct word and the pairs among them, kept up to date from merge to merge.
+/// The symbols of all distinct words and the counts of their pairs, updated with every merge.
 class Learner {
  public:
   explicit Learner(const std::map<std::string, int64_t>& words) {
@@ -33,13 +33,13 @@ class Learner {
     for (const auto& [pair, entry] : pairs_) queue_.push({entry.count, key(pair), pair});
   }
 
-  /// The next merge as symbols of a merges file; false when no pair occurs twice.
+  /// Makes the next merge and returns its symbols; false when no pair occurs twice.
   bool next(std::pair<std::string, std::string>& merge) {
     while (!queue_.empty()) {
       const Candidate top = queue_.top();
       queue_.pop();
       const auto it = pairs_.find(top.pair);
-      if (it == pairs_.end() || it->second.count != top.count) continue;  // a count that has changed since
+      if (it == pairs_.end() || it->second.count != top.count) continue;  // an outdated count
       if (top.count < 2) return false;
       merge = {names_[static_cast<size_t>(top.pair.first)], names_[static_cast<size_t>(top.pair.second)]};
       apply(top.pair);
@@ -131,7 +131,7 @@ Vocabulary learn_vocabulary(const ForEachCaption& captions, int64_t size) {
     const std::string cleaned = clean_caption(caption);
     for (const std::string_view word : split_words(cleaned)) ++words[std::string(word)];
   });
-  if (words.empty()) throw IoError("vocabulary: the captions hold no word");
+  if (words.empty()) throw IoError("vocabulary: expected captions with words, found none");
   Learner learner(words);
   std::vector<std::pair<std::string, std::string>> merges;
   std::pair<std::string, std::string> merge;

@@ -8,12 +8,12 @@
 
 namespace tessera::rils {
 
-/// Calls the argument with every caption, once.
+/// A function that calls its argument once with each caption.
 using ForEachCaption = std::function<void(const std::function<void(std::string_view)>&)>;
 
-/// Learns merges from captions by byte-pair encoding on their cleaned words, the most frequent pair first (of equals
-/// the one whose symbols sort first), until the vocabulary has `size` symbols or no pair occurs twice. Throws
-/// ConfigError for a size below 515 or above CLIP's 49,408.
+/// Learns merges by byte-pair encoding of the captions' cleaned words. The most frequent pair is merged first; among
+/// equal counts, the pair whose symbols sort first. Learning ends when the vocabulary has `size` ids or no pair occurs
+/// twice. Throws ConfigError for a size below 515 or above CLIP's 49,408, and IoError when the captions have no word.
 [[nodiscard]] Vocabulary learn_vocabulary(const ForEachCaption& captions, int64_t size);
 
 }  // namespace tessera::rils

@@ -14,12 +14,13 @@ namespace {
 
 constexpr std::string_view kStart = "<start_of_text>";
 constexpr std::string_view kEnd = "<end_of_text>";
-/// CLIP's pattern folds case, and ſ is a small s: one word, though not the symbol.
+/// CLIP's regular expression folds case, and ſ folds to s. This text is therefore one word, but not the special symbol.
 constexpr std::string_view kStartLongS = "<ſtart_of_text>";
-constexpr char32_t kIotaBelow = 0x345;  // the combining sign whose capital is the letter iota
+constexpr char32_t kIotaBelow = 0x345;  // combining iota below; its capital is the letter iota
 constexpr size_t kCacheEntries = 1 << 16;
 
-/// Bytes of an English clitic ('s, 't, 're, 've, 'm, 'll, 'd) at the front, or 0. Case is folded, and so ſ is an s.
+/// The number of bytes of an English clitic ('s, 't, 're, 've, 'm, 'll, 'd) at the start, or 0. Case is folded, so ſ is
+/// an s.
 size_t clitic(std::string_view text) {
   for (const std::string_view word : {"'s", "'t", "'re", "'ve", "'m", "'ll", "'d", "'ſ"}) {
     if (text.starts_with(word)) return word.size();
@@ -27,7 +28,8 @@ size_t clitic(std::string_view text) {
   return 0;
 }
 
-/// What CLIP's pattern passes over: white space, and the iota below, which folding case makes neither letter nor sign.
+/// Whether CLIP's regular expression skips a character: white space, and the iota below, which with case folding is
+/// neither a letter nor another sign.
 bool is_gap(uint32_t code) { return unicode::is_space(code) || code == kIotaBelow; }
 
 template <class Predicate>
@@ -133,7 +135,7 @@ std::vector<int32_t> Tokenizer::encode(std::string_view text) const {
 
 bool Tokenizer::encode_padded(std::string_view text, std::span<int32_t> out) const {
   if (static_cast<int64_t>(out.size()) != context_length_) {
-    throw ShapeError(fmt::format("tokenizer: a row of {} ids, expected {}", out.size(), context_length_));
+    throw ShapeError(fmt::format("tokenizer: the row has {} ids, expected {}", out.size(), context_length_));
   }
   std::vector<int32_t> ids = encode(text);
   ids.insert(ids.begin(), vocabulary_->sot());

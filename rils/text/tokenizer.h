@@ -14,17 +14,17 @@
 
 namespace tessera::rils {
 
-/// What becomes of a caption that is too long: the last slot is overwritten with EOT (OpenAI's and open_clip's), or ids
-/// are just cut off (SLIP's, which loses EOT).
+/// How a caption that is too long is truncated: the last id becomes EOT (as in OpenAI's CLIP and open_clip), or the ids
+/// are cut off and EOT is lost (as in SLIP).
 enum class Truncation : uint8_t { keep_eot, cut };
-/// "keep-eot" or "cut". Throws ConfigError otherwise.
+/// Reads "keep-eot" or "cut". Throws ConfigError for any other name.
 [[nodiscard]] Truncation parse_truncation(std::string_view name);
 
-/// Writes a text's ids, SOT and EOT included, over the whole span, zero-padded. Returns whether the text was too long
-/// and had to be cut.
+/// Fills the span with the ids of a text: SOT, the ids, EOT, zeros. Returns whether the text was too long and was
+/// truncated.
 using Tokenize = std::function<bool(std::string_view text, std::span<int32_t> ids)>;
 
-/// Text to ids. All const functions may be called by several threads at once.
+/// Converts text to ids. Several threads may call the const functions at once.
 class Tokenizer {
  public:
   /// Throws ConfigError for a context below 3.
@@ -32,11 +32,11 @@ class Tokenizer {
 
   [[nodiscard]] const Vocabulary& vocabulary() const { return *vocabulary_; }
   [[nodiscard]] int64_t context_length() const { return context_length_; }
-  /// Ids without start and end of text, not cut.
+  /// All ids of a text, without SOT and EOT.
   [[nodiscard]] std::vector<int32_t> encode(std::string_view text) const;
-  /// SOT, ids, EOT, zeros over the whole span of context_length. True when the text was cut.
+  /// Fills a span of context_length with SOT, the ids, EOT and zeros. Returns whether the text was truncated.
   bool encode_padded(std::string_view text, std::span<int32_t> out) const;
-  /// The text of ids; a blank after each word.
+  /// The text of the ids, with a blank after each word.
   [[nodiscard]] std::string decode(std::span<const int32_t> ids) const;
 
  private:
@@ -50,8 +50,8 @@ class Tokenizer {
   mutable std::unordered_map<std::string, std::vector<int32_t>> cache_;
 };
 
-/// The words of a cleaned text: letters, single digits, runs of other signs, and English clitics, as CLIP's pattern has
-/// it.
+/// Splits a cleaned text as CLIP's regular expression does: into runs of letters, single digits, runs of other signs,
+/// and English clitics ('s, 't, …).
 [[nodiscard]] std::vector<std::string_view> split_words(std::string_view cleaned);
 
 }  // namespace tessera::rils

@@ -30,7 +30,7 @@ std::u32string normalise(std::u32string_view text, int options) {
   return decode_all({reinterpret_cast<const char*>(result), static_cast<size_t>(n)});
 }
 
-/// Unicode's Case_Ignorable. utf8proc lacks the property; the single characters are those whose word break is
+/// Unicode's property Case_Ignorable, which utf8proc lacks. The listed characters are those with the word break
 /// MidLetter, MidNumLet or Single_Quote.
 bool is_case_ignorable(char32_t c) {
   const int category = category_of(c);
@@ -40,8 +40,8 @@ bool is_case_ignorable(char32_t c) {
                  .find(c) != std::u32string_view::npos;
 }
 
-/// Unicode's Cased among characters that are not Case_Ignorable: the categories, and the ordinals, Roman numerals and
-/// letters in circles and squares that Other_Lowercase and Other_Uppercase add.
+/// Unicode's property Cased for characters that are not Case_Ignorable: the categories of letters with case, and the
+/// ordinals, Roman numerals, and circled and squared letters of Other_Lowercase and Other_Uppercase.
 bool is_cased(char32_t c) {
   const int category = category_of(c);
   return category == UTF8PROC_CATEGORY_LU || category == UTF8PROC_CATEGORY_LL || category == UTF8PROC_CATEGORY_LT ||
@@ -49,7 +49,7 @@ bool is_cased(char32_t c) {
          (c >= 0x1f130 && c <= 0x1f149) || (c >= 0x1f150 && c <= 0x1f169) || (c >= 0x1f170 && c <= 0x1f189);
 }
 
-/// Whether the capital sigma at i ends a word: a cased letter before it and none after, ignorable signs aside.
+/// Whether the capital sigma at i ends a word: apart from ignorable signs, a cased letter precedes it and none follows.
 bool is_final_sigma(std::u32string_view codes, size_t i) {
   size_t before = i;
   while (before > 0 && is_case_ignorable(codes[before - 1])) --before;
@@ -74,7 +74,7 @@ Decoded decode(std::string_view text) {
   for (size_t i = 1; i < length; ++i) {
     uint32_t low = 0x80;
     uint32_t high = 0xbf;
-    if (i == 1) {  // no overlong forms, no surrogates, nothing beyond U+10FFFF
+    if (i == 1) {  // excludes overlong forms, surrogates and code points above U+10FFFF
       if (first == 0xe0) low = 0xa0;
       if (first == 0xed) high = 0x9f;
       if (first == 0xf0) low = 0x90;
@@ -131,7 +131,7 @@ bool is_space(uint32_t code) {
 }
 
 std::u32string compose(std::u32string text) {
-  // Below U+0300 nothing combines.
+  // No character below U+0300 combines.
   if (std::ranges::all_of(text, [](char32_t c) { return c < 0x300; })) return text;
   return normalise(text, 0);
 }

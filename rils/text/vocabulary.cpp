@@ -8,22 +8,14 @@
 #include "engine/core/atomic_file.h"
 #include "engine/core/error.h"
 #include "engine/core/philox.h"
+#include "rils/text/unicode.h"
 
 namespace tessera::rils {
 namespace {
 
 constexpr size_t kMostMerges = 49152 - 256 - 2;
-constexpr size_t kMostBytes = size_t{256} << 20;  // an unpacked file beyond this is no vocabulary
+constexpr size_t kMostBytes = size_t{256} << 20;  // the largest unpacked file that is accepted
 constexpr std::string_view kWordEnd = "</w>";
-
-void append_utf8(std::string& out, uint32_t c) {
-  if (c < 0x80) {
-    out += static_cast<char>(c);
-  } else {
-    out += static_cast<char>(0xc0 | (c >> 6));
-    out += static_cast<char>(0x80 | (c & 0x3f));
-  }
-}
 
 /// Bytes in the order of their ids: the printable ones of Latin-1, then the others.
 std::vector<uint8_t> byte_order() {
@@ -38,9 +30,9 @@ std::vector<uint8_t> byte_order() {
   return order;
 }
 
-/// The whole file, unpacked where it is gzipped.
+/// Reads a whole file and unpacks it if it is gzipped.
 std::string read_unpacked(const std::filesystem::path& path) {
-  (void)read_file(path);  // zlib does not say why a file cannot be opened
+  (void)read_file(path);  // reports why a file cannot be opened, which zlib does not
   gzFile file = gzopen(path.c_str(), "rb");
   if (file == nullptr) throw IoError(fmt::format("{}: cannot open", path.string()));
   std::string text;
@@ -53,13 +45,13 @@ std::string read_unpacked(const std::filesystem::path& path) {
   (void)gzerror(file, &code);
   const int closed = gzclose(file);
   if (got < 0 || (code != Z_OK && code != Z_STREAM_END) || closed != Z_OK) {
-    throw IoError(fmt::format("{}: not a whole gzip file (cut short?)", path.string()));
+    throw IoError(fmt::format("{}: the gzip file is damaged or cut short", path.string()));
   }
-  if (text.size() > kMostBytes) throw IoError(fmt::format("{}: too large for a vocabulary", path.string()));
+  if (text.size() > kMostBytes) throw IoError(fmt::format("{}: the file is too large for a vocabulary", path.string()));
   return text;
 }
 
-/// For messages: any byte may come from a file.
+/// Makes a text from a file printable in a message.
 std::string printable(std::string_view text) {
   std::string out(text);
   std::ranges::replace_if(
@@ -74,7 +66,7 @@ const std::vector<std::string>& byte_characters() {
     std::vector<std::string> table(256);
     const std::vector<uint8_t> order = byte_order();
     for (size_t i = 0; i < order.size(); ++i) {
-      append_utf8(table[order[i]], i < 188 ? order[i] : 256 + static_cast<uint32_t>(i) - 188);
+      unicode::append(table[order[i]], i < 188 ? order[i] : 256 + static_cast<uint32_t>(i) - 188);
     }
     return table;
   }();
@@ -83,7 +75,7 @@ const std::vector<std::string>& byte_characters() {
 
 namespace {
 
-/// A symbol of a merges file as bytes and a word-end flag. Throws IoError.
+/// Reads a symbol of a merges file as bytes and a flag for the end of a word. Throws IoError.
 std::pair<std::string, bool> decode_symbol(std::string_view symbol, const std::string& where) {
   static const std::unordered_map<std::string, uint8_t> bytes = [] {
     std::unordered_map<std::string, uint8_t> map;
@@ -96,7 +88,7 @@ std::pair<std::string, bool> decode_symbol(std::string_view symbol, const std::s
   while (!symbol.empty()) {
     const size_t length = (static_cast<uint8_t>(symbol[0]) & 0x80) != 0 ? 2 : 1;
     const auto it = bytes.find(std::string(symbol.substr(0, length)));
-    if (it == bytes.end()) throw IoError(fmt::format("{}: a symbol holds a character that stands for no byte", where));
+    if (it == bytes.end()) throw IoError(fmt::format("{}: a symbol has a character that stands for no byte", where));
     out += static_cast<char>(it->second);
     symbol.remove_prefix(std::min(length, symbol.size()));
   }
@@ -142,7 +134,7 @@ Vocabulary::Vocabulary(std::vector<std::pair<std::string, std::string>> merges, 
   if (merges_.size() > kMostMerges) merges_.resize(kMostMerges);
   std::unordered_map<std::string, int32_t> ids;
   const auto add = [&](const std::string& bytes, bool end) {
-    ids[symbol_key(bytes, end)] = static_cast<int32_t>(symbols_.size());  // of equal symbols the last counts
+    ids[symbol_key(bytes, end)] = static_cast<int32_t>(symbols_.size());  // of equal symbols the last one is used
     symbols_.push_back(bytes);
     ends_.push_back(end);
   };
@@ -159,7 +151,7 @@ Vocabulary::Vocabulary(std::vector<std::pair<std::string, std::string>> merges, 
     const std::string where = fmt::format("{}:{}", name, i + 2);
     const auto [left, left_end] = decode_symbol(merges_[i].first, where);
     const auto [right, right_end] = decode_symbol(merges_[i].second, where);
-    if (left_end) throw IoError(fmt::format("{}: the left symbol ends a word", where));
+    if (left_end) throw IoError(fmt::format("{}: the left symbol must not end a word", where));
     keys.emplace_back(symbol_key(left, false), symbol_key(right, right_end));
     add(left + right, right_end);
     hash = hash * 31 + fnv1a64(merges_[i].first + " " + merges_[i].second);
@@ -171,7 +163,7 @@ Vocabulary::Vocabulary(std::vector<std::pair<std::string, std::string>> merges, 
     merged_[i] = ids.at(symbol_key(symbols_[512 + i], ends_[512 + i]));
     const auto left = ids.find(keys[i].first);
     const auto right = ids.find(keys[i].second);
-    if (left == ids.end() || right == ids.end()) continue;  // a merge of symbols that nothing makes
+    if (left == ids.end() || right == ids.end()) continue;  // no merge produces these symbols
     ranks_[static_cast<uint64_t>(left->second) << 32 | static_cast<uint32_t>(right->second)] = static_cast<int32_t>(i);
   }
   digest_ = fmt::format("{:016x}", hash);
@@ -186,7 +178,7 @@ Vocabulary Vocabulary::load(const std::filesystem::path& path) {
     std::string_view row(text.data() + begin, end - begin);
     begin = end + 1;
     if (!row.empty() && row.back() == '\r') row.remove_suffix(1);
-    if (++line == 1 || (row.empty() && begin >= text.size())) continue;  // the header, and the end of the last line
+    if (++line == 1 || (row.empty() && begin >= text.size())) continue;  // the header, or the end of the file
     const size_t blank = row.find(' ');
     if (blank == std::string_view::npos || row.find(' ', blank + 1) != std::string_view::npos || blank == 0 ||
         blank + 1 == row.size()) {
@@ -195,7 +187,7 @@ Vocabulary Vocabulary::load(const std::filesystem::path& path) {
     }
     merges.emplace_back(row.substr(0, blank), row.substr(blank + 1));
   }
-  if (line == 0) throw IoError(fmt::format("{}: expected a merges file, found an empty one", path.string()));
+  if (line == 0) throw IoError(fmt::format("{}: expected a merges file, found an empty file", path.string()));
   const bool blank_line = text.ends_with('\n') && line > 1 && merges.size() < kMostMerges;
   return {std::move(merges), path.string(), blank_line};
 }

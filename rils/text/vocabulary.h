@@ -10,35 +10,36 @@
 
 namespace tessera::rils {
 
-/// The digest of CLIP's own vocabulary, of the 48,894 merges that it uses.
+/// The digest of the 48,894 merges of CLIP's own vocabulary.
 inline constexpr std::string_view kClipDigest = "b4d1f1b452cd016a";
 
-/// A byte-level BPE vocabulary in CLIP's form: 256 byte symbols, the same with a word's end, one symbol per merge, then
-/// start and end of text. Symbols are kept as bytes; a word's end is a flag of its last symbol.
+/// A byte-level BPE vocabulary in CLIP's form: 256 byte symbols, the same 256 at the end of a word, one symbol per
+/// merge, then start of text and end of text. Symbols are stored as bytes with a flag for the end of a word.
 class Vocabulary {
  public:
   /// Reads a merges file in CLIP's format, plain or gzipped: a header line, then two symbols a line in order of rank.
-  /// Lines beyond the 48,894 merges that CLIP uses are passed over. Throws IoError: path, line, expected, found.
+  /// Lines after the 48,894 merges that CLIP uses are ignored. Throws IoError with path, line, expected and found.
   [[nodiscard]] static Vocabulary load(const std::filesystem::path& path);
-  /// From merges as in such a file. Throws IoError as load does, with `name` in the message.
-  /// `blank_line`: the file ends in a line break, which CLIP's reader counts as one more symbol that nothing makes.
+  /// Makes a vocabulary of merges in the notation of such a file. Throws IoError as load does, with `name` in the
+  /// message. `blank_line`: the file ends in a line break, for which CLIP's reader counts one more symbol that is never
+  /// used.
   Vocabulary(std::vector<std::pair<std::string, std::string>> merges, const std::string& name, bool blank_line = false);
 
-  /// Writes the merges file, plain, atomically, without a line break at its end.
+  /// Writes the merges file: plain, atomically, without a line break at its end.
   void save(const std::filesystem::path& path) const;
 
   [[nodiscard]] int32_t size() const { return static_cast<int32_t>(symbols_.size()); }
   [[nodiscard]] int32_t sot() const { return size() - 2; }
   /// The largest id.
   [[nodiscard]] int32_t eot() const { return size() - 1; }
-  /// FNV-1a of the merges, as 16 hexadecimal digits: what checkpoints record.
+  /// The FNV-1a hash of the merges in 16 hexadecimal digits. Checkpoints record it.
   [[nodiscard]] const std::string& digest() const { return digest_; }
 
-  /// The id of a single byte, at a word's end or not.
+  /// The id of a single byte, at the end of a word or elsewhere.
   [[nodiscard]] int32_t byte_id(uint8_t byte, bool end) const { return byte_ids_[byte] + (end ? 256 : 0); }
-  /// The merge of two neighbouring ids: its rank, or −1.
+  /// The rank of the merge of two neighbouring ids, or −1.
   [[nodiscard]] int32_t rank(int32_t left, int32_t right) const;
-  /// The id that a merge makes.
+  /// The id that results from a merge.
   [[nodiscard]] int32_t merged(int32_t rank) const { return merged_[static_cast<size_t>(rank)]; }
   /// The bytes of a symbol; "" for start and end of text.
   [[nodiscard]] std::string_view bytes(int32_t id) const { return symbols_.at(static_cast<size_t>(id)); }
@@ -53,13 +54,13 @@ class Vocabulary {
   std::string digest_;
 };
 
-/// Copies a merges file, gzipped where it is not yet, atomically. Throws IoError.
+/// Copies a merges file atomically and compresses it unless it is gzipped already. Throws IoError.
 void copy_gzipped(const std::filesystem::path& from, const std::filesystem::path& to);
 
-/// A symbol as merges files write it.
+/// A symbol in the notation of merges files.
 [[nodiscard]] std::string encode_symbol(std::string_view bytes, bool ends_word);
 
-/// The printable character that stands for a byte in merges files, in UTF-8, by byte (GPT-2's table).
+/// For each byte, the printable character in UTF-8 that stands for it in merges files (GPT-2's table).
 [[nodiscard]] const std::vector<std::string>& byte_characters();
 
 }  // namespace tessera::rils

@@ -7,14 +7,14 @@
 
 namespace tessera::rils {
 
-/// The figures of an objective's terms under their names in metrics.jsonl, accuracies in per cent: clip_loss,
-/// recon_loss, clip_acc; mae_loss; ssl_loss, ssl_acc.
+/// The figures of an objective's terms under their names in metrics.jsonl, accuracies in %: clip_loss, recon_loss,
+/// clip_acc; mae_loss; ssl_loss, ssl_acc.
 [[nodiscard]] Record term_figures(const StepResult& result, const Objective& objective);
-/// The same for a person: "clip 4.1589  recon 0.0312  acc 1.6 %".
+/// The same as text for the console: "clip 4.1589  recon 0.0312  acc 1.6 %".
 [[nodiscard]] std::string terms_text(const StepResult& result, const Objective& objective);
 
-/// The loss that shows whether a batch is learned, and its size in a model that knows nothing: the contrastive one
-/// where there is one (ln N), else that between views (ln (2N − 1)), else that of pixels (1, their variance).
+/// The loss that shows whether a batch is learned, and its value at chance: the contrastive loss (ln N) where the
+/// objective has one, else SimCLR's (ln (2N − 1)), else MAE's (1, the variance of the targets).
 struct LeadingTerm {
   std::string name;
   double value = 0;

@@ -26,26 +26,26 @@ std::shared_ptr<const Vocabulary> open_vocabulary(const Config& config) {
   return std::make_shared<const Vocabulary>(Vocabulary::load(config.data.vocabulary));
 }
 
-/// What the objective does to images: one picture a sample, or two views, or both.
+/// The pictures that a sample becomes: one crop, SimCLR's two augmented views, or both.
 void set_transforms(const Config& config, LoaderOptions& o) {
   o.transform = train_transform(config);
-  const Objective objective = parse_objective(config.model.objective);
-  if (!objective.views) return;
-  o.views = objective.contrastive ? 3 : 2;
-  o.view_transform = view_transform(config);
-  if (!objective.contrastive) o.transform = o.view_transform;
+  const Objective objective = terms_of(config.model.objective);
+  if (!objective.simclr) return;
+  o.augmented_views = objective.contrastive ? 3 : 2;
+  o.further_transform = simclr_transform(config);
+  if (!objective.contrastive) o.transform = o.further_transform;
 }
 
 }  // namespace
 
 Config with_vocabulary_size(Config config) {
-  if (!parse_objective(config.model.objective).contrastive) return config;
+  if (!terms_of(config.model.objective).contrastive) return config;
   if (config.model.text.vocab_size == 0) config.model.text.vocab_size = open_vocabulary(config)->size();
   return config;
 }
 
 std::shared_ptr<const Tokenizer> open_tokenizer(const Config& config) {
-  if (!parse_objective(config.model.objective).contrastive) return nullptr;
+  if (!terms_of(config.model.objective).contrastive) return nullptr;
   auto vocabulary = open_vocabulary(config);
   if (vocabulary->size() != config.model.text.vocab_size) {
     throw ConfigError(fmt::format("model.text.vocab_size: expected {} (the size of {}), found {}", vocabulary->size(),
@@ -64,7 +64,7 @@ Tokenize tokenize_with(std::shared_ptr<const Tokenizer> tokenizer) {
 
 DatasetOptions dataset_options(const Config& config) {
   DatasetOptions o;
-  o.need_caption = parse_objective(config.model.objective).contrastive;
+  o.need_caption = terms_of(config.model.objective).contrastive;
   o.type = dataset_type(config.data.dataset_type);
   o.image_key = config.data.image_key;
   o.text_key = config.data.text_key;
@@ -89,8 +89,8 @@ TrainTransform train_transform(const Config& config) {
   return t;
 }
 
-ViewTransform view_transform(const Config& config) {
-  ViewTransform t;
+SimclrTransform simclr_transform(const Config& config) {
+  SimclrTransform t;
   t.crop = train_transform(config);
   const auto& [low, high] = config.augment.view_crop_scale;
   t.crop.scale = {static_cast<float>(low), static_cast<float>(high)};
@@ -135,7 +135,7 @@ std::unique_ptr<Loader> open_loader(const Config& config, std::shared_ptr<const 
 }
 
 std::vector<MicroBatch> to_micro_batches(const Batch& batch, const Config& config, int64_t parts, int64_t step) {
-  const Objective objective = parse_objective(config.model.objective);
+  const Objective objective = terms_of(config.model.objective);
   const int64_t rows = batch.size / parts;
   const int64_t size = config.model.vision.image_size;
   const int64_t context = config.model.text.context_length;
@@ -157,7 +157,7 @@ std::vector<MicroBatch> to_micro_batches(const Batch& batch, const Config& confi
     if (objective.reconstruction != Reconstruction::none) {
       b.noise = mask_noise(static_cast<uint64_t>(config.run.seed), step, i * rows, rows, patches);
     }
-    if (objective.views) {
+    if (objective.simclr) {
       b.view1 = pictures(view++, i);
       b.view2 = pictures(view, i);
     }

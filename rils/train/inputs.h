@@ -11,7 +11,7 @@
 
 namespace tessera::rils {
 
-/// The configuration with the size of its vocabulary where that was left open (0). Throws as open_tokenizer.
+/// The configuration, its vocabulary size filled in from the vocabulary where it is 0. Throws as open_tokenizer.
 [[nodiscard]] Config with_vocabulary_size(Config config);
 
 /// The tokenizer that a configuration names; null where the objective has no text. Throws ConfigError when no
@@ -23,10 +23,10 @@ namespace tessera::rils {
 /// Options of open_dataset as the configuration has them; captions are needed where the objective reads them.
 [[nodiscard]] DatasetOptions dataset_options(const Config& config);
 [[nodiscard]] TrainTransform train_transform(const Config& config);
-[[nodiscard]] ViewTransform view_transform(const Config& config);
+[[nodiscard]] SimclrTransform simclr_transform(const Config& config);
 [[nodiscard]] EvalTransform eval_transform(const Config& config);
 
-/// How images are prepared (size, mean, deviation, interpolation) as JSON, for whoever uses a checkpoint's weights.
+/// How images are prepared (size, mean, std, interpolation) as JSON, for whoever uses a checkpoint's weights.
 [[nodiscard]] std::string preprocessing(const Config& config);
 
 /// The loader of global batches for training, continued from `state`. Without a tokenizer batches have no tokens.
@@ -34,7 +34,8 @@ namespace tessera::rils {
                                                   std::shared_ptr<const Tokenizer> tokenizer, int64_t global_batch,
                                                   const LoaderState& state);
 
-/// A loader's batch in `parts` micro-batches, with the masks' noise of this step: what the objective uses.
+/// A loader's batch cut into `parts` micro-batches, with what the objective reads of it and the noise of this step's
+/// masks.
 [[nodiscard]] std::vector<MicroBatch> to_micro_batches(const Batch& batch, const Config& config, int64_t parts,
                                                        int64_t step);
 

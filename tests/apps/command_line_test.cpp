@@ -1,7 +1,6 @@
-// Command lines as a person types them: what is understood, what is said, and the exit code.
+// Command lines as a user types them: parsing, messages and exit codes.
 #include <fmt/format.h>
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
@@ -15,6 +14,7 @@
 #include "engine/core/error.h"
 #include "rils/config/schema.h"
 #include "rils/run/run_folder.h"
+#include "tests/support/temporary_folder.h"
 
 namespace tessera::apps {
 namespace {
@@ -54,16 +54,12 @@ Outcome train(const std::vector<const char*>& words, rils::Program program = ril
 
 class Files : public ::testing::Test {
  protected:
-  Files() : root_(fs::path(testing::TempDir()) / fmt::format("tessera_apps_{}", ::getpid())) {
-    fs::remove_all(root_);
-    fs::create_directories(root_);
-  }
-  ~Files() override { fs::remove_all(root_); }
   std::string put(const char* name, const std::string& text) {
     std::ofstream(root_ / name) << text;
     return (root_ / name).string();
   }
-  fs::path root_;
+  const test::TemporaryFolder folder_;
+  const fs::path root_ = folder_.path();
 };
 
 TEST(Options, AreThoseThatPeopleKnow) {
@@ -137,7 +133,7 @@ TEST(Options, AreThoseThatPeopleKnow) {
   c.data.workers = 0;
   c.optim = {8, 2, 16, 3, 1e-3, 1e-6, 1e-5, 20, 0.8, 0.9, 1e-6, 0.1, 1, 0};
   c.run = {"n", "l", 5, "amp_bf16", "cpu", 7, 2, 3, 10, 0, 4, 0, true, "tensorboard"};
-  c.model.objective = "clip";
+  c.model.objective = rils::ObjectiveName::clip;
   EXPECT_EQ(differences(*o.config, c).size(), 0U);
   EXPECT_EQ(*o.config, c);
 }
@@ -150,8 +146,8 @@ TEST(Options, UnderscoresAndAliases) {
   EXPECT_EQ(o.config->data.train_data, "a_b") << "values keep their underscores";
   EXPECT_EQ(o.config->optim.wd, 0.3);
   EXPECT_EQ(o.config->data.workers, 1);
-  EXPECT_EQ(o.config->loss.gather, "with-gradient");
-  EXPECT_EQ(train({"--gather-with-grad", "--local-loss"}).config->loss.gather, "constant");
+  EXPECT_EQ(o.config->loss.gather, rils::Gather::with_gradient);
+  EXPECT_EQ(train({"--gather-with-grad", "--local-loss"}).config->loss.gather, rils::Gather::constant);
 }
 
 TEST(Options, TheLastOneCounts) {
@@ -185,10 +181,10 @@ TEST(Errors, AreOneLineAndExitCode2) {
   expect({"--precision", "fp16"}, "--precision: expected one of fp32, amp_bf16, found \"fp16\"");
   expect({"--set", "lr=1"}, "--set: unknown key lr; did you mean optim.lr?");
   expect({"--config", "/nonexistent.toml"}, "--config: expected a file, found none at /nonexistent.toml");
-  expect({"--shards", "7"}, "loss.shards: expected a divisor of the global batch = 64, found 7");
-  expect({"--resume", "latest"}, "--resume latest: expected --name of the run to go on with, found none");
-  expect({"stray"}, "The following argument was not expected: stray (--help lists the options)");
-  expect({"--lr"}, "--lr: 1 required X missing (--help lists the options)");
+  expect({"--simulated-ranks", "7"}, "loss.simulated_ranks: expected a divisor of the global batch = 64, found 7");
+  expect({"--resume", "latest"}, "--resume latest: expected --name with the run to continue, found none");
+  expect({"stray"}, "unexpected argument: stray (--help lists the options)");
+  expect({"--lr"}, "--lr: expected a value, found none (--help lists the options)");
 }
 
 TEST_F(Files, OptionsOverrideTheFile) {
@@ -197,7 +193,7 @@ TEST_F(Files, OptionsOverrideTheFile) {
   ASSERT_EQ(o.code, 0) << o.err;
   EXPECT_EQ(o.config->optim.lr, 0.75);
   EXPECT_EQ(o.config->optim.wd, 0.25);
-  EXPECT_EQ(o.config->model.objective, "clip");
+  EXPECT_EQ(o.config->model.objective, rils::ObjectiveName::clip);
 }
 
 TEST_F(Files, ErrorsInTheFileNameItsLine) {
@@ -240,9 +236,9 @@ TEST(Help, FitsTwoScreensAndShowsEveryOptionWithItsDefault) {
     EXPECT_NE(o.out.find(name + " "), std::string::npos) << name;
   }
   EXPECT_NE(o.out.find("[0.0005]"), std::string::npos) << "the default of lr";
-  EXPECT_LT(o.out.find("\nObjective:"), o.out.find("\nRare:"));
-  EXPECT_EQ(o.out.find("\nRare:"), o.out.rfind("\nRare:"));
-  EXPECT_LT(o.out.find("\nOptimisation:"), o.out.find("\nRare:")) << "rare options come last";
+  EXPECT_LT(o.out.find("\nObjective:"), o.out.find("\nAdvanced:"));
+  EXPECT_EQ(o.out.find("\nAdvanced:"), o.out.rfind("\nAdvanced:"));
+  EXPECT_LT(o.out.find("\nOptimisation:"), o.out.find("\nAdvanced:")) << "rare options come last";
 }
 
 TEST(FinetuneOptions, AreMaes) {
@@ -304,8 +300,8 @@ TEST(FinetuneOptions, AreMaes) {
                           rils::Program::finetune);
   ASSERT_EQ(o.code, 0) << o.err;
   rils::Config c = rils::finetuning_defaults();
-  c.finetune = {"d", "w", 7,   96,     "cls", 1e-3,  2.5,        0.75, 0.2, 0.3, 0.4,
-                0.5, 0.6, 0.2, "none", 0.1,   false, "logistic", {2},  6,   1.0};
+  c.finetune = {"d", "w",    7,   96,    rils::Pool::cls,           1e-3, 2.5, 0.75, 0.2, 0.3, 0.4, 0.5, 0.6,
+                0.2, "none", 0.1, false, rils::ProbeKind::logistic, {2},  6,   1.0};
   c.optim.batch_size = 32;
   c.optim.accum_freq = 4;
   c.optim.epochs = 9;
@@ -318,7 +314,7 @@ TEST(FinetuneOptions, AreMaes) {
   c.run.name = "b";
   c.run.logs = "a";
   EXPECT_TRUE(*o.config == c);
-  EXPECT_EQ(train({"--cls-token", "--global-pool"}, rils::Program::finetune).config->finetune.pool, "mean");
+  EXPECT_EQ(train({"--cls-token", "--global-pool"}, rils::Program::finetune).config->finetune.pool, rils::Pool::mean);
 }
 
 TEST(FinetuneOptions, HelpShowsEachAndNamesMaesFirst) {

@@ -12,7 +12,7 @@ namespace fs = std::filesystem;
 
 class Converted : public TinyRuns {
  protected:
-  /// Runs inspect checkpoint; what it printed, or a failed expectation.
+  /// Runs inspect checkpoint and returns its output. An error is a failed expectation.
   [[nodiscard]] std::string convert(const std::string& in, const std::string& out,
                                     const std::vector<std::string>& more = {}) const {
     std::vector<std::string> words = {"checkpoint", in, "--convert", out};
@@ -78,7 +78,7 @@ TEST_F(Converted, AnEncoderOfTimmIsFineTunedAndProbed) {
   EXPECT_EQ(finetune("timm.safetensors", {"--name", "cls", "--cls-token", "--input-size", "48"}).code, 0);
   EXPECT_EQ(finetune("timm.safetensors", {"--name", "linear", "--linear"}).code, 0);
   EXPECT_FALSE(lines("linear", "results.jsonl").empty());
-  // What knows text, by its image encoder.
+  // Models with a text encoder, through their image encoder.
   (void)convert(golden("clip_quick"), "clip.safetensors");
   const Outcome follows = finetune("clip.safetensors", {"--name", "clip", "--cls-token"});
   EXPECT_EQ(follows.code, 0);

@@ -29,7 +29,7 @@ class Finetune : public TinyRuns {
     fs::create_directory_symlink(tiny_data().labelled, root() / "data/val");
   }
 
-  /// A small recipe on the 60 labelled pictures, then `more`.
+  /// The command line of a small recipe on the 60 labelled pictures, then `more`.
   [[nodiscard]] Words words(const std::string& name, const Words& more = {}) const {
     Words all = {"--data_path",   (root() / "data").string(),
                  "--name",        name,
@@ -57,7 +57,7 @@ class Finetune : public TinyRuns {
     EXPECT_EQ(o.code, 0) << o.err << o.out;
   }
 
-  /// One line on stderr with this in it, and the exit code.
+  /// Expects one line on stderr that contains this text, and the exit code of an error.
   void expect_refused(const Words& all, const std::string& message, int code = 2) const {
     const Outcome o = run("finetune", all);
     EXPECT_EQ(o.code, code) << o.err;
@@ -142,7 +142,8 @@ TEST_F(Finetune, KilledSixTimesItEndsWithTheSameBits) {
       ++life;
       continue;
     }
-    expect_same_runs(name, "whole", kSteps, {"", ".ema", ".state"});  // through before it was killed as often
+    expect_same_runs(name, "whole", kSteps,
+                     {"", ".ema", ".state"});  // a fast run may finish early; then another one starts
     name += "-again";
   }
   const Outcome last = run("finetune", resumed());
@@ -178,7 +179,7 @@ TEST_F(Finetune, EvaluatesWhatItSaved) {
     ASSERT_EQ(o.code, 0) << o.err;
     EXPECT_NE(o.out.find(fmt::format("step 12: top 1 {:.2f} %", 100 * accuracy)), std::string::npos) << o.out;
   }
-  // Where there are averages, validation judges them, and so does --eval.
+  // If a run keeps averages, validation and --eval use them.
   finetune("averaged", {"--epochs", "6", "--ema", "0.9"});
   const double averaged = lines("averaged", "results.jsonl").back().at("acc1").get<double>();
   const Outcome o = run("finetune", {"--eval", "--resume", "logs/averaged"});
@@ -252,7 +253,7 @@ TEST_F(Finetune, ProbesFrozenFeatures) {
   EXPECT_NEAR(shots[4].at("lp_acc1").get<double>(), mean, 1e-12);
   EXPECT_NEAR(shots[4].at("lp_acc1_deviation").get<double>(), std::sqrt(square), 1e-12);
   EXPECT_FALSE(fs::exists(log_folder("shots") / "metrics.jsonl"));
-  // Several numbers at once are what they are one by one.
+  // Several numbers of shots at once give the same results as one by one.
   const auto several = probe("several", {"--finetune", weights, "--shots", "1,2", "--draws", "4"});
   ASSERT_EQ(several.size(), 10u);
   EXPECT_EQ(several[4].at("shots"), 1);

@@ -16,7 +16,7 @@ constexpr int64_t kSteps = 72;
 
 class Interruption : public TinyRuns {
  protected:
-  /// Validation, averages and a checkpoint at every third step, so that a moment is likely to fall into one of them.
+  /// Validates, averages and saves at every third step, so that a signal is likely to arrive during one of them.
   [[nodiscard]] static std::vector<std::string> words(const std::string& name, bool resumed) {
     std::vector<std::string> words = training(name, {"--epochs", "6", "--save-every-steps", "3", "--ema", "0.9",
                                                      "--keep", "2", "--val-data", tiny_data().val});
@@ -34,7 +34,7 @@ class Interruption : public TinyRuns {
 TEST_F(Interruption, KilledTwelveTimesItEndsWithTheSameBits) {
   ASSERT_EQ(run("pretrain", words("whole", false)).code, 0);
   ASSERT_EQ(lines("whole").size(), static_cast<size_t>(kSteps));
-  // How many steps a life has before the moment is drawn, from 0 (while it starts) on; then up to 12 ms, the time of
+  // The number of steps before the signal, from 0 (while the program starts); then a delay of up to 12 ms, the time of
   // one or two steps with their checkpoints.
   constexpr std::array<int64_t, 12> kLives = {0, 1, 5, 2, 0, 7, 3, 4, 1, 6, 2, 5};
   std::mt19937 random(7);
@@ -48,7 +48,7 @@ TEST_F(Interruption, KilledTwelveTimesItEndsWithTheSameBits) {
       continue;
     }
     expect_same_runs(name, "whole", kSteps,
-                     {"", ".ema", ".state"});  // a fast machine is through before it is killed as often: once more
+                     {"", ".ema", ".state"});  // a fast run may finish early; then another one starts
     name += "-again";
   }
   ASSERT_EQ(run("pretrain", words(name, std::filesystem::exists(log_folder(name)))).code, 0);

@@ -34,7 +34,7 @@ TEST_F(Learning, OneBatchCanBeLearnedWhateverItsCaptions) {
     EXPECT_NE(o.out.find("one batch can be learned"), std::string::npos) << o.out;
   }
   EXPECT_FALSE(std::filesystem::exists(log_folder("one"))) << "it is a trial";
-  // A warm-up longer than the trial, or a run shorter than it, must not keep the rate down.
+  // A warm-up that is longer than the trial or the run must not keep the learning rate low.
   train("slow", {"--overfit-batch", "--warmup", "1000000"});
   const Outcome o = run(
       "pretrain", training("still", {"--overfit-batch", "--lr", "1e-9", "--objective", "clip", "--batch-size", "8"}));

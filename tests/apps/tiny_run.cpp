@@ -100,6 +100,8 @@ embed_dim = 32
 vision = {{ image_size = 32, patch_size = 8, width = 32, layers = 1, heads = 2 }}
 decoder = {{ width = 32, heads = 2 }}
 text = {{ context_length = 8, vocab_size = 0, width = 32, layers = 1, heads = 2 }}
+[loss]
+simulated_ranks = 1
 [data]
 train_data = "{}"
 vocabulary = "{}"
@@ -153,7 +155,7 @@ Process::Process(const std::string& program, Words words, const fs::path& folder
   std::vector<char*> argv;
   for (std::string& word : words) argv.push_back(word.data());
   argv.push_back(nullptr);
-  // Made before the child, which may be killed before its first step.
+  // Created before the child starts, because the child may be killed before its first step.
   const int out = ::open(out_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
   const int err = ::open(err_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
   pid_ = ::fork();
@@ -263,7 +265,7 @@ int64_t TinyRuns::logged(const std::string& name) const {
 
 Outcome TinyRuns::interrupt(const std::string& program, const std::vector<std::string>& words, const std::string& name,
                             int signal, int64_t more, std::chrono::microseconds delay) const {
-  // A resumed run first drops the lines beyond its checkpoint: what the file grows by is what is new.
+  // A resumed run first drops the lines after its checkpoint, so only growth of the file counts as new lines.
   int64_t seen = logged(name), fresh = 0;
   Process process(program, words, root());
   const auto start = std::chrono::steady_clock::now();

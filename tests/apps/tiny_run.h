@@ -27,19 +27,20 @@ struct Outcome {
 class Process {
  public:
   using Words = std::vector<std::string>;
-  /// `prepare` runs in the child before the program takes its place (a limit, a mount); false ends it with 127.
+  /// `prepare` runs in the child before the program starts (to set a limit, say). If it returns false, the child ends
+  /// with 127.
   Process(const std::string& program, Words words, const std::filesystem::path& folder,
           const std::function<bool()>& prepare = {});
-  /// Kills what still runs.
+  /// Kills the program if it still runs.
   ~Process();
   Process(const Process&) = delete;
   Process& operator=(const Process&) = delete;
   void send(int signal) const;
-  /// Whether it has ended by itself; does not wait.
+  /// Whether the program has ended. Does not wait.
   [[nodiscard]] bool ended();
   /// The exit code, or minus the signal that ended it.
   int wait();
-  /// Waits, and reads what was printed.
+  /// Waits for the end and reads the output.
   Outcome finish();
 
  private:
@@ -57,10 +58,10 @@ struct TinyData {
   std::filesystem::path folder;
   std::string vocabulary;  // merges file, learned from the captions
   std::string train;       // 384 pairs in three shards
-  std::string permuted;    // the same images, captions exchanged at random
+  std::string permuted;    // the same images with randomly exchanged captions
   std::string val;         // 100 pairs
   std::string labelled;    // 60 images like those of train, whose class is the colour of the first quarter
-  std::string config;      // of a model that makes some hundred steps a second
+  std::string config;      // a model that makes some hundred steps a second
   int64_t train_pairs = 384, val_pairs = 100;
 };
 [[nodiscard]] const TinyData& tiny_data();
@@ -73,29 +74,29 @@ class TinyRuns : public ::testing::Test {
   /// Runs a program to its end.
   Outcome run(const std::string& program, const std::vector<std::string>& words,
               const std::function<bool()>& prepare = {}) const;
-  /// The words of a training run of this name: the tiny configuration and data, then `more`, which may override both.
+  /// The command line of a training run: the tiny configuration and data, then `more`, which may override both.
   [[nodiscard]] static std::vector<std::string> training(const std::string& name,
                                                          const std::vector<std::string>& more = {});
-  /// Trains to the end; a failed expectation tells what was printed where the code is not 0.
+  /// Trains to the end. If the exit code is not 0, a failed expectation shows the output.
   Outcome train(const std::string& name, const std::vector<std::string>& more = {}) const;
 
   [[nodiscard]] std::filesystem::path log_folder(const std::string& name) const { return root() / "logs" / name; }
-  /// What a run saved after a step: its weights, or with ".state" the moments.
+  /// A checkpoint file of a step: the weights, or with ".state" the moments.
   [[nodiscard]] std::filesystem::path checkpoint(const std::string& name, int64_t step,
                                                  const std::string& kind = "") const;
-  /// A log's lines, complete ones only; empty where there is no such file.
+  /// The complete lines of a log; none if the file does not exist.
   [[nodiscard]] std::vector<nlohmann::json> lines(const std::string& name,
                                                   const std::string& file = "metrics.jsonl") const;
-  /// The same without what depends on the clock and on memory.
+  /// The same lines without the figures of time and memory.
   [[nodiscard]] std::vector<nlohmann::json> timeless(const std::string& name,
                                                      const std::string& file = "metrics.jsonl") const;
-  /// Lines of metrics.jsonl, a torn one not counted.
+  /// The number of complete lines of metrics.jsonl.
   [[nodiscard]] int64_t logged(const std::string& name) const;
-  /// Runs a program that trains, sends a signal some time after it has logged `more` new steps, and waits for its end.
+  /// Runs a training program, sends it a signal some time after it has logged `more` new steps, and waits for its end.
   Outcome interrupt(const std::string& program, const std::vector<std::string>& words, const std::string& name,
                     int signal, int64_t more, std::chrono::microseconds delay) const;
-  /// Two runs' bits, figures and files: the tensors of the last step's checkpoint of these kinds, every logged line,
-  /// the names of the files.
+  /// Expects two runs to have equal tensors in these files of the last step's checkpoint, equal logged lines, and equal
+  /// file names.
   void expect_same_runs(const std::string& name, const std::string& other, int64_t last_step,
                         const std::vector<std::string>& kinds) const;
   /// A figure of every logged step.

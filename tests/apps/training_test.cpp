@@ -122,9 +122,9 @@ TEST_F(Training, GathersAndShardsAreWhatTheyAreCalled) {
   EXPECT_NE(column("constant", "grad_norm")[0], column("gradient", "grad_norm")[0]);
   EXPECT_EQ(loss("gather_with_grad", {"--gather-with-grad"}), gradient);
   EXPECT_EQ(loss("local_loss", {"--local-loss"}), constant);
-  const auto shards = loss("shards", {"--shards", "4"});
-  EXPECT_NE(column("shards", "grad_norm"), column("constant", "grad_norm"));
-  EXPECT_NEAR(shards[0], constant[0], 0.1 * constant[0]) << "a mean over shards";
+  const auto ranks = loss("ranks", {"--simulated-ranks", "4"});
+  EXPECT_NE(column("ranks", "grad_norm"), column("constant", "grad_norm"));
+  EXPECT_NEAR(ranks[0], constant[0], 0.1 * constant[0]) << "a mean over ranks";
 }
 
 }  // namespace

@@ -16,7 +16,7 @@ namespace fs = std::filesystem;
 
 class Use : public TinyRuns {
  protected:
-  /// A model that knows the colours; trained once for each test, in a second.
+  /// A model that has learned the colours. Each test trains it in a second.
   std::string trained() const {
     train("model", {"--epochs", "8", "--val-data", tiny_data().val, "--picture-frequency", "8"});
     return checkpoint("model", 96).string();
@@ -59,7 +59,7 @@ TEST_F(Use, QueryFindsWhatEvaluateCounts) {
   EXPECT_NEAR(metrics.at("image_retrieval_recall@1").get<double>(), hits / 100.0, 1e-9);
   EXPECT_GT(hits, 30) << "chance is one";
 
-  // The stored embeddings answer as the images do.
+  // The stored embeddings give the same answers as the images.
   const std::vector<std::string> search = {"search", "a text", tiny_data().val, "--checkpoint", weights,
                                            "--top",  "7",      "--output",      "fresh.jsonl"};
   ASSERT_EQ(run("query", search).code, 0);
@@ -126,17 +126,17 @@ TEST_F(Use, AllPicturesOfAFolderAreSearched) {
   const std::string all = "album/loose.png\nalbum/trip/day/deep.png\nalbum/trip/in.png\n";
   EXPECT_EQ(found({"embed", "album"}), all);
   EXPECT_EQ(found({"embed", "album/loose.png"}), "album/loose.png\n");
-  std::string joined = "rest.csv";  // several sources, together longer than a file's name may be
+  std::string joined = "rest.csv";  // several sources; the text is longer than a file name may be
   folder().write("rest.csv", "image,caption\nalbum/loose.png,a text\n");
   for (int i = 0; i < 39; ++i) joined += "::rest.csv";
   EXPECT_EQ(found({"embed", joined}).size(), 40 * std::string("album/loose.png\n").size());
-  // A table in the folder is taken for a list of its images, unless it is said what the folder is.
+  // A table in the folder is taken for the list of its images, unless the type of the data is given.
   folder().write("album/notes.csv", "image,caption\nloose.png,a text\n");
   EXPECT_EQ(found({"embed", "album", "--dataset-type", "folder"}), all);
   EXPECT_EQ(found({"embed", "album"}), "loose.png\n");
   const Outcome unknown = run("query", {"embed", weights, "--checkpoint", weights, "--out", "found"});
   EXPECT_EQ(unknown.code, 2);
-  EXPECT_NE(unknown.err.find("cannot tell what kind of data this is; say so with --dataset-type"), std::string::npos);
+  EXPECT_NE(unknown.err.find("cannot detect the type of the data; give it with --dataset-type"), std::string::npos);
 }
 
 TEST_F(Use, DrawsWhatItIsAskedFor) {
@@ -186,7 +186,7 @@ TEST_F(Use, TheSheetComesFirstAndRunsStandBesideEachOther) {
   Outcome o = run("inspect", {"report", "logs/model"});
   ASSERT_EQ(o.code, 0) << o.err;
   EXPECT_NE(read_file(log_folder("model") / "report.html").find("inspect sheet draws"), std::string::npos);
-  // Captions of the data have a rank, sentences of the user's own have none.
+  // Captions of the data have a rank; the user's own sentences have none.
   ASSERT_EQ(run("inspect", {"sheet", "logs/model", "--compare", "logs/plain"}).code, 0);
   const std::string sheet = read_file(log_folder("model") / "pictures/sheet.svg");
   EXPECT_NE(sheet.find("of 100</text>"), std::string::npos);
@@ -227,7 +227,7 @@ TEST_F(Use, TheSheetFindsASceneOfTwoNamedThings) {
   const auto object = [](const char* name, int x0, int x1) {
     return fmt::format(R"({{"name": "{}", "box": [{}, 4, {}, 28]}})", name, x0, x1);
   };
-  // The first has one name only, the second a thing too small to be seen.
+  // The first scene has only one name, the second has a thing that is too small.
   const std::vector<std::string> objects = {object("cat", 0, 12) + "," + object("cat", 16, 30),
                                             object("owl", 0, 12) + "," + object("ant", 16, 17),
                                             object("axe", 0, 16) + "," + object("bus", 16, 32)};
@@ -242,7 +242,7 @@ TEST_F(Use, TheSheetFindsASceneOfTwoNamedThings) {
   const std::string sheet = read_file(root() / "s.svg");
   EXPECT_NE(sheet.find(">an axe</text>"), std::string::npos);
   EXPECT_NE(sheet.find(">a bus</text>"), std::string::npos);
-  // Half of a map of 224 pixels, from the gap on: the frame around the axe.
+  // The frame around the axe, in half of a map of 224 pixels after the gap.
   EXPECT_NE(sheet.find("y=\"44\" width=\"112\" height=\"168\" fill=\"none\""), std::string::npos);
   EXPECT_NE(sheet.find("of 3</text>"), std::string::npos);
 }

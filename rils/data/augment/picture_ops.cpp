@@ -12,7 +12,7 @@ namespace {
 using Table = std::array<uint8_t, 256>;
 using Histogram = std::array<int64_t, 256>;
 
-/// f(value) for every value of every channel.
+/// Replaces every value of every channel by f(value).
 template <class F>
 void map_values(Image& image, const F& f) {
   Table table{};
@@ -20,7 +20,7 @@ void map_values(Image& image, const F& f) {
   for (uint8_t& p : image.pixels) p = table[p];
 }
 
-/// A table for each channel from its histogram.
+/// Maps each channel by a table that `table_of` makes from its histogram.
 template <class F>
 void map_channels(Image& image, const F& table_of) {
   for (size_t c = 0; c < 3; ++c) {
@@ -37,7 +37,7 @@ Table identity() {
   return table;
 }
 
-/// ImageFilter.SMOOTH: the centre five times, its eight neighbours once; the border stays.
+/// ImageFilter.SMOOTH: the centre has weight 5, its eight neighbours weight 1; the border is unchanged.
 Image smoothed(const Image& image) {
   Image result = image;
   for (int y = 1; y + 1 < image.height; ++y) {
@@ -47,7 +47,7 @@ Image smoothed(const Image& image) {
         for (int v = y - 1; v <= y + 1; ++v) {
           for (int u = x - 1; u <= x + 1; ++u) sum += image.pixel(u, v)[c];
         }
-        // Rounded thirteenths are never a half, so that the order of Pillow's float sums does not matter.
+        // A multiple of 1/13 is never half-way between integers, so the order of Pillow's float sums does not matter.
         result.pixel(x, y)[c] = static_cast<uint8_t>((2 * sum + 13) / 26);
       }
     }
@@ -55,7 +55,7 @@ Image smoothed(const Image& image) {
   return result;
 }
 
-/// Cubic through four values at −1, 0, 1, 2, with slopes of the difference of neighbours (a = −1).
+/// Cubic interpolation between values at −1, 0, 1, 2; the slope is the difference of the neighbours (a = −1).
 double cubic_at(double v1, double v2, double v3, double v4, double d) {
   const double p2 = -v1 + v3;
   const double p3 = 2 * (v1 - v2) + v3 - v4;
@@ -63,7 +63,7 @@ double cubic_at(double v1, double v2, double v3, double v4, double d) {
   return v2 + d * (p2 + d * (p3 + d * p4));
 }
 
-/// The picture at (x, y), which lies inside; whole numbers are the pixels' corners.
+/// The interpolated value at (x, y), which must lie inside. Integer coordinates are the corners of pixels.
 void sample(const Image& image, double x, double y, uint8_t* out) {
   x -= 0.5;
   y -= 0.5;
@@ -87,7 +87,7 @@ void sample(const Image& image, double x, double y, uint8_t* out) {
 
 double rounded_to_15_digits(double x) { return std::nearbyint(x * 1e15) / 1e15; }
 
-/// Quarter turns, which Pillow makes by moving pixels.
+/// Turns by a multiple of 90°, for which Pillow moves pixels without interpolation.
 Image quarter_turns(const Image& image, int turns) {
   const bool upright = turns % 2 == 0;
   Image result(upright ? image.width : image.height, upright ? image.height : image.width);

@@ -20,7 +20,7 @@ constexpr int kErasingTries = 10;
   throw ConfigError(fmt::format("finetune.aa: expected none or rand-mM[-nN][-pP][-mstdS]-inc1, found \"{}\"", words));
 }
 
-/// Enhancements go away from 1 either way, and never below 0.1.
+/// The factor of an enhancement: 1 ± 0.9 · share, and at least 0.1.
 double enhancement(double share, bool negative) { return std::max(0.1, 1.0 + (negative ? -0.9 : 0.9) * share); }
 
 }  // namespace
@@ -79,7 +79,7 @@ RandAugment RandAugment::parse(std::string_view words) {
   if (words == "none") return result;
   result.layers = 2;
   result.magnitude = kFullScale;
-  result.deviation = 0;
+  result.magnitude_std = 0;
   bool increasing = false, first = true;
   for (size_t begin = 0; begin <= words.size();) {
     const size_t end = std::min(words.find('-', begin), words.size());
@@ -102,7 +102,7 @@ RandAugment RandAugment::parse(std::string_view words) {
     } else if (key == "p" && value <= 1) {
       result.probability = value;
     } else if (key == "mstd" && value <= 100) {
-      result.deviation = value;
+      result.magnitude_std = value;
     } else if (key == "inc" && value == 1) {
       increasing = true;
     } else {
@@ -124,9 +124,9 @@ Colour RandAugment::fill_of(const std::array<float, 3>& mean) {
 RandAugment::Draw RandAugment::draw(AugmentStream& random) const {
   Draw d;
   d.op = static_cast<RandOp>(std::min(static_cast<int>(random.uniform() * kRandOps), kRandOps - 1));
-  d.made = static_cast<double>(random.uniform()) < probability;
+  d.applied = static_cast<double>(random.uniform()) < probability;
   const double noise = random.normal();
-  d.magnitude = std::clamp(magnitude + deviation * noise, 0.0, kFullScale);
+  d.magnitude = std::clamp(magnitude + magnitude_std * noise, 0.0, kFullScale);
   d.negative = random.uniform() >= 0.5f;
   return d;
 }
@@ -134,7 +134,7 @@ RandAugment::Draw RandAugment::draw(AugmentStream& random) const {
 Image RandAugment::operator()(Image image, AugmentStream random) const {
   for (int layer = 0; layer < layers; ++layer) {
     const Draw d = draw(random);
-    if (d.made) image = apply(d.op, image, d.magnitude, d.negative, fill);
+    if (d.applied) image = apply(d.op, image, d.magnitude, d.negative, fill);
   }
   return image;
 }

@@ -27,43 +27,44 @@ enum class RandOp : uint8_t {
 };
 inline constexpr int kRandOps = 15;
 
-/// One operation at a magnitude in [0, 10], as timm scales it; `negative` is what its draw of a sign says, where the
-/// operation has one. `fill` comes in from outside the picture.
+/// Applies one operation at a magnitude in [0, 10], which is scaled as in timm. `negative` is the drawn sign;
+/// operations without a sign ignore it. Pixels from outside the image get `fill`.
 [[nodiscard]] Image apply(RandOp op, const Image& image, double magnitude, bool negative, Colour fill);
 
-/// RandAugment in timm's form: `layers` operations drawn with replacement, each made with `probability` at a magnitude
-/// drawn from N(magnitude, deviation), limited to [0, 10].
+/// RandAugment in timm's form: `layers` operations are drawn with replacement. Each is applied with `probability`, at a
+/// magnitude drawn from a normal distribution of mean `magnitude` and std `magnitude_std`, limited to [0, 10].
 struct RandAugment {
   double magnitude = 9;
-  double deviation = 0.5;
+  double magnitude_std = 0.5;
   double probability = 0.5;
-  int layers = 0;  // 0: nothing is done
+  int layers = 0;  // 0: RandAugment is off
   Colour fill = {124, 116, 104};
 
-  /// "none", or timm's words "rand-mM[-nN][-pP][-mstdS]-inc1" (inc1: the increasing set, the only one here). Throws
-  /// ConfigError.
+  /// Reads "none" or timm's notation "rand-mM[-nN][-pP][-mstdS]-inc1"; inc1 selects the increasing set, the only one
+  /// here. Throws ConfigError for anything else.
   [[nodiscard]] static RandAugment parse(std::string_view words);
-  /// The colour that timm fills with: the mean of normalisation.
+  /// timm's fill colour: the mean of the normalisation.
   [[nodiscard]] static Colour fill_of(const std::array<float, 3>& mean);
 
-  /// What one layer does.
+  /// The random choices of one layer.
   struct Draw {
     RandOp op = RandOp::autocontrast;
-    bool made = false;
+    bool applied = false;
     double magnitude = 0;
     bool negative = false;
   };
-  /// Takes five numbers.
+  /// Takes five numbers of the stream.
   [[nodiscard]] Draw draw(AugmentStream& random) const;
   [[nodiscard]] Image operator()(Image image, AugmentStream random) const;
 };
 
-/// Random erasing in timm's "pixel" mode, count 1: with `probability` a rectangle of 2 to 33 % of the area, aspect
-/// ratio 0.3 to 1 / 0.3 (by its logarithm), becomes normal noise in the normalised picture. Up to ten tries to fit.
+/// Random erasing in timm's "pixel" mode with count 1: with `probability`, one rectangle of the normalised image
+/// becomes standard normal noise. Its area is 2 to 33 % of the image, its aspect ratio 0.3 to 1 / 0.3 (uniform in the
+/// logarithm). Up to ten rectangles are drawn until one fits.
 struct RandomErasing {
   double probability = 0.25;
 
-  /// The rectangle of a picture of height × width; empty (height 0) where nothing is erased.
+  /// Draws the rectangle in an image of height × width. It is empty (height 0) when nothing is erased.
   [[nodiscard]] Box draw_box(int height, int width, AugmentStream& random) const;
   /// `values`: [3, height, width].
   void operator()(int height, int width, AugmentStream random, std::span<float> values) const;

@@ -29,7 +29,7 @@ void ColourJitter::operator()(Image& image, AugmentStream& random) const {
   }
 }
 
-Image ViewTransform::view(const Image& image, AugmentStream& random) const {
+Image SimclrTransform::augment(const Image& image, AugmentStream& random) const {
   Image picture = crop.crop(image, random);
   constexpr uint64_t kJitterNumbers = 7;
   AugmentStream colours = random;
@@ -42,8 +42,8 @@ Image ViewTransform::view(const Image& image, AugmentStream& random) const {
   return picture;
 }
 
-void ViewTransform::operator()(const Image& image, AugmentStream random, std::span<float> out) const {
-  normalize(view(image, random), crop.mean, crop.std, out);
+void SimclrTransform::operator()(const Image& image, AugmentStream random, std::span<float> out) const {
+  normalize(augment(image, random), crop.mean, crop.std, out);
 }
 
 }  // namespace tessera::rils

@@ -5,7 +5,7 @@
 * parameter counts of the published sizes and values of the position table;
 * masking, patches, positions and the rows that are read, against direct formulas;
 * blocks against PyTorch's own modules, the losses against plain Python loops over the definition;
-* the closed form of the student's gradient, and the contrastive gradient's independence of the shards;
+* the closed form of the student's gradient, and the contrastive gradient's independence of the simulated ranks;
 * every gradient of every case file against central differences.
 """
 
@@ -233,12 +233,12 @@ def literal_view_losses(found, options):
 
 def literal_text_losses(found, options):
     image, text = unit(found.image.tolist()), unit(found.text.tolist())
-    count, shards = len(image), options["shards"]
-    size, scale = count // shards, math.exp(found.logit_scale)
+    count, ranks = len(image), options["simulated_ranks"]
+    size, scale = count // ranks, math.exp(found.logit_scale)
     clip = recon = accuracy = 0.0
-    for shard in range(shards):
+    for rank in range(ranks):
         numerator = denominator = 0.0
-        for label in range(size * shard, size * (shard + 1)):
+        for label in range(size * rank, size * (rank + 1)):
             to_texts = [scale * dot(image[label], t) for t in text]
             to_images = [scale * dot(text[label], i) for i in image]
             clip -= (math.log(softmax_of(to_texts)[label]) + math.log(softmax_of(to_images)[label])) / (2 * count)
@@ -257,7 +257,7 @@ def literal_text_losses(found, options):
                     p = softmax_of([dot(teacher, t) / options["teacher_temperature"] for t in text])
                     numerator += sum(a * (math.log(a) - math.log(b)) for a, b in zip(p, q))
                     denominator += 1
-        recon += options["reconstruction_weight"] * numerator / (denominator + 1e-6) / shards
+        recon += options["reconstruction_weight"] * numerator / (denominator + 1e-6) / ranks
     return {"clip_loss": clip, "recon_loss": recon, "clip_acc": accuracy}
 
 
@@ -285,9 +285,9 @@ def check_image_mlp():
 
 
 def check_student_gradient(found, tokens, config):
-    """Compares autograd with the closed form for one shard with constant prototypes."""
+    """Compares autograd with the closed form for one rank with constant prototypes."""
     config = copy.deepcopy(config)
-    config["loss"] |= {"shards": 1, "gather": "constant"}
+    config["loss"] |= {"simulated_ranks": 1, "gather": "constant"}
     options = oracle.loss_options(config)
     student = found.student.clone().requires_grad_()
     live = oracle.Features(**{**vars(found), "student": student})
@@ -306,16 +306,16 @@ def check_student_gradient(found, tokens, config):
     check("student gradient, closed form", difference(measured, expected), 1e-12)
 
 
-def check_shards_of_clip(found, tokens, config):
-    """With constant keys the contrastive gradient does not depend on the number of shards."""
+def check_ranks_of_clip(found, tokens, config):
+    """With constant keys the contrastive gradient does not depend on the number of simulated ranks."""
     gradients = []
-    for shards in (1, 2, 3):
+    for ranks in (1, 2, 3):
         config = copy.deepcopy(config)
-        config["loss"] |= {"shards": shards, "gather": "constant"}
+        config["loss"] |= {"simulated_ranks": ranks, "gather": "constant"}
         live = found.map(lambda v: v.clone().requires_grad_() if v.is_floating_point() else v)
         loss = oracle.losses(live, found, tokens, config)["clip_loss"]
         gradients.append(torch.cat([g.flatten() for g in torch.autograd.grad(loss, [live.image, live.text])]))
-    check("contrastive gradient, 1, 2 and 3 shards",
+    check("contrastive gradient, 1, 2 and 3 simulated ranks",
           max(difference(g, gradients[0]) for g in gradients[1:]), 1e-12)
 
 
@@ -368,7 +368,7 @@ def check_case(path, generator):
     check_differences(path.stem, config, parameters, batch, storage.below("grad", stored), generator)
     if path.stem == "case_basic":
         check_student_gradient(found, batch["tokens"].long(), config)
-        check_shards_of_clip(found, batch["tokens"].long(), config)
+        check_ranks_of_clip(found, batch["tokens"].long(), config)
 
 
 if __name__ == "__main__":

@@ -112,7 +112,7 @@ def write_patch_sentences():
 
 
 def write_contrastive():
-    """One shard with constant keys: eight image and eight text queries, each against 24 keys of the other kind.
+    """One rank with constant keys: eight image and eight text queries, each against 24 keys of the other kind.
 
     Queries are rows 8 to 15 of the keys, and so are the labels.
     """

@@ -39,7 +39,7 @@ CASES = {
     "mae": configured("mae", {"mask_ratio": 0.75}, decoder=DECODER),
     # Patches of 8 pixels, another weight, a part of the batch with losses of its own.
     "mae_clip": configured(
-        "mae+clip", {"mask_ratio": 0.5, "mae_weight": 0.7, "shards": 2},
+        "mae+clip", {"mask_ratio": 0.5, "mae_weight": 0.7, "simulated_ranks": 2},
         vision={"image_size": 24, "patch_size": 8, "layers": 1}, decoder={**DECODER, "layers": 1}),
     "simclr": configured("simclr", {}, image_mlp=HEAD),
     "slip": configured(

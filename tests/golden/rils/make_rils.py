@@ -44,9 +44,9 @@ def configured(**changes):
     return config
 
 
-def per_shard(shards, wanted):
-    """Accepts a gate whose number of passing images in each shard is exactly `wanted`."""
-    return lambda gate: gate.reshape(shards, -1).sum(1).tolist() == wanted
+def per_rank(ranks, wanted):
+    """Accepts a gate whose number of passing images in each simulated rank is exactly `wanted`."""
+    return lambda gate: gate.reshape(ranks, -1).sum(1).tolist() == wanted
 
 
 def repeat_caption(batch):
@@ -71,7 +71,7 @@ CASES = {
     # The plain setting at 8-pixel patches.
     "basic": dict(
         config=configured(model__vision__image_size=32, model__vision__patch_size=8),
-        accept=per_shard(1, [3])),
+        accept=per_rank(1, [3])),
     # Head dimension 10, a decoder of two blocks wider than the encoder, every loss option away from its default.
     "with_gradient": dict(
         config=configured(
@@ -79,25 +79,25 @@ CASES = {
             model__decoder={"width": 24, "layers": 2, "heads": 3},
             loss__gather="with-gradient", loss__mask_ratio=0.5, loss__student_temperature=0.13,
             loss__teacher_temperature=0.06, loss__reconstruction_weight=0.8),
-        accept=per_shard(1, [3])),
+        accept=per_rank(1, [3])),
     # Unequal denominators: a mean of ratios, not a ratio of sums. Nine patches, of which two are kept.
-    "two_shards": dict(
-        config=configured(model__vision__image_size=12, loss__shards=2),
-        accept=per_shard(2, [2, 1])),
-    # One shard passes nothing.
-    "three_shards_with_gradient": dict(
-        config=configured(model__text__layers=1, loss__shards=3, loss__gather="with-gradient"),
-        accept=per_shard(3, [1, 0, 2])),
+    "two_ranks": dict(
+        config=configured(model__vision__image_size=12, loss__simulated_ranks=2),
+        accept=per_rank(2, [2, 1])),
+    # One rank passes nothing.
+    "three_ranks_with_gradient": dict(
+        config=configured(model__text__layers=1, loss__simulated_ranks=3, loss__gather="with-gradient"),
+        accept=per_rank(3, [1, 0, 2])),
     # Reconstruction is switched off.
     "none_pass": dict(
-        config=configured(model__vision__layers=1, model__text__layers=1), accept=per_shard(1, [0])),
+        config=configured(model__vision__layers=1, model__text__layers=1), accept=per_rank(1, [0])),
     "clip": dict(
-        config=configured(model__objective="clip", model__vision__layers=1, loss__shards=2),
-        accept=per_shard(2, [1, 2])),
+        config=configured(model__objective="clip", model__vision__layers=1, loss__simulated_ranks=2),
+        accept=per_rank(2, [1, 2])),
     "clip_with_gradient": dict(
-        config=configured(model__objective="clip", loss__shards=3, loss__gather="with-gradient",
+        config=configured(model__objective="clip", loss__simulated_ranks=3, loss__gather="with-gradient",
                           model__vision__layers=1, model__text__layers=1),
-        accept=per_shard(3, [1, 0, 1])),
+        accept=per_rank(3, [1, 0, 1])),
     # Equal captions: the first index wins, so the later copy fails though its own text is the best.
     "equal_captions": dict(
         config=configured(model__vision__layers=1, model__text__layers=1), prepare=repeat_caption,
@@ -105,7 +105,7 @@ CASES = {
     # Every image passes, a sharp logit scale, 25 patches with tied noise.
     "equal_noise": dict(
         config=configured(model__vision__image_size=20, model__vision__layers=1, model__text__layers=1),
-        count=3, logit_scale=3.5, prepare=coarse_noise, accept=per_shard(1, [3])),
+        count=3, logit_scale=3.5, prepare=coarse_noise, accept=per_rank(1, [3])),
 }
 
 

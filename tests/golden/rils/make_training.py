@@ -28,7 +28,7 @@ RUNS = {
         config=make_rils.configured(
             model__vision__image_size=12, model__vision__layers=1, model__vision__width=20,
             model__vision__heads=2, model__text__layers=1, model__decoder={"width": 24, "layers": 1, "heads": 3},
-            loss__gather="with-gradient", loss__shards=2, loss__logit_scale_max=4.0),
+            loss__gather="with-gradient", loss__simulated_ranks=2, loss__logit_scale_max=4.0),
         steps=5, logit_scale=math.log(4.0) + 0.1),
 }
 
@@ -75,10 +75,10 @@ def train(config, parameters, batches, rates, dtype):
 
 def fitting_batches(config, steps, generator, kept):
     """A generator function of batches that pass some images under the current parameters; notes them in `kept`."""
-    count, shards = config["optim"]["batch_size"], config["loss"]["shards"]
+    count, ranks = config["optim"]["batch_size"], config["loss"]["simulated_ranks"]
 
     def accept(gate):
-        return 2 <= gate.sum() <= 6 and len(gate.reshape(shards, -1).sum(1).unique()) == shards
+        return 2 <= gate.sum() <= 6 and len(gate.reshape(ranks, -1).sum(1).unique()) == ranks
 
     def batches(state):
         for _ in range(steps):

@@ -3,7 +3,7 @@
 Written for legibility, in any floating-point type (float64 by default). A configuration is the nested dict
 that `tomllib` reads from a TOML file; parameters are one flat dict under the official names.
 
-Shapes use N images and texts, P patches, D encoder width, E joint embedding width, S shards.
+Shapes use N images and texts, P patches, D encoder width, E joint embedding width, S simulated ranks.
 """
 
 import math
@@ -24,7 +24,7 @@ LOSS_DEFAULTS = {
     "teacher_temperature": 0.04,
     "reconstruction_weight": 0.5,
     "gather": "constant",
-    "shards": 1,
+    "simulated_ranks": 1,
     "logit_scale_max": 100.0,
 }
 
@@ -449,8 +449,8 @@ def patch_sentence_rows(student, teacher, student_texts, teacher_texts, options)
     return (log_p.exp() * (log_p - log_q)).sum(-1)
 
 
-def shard_losses(live, fixed, tokens, options, rows):
-    """Losses of one shard, whose queries are the batch's rows `rows`.
+def rank_losses(live, fixed, tokens, options, rows):
+    """Losses of one simulated rank, whose queries are the batch's rows `rows`.
 
     live carries gradients; fixed holds the same values as constants and serves wherever the method stops the
     gradient: the teacher, the gate, and with gather = "constant" the keys and the prototypes.
@@ -494,16 +494,16 @@ def pixel_losses(live, options):
 
 
 def text_losses(live, fixed, tokens, options):
-    """Means over the shards of clip_loss, recon_loss (weighted) and clip_acc (per cent); gate [N]."""
+    """Means over the simulated ranks of clip_loss, recon_loss (weighted) and clip_acc (per cent); gate [N]."""
     count = len(live.image)
-    size = count // options["shards"]
-    if size * options["shards"] != count:
-        raise ValueError(f"loss.shards: {options['shards']} does not divide a batch of {count}")
-    shards = [shard_losses(live, fixed, tokens, options, slice(start, start + size))
-              for start in range(0, count, size)]
-    result = {key: torch.stack([shard[key] for shard in shards]).mean()
+    size = count // options["simulated_ranks"]
+    if size * options["simulated_ranks"] != count:
+        raise ValueError(f"loss.simulated_ranks: {options['simulated_ranks']} does not divide a batch of {count}")
+    parts = [rank_losses(live, fixed, tokens, options, slice(start, start + size))
+             for start in range(0, count, size)]
+    result = {key: torch.stack([part[key] for part in parts]).mean()
               for key in ("clip_loss", "recon_loss", "clip_acc")}
-    result["gate"] = torch.cat([shard["gate"] for shard in shards])
+    result["gate"] = torch.cat([part["gate"] for part in parts])
     return result
 
 

@@ -62,12 +62,30 @@ Config changed() {
     if (auto* const* v = std::get_if<std::string*>(&field)) {
       **v = key.choices.empty() ? fmt::format("\"a\\b\"\n\t\x01 ü {}", n) : std::string(key.choices.back().name);
     }
+    if (const auto* v = std::get_if<ChoiceField>(&field)) {
+      *v->index = *v->index == 0 ? static_cast<uint8_t>(key.choices.size() - 1) : uint8_t{0};
+    }
     if (const auto* v = std::get_if<std::span<double>>(&field)) {
       for (double& x : *v) x = 1.0 / (7.0 + x + static_cast<double>(n));
     }
     if (auto* const* v = std::get_if<std::vector<int64_t>*>(&field)) **v = {n, 1};
   }
   return config;
+}
+
+/// Converts to any type, once for each member of an aggregate.
+struct Anything {
+  template <class T>
+  operator T() const;
+};
+/// How many members a structure has.
+template <class S, class... Found>
+constexpr size_t members() {
+  if constexpr (requires { S{Found{}..., Anything{}}; }) {
+    return members<S, Found..., Anything>();
+  } else {
+    return sizeof...(Found);
+  }
 }
 
 TEST(Schema, CoversEveryMemberAndNamesEachOnce) {
@@ -80,6 +98,8 @@ TEST(Schema, CoversEveryMemberAndNamesEachOnce) {
         [](auto v) -> const void* {
           if constexpr (std::is_pointer_v<decltype(v)>) {
             return v;
+          } else if constexpr (std::is_same_v<decltype(v), ChoiceField>) {
+            return v.index;
           } else {
             return v.data();
           }
@@ -87,23 +107,30 @@ TEST(Schema, CoversEveryMemberAndNamesEachOnce) {
         key.field(config));
     EXPECT_TRUE(places.insert(place).second) << key.path << " lies where another key lies";
     EXPECT_FALSE(key.help.empty()) << key.path;
-    EXPECT_FALSE(key.metavar.empty()) << key.path;
+    EXPECT_FALSE(key.placeholder.empty()) << key.path;
   }
-  // A member without a key would be found here: but for a bool's padding, the keys fill the structures.
-  size_t bytes = 0;
-  for (const Key& key : schema()) {
-    const Field field = key.field(config);
-    if (std::holds_alternative<std::string*>(field)) {
-      bytes += sizeof(std::string);
-    } else if (std::holds_alternative<std::vector<int64_t>*>(field)) {
-      bytes += sizeof(std::vector<int64_t>);
-    } else if (const auto* list = std::get_if<std::span<double>>(&field)) {
-      bytes += list->size_bytes();
-    } else {
-      bytes += sizeof(double);
-    }
-  }
-  EXPECT_EQ(bytes, sizeof(Config));
+  const auto keys_of = [](std::string_view section) {
+    return static_cast<size_t>(std::ranges::count(schema(), section, &Key::section));
+  };
+  EXPECT_EQ(keys_of("model"), members<ModelConfig>() - 4) << "four members are sections";
+  EXPECT_EQ(keys_of("model.vision"), members<VisionConfig>());
+  EXPECT_EQ(keys_of("model.decoder"), members<DecoderConfig>());
+  EXPECT_EQ(keys_of("model.text"), members<TextConfig>());
+  EXPECT_EQ(keys_of("model.image_mlp"), members<ImageMlpConfig>());
+  EXPECT_EQ(keys_of("loss"), members<LossConfig>());
+  EXPECT_EQ(keys_of("data"), members<DataConfig>());
+  EXPECT_EQ(keys_of("augment"), members<AugmentConfig>());
+  EXPECT_EQ(keys_of("optim"), members<OptimConfig>());
+  EXPECT_EQ(keys_of("run"), members<RunConfig>());
+  EXPECT_EQ(keys_of("finetune"), members<FinetuneConfig>());
+}
+
+TEST(Choices, WordsAreReadBackAsTheirEnumerators) {
+  EXPECT_EQ(word_of(ObjectiveName::mae_clip), "mae+clip");
+  EXPECT_EQ(word_of(Gather::with_gradient), "with-gradient");
+  EXPECT_EQ(word_of(Activation::quick_gelu), "quick_gelu");
+  for (const std::string_view word : kWords<ObjectiveName>) EXPECT_EQ(word_of(*from_word<ObjectiveName>(word)), word);
+  EXPECT_FALSE(from_word<ObjectiveName>("beit"));
 }
 
 TEST(Schema, DefaultsPassTheirOwnRangesAndChecks) {
@@ -154,7 +181,7 @@ TEST(Schema, EveryProgramReadsItsKeys) {
     own += serves(key, Program::pretrain) ? 0 : 1;
   }
   EXPECT_EQ(both, 34 + 10) << "a name in the list of shared keys is none, or model.vision grew";
-  EXPECT_EQ(own, static_cast<int>(finetune_keys().size()));
+  EXPECT_EQ(own, std::ranges::count(schema(), "finetune", &Key::section));
 }
 
 TEST(Schema, FineTuningStartsFromMaesRecipe) {
@@ -175,12 +202,13 @@ TEST(Schema, FineTuningStartsFromMaesRecipe) {
 
 TEST(Toml, ModelAndLossAloneAreEnough) {
   Config config;
-  merge_toml(config,
-             "[model]\nembed_dim = 20\n[model.decoder]\nlayers = 3\n[loss]\nshards = 2\nlogit_scale_max = 100\n",
-             "m.toml");
+  merge_toml(
+      config,
+      "[model]\nembed_dim = 20\n[model.decoder]\nlayers = 3\n[loss]\nsimulated_ranks = 2\nlogit_scale_max = 100\n",
+      "m.toml");
   EXPECT_EQ(config.model.embed_dim, 20);
   EXPECT_EQ(config.model.decoder.layers, 3);
-  EXPECT_EQ(config.loss.shards, 2);
+  EXPECT_EQ(config.loss.simulated_ranks, 2);
   EXPECT_EQ(config.loss.logit_scale_max, 100.0) << "an integer is a number";
   EXPECT_EQ(config.optim, OptimConfig{});
   EXPECT_NO_THROW(check_config(config));
@@ -253,7 +281,7 @@ TEST(Assignment, ReadsEveryType) {
   EXPECT_EQ(config.augment.image_std, (std::array{1.0, 2.0, 3.0}));
   EXPECT_EQ(config.run.name, "a=b");
   EXPECT_EQ(config.run.precision, "amp_bf16");
-  EXPECT_EQ(config.loss.gather, "with-gradient");
+  EXPECT_EQ(config.loss.gather, Gather::with_gradient);
 }
 
 TEST(Assignment, ListsOfIntegersHaveAnyLength) {
@@ -323,7 +351,7 @@ TEST(Check, NamesTheKeysThatDoNotFit) {
   EXPECT_EQ(checking([](Config& c) { c.model.decoder.heads = 7; }),
             "model.decoder.heads: expected a divisor of model.decoder.width = 768, found 7");
   EXPECT_EQ(checking([](Config& c) {
-              c.model.objective = "clip";
+              c.model.objective = ObjectiveName::clip;
               c.model.decoder.heads = 7;
             }),
             "no error")
@@ -334,23 +362,23 @@ TEST(Check, NamesTheKeysThatDoNotFit) {
             }),
             "model.vision.width: expected a multiple of 4 (sine and cosine of row and column), found 22");
   EXPECT_EQ(checking([](Config& c) {
-              c.model.objective = "mae";
+              c.model.objective = ObjectiveName::mae;
               c.model.text.heads = 7;
             }),
             "no error")
       << "mae has no text encoder";
   EXPECT_EQ(checking([](Config& c) {
-              c.model.objective = "mae+clip";
+              c.model.objective = ObjectiveName::mae_clip;
               c.model.decoder.heads = 7;
             }),
             "model.decoder.heads: expected a divisor of model.decoder.width = 768, found 7");
   EXPECT_EQ(checking([](Config& c) {
-              c.model.objective = "mae";
+              c.model.objective = ObjectiveName::mae;
               c.loss.mask_ratio = 0;
             }),
             "loss.mask_ratio: expected at least one of 196 patches to be hidden, found 0");
   EXPECT_EQ(checking([](Config& c) {
-              c.model.objective = "simclr";
+              c.model.objective = ObjectiveName::simclr;
               c.optim.batch_size = 1;
             }),
             "optim.batch_size: expected a global batch of at least 2 for objective simclr, found 1");
@@ -360,8 +388,8 @@ TEST(Check, NamesTheKeysThatDoNotFit) {
             "augment.view_crop_scale: expected two numbers in order, found [1, 0.5]");
   EXPECT_EQ(checking([](Config& c) { c.loss.mask_ratio = 0.999; }),
             "loss.mask_ratio: expected at least one of 196 patches to stay visible, found 0.999");
-  EXPECT_EQ(checking([](Config& c) { c.loss.shards = 5; }),
-            "loss.shards: expected a divisor of the global batch = 64, found 5");
+  EXPECT_EQ(checking([](Config& c) { c.loss.simulated_ranks = 5; }),
+            "loss.simulated_ranks: expected a divisor of the global batch = 64, found 5");
   EXPECT_EQ(checking([](Config& c) { c.optim.global_batch_size = 100; }),
             "optim.global_batch_size: expected a multiple of 64 (optim.batch_size 64 x 1 process), found 100");
   EXPECT_EQ(checking([](Config& c) {
@@ -381,14 +409,38 @@ TEST(Batch, IsPlannedForProcesses) {
   config.optim.accum_freq = 3;
   EXPECT_EQ(plan_batch(config, 1).global, 24);
   EXPECT_EQ(plan_batch(config, 1).accum_freq, 3);
-  config.loss.shards = 2;
+  config.loss.simulated_ranks = 2;
   EXPECT_EQ(plan_batch(config, 2).global, 48);
   EXPECT_EQ(message_of([&] { (void)plan_batch(config, 3); }),
-            "loss.shards: expected a multiple of the 3 processes, found 2");
+            "loss.simulated_ranks: expected a multiple of the 3 processes, found 2");
   config.optim.global_batch_size = 64;
   EXPECT_EQ(plan_batch(config, 1).accum_freq, 8);
   EXPECT_EQ(plan_batch(config, 2).accum_freq, 4);
   EXPECT_EQ(plan_batch(config, 2).global, 64);
+}
+
+TEST(SimulatedRanks, Are64OrTheLargestDivisorOfTheBatch) {
+  for (const auto& [batch, ranks] : {std::pair{4096, 64}, {64, 64}, {96, 48}, {100, 50}, {32, 32}, {67, 1}, {1, 1}}) {
+    EXPECT_EQ(simulated_ranks({}, batch), ranks) << batch;
+    EXPECT_EQ(simulated_ranks({.simulated_ranks = 1}, batch), 1) << "an explicit 1 stays";
+  }
+  EXPECT_EQ(simulated_ranks({}, 96, 3), 48);
+  EXPECT_EQ(simulated_ranks({}, 96, 32), 32);
+  EXPECT_EQ(simulated_ranks({}, 200, 100), 100) << "as many as there are processes";
+  EXPECT_EQ(message_of([] { (void)simulated_ranks({.simulated_ranks = 64}, 96); }),
+            "loss.simulated_ranks: expected a divisor of the global batch = 96, found 64");
+  Config config;
+  config.optim.batch_size = 96;
+  EXPECT_EQ(plan_batch(config, 1).simulated_ranks, 48);
+  EXPECT_NO_THROW(check_config(config));
+}
+
+TEST(SimulatedRanks, HadAnotherNameInOlderFiles) {
+  Config config;
+  merge_toml(config, "[loss]\nshards = 1\n", "old.toml");
+  EXPECT_EQ(config.loss.simulated_ranks, 1);
+  EXPECT_EQ(to_toml(config).find("shards"), std::string::npos);
+  EXPECT_NE(to_toml(config).find("\nsimulated_ranks = 1\n"), std::string::npos);
 }
 
 TEST(Warmup, IsAnEpochWhereItIsNotGiven) {
@@ -426,6 +478,17 @@ TEST(Resume, NamesTheKeyThatDiffers) {
             "--resume: optim.global_batch_size: expected the run's own 64, found 32");
 }
 
+TEST(Resume, ComparesTheRanksThatAreUsed) {
+  Config stored, now;
+  stored.loss.simulated_ranks = 64;
+  EXPECT_NO_THROW(check_resumable(stored, now)) << "the default is 64 here";
+  stored.loss.simulated_ranks = 1;
+  EXPECT_EQ(message_of([&] { check_resumable(stored, now); }),
+            "--resume: loss.simulated_ranks: expected the run's own 1, found 64");
+  stored.model.objective = now.model.objective = ObjectiveName::clip;
+  EXPECT_NO_THROW(check_resumable(stored, now)) << "nothing reads them";
+}
+
 TEST(Differences, AreListedInTheOrderOfTheKeys) {
   Config other;
   other.optim.lr = 1;
@@ -452,21 +515,21 @@ TEST(Shipped, EveryConfigurationIsValid) {
 TEST(Shipped, PublishedSizes) {
   const Config b = load_config(TESSERA_SOURCE_DIR "/apps/configs/rils_vitb16.toml");
   EXPECT_EQ(b.model, ModelConfig{}) << "the defaults are ViT-B/16";
-  EXPECT_EQ(b.loss, LossConfig{});
+  EXPECT_EQ(b.loss, (LossConfig{.simulated_ranks = 64}));
   EXPECT_EQ(plan_batch(b, 1).global, 4096);
   const Config l = load_config(TESSERA_SOURCE_DIR "/apps/configs/rils_vitl16.toml");
   EXPECT_EQ(l.model.vision, (VisionConfig{224, 16, 1024, 24, 16}));
   EXPECT_EQ(l.model.decoder, (DecoderConfig{1024, 1, 16}));
   EXPECT_EQ(l.model.text, (TextConfig{77, 49408, 768, 12, 12}));
   EXPECT_EQ(l.model.embed_dim, 768);
-  EXPECT_EQ(l.loss, LossConfig{});
+  EXPECT_EQ(l.loss, (LossConfig{.simulated_ranks = 64}));
   EXPECT_EQ(plan_batch(l, 1).global, 4096);
   const Config mae = load_config(TESSERA_SOURCE_DIR "/apps/configs/mae_vitb16.toml");
-  EXPECT_EQ(mae.model.objective, "mae");
+  EXPECT_EQ(mae.model.objective, ObjectiveName::mae);
   EXPECT_EQ(mae.model.vision, VisionConfig{});
   EXPECT_EQ(mae.model.decoder, (DecoderConfig{512, 8, 16}));
   const Config slip = load_config(TESSERA_SOURCE_DIR "/apps/configs/slip_vitb16.toml");
-  EXPECT_EQ(slip.model.objective, "slip");
+  EXPECT_EQ(slip.model.objective, ObjectiveName::slip);
   EXPECT_EQ(slip.model.image_mlp, (ImageMlpConfig{4096, 256}));
   EXPECT_EQ(slip.loss, LossConfig{});
 }

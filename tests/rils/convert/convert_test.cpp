@@ -98,7 +98,7 @@ class Convert : public ::testing::Test {
   /// A checkpoint of a model of ours with its initial values.
   [[nodiscard]] std::string ours(const Config& config) const {
     Model model(config.model, 7);
-    const fs::path path = at(config.model.objective + ".safetensors");
+    const fs::path path = at(std::string(word_of(config.model.objective)) + ".safetensors");
     save_weights(path, model.store(), {{"config", to_toml(config)}, {"vocabulary", "unknown"}});
     return path.string();
   }
@@ -115,9 +115,9 @@ class Convert : public ::testing::Test {
   test::TemporaryFolder folder_;
 };
 
-Config small_config(const std::string& objective) {
+Config small_config(std::string_view objective) {
   Config c;
-  c.model.objective = objective;
+  c.model.objective = *from_word<ObjectiveName>(objective);
   c.model.embed_dim = 12;
   c.model.vision.image_size = 32;
   c.model.vision.patch_size = 8;
@@ -185,7 +185,7 @@ TEST_F(Convert, ANormAfterPoolingIsReadFromTheConfiguration) {
   json["model_cfg"]["vision_cfg"]["final_ln_after_pool"] = true;
   write_file_atomically(at("model") / "open_clip_config.json", json.dump());
   const Weights w = read_weights(at("model"), {});
-  EXPECT_EQ(w.config.model.vision.norm, "pooled");
+  EXPECT_EQ(w.config.model.vision.norm, FinalNorm::pooled);
   const Tensor found = w.model->encode_image(expected().load("images"), {}).value;
   EXPECT_LE(error_of(found, "clip_gelu.image_normed_after_pooling"), 1e-5);
   EXPECT_GT(error_of(found, "clip_gelu.image"), 1e-2);
@@ -272,7 +272,7 @@ TEST_F(Convert, ModelsOfOursComeBackBitForBit) {
     std::erase_if(before, [&](const auto& entry) { return !after.contains(entry.first); });
     EXPECT_TRUE(different(before, after).empty()) << objective;
     Config stored = config_of(nn::SafetensorsFile(again));
-    EXPECT_EQ(stored.model.objective, text ? "clip" : target == "mae" ? "mae" : "encoder");
+    EXPECT_EQ(word_of(stored.model.objective), text ? "clip" : target == "mae" ? "mae" : "encoder");
     EXPECT_EQ(stored.model.vision, config.model.vision) << objective;
     if (target != "mae") {
       EXPECT_EQ(stored.augment, config.augment) << objective;
@@ -287,8 +287,8 @@ TEST_F(Convert, ModelsOfOursComeBackBitForBit) {
 TEST_F(Convert, AClassifierBecomesTimmsWithItsHead) {
   for (const std::string pool : {"mean", "cls"}) {
     Config config = small_config("rils");
-    config.finetune.pool = pool;
-    Classifier model(config.model.vision, pool, 5, 3);
+    config.finetune.pool = *from_word<Pool>(pool);
+    Classifier model(config.model.vision, config.finetune.pool, 5, 3);
     for (const nn::Entry& e : model.store().entries()) {
       // Initial biases are zero, initial norms one: other values, so that each has to be in its place.
       float next = 0.3f;
@@ -304,8 +304,8 @@ TEST_F(Convert, AClassifierBecomesTimmsWithItsHead) {
     EXPECT_EQ(json.at("model_args").at("fc_norm"), pool == "mean");
 
     const Weights w = read_weights(at(pool), {});
-    EXPECT_EQ(w.config.model.vision.pool, pool);
-    EXPECT_EQ(w.config.model.vision.norm, pool == "mean" ? "pooled" : "tokens");
+    EXPECT_EQ(word_of(w.config.model.vision.pool), pool);
+    EXPECT_EQ(w.config.model.vision.norm, pool == "mean" ? FinalNorm::pooled : FinalNorm::tokens);
     const auto theirs = tensors_of(at(pool) / "model.safetensors");
     const Tensor images = expected().load("images");
     const Tensor logits = model.logits(images, {}).value;
@@ -428,13 +428,13 @@ TEST(ConvertConfig, AnEncoderAloneIsUsedAndNotTrained) {
   EXPECT_EQ(message_of<ConfigError>([&] { check_trainable(config.model); }),
             "model.objective: expected one that can be trained, found encoder: an encoder to be used by finetune, "
             "evaluate and query");
-  config.model.objective = "rils";
-  config.model.vision.pool = "cls";
+  config.model.objective = ObjectiveName::rils;
+  config.model.vision.pool = Pool::cls;
   EXPECT_EQ(message_of<ConfigError>([&] { check_config(config); }),
             "model.vision.pool: expected mean with objective rils, found cls");
-  config.model.objective = "mae";
+  config.model.objective = ObjectiveName::mae;
   EXPECT_NO_THROW(check_config(config));
-  config.model.vision.norm = "pooled";
+  config.model.vision.norm = FinalNorm::pooled;
   EXPECT_EQ(message_of<ConfigError>([&] { check_config(config); }),
             "model.vision.norm: expected tokens with objective mae, found pooled");
 }

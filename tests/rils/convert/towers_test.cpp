@@ -20,15 +20,15 @@ namespace {
 /// CLIP's encoder, or with a norm after the mean; positions learned.
 ModelConfig model_of(bool clip) {
   ModelConfig m;
-  m.objective = "clip";
+  m.objective = ObjectiveName::clip;
   m.embed_dim = 6;
-  m.vision = {.image_size = 8, .patch_size = 4, .width = 8, .layers = 2, .heads = 2, .positions = "learned"};
+  m.vision = {.image_size = 8, .patch_size = 4, .width = 8, .layers = 2, .heads = 2, .positions = Positions::learned};
   m.text = {.context_length = 5, .vocab_size = 20, .width = 8, .layers = 1, .heads = 2};
-  m.vision.pool = clip ? "cls" : "mean";
-  m.vision.norm = clip ? "tokens" : "pooled";
-  m.vision.act = clip ? "quick_gelu" : "gelu";
+  m.vision.pool = clip ? Pool::cls : Pool::mean;
+  m.vision.norm = clip ? FinalNorm::tokens : FinalNorm::pooled;
+  m.vision.act = clip ? Activation::quick_gelu : Activation::gelu;
   m.vision.pre_norm = clip;
-  m.text.act = clip ? "quick_gelu" : "gelu";
+  m.text.act = clip ? Activation::quick_gelu : Activation::gelu;
   return m;
 }
 

@@ -1,4 +1,5 @@
-// RandAugment's operations to the byte as timm and Pillow make them; draws, and random erasing, by their distribution.
+// RandAugment's operations equal those of timm and Pillow byte for byte. Draws and random erasing have the right
+// distributions.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -40,7 +41,7 @@ std::vector<std::string> split(const std::string& text) {
   return parts;
 }
 
-/// How many bytes differ, and where the first does.
+/// The number of bytes that differ, and the index of the first.
 void expect_same(const Image& found, const Image& expected, const std::string& what) {
   ASSERT_EQ(found.width, expected.width) << what;
   ASSERT_EQ(found.height, expected.height) << what;
@@ -71,7 +72,8 @@ TEST(RandAugmentGolden, TurnsOfAnyAngleArePillows) {
     const size_t at = name.find(".turn.");
     if (at == std::string::npos) continue;
     const double degrees = std::stod(name.substr(at + 6));
-    if (name.starts_with("smooth") && (degrees == 90 || degrees == 270)) continue;  // not square: by interpolation
+    if (name.starts_with("smooth") && (degrees == 90 || degrees == 270))
+      continue;  // not square, so Pillow interpolates
     expect_same(rotate(golden.image(name.substr(0, at) + ".input"), degrees, kFill), golden.image(name), name);
     ++turns;
   }
@@ -81,7 +83,7 @@ TEST(RandAugmentGolden, TurnsOfAnyAngleArePillows) {
 TEST(RandAugment, WordsAreTimms) {
   const RandAugment a = RandAugment::parse("rand-m9-mstd0.5-inc1");
   EXPECT_EQ(a.magnitude, 9);
-  EXPECT_EQ(a.deviation, 0.5);
+  EXPECT_EQ(a.magnitude_std, 0.5);
   EXPECT_EQ(a.layers, 2);
   EXPECT_EQ(a.probability, 0.5);
   EXPECT_EQ(RandAugment::parse("rand-m7-n3-p0.25-inc1").layers, 3);
@@ -114,7 +116,7 @@ TEST(RandAugment, DrawsFollowTimmsDistributions) {
     AugmentStream stream(philox, 0, static_cast<uint64_t>(i));
     const auto d = augment.draw(stream);
     ++ops.at(static_cast<size_t>(d.op));
-    made += d.made ? 1 : 0;
+    made += d.applied ? 1 : 0;
     negative += d.negative ? 1 : 0;
     at_limit += d.magnitude == 10.0 ? 1 : 0;
     below += d.magnitude < 8.5 ? 1 : 0;
@@ -125,7 +127,7 @@ TEST(RandAugment, DrawsFollowTimmsDistributions) {
   EXPECT_NEAR(made / double{kDraws}, 0.5, half);
   EXPECT_NEAR(negative / double{kDraws}, 0.5, half);
   for (const int n : ops) EXPECT_NEAR(n / double{kDraws}, 1.0 / kRandOps, 4 * std::sqrt(1.0 / kRandOps / kDraws));
-  // N(9, 0.5) cut at 10, two deviations up.
+  // N(9, 0.5) cut at 10, two stds up.
   EXPECT_NEAR(at_limit / double{kDraws}, 0.02275, 0.0025);
   EXPECT_NEAR(below / kDraws, 0.15866, 0.006);
   EXPECT_NEAR(sum / kDraws, 9.0 - 0.5 * 0.00849, 0.01);
@@ -177,7 +179,8 @@ TEST(RandomErasing, AreasAspectsAndPlacesAreTimms) {
   }
   EXPECT_NEAR(erased / double{kDraws}, 0.25, 4 * std::sqrt(0.25 * 0.75 / kDraws));
   const double n = erased;
-  // Uniform area in [0.02, 1/3] and log aspect in ±log 0.3, but for the few that do not fit and are drawn again.
+  // Area is uniform in [0.02, 1/3] and log aspect in ±log 0.3, except for the few rectangles that do not fit and are
+  // drawn again.
   EXPECT_NEAR(area / n, (0.02 + 1.0 / 3.0) / 2, 0.005);
   EXPECT_NEAR(smallest, 0.02, 0.002);
   EXPECT_NEAR(largest, 1.0 / 3.0, 0.005);

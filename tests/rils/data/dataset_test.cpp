@@ -79,7 +79,7 @@ TEST(WebDataset, SamplesByKeyAcrossShards) {
   EXPECT_THROW((void)dataset->load(3), ConfigError);
 }
 
-/// A WebP, a missing caption, an empty one, an image that is none and a cut tar: each counted under its reason.
+/// A WebP, a missing caption, an empty caption, a broken image and a cut tar are each counted under their reason.
 TEST(WebDataset, BadSamplesAreCountedByReason) {
   const test::TemporaryFolder folder;
   const auto webp = test::text_of(test::GoldenFile("decode").bytes("webp_lossy.bytes"));
@@ -92,7 +92,7 @@ TEST(WebDataset, BadSamplesAreCountedByReason) {
   const auto second = test::write_tar(folder.path() / "1.tar",
                                       joined({sample("g", 7, "good"), sample("h", 8, "lost"), sample("i", 9, "lost")}));
   const std::string bytes = read_file(second);
-  // Into the image of h.
+  // Cuts inside the image of h.
   const size_t h = bytes.find("h.png");
   folder.write("1.tar", std::string_view(bytes).substr(0, h + 512 + 20));
 
@@ -113,13 +113,14 @@ TEST(WebDataset, BadSamplesAreCountedByReason) {
   EXPECT_EQ(dataset->name(4), "1.tar/g");
 }
 
-/// Cut anywhere: whole samples before the cut are kept, and at most one is counted as lost.
+/// Wherever a shard is cut, the whole samples before the cut are kept and at most one is counted as lost.
 TEST(WebDataset, AShardCutAnywhereKeepsWhatIsWhole) {
   const test::TemporaryFolder folder;
   const auto path = test::write_tar(folder.path() / "s.tar",
                                     joined({sample("a", 1, "one"), sample("b", 2, "two"), sample("c", 3, "three")}));
   const std::string whole = read_file(path);
-  // A sample is whole once its caption is; the JSON member after it may be lost with it when the cut lies in there.
+  // A sample is usable once its caption is complete. If the cut lies in the JSON member after it, the sample may be
+  // lost.
   for (size_t length = 0; length < whole.size(); length += 37) {
     folder.write("cut.tar", std::string_view(whole).substr(0, length));
     const WebDataset dataset({folder.path() / "cut.tar"}, {});
@@ -225,7 +226,7 @@ TEST(Folder, ClassesAsImageFolderCountsThem) {
   }
   EXPECT_EQ(names, (std::vector<std::string>{"B/x.jpeg", "a/deep/y.png", "b/10.PNG", "b/2.png"}));
   EXPECT_EQ(labels, (std::vector<int32_t>{0, 1, 2, 2}));
-  EXPECT_THROW((void)open_dataset(folder.path().string(), {}), ConfigError);  // no captions there
+  EXPECT_THROW((void)open_dataset(folder.path().string(), {}), ConfigError);  // the folder has no captions
 }
 
 TEST(Table, SeveralCaptionsAndMissingFiles) {
@@ -275,10 +276,11 @@ TEST(Open, MistakesGetOneClearLine) {
   EXPECT_NE(refusal((folder.path() / "absent.tar").string()).find("absent.tar: no such file"), std::string::npos);
   DatasetOptions classes;
   classes.need_caption = false;
-  EXPECT_NE(refusal(folder.path().string(), classes).find("no class folder"), std::string::npos);
-  EXPECT_NE(refusal(folder.write("a.bin", "x").string()).find("cannot tell"), std::string::npos);
-  EXPECT_NE(refusal(folder.write("e.tar", "").string()).find("no usable sample; 1 skipped: 1 shard cut short"),
-            std::string::npos);
+  EXPECT_NE(refusal(folder.path().string(), classes).find("no class folder with images"), std::string::npos);
+  EXPECT_NE(refusal(folder.write("a.bin", "x").string()).find("cannot detect the type"), std::string::npos);
+  EXPECT_NE(
+      refusal(folder.write("e.tar", "").string()).find("no usable sample; 1 skipped (shard cut short: 1, first e.tar"),
+      std::string::npos);
   EXPECT_NE(refusal(folder.write("g.tar", std::string(2000, 'g')).string()).find("corrupt shard"), std::string::npos);
   EXPECT_THROW((void)dataset_type("parquet"), ConfigError);
   EXPECT_EQ(dataset_type("csv"), DatasetType::table);
@@ -303,7 +305,7 @@ TEST(Synthetic, SamplesDependOnSeedAndIndexOnly) {
   EXPECT_GT(captions.size(), 35u);
 }
 
-/// The rule is about names alone: fixed hashes, order and other names do not matter.
+/// The hold-out depends on names only: the hashes are fixed, and order and other names do not matter.
 TEST(HoldOut, SmallestHashes) {
   std::vector<std::string> names;
   for (int i = 0; i < 500; ++i) names.push_back("image" + std::to_string(i) + ".jpg");

@@ -32,7 +32,7 @@ std::vector<std::string> encoded_cases(const GoldenFile& golden) {
   return cases;
 }
 
-/// JPEG, PNG and WebP of every kind have Pillow's pixels.
+/// JPEG, PNG and WebP files of every kind give Pillow's pixels.
 TEST(Decode, PixelsEqualPillow) {
   const GoldenFile golden("decode");
   const auto cases = encoded_cases(golden);
@@ -57,8 +57,8 @@ TEST(Decode, PngKeepsItsAlphaWhenAsked) {
   }
 }
 
-/// An image cut anywhere gives a reason, never a picture with invented pixels and never a crash. The last bytes of a
-/// JPEG or a PNG (end markers) do not carry pixels, so a cut there is a cut all the same.
+/// Wherever an image is cut, decoding gives a reason, never invented pixels and never a crash. This includes the end
+/// markers of JPEG and PNG, although they carry no pixels.
 TEST(Decode, ImageCutAnywhereIsBroken) {
   const GoldenFile golden("decode");
   for (const auto& name : encoded_cases(golden)) {
@@ -68,7 +68,7 @@ TEST(Decode, ImageCutAnywhereIsBroken) {
       const std::vector<std::byte> cut(whole.begin(), whole.begin() + static_cast<std::ptrdiff_t>(length));
       const std::string reason = reason_of(cut);
       if (name.starts_with("webp") && reason == "decoded") {
-        // RIFF pads to even sizes; a missing pad byte loses nothing.
+        // RIFF pads to even sizes; without the pad byte the image is complete.
         EXPECT_GE(length + 1, whole.size());
         continue;
       }
@@ -77,7 +77,7 @@ TEST(Decode, ImageCutAnywhereIsBroken) {
   }
 }
 
-/// Bytes missing in the middle, the end in place: the decoder would go on in grey.
+/// Bytes are missing in the middle, but the end is there: the decoder would fill in grey.
 TEST(Decode, JpegWithAHoleIsBroken) {
   const GoldenFile golden("decode");
   for (const std::string name : {"jpeg_420", "jpeg_444", "jpeg_grey", "jpeg_cmyk"}) {
@@ -106,7 +106,7 @@ TEST(Decode, DamagedImagesNeverCrash) {
   EXPECT_GT(refused, 500);
 }
 
-/// Any flipped bit of a PNG's header, palette or pixels is noticed.
+/// A flipped bit in a PNG's header, palette or pixels is always noticed.
 TEST(Decode, PngCheckSumsAreVerified) {
   const GoldenFile golden("decode");
   const auto whole = golden.bytes("png_rgb.bytes");
@@ -117,7 +117,7 @@ TEST(Decode, PngCheckSumsAreVerified) {
   }
 }
 
-/// The extent in the header is judged before memory is taken: a file of a few hundred bytes that claims 30000×30000.
+/// The size in the header is checked before memory is allocated, here for a small file that claims 30000×30000 pixels.
 TEST(Decode, BombsAreRefusedByTheirHeader) {
   const GoldenFile golden("decode");
   for (const std::string name : {"jpeg_420", "png_rgb", "webp_lossy", "webp_lossless"}) {
@@ -133,7 +133,7 @@ TEST(Decode, BombsAreRefusedByTheirHeader) {
   EXPECT_EQ(reason_of(jpeg), skip::kTooManyPixels);
 }
 
-/// A PNG whose data inflate to far more than its pixels: what is beyond the pixels is not inflated.
+/// When a PNG's data inflate to far more than its pixels, the rest is not inflated.
 TEST(Decode, PngInflatesNoMoreThanItsPixels) {
   Image large(4000, 4000);
   const auto bomb = encode_png(large);

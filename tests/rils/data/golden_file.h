@@ -13,7 +13,7 @@
 
 namespace tessera::test {
 
-/// A safetensors file of the golden folder, read without the tensor library (which the data code does not know).
+/// Reads a safetensors file of the golden folder without the tensor library, on which the data code does not depend.
 class GoldenFile {
  public:
   explicit GoldenFile(const std::string& name)

@@ -70,7 +70,7 @@ TEST(Idx, BadFilesAreRefusedInOneLine) {
   EXPECT_NE(refusal(folder.write("magic", "PK\3\4" + good)).find("not an IDX file"), std::string::npos);
   EXPECT_NE(refusal(folder.write("floats", std::string("\0\0\x0d\1", 4) + good)).find("not an IDX file"),
             std::string::npos);
-  // A header that announces 2^60 bytes, or four billion of which there are none.
+  // Headers that announce 2^60 bytes, and four billion bytes that are missing.
   EXPECT_NE(refusal(folder.write("huge", idx_bytes({1u << 20, 1u << 20, 1u << 20}, 10))).find("announces"),
             std::string::npos);
   EXPECT_NE(refusal(folder.write("lies", idx_bytes({0xffffffffu}, 10))).find("cut short"), std::string::npos);

@@ -20,7 +20,7 @@
 namespace tessera::rils {
 namespace {
 
-/// Samples in memory: number i is a flat picture; every seventh is broken in one of three ways.
+/// Samples in memory. Each is a picture of one colour; every seventh is broken in one of three ways.
 class FakeDataset : public Dataset {
  public:
   explicit FakeDataset(int64_t size, int captions = 1, bool with_bad = true)
@@ -85,7 +85,7 @@ bool same(const Batch& a, const Batch& b) {
          a.next == b.next;
 }
 
-/// The batches of some epochs; an epoch's end is a batch of size 0.
+/// The batches of some epochs. A batch of size 0 marks the end of an epoch.
 std::vector<Batch> read_epochs(Loader& loader, int epochs) {
   std::vector<Batch> batches;
   for (int e = 0; e < epochs;) {
@@ -100,7 +100,7 @@ std::vector<Batch> read_epochs(Loader& loader, int epochs) {
   return batches;
 }
 
-/// The point of the whole file: batches, bit for bit, do not depend on the number of workers.
+/// Batches do not depend on the number of workers, bit for bit.
 TEST(Loader, AnyNumberOfWorkersGivesTheSameBatches) {
   const auto dataset = std::make_shared<FakeDataset>(101, 3);
   Loader reference(dataset, small_options(0));
@@ -167,7 +167,8 @@ TEST(Loader, WithoutDropLastEverySampleComes) {
   EXPECT_FALSE(loader.next(batch));
 }
 
-/// From the state of any batch on, everything is the same as without the stop; the state goes through its text form.
+/// A loader that starts from the state of any batch continues as if it had not stopped. The state is written and read
+/// as text.
 TEST(Loader, ResumesAtEveryBatch) {
   for (const auto mode : {CaptionMode::random, CaptionMode::all}) {
     const auto dataset = std::make_shared<FakeDataset>(60, 3);
@@ -232,7 +233,7 @@ TEST(Loader, AllCaptionsAndNoImageTwiceInABatch) {
     for (const auto& caption : batch.captions) EXPECT_TRUE(captions.insert(caption).second) << caption;
     crossed = crossed || !batch.next.deferred.empty();
   }
-  EXPECT_TRUE(crossed);  // otherwise the test shows nothing
+  EXPECT_TRUE(crossed);  // otherwise the test proves nothing
   const auto& stats = loader.stats();
   EXPECT_EQ(stats.total, 150 + 2);
   EXPECT_EQ(stats.seen, 26 * 5);
@@ -290,7 +291,7 @@ TEST(Loader, ViewsDifferAndLieOneAfterTheOther) {
   const auto dataset = std::make_shared<FakeDataset>(40, 1, false);
   auto options = small_options(2);
   Loader single(dataset, options);
-  options.views = 2;
+  options.augmented_views = 2;
   Loader both(dataset, options);
   Batch one, two;
   ASSERT_TRUE(single.next(one));
@@ -302,14 +303,14 @@ TEST(Loader, ViewsDifferAndLieOneAfterTheOther) {
   EXPECT_TRUE(std::equal(two.images.begin(), half, one.images.begin()));
 }
 
-TEST(Loader, FurtherViewsHaveATransformOfTheirOwnForAnyWorkersAndAfterAResume) {
+TEST(Loader, FurtherViewsHaveTheirOwnTransformForAnyWorkersAndAfterAResume) {
   const auto dataset = std::make_shared<FakeDataset>(40, 1, false);
   const auto options_with = [](int workers) {
     auto options = small_options(workers);
-    options.views = 3;
-    ViewTransform view;
+    options.augmented_views = 3;
+    SimclrTransform view;
     view.crop.size = options.image_size;
-    options.view_transform = view;
+    options.further_transform = view;
     return options;
   };
   Batch plain, one, several, resumed;
@@ -321,7 +322,7 @@ TEST(Loader, FurtherViewsHaveATransformOfTheirOwnForAnyWorkersAndAfterAResume) {
     return std::vector<float>(b.images.begin() + static_cast<std::ptrdiff_t>(i * values),
                               b.images.begin() + static_cast<std::ptrdiff_t>((i + 1) * values));
   };
-  EXPECT_EQ(view(one, 0), plain.images) << "the first is as without views";
+  EXPECT_EQ(view(one, 0), plain.images) << "the first is the same as without further views";
   EXPECT_NE(view(one, 1), view(one, 2));
   EXPECT_EQ(several.images, one.images);
   Loader later(dataset, options_with(2), one.next);
@@ -366,7 +367,7 @@ TEST(Loader, AnEpochWithoutAnyGoodBatchIsAnError) {
     FAIL();
   } catch (const IoError& error) {
     EXPECT_NE(std::string(error.what())
-                  .find("no batch of 8 can be made from 20 samples; 20 skipped: 20 missing file (first fake/"),
+                  .find("found too few usable samples among 20; 20 skipped (missing file: 20, first fake/"),
               std::string::npos);
   }
 }
@@ -387,7 +388,7 @@ TEST(Loader, OptionsAreChecked) {
   const auto dataset = std::make_shared<FakeDataset>(20);
   for (const auto& change : std::vector<std::function<void(LoaderOptions&)>>{
            [](auto& o) { o.batch_size = 0; }, [](auto& o) { o.batch_size = 21; }, [](auto& o) { o.workers = -1; },
-           [](auto& o) { o.transform = nullptr; }, [](auto& o) { o.views = 0; },
+           [](auto& o) { o.transform = nullptr; }, [](auto& o) { o.augmented_views = 0; },
            [](auto& o) { o.context_length = 0; }}) {
     auto options = small_options(0);
     change(options);
@@ -395,7 +396,7 @@ TEST(Loader, OptionsAreChecked) {
   }
 }
 
-/// From files to counts: shards with a WebP, a missing caption, a broken image and a cut tar.
+/// Counts for shards with a WebP, a missing caption, a broken image and a cut tar.
 TEST(Loader, ShardsWithBadSamplesAddUp) {
   const test::TemporaryFolder folder;
   const auto webp = test::text_of(test::GoldenFile("decode").bytes("webp_lossy.bytes"));
@@ -419,7 +420,7 @@ TEST(Loader, ShardsWithBadSamplesAddUp) {
     while (loader.next(batch))
       orders.back().insert(orders.back().end(), batch.sample_ids.begin(), batch.sample_ids.end());
     const auto& stats = loader.stats();
-    EXPECT_EQ(stats.total, 31);  // 20 and 10 whole ones, and the one in which the tar ends
+    EXPECT_EQ(stats.total, 31);  // 20 and 10 whole samples, and the one that is cut
     EXPECT_EQ(stats.seen, 28);
     EXPECT_EQ(stats.seen + stats.skipped.total(), stats.total);
     EXPECT_EQ(stats.skipped.count(skip::kNoCaption), 1);

@@ -43,7 +43,7 @@ TEST(Prefetch, NeverRunsFurtherAheadThanItsCapacity) {
   std::atomic<uint64_t> highest{0}, taken{0};
   std::atomic<bool> too_far{false};
   OrderedPrefetch<int> prefetch(4, 6, 0, 1000, [&](uint64_t place) {
-    if (place >= taken + 1 + 6) too_far = true;  // take() may be under way
+    if (place >= taken + 1 + 6) too_far = true;  // take() may be in progress
     return 0;
   });
   for (int i = 0; i < 1000; ++i) {
@@ -80,7 +80,7 @@ TEST(Sampler, EachSampleOnceAnEpochAndEachEpochAnew) {
   for (int64_t i = 0; i < 1000; ++i) ASSERT_EQ(Sampler(1000, 5, false).order(3)->at(i).sample, i);
 }
 
-/// Every place of the order takes every sample equally often: a chi-square over many epochs.
+/// Every sample comes equally often at every position of the order: a chi-square test over many epochs.
 TEST(Sampler, PermutationsAreUniform) {
   constexpr int64_t kSamples = 12, kEpochs = 6000;
   const Sampler sampler(kSamples, 3, true);

@@ -52,40 +52,40 @@ TEST(Colour, ChainsEqualTorchvisions) {
 
 Image plain() { return GoldenFile("colour").image("source.plain"); }
 
-/// Shares of 600 views that differ from the same draws without one step.
-double share_of(const std::function<void(ViewTransform&)>& leave_out) {
+/// The fraction of 600 augmented views that change when one step is left out and the draws stay the same.
+double share_of(const std::function<void(SimclrTransform&)>& leave_out) {
   const Philox philox(7, "augment");
   const Image image = plain();
   constexpr int kViews = 600;
-  ViewTransform with, without;
+  SimclrTransform with, without;
   with.crop.size = without.crop.size = 16;
   leave_out(without);
   int differ = 0;
   for (uint64_t i = 0; i < kViews; ++i) {
     AugmentStream a(philox, 0, i), b(philox, 0, i);
-    differ += with.view(image, a).pixels == without.view(image, b).pixels ? 0 : 1;
+    differ += with.augment(image, a).pixels == without.augment(image, b).pixels ? 0 : 1;
     EXPECT_EQ(a.uniform(), b.uniform()) << "what follows depends on what was done";
   }
   return differ / static_cast<double>(kViews);
 }
 
-/// Four standard deviations of a share of 600 draws.
+/// Four stds of a fraction of 600 draws.
 double allowed(double p) { return 4 * std::sqrt(p * (1 - p) / 600); }
 
 TEST(Views, StepsHappenWithTheirProbabilities) {
-  EXPECT_NEAR(share_of([](ViewTransform& t) { t.grey_probability = 0; }), 0.2, allowed(0.2));
-  EXPECT_NEAR(share_of([](ViewTransform& t) { t.flip_probability = 0; }), 0.5, allowed(0.5));
+  EXPECT_NEAR(share_of([](SimclrTransform& t) { t.grey_probability = 0; }), 0.2, allowed(0.2));
+  EXPECT_NEAR(share_of([](SimclrTransform& t) { t.flip_probability = 0; }), 0.5, allowed(0.5));
   // Narrow blurs and small changes of colour may leave every byte as it was.
-  const double blurred = share_of([](ViewTransform& t) { t.blur_probability = 0; });
+  const double blurred = share_of([](SimclrTransform& t) { t.blur_probability = 0; });
   EXPECT_GT(blurred, 0.4);
   EXPECT_LT(blurred, 0.5 + allowed(0.5));
-  const double jittered = share_of([](ViewTransform& t) { t.jitter_probability = 0; });
+  const double jittered = share_of([](SimclrTransform& t) { t.jitter_probability = 0; });
   EXPECT_NEAR(jittered, 0.8, allowed(0.8));
 }
 
 TEST(Views, JitterDrawsEveryOrderAndTheWholeRange) {
   const Philox philox(3, "augment");
-  // One operation at a time shows its factor: a grey of 100 becomes 100 · factor.
+  // A single operation shows its factor: a grey of 100 becomes 100 · factor.
   ColourJitter light;
   light.contrast = light.saturation = light.hue = 0;
   int lowest = 255, highest = 0;
@@ -99,7 +99,7 @@ TEST(Views, JitterDrawsEveryOrderAndTheWholeRange) {
   }
   EXPECT_EQ(lowest, 60);
   EXPECT_EQ(highest, 139);
-  // Large fixed factors do not commute: the results tell the orders apart.
+  // Operations with large fixed factors do not commute, so each order gives another result.
   std::map<std::string, int> results;
   const Image image = plain();
   constexpr int kDraws = 2400;

@@ -32,7 +32,7 @@ TEST(Records, Rfc4180) {
   EXPECT_TRUE(records("").empty());
 }
 
-/// Sentences with quotes of their own, as tab-separated files have them, do not swallow the lines after them.
+/// Quotes inside sentences, as in tab-separated files, do not swallow the lines after them.
 TEST(Records, StrayQuotesArePlainCharacters) {
   EXPECT_EQ(records("\"Hi\" she said\tx\ny\tz", '\t'), (std::vector<Fields>{{"\"Hi\" she said", "x"}, {"y", "z"}}));
   EXPECT_EQ(records("\"open\tx\ny\tz", '\t'), (std::vector<Fields>{{"\"open", "x"}, {"y", "z"}}));
@@ -136,7 +136,7 @@ TEST_F(TableTest, MistakesGetOneClearLine) {
   EXPECT_THROW((void)read_caption_table(folder_.path() / "absent.csv", {}), IoError);
 }
 
-/// Whatever the bytes: rows, or one line.
+/// Any bytes give rows or an error of one line.
 TEST_F(TableTest, AnyBytesAreSurvived) {
   uint32_t state = 7;
   const auto next = [&state] { return (state = state * 1664525u + 1013904223u) >> 10; };

@@ -39,7 +39,7 @@ Found walk(std::string_view bytes) {
   return found;
 }
 
-/// What Python's tarfile writes in its three formats: long names, links and folders among the files.
+/// Reads the three formats of Python's tarfile, with long names, links and folders.
 TEST(Tar, ReadsGnuPaxAndUstar) {
   for (const std::string format : {"gnu", "pax", "ustar"}) {
     SCOPED_TRACE(format);
@@ -69,8 +69,8 @@ TEST(Tar, ReadsGnuPaxAndUstar) {
   }
 }
 
-/// Cut at every byte: the members before the cut are found with whole data, and whenever data or headers are missing
-/// the reader says so.
+/// The archive is cut at every byte. The members before the cut are found with all their data, and missing data or
+/// headers give an error.
 TEST(Tar, CutAtEveryByteIsNoticed) {
   const std::string whole = golden_tar("pax");
   const Found all = walk(whole);
@@ -91,7 +91,7 @@ TEST(Tar, CutAtEveryByteIsNoticed) {
   EXPECT_GT(cuts, static_cast<int>(end * 3 / 4));
 }
 
-/// Any bytes at all end in members within the file or in one line.
+/// Any bytes give members within the file or an error of one line.
 TEST(Tar, DamagedArchivesNeverCrash) {
   uint32_t state = 99;
   const auto next = [&state] { return (state = state * 1664525u + 1013904223u) >> 8; };
@@ -120,7 +120,7 @@ void set_check_sum(std::string& bytes, size_t header) {
   set_octal(bytes, header + 148, 7, sum);
 }
 
-/// Headers that are formally right and lie: sizes beyond the file, near 2^64, in GNU's binary form.
+/// Headers with a valid form and false sizes: beyond the file, near 2^64, in GNU's binary form.
 TEST(Tar, LyingSizesAreRefused) {
   TemporaryFolder folder;
   test::write_tar(folder.path() / "a.tar", {{"a.txt", "hello"}, {"b.txt", "world"}});

@@ -18,7 +18,8 @@ Interpolation mode_of(const nlohmann::json& job) {
   return job.at("mode") == "bicubic" ? Interpolation::bicubic : Interpolation::bilinear;
 }
 
-/// Up and down, both filters, crops at edges, one pixel: every byte as torchvision on Pillow images.
+/// Larger and smaller sizes, both filters, crops at edges and one pixel: all bytes equal torchvision's on Pillow
+/// images.
 TEST(Resize, EqualsTorchvision) {
   const GoldenFile golden("resize");
   const auto cases = golden.metadata("cases");
@@ -89,7 +90,7 @@ TEST(EvalTransform, SizesAndCropsRoundAsTorchvision) {
   }
 }
 
-/// One row of pixels, 10000 to 1: torchvision would make 224×2240000 of it first.
+/// A row of 10000 pixels, which torchvision would first enlarge to 224×2240000.
 TEST(EvalTransform, AnExtremeImageCostsLittle) {
   EvalTransform transform;
   std::vector<float> out(3 * 224 * 224);
@@ -131,7 +132,7 @@ TEST(RandomResizedCrop, BoxesEqualTorchvision) {
   EXPECT_GT(fallbacks, 10);
 }
 
-/// The drawn boxes cover what they should: areas within the scale, ratios within the limits, places everywhere.
+/// The drawn boxes have areas within the scale, ratios within the limits, and positions everywhere.
 TEST(TrainTransform, BoxesHaveTheRightDistribution) {
   const Philox philox(3, "augment");
   TrainTransform transform;
@@ -150,7 +151,7 @@ TEST(TrainTransform, BoxesHaveTheRightDistribution) {
     log_ratio += std::log(static_cast<double>(box.width) / box.height);
     if (box.height < 400) top_share += static_cast<double>(box.top) / (400 - box.height), ++placed;
   }
-  // Boxes that would not fit are drawn again, which favours the smaller ones: the mean lies below 0.75.
+  // Boxes that do not fit are drawn again, which favours smaller boxes, so the mean is below 0.75.
   EXPECT_NEAR(area / kDraws, 0.70, 0.03);
   EXPECT_NEAR(log_ratio / kDraws, 0.0, 0.015);
   EXPECT_NEAR(top_share / placed, 0.5, 0.02);
@@ -172,7 +173,7 @@ TEST(TrainTransform, DependsOnItsNumbersOnly) {
   EXPECT_NE(a, b);
 }
 
-/// The flip happens with its probability and is the mirror image of the same crop.
+/// A flip has its probability and gives the mirror image of the same crop.
 TEST(TrainTransform, FlipMirrorsTheSameCrop) {
   const Image source = GoldenFile("resize").image("source.plain");
   const Philox philox(5, "augment");

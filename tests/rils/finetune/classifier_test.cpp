@@ -1,6 +1,7 @@
 // The classifier and its recipe against PyTorch and timm.
 #include "rils/finetune/classifier.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -34,8 +35,8 @@ std::vector<nn::BranchScales> scales_of(const nn::SafetensorsFile& golden, DType
   return scales;
 }
 
-void expect_golden(const std::string& pool, nn::Precision precision, bool checkpointing, double tolerance) {
-  const nn::SafetensorsFile golden(golden_path("finetune/classifier_" + pool + ".safetensors"));
+void expect_golden(Pool pool, nn::Precision precision, bool checkpointing, double tolerance) {
+  const nn::SafetensorsFile golden(golden_path(fmt::format("finetune/classifier_{}.safetensors", word_of(pool))));
   Classifier model(kVision, pool, 5, 1, precision.param);
   for (const nn::Entry& e : model.store().entries()) copy_into(golden.load("param." + e.name), e.value());
   model.store().mark_written();
@@ -67,7 +68,7 @@ void expect_golden(const std::string& pool, nn::Precision precision, bool checkp
 }
 
 TEST(ClassifierGolden, LogitsLossAndEveryGradientAgreeWithPyTorch) {
-  for (const char* pool : {"mean", "cls"}) {
+  for (const Pool pool : {Pool::mean, Pool::cls}) {
     expect_golden(pool, nn::kFp64, false, 2e-7);  // the golden's gradients are rounded inputs carried in f64
     expect_golden(pool, nn::kFp32, false, 2e-5);
     expect_golden(pool, nn::kFp32, true, 2e-5);
@@ -165,11 +166,11 @@ std::string stored_encoder(const test::TemporaryFolder& folder, FrozenEncoder& e
 
 TEST(LoadEncoder, TakesTheTowerAndBuildsSineCosinePositionsOfAnotherGrid) {
   const test::TemporaryFolder folder;
-  FrozenEncoder encoder(kVision, "mean", 9);
+  FrozenEncoder encoder(kVision, Pool::mean, 9);
   const nn::SafetensorsFile file(stored_encoder(folder, encoder));
   VisionConfig larger = kVision;
   larger.image_size = 20;
-  Classifier model(larger, "mean", 3, 1);
+  Classifier model(larger, Pool::mean, 3, 1);
   load_encoder(file, model.store());
   for (const nn::Entry& e : encoder.store().entries()) {
     if (e.name.starts_with("visual.norm")) continue;
@@ -183,13 +184,13 @@ TEST(LoadEncoder, TakesTheTowerAndBuildsSineCosinePositionsOfAnotherGrid) {
 
 TEST(LoadEncoder, ResizesTrainedPositions) {
   const test::TemporaryFolder folder;
-  FrozenEncoder encoder(kVision, "mean", 9);
+  FrozenEncoder encoder(kVision, Pool::mean, 9);
   const Tensor& table = encoder.store().buffers().front().tensor;
   table.data<float>()[40] += 0.5f;
   const nn::SafetensorsFile file(stored_encoder(folder, encoder));
   VisionConfig larger = kVision;
   larger.image_size = 20;
-  Classifier model(larger, "cls", 3, 1);
+  Classifier model(larger, Pool::cls, 3, 1);
   load_encoder(file, model.store());
   EXPECT_EQ(test::absolute_error(model.store().find("visual.pos_embed")->value(), resize_positions(table, {5, 5})),
             0.0);
@@ -197,11 +198,11 @@ TEST(LoadEncoder, ResizesTrainedPositions) {
 
 TEST(LoadEncoder, RefusesAnotherSizeInOneLine) {
   const test::TemporaryFolder folder;
-  FrozenEncoder encoder(kVision, "mean", 9);
+  FrozenEncoder encoder(kVision, Pool::mean, 9);
   const nn::SafetensorsFile file(stored_encoder(folder, encoder));
   VisionConfig other = kVision;
   other.layers = 4;
-  Classifier deeper(other, "mean", 3, 1);
+  Classifier deeper(other, Pool::mean, 3, 1);
   try {
     load_encoder(file, deeper.store());
     FAIL() << "a block too many";

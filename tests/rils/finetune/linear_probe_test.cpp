@@ -39,7 +39,7 @@ LabelledBatch batch(int64_t step) {
 
 TEST(LinearProbe, FourStepsOfLarsAgreeWithPyTorch) {
   const nn::SafetensorsFile file = golden();
-  LinearProbe model(kVision, "mean", kClasses, 1);
+  LinearProbe model(kVision, Pool::mean, kClasses, 1);
   set_initial(model);
   nn::Lars lars(model.store(), {.weight_decay = 0.01});
   const PassOptions pass;
@@ -94,7 +94,7 @@ TEST(LinearProbe, TheTrainerIsTheRecipe) {
 }
 
 TEST(LinearProbe, TheClsTokenIsAnotherFeature) {
-  LinearProbe mean(kVision, "mean", kClasses, 1), cls(kVision, "cls", kClasses, 1);
+  LinearProbe mean(kVision, Pool::mean, kClasses, 1), cls(kVision, Pool::cls, kClasses, 1);
   set_initial(mean);
   set_initial(cls);
   EXPECT_GT(test::absolute_error(mean.logits(batch(0).images, {}).value, cls.logits(batch(0).images, {}).value), 1e-3);

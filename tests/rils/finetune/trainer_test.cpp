@@ -159,7 +159,7 @@ TEST(ClassifierTrainer, AveragesStartFromTheWeightsThatWereLoaded) {
   c.optim.ema = 0.5;
   ClassifierTrainer trainer(c, kClasses, 1);
   const test::TemporaryFolder folder;
-  FrozenEncoder encoder(c.model.vision, "mean", 8);
+  FrozenEncoder encoder(c.model.vision, Pool::mean, 8);
   fill(encoder.store().find("visual.cls_token")->value(), 3.0);
   nn::save_weights(folder.path() / "w", encoder.store(), {});
   trainer.start_from(nn::SafetensorsFile(folder.path() / "w"));

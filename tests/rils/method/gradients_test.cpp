@@ -19,7 +19,7 @@ namespace {
 using test::golden_path;
 using test::relative_error;
 
-constexpr const char* kCases[] = {"basic",       "with_gradient", "two_shards",     "three_shards_with_gradient",
+constexpr const char* kCases[] = {"basic",       "with_gradient", "two_ranks",      "three_ranks_with_gradient",
                                   "none_pass",   "clip",          "equal_captions", "clip_with_gradient",
                                   "equal_noise", "mae",           "mae_clip",       "simclr",
                                   "slip"};
@@ -64,7 +64,7 @@ struct Bounds {
 /// Whether only a batch norm reads a bias, which takes constants out: its gradient is 0 but for rounding.
 bool is_taken_out(const Golden& golden, const std::string& name) {
   return name == "image_mlp.layer1.bias" || name == "image_mlp.layer2.bias" ||
-         (name == "visual.norm.bias" && golden.config.model.objective == "simclr");
+         (name == "visual.norm.bias" && golden.config.model.objective == ObjectiveName::simclr);
 }
 
 /// A gradient's error, of its largest element; where that is 0 by is_taken_out, of its layer's weight's.
@@ -200,7 +200,7 @@ TEST_P(Gradients, ThroughFiles) {
 TEST(Objectives, WeightZeroGivesTheGradientsOfClip) {
   const Golden golden("basic");
   Config plain = golden.config;
-  plain.model.objective = "clip";
+  plain.model.objective = ObjectiveName::clip;
   LossConfig loss = golden.config.loss;
   loss.reconstruction_weight = 0;
   Model rils = golden.model(DType::f32);
@@ -221,7 +221,7 @@ TEST(Objectives, WeightZeroGivesTheGradientsOfClip) {
 TEST(Objectives, InitialValuesAreSharedByName) {
   Config config = Golden("basic").config;
   Model rils(config.model, 5);
-  config.model.objective = "clip";
+  config.model.objective = ObjectiveName::clip;
   Model clip(config.model, 5);
   for (const nn::Entry& entry : clip.store().entries()) {
     EXPECT_EQ(test::absolute_error(rils.store().find(entry.name)->value(), entry.value()), 0.0) << entry.name;

@@ -35,7 +35,7 @@ SceneFacts random_facts(int count, AugmentStream& random) {
   return facts;
 }
 
-/// What a caption's text says: read from its words alone, without the code that wrote them.
+/// The statements of a caption, read from its words only, without the code that wrote them.
 struct Reading {
   std::string shape;  // n: a noun, r: a relation, w: "with", i: "it", &: "and", ',': a comma
   std::vector<int> nouns;
@@ -99,7 +99,7 @@ std::vector<Claim> claims_of(const Reading& r) {
   return {};
 }
 
-/// The definition of caption.h once more, in other words.
+/// The definition in caption.h, implemented independently.
 bool is_true(const SceneFacts& f, const Claim& c) {
   const Box &a = f.things[static_cast<size_t>(c.a)].box, &b = f.things[static_cast<size_t>(c.b)].box;
   const int dx = (2 * b.left + b.width) - (2 * a.left + a.width), dy = (2 * b.top + b.height) - (2 * a.top + a.height);

@@ -42,7 +42,7 @@ std::string archive_of(const std::vector<Member>& members) {
   std::string out, directory;
   for (const Member& m : members) {
     const std::string data = m.packed ? deflated(m.content) : m.content;
-    std::string common;  // what both headers have, from the flags to the length of the extra field
+    std::string common;  // the common fields of both headers, from the flags to the length of the extra field
     number(common, 0, 2);
     number(common, m.packed ? 8 : 0, 2);
     number(common, 0, 4);
@@ -122,13 +122,13 @@ TEST(ClipVocabulary, AnotherFileIsRefusedAndNothingIsWritten) {
   expect_error(folder / "nothing", "nothing");
   const auto file = package / "bpe_simple_vocab_16e6.txt.gz";
   std::filesystem::copy_file(std::string(TESSERA_SOURCE_DIR) + "/tests/golden/text/merges.txt", file);
-  expect_error(folder, "found 651 ids");  // found in open_clip/, a whole vocabulary, not CLIP's
+  expect_error(folder, "found 651 ids");  // a valid vocabulary in open_clip/, but not CLIP's
   expect_error(file, "found 651 ids");
   write_file_atomically(folder / "w.whl",
                         archive_of({{"open_clip/" + file.filename().string(), read_file(file), true}}));
   expect_error(folder / "w.whl", "found 651 ids");
   write_file_atomically(folder / "w.whl", archive_of({{"open_clip/tokenizer.py", "", false}}));
-  expect_error(folder / "w.whl", "holds no bpe");
+  expect_error(folder / "w.whl", "the archive has no file bpe");
   write_file_atomically(file, "#version\nonly-one\n");
   expect_error(file, "another file (2: expected two symbols");
   std::filesystem::remove_all(folder);

@@ -5,6 +5,7 @@
 #include <fstream>
 
 #include "engine/core/error.h"
+#include "tests/rils/data/test_files.h"
 #include "tests/rils/prepare/synthetic.h"
 
 namespace tessera::rils {
@@ -59,7 +60,7 @@ TEST(IsUnwanted, BitmapsThemesAndOutlines) {
 }
 
 TEST(FindClipart, ByTableSortedByPath) {
-  const testing::TemporaryFolder folder;
+  const test::TemporaryFolder folder;
   const auto write = [&](const std::string& name, const std::string& title) {
     std::filesystem::create_directories((folder.path() / name).parent_path());
     std::ofstream(folder.path() / name) << "<svg><cc:Work><dc:title>" << title << "</dc:title></cc:Work></svg>";

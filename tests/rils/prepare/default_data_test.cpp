@@ -11,7 +11,7 @@
 #include "engine/core/error.h"
 #include "engine/runtime/thread_pool.h"
 #include "rils/prepare/cutout_library.h"
-#include "tests/rils/prepare/synthetic.h"
+#include "tests/rils/data/test_files.h"
 
 namespace tessera::rils {
 namespace {
@@ -34,7 +34,7 @@ void touch(const fs::path& path, const std::string& text = "x") {
 }
 
 TEST(FindAssets, NamesThePackageOfWhatIsMissing) {
-  const testing::TemporaryFolder folder;
+  const test::TemporaryFolder folder;
   const auto expect = [&](const std::string& package) {
     const std::string text = message_of<IoError>([&] { (void)find_assets(folder.path()); });
     EXPECT_NE(text.find("Debian package " + package), std::string::npos) << text;
@@ -55,7 +55,7 @@ TEST(FindAssets, NamesThePackageOfWhatIsMissing) {
   EXPECT_EQ(find_assets(folder.path()).rsvg_convert, folder.path() / "usr/bin/rsvg-convert");
 }
 
-/// A program that stands in for rsvg-convert: copies the SVG, fails for those that say so.
+/// A replacement for rsvg-convert that copies the SVG, and fails for SVGs that start with "bad" or "silent".
 fs::path fake_rsvg(const fs::path& folder) {
   const fs::path path = folder / "fake-rsvg";
   touch(path,
@@ -67,7 +67,7 @@ fs::path fake_rsvg(const fs::path& folder) {
 }
 
 TEST(RasteriserTest, DrawsOnceCountsFailuresAndKeepsOrder) {
-  const testing::TemporaryFolder folder;
+  const test::TemporaryFolder folder;
   const auto file = [&](const std::string& name, const std::string& text) {
     touch(folder.path() / name, text);
     return folder.path() / name;
@@ -85,8 +85,8 @@ TEST(RasteriserTest, DrawsOnceCountsFailuresAndKeepsOrder) {
     EXPECT_EQ(pngs[3], pngs[0]) << "equal files share a picture";
     ASSERT_EQ(failures.size(), 3u);
     EXPECT_EQ(failures[0].svg, svgs[1]);
-    EXPECT_NE(failures[0].reason.find("left with 3"), std::string::npos) << failures[0].reason;
-    EXPECT_EQ(failures[1].reason, "no picture was written");
+    EXPECT_NE(failures[0].reason.find("failed with exit code 3"), std::string::npos) << failures[0].reason;
+    EXPECT_EQ(failures[1].reason, "rsvg-convert wrote no picture");
     EXPECT_TRUE(pngs[5].empty());
     fs::remove(folder.path() / (round == 0 ? "fake-rsvg.log" : "none"));
   }
@@ -96,14 +96,14 @@ TEST(RasteriserTest, DrawsOnceCountsFailuresAndKeepsOrder) {
 }
 
 TEST(RasteriserTest, MissingProgramNamesItsPackage) {
-  const testing::TemporaryFolder folder;
+  const test::TemporaryFolder folder;
   const std::string text =
       message_of<IoError>([&] { Rasteriser(folder.path() / "no-such-program", folder.path() / "cache", 128); });
   EXPECT_NE(text.find("librsvg2-bin"), std::string::npos) << text;
 }
 
 TEST(PrepareDefault, OptionsOutOfRange) {
-  const testing::TemporaryFolder folder;
+  const test::TemporaryFolder folder;
   const auto expect = [&](auto change, const std::string& word) {
     DefaultDataOptions options;
     options.out = folder.path() / "out";
@@ -118,7 +118,7 @@ TEST(PrepareDefault, OptionsOutOfRange) {
 }
 
 TEST(PrepareDefault, ForeignAndUnwritableFolders) {
-  const testing::TemporaryFolder folder;
+  const test::TemporaryFolder folder;
   DefaultDataOptions options;
   options.assets = folder.path();
   options.out = folder.path() / "out";
@@ -132,7 +132,7 @@ TEST(PrepareDefault, ForeignAndUnwritableFolders) {
 }
 
 TEST(PrepareDefault, ACompleteFolderIsReused) {
-  const testing::TemporaryFolder folder;
+  const test::TemporaryFolder folder;
   DefaultDataOptions options;
   options.assets = folder.path() / "no assets";
   options.out = folder.path() / "out";
@@ -158,7 +158,7 @@ TEST(PrepareDefault, ACompleteFolderIsReused) {
   options.threads = 3;
   EXPECT_TRUE(prepare_default(options).reused) << "threads do not change the data";
 
-  // Anything else goes on to make the data, which needs the assets.
+  // In all other cases the data are made again, which needs the assets.
   const auto is_remade = [&] {
     return message_of<IoError>([&] { prepare_default(options); }).find("openclipart-svg") != std::string::npos;
   };
@@ -187,14 +187,14 @@ TEST(PrepareDefault, FromThePackages) {
   } catch (const IoError& e) {
     GTEST_SKIP() << e.what();
   }
-  const testing::TemporaryFolder folder;
+  const test::TemporaryFolder folder;
   DefaultDataOptions options;
   options.assets = assets;
   options.out = folder.path() / "out";
   options.train_scenes = 60;
   options.test_scenes = 20;
   touch(options.out / "prepared.json", R"({"made_by": "tessera prepare default", "complete": false})");
-  touch(options.out / "partial" / "left over.txt");  // of an interrupted run
+  touch(options.out / "partial" / "left over.txt");  // left by an interrupted run
   touch(options.out / "scenes" / "stale.tar");
   const auto report = prepare_default(options);
   EXPECT_GT(report.concepts, 400);

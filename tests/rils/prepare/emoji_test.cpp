@@ -8,6 +8,7 @@
 #include "engine/core/error.h"
 #include "engine/core/philox.h"
 #include "rils/prepare/ligatures.h"
+#include "tests/rils/data/test_files.h"
 #include "tests/rils/prepare/synthetic.h"
 
 namespace tessera::rils {
@@ -82,7 +83,7 @@ TEST(LigaturesTest, CutAndDamagedTablesThrowOrParse) {
 }
 
 TEST(LigaturesTest, OverlappingSetsDoNotCostHours) {
-  // 256 lookups are one lookup, its 256 subtables are one, its 256 sets, their 256 ligatures: 4 billion in 6,000 bytes.
+  // 256 times the same lookup, subtable, set and ligature: 4 billion ligatures in 6,000 bytes.
   std::vector<std::byte> bytes(6000);
   const auto put = [&](size_t at, std::initializer_list<unsigned> words) {
     for (const unsigned v : words) {
@@ -107,7 +108,7 @@ TEST(LigaturesTest, OverlappingSetsDoNotCostHours) {
 }
 
 TEST(EmojiFontTest, NotAFont) {
-  const testing::TemporaryFolder folder;
+  const test::TemporaryFolder folder;
   EXPECT_THROW(EmojiFont(folder.path() / "none.ttf"), IoError);
   std::ofstream(folder.path() / "bad.ttf") << "not a font at all";
   EXPECT_THROW(EmojiFont(folder.path() / "bad.ttf"), IoError);

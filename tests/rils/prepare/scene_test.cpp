@@ -14,12 +14,13 @@
 #include "rils/data/tar.h"
 #include "rils/prepare/background.h"
 #include "rils/prepare/scene_shards.h"
+#include "tests/rils/data/test_files.h"
 #include "tests/rils/prepare/synthetic.h"
 
 namespace tessera::rils {
 namespace {
 
-/// What the mask says about one index, computed the plain way.
+/// The box of one index in the mask, computed in the simplest way.
 Box box_in_mask(const Image& mask, int index) {
   int x0 = mask.width, y0 = mask.height, x1 = -1, y1 = -1;
   for (int y = 0; y < mask.height; ++y)
@@ -61,7 +62,7 @@ TEST_F(SceneTest, MasksBoxesAndPixelsAgree) {
       const SceneObject& object = scene.objects[k];
       EXPECT_EQ(object.cutout, cast[k]) << "in the order given";
       EXPECT_EQ(object.box, box_in_mask(scene.mask, static_cast<int>(k + 1)));
-      // Inside of an ellipse of one colour every pixel of the picture has that colour.
+      // Inside an ellipse of one colour, every pixel of the picture has this colour.
       const uint8_t* colour =
           object.cutout->image.row(object.cutout->image.height / 2) + 4 * (object.cutout->image.width / 2);
       int same = 0, all = 0;
@@ -179,7 +180,7 @@ TEST_F(SceneTest, ShardsAreTheSameForAnyNumberOfThreads) {
   options.test_scenes = 7;
   options.scenes_per_shard = 10;
   options.image_size = 64;
-  const testing::TemporaryFolder folder;
+  const test::TemporaryFolder folder;
   ThreadPool one(1), three(3);
   const auto a = write_scene_shards(folder.path() / "a", options, table_, cast_, false, one, {});
   const auto b = write_scene_shards(folder.path() / "b", options, table_, cast_, false, three, {});
@@ -197,7 +198,7 @@ TEST_F(SceneTest, SamplesAreComplete) {
   DefaultDataOptions options;
   options.test_scenes = 12;
   options.image_size = 64;
-  const testing::TemporaryFolder folder;
+  const test::TemporaryFolder folder;
   ThreadPool pool(2);
   const auto result = write_scene_shards(folder.path(), options, table_, cast_, true, pool, {});
   const auto files = members(folder.path() / "00000.tar");
@@ -224,7 +225,7 @@ TEST_F(SceneTest, ObjectsAreAClassificationSet) {
   DefaultDataOptions options;
   options.views_per_object = 3;
   options.image_size = 64;
-  const testing::TemporaryFolder folder;
+  const test::TemporaryFolder folder;
   ThreadPool pool(2);
   const CutoutSplit split{{0, 1, 2}, {3, 20, 60}};
   EXPECT_EQ(write_object_shards(folder.path(), options, table_, cutouts_, split, pool), 9);

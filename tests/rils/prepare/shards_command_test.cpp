@@ -16,7 +16,7 @@ namespace {
 
 using test::png_text;
 
-/// 24 images with two captions each, of which one is missing and one is broken.
+/// 24 images with two captions each. One image is missing and one is broken.
 class PrepareCaptions : public testing::Test {
  protected:
   PrepareCaptions() {
@@ -63,7 +63,7 @@ TEST_F(PrepareCaptions, ShardsHoldEveryUsableImageOnce) {
       EXPECT_EQ(sample.captions, (std::vector<std::string>{"caption 0 of " + text, "caption 1 of " + text}));
     }
   }
-  // Shards of five, and what CLIP_benchmark wants to know about them.
+  // Shards of five samples, with the files that CLIP_benchmark expects.
   EXPECT_EQ(report.train_shards, (report.train_samples + 4) / 5);
   EXPECT_EQ(read_file(options_.output / "train" / "nshards.txt"), std::to_string(report.train_shards) + "\n");
 }
@@ -89,7 +89,7 @@ TEST_F(PrepareCaptions, TheSameInputGivesTheSameBytes) {
 
 TEST_F(PrepareCaptions, NothingHalfDoneIsLeft) {
   (void)prepare_captions(options_);
-  EXPECT_THROW((void)prepare_captions(options_), ConfigError);  // does not write into what is there
+  EXPECT_THROW((void)prepare_captions(options_), ConfigError);  // the folder exists already
   options_.output = folder_.path() / "other";
   options_.columns.image_root = folder_.path() / "absent";
   EXPECT_THROW((void)prepare_captions(options_), IoError);

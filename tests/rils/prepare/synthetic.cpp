@@ -1,22 +1,8 @@
 #include "tests/rils/prepare/synthetic.h"
 
 #include <fmt/format.h>
-#include <stdlib.h>
-
-#include <stdexcept>
 
 namespace tessera::rils::testing {
-
-TemporaryFolder::TemporaryFolder() {
-  std::string name = (std::filesystem::temp_directory_path() / "tessera-prepare-XXXXXX").string();
-  if (mkdtemp(name.data()) == nullptr) throw std::runtime_error("mkdtemp failed");
-  path_ = name;
-}
-
-TemporaryFolder::~TemporaryFolder() {
-  std::error_code ignored;
-  std::filesystem::remove_all(path_, ignored);
-}
 
 Image ellipse(int width, int height, uint8_t red, uint8_t green, uint8_t blue) {
   Image image(width, height, 4);

@@ -1,7 +1,6 @@
 #pragma once
 
 #include <cstdint>
-#include <filesystem>
 #include <string>
 #include <vector>
 
@@ -9,19 +8,6 @@
 #include "rils/prepare/cutout.h"
 
 namespace tessera::rils::testing {
-
-/// A folder that is removed at the end.
-class TemporaryFolder {
- public:
-  TemporaryFolder();
-  ~TemporaryFolder();
-  TemporaryFolder(const TemporaryFolder&) = delete;
-  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
-  [[nodiscard]] const std::filesystem::path& path() const { return path_; }
-
- private:
-  std::filesystem::path path_;
-};
 
 /// A premultiplied RGBA picture: a filled ellipse of one colour.
 [[nodiscard]] Image ellipse(int width, int height, uint8_t red, uint8_t green, uint8_t blue);

@@ -19,6 +19,7 @@
 #include "rils/run/progress.h"
 #include "rils/run/signals.h"
 #include "rils/run/tensorboard.h"
+#include "tests/support/temporary_folder.h"
 
 namespace tessera::rils {
 namespace {
@@ -27,12 +28,8 @@ namespace fs = std::filesystem;
 
 class LoggingTest : public ::testing::Test {
  protected:
-  LoggingTest() : root_(fs::path(testing::TempDir()) / fmt::format("tessera_logging_{}", ::getpid())) {
-    fs::remove_all(root_);
-    fs::create_directories(root_);
-  }
-  ~LoggingTest() override { fs::remove_all(root_); }
-  fs::path root_;
+  const test::TemporaryFolder folder_;
+  const fs::path root_ = folder_.path();
 };
 
 TEST(Record, WritesNumbersThatReadBack) {
@@ -149,7 +146,7 @@ TEST_F(LoggingTest, TensorboardTakesPicturesAndTexts) {
   const std::string bytes = read_file(fs::directory_iterator(root_ / "tensorboard")->path());
   // Tag, then the image: height 5, width 7, three channels, the file.
   EXPECT_NE(bytes.find("\x0a\x01p\x22\x20\x08\x05\x10\x07\x18\x03\x22\x18"s + png), std::string::npos);
-  // Tag, then a tensor of one string without dimensions, then whose it is.
+  // Tag, then a tensor of one string without dimensions, then the name of the plugin.
   EXPECT_NE(bytes.find("\x0a\x01t\x42\x0b\x08\x07\x12\x00\x42\x05hello\x4a\x08\x0a\x06\x0a\x04text"s),
             std::string::npos);
 }

@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <fstream>
 
@@ -10,6 +9,7 @@
 #include "engine/core/error.h"
 #include "rils/config/toml.h"
 #include "rils/run/version.h"
+#include "tests/support/temporary_folder.h"
 
 namespace tessera::rils {
 namespace {
@@ -18,12 +18,6 @@ namespace fs = std::filesystem;
 
 class RunFolderTest : public ::testing::Test {
  protected:
-  RunFolderTest() : root_(fs::path(testing::TempDir()) / fmt::format("tessera_run_{}", ::getpid())) {
-    fs::remove_all(root_);
-    fs::create_directories(root_);
-  }
-  ~RunFolderTest() override { fs::remove_all(root_); }
-
   static void put(const fs::path& path, const std::string& text = "x") { std::ofstream(path) << text; }
   static void checkpoint(const RunFolder& run, int64_t step) {
     put(run.checkpoint(step).state);
@@ -40,14 +34,15 @@ class RunFolderTest : public ::testing::Test {
     return "no error";
   }
 
-  fs::path root_;
+  const test::TemporaryFolder folder_;
+  const fs::path root_ = folder_.path();
 };
 
 TEST_F(RunFolderTest, RefusesAnExistingName) {
   RunFolder::create(root_ / "logs" / "a").write_config(Config(), "command");
   EXPECT_TRUE(fs::is_directory(root_ / "logs" / "a" / "checkpoints"));
   EXPECT_EQ(message<ConfigError>([&] { (void)RunFolder::create(root_ / "logs" / "a"); }),
-            fmt::format("--name: {} exists already; expected a new name, or --resume latest to go on with it",
+            fmt::format("--name: {} exists already; expected a new name, or --resume latest to continue this run",
                         (root_ / "logs" / "a").string()));
   put(root_ / "file");
   EXPECT_NE(message<ConfigError>([&] { (void)RunFolder::create(root_ / "file"); }), "no error");
@@ -159,7 +154,7 @@ TEST_F(RunFolderTest, PartsOfCheckpointsWithoutWeightsAreRemoved) {
   put(run.checkpoint(20).ema);
   put(run.checkpoint(30).ema);
   fs::remove(run.checkpoint(20).weights);  // killed while it pruned 20
-  put(run.checkpoint(40).state);           // killed before the weights of 40, which come again
+  put(run.checkpoint(40).state);           // killed before the weights of 40, which are written again
   put(run.checkpoints() / "step_7.ema.safetensors");
   run.mark_latest(30);
   run.remove_unfinished();
@@ -188,7 +183,7 @@ TEST_F(RunFolderTest, ResumePoints) {
   RunConfig run;
   run.logs = root_.string();
   EXPECT_EQ(message<ConfigError>([&] { (void)find_resume_point("latest", run); }),
-            "--resume latest: expected --name of the run to go on with, found none");
+            "--resume latest: expected --name with the run to continue, found none");
   run.name = "a";
   EXPECT_EQ(find_resume_point("latest", run).folder, root_ / "a");
   const RunFolder folder = RunFolder::create(root_ / "a");

@@ -20,7 +20,7 @@ namespace {
 
 std::string golden(const char* name) { return std::string(TESSERA_SOURCE_DIR) + "/tests/golden/text/" + name; }
 
-/// The golden files' form of line breaks, tabs, zeros and backslashes read back.
+/// Reads line breaks, tabs, zeros and backslashes from the notation of the golden files.
 std::string unescape(std::string_view text) {
   std::string out;
   for (size_t i = 0; i < text.size(); ++i) {

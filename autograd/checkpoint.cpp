@@ -35,7 +35,7 @@ class CheckpointNode final : public Node {
   std::vector<Var> inputs_;
 };
 
-/// Notes parameters but no operations until the scope ends.
+/// Makes the tape record parameters but no operations until the scope ends.
 class LeavesOnly {
  public:
   explicit LeavesOnly(Tape& tape) : tape_(tape) { tape_.set_mode(Tape::Record::leaves); }

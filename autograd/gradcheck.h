@@ -10,23 +10,24 @@
 namespace tessera::autograd {
 
 struct GradcheckOptions {
-  double step = 1e-5;        // of the central difference, times max(1, |x|)
-  double tolerance = 1e-6;   // on |analytic − numeric| / max(scale of the gradient, 1e-3)
-  int64_t max_elements = 0;  // elements tried per input, evenly spread; 0: all
-  uint64_t seed = 0;         // of the random direction that turns a tensor result into a number
+  double step = 1e-5;        // step of the central difference, times max(1, |x|)
+  double tolerance = 1e-6;   // bound of |analytic − numeric| / max(largest |gradient|, 1e-3)
+  int64_t max_elements = 0;  // elements checked per input, evenly spread; 0: all
+  uint64_t seed = 0;         // seed of the random direction that turns a tensor result into a number
 };
 
 struct GradcheckResult {
   bool passed = true;
-  double worst = 0;     // the largest relative error met
-  std::string message;  // where it was met: input, element, analytic and numeric value
+  double worst = 0;     // the largest relative error
+  std::string message;  // where it is: input, element, analytic and numeric value
 };
 
-/// Compares the gradients of a function of one's own with central differences in f64.
+/// Compares the gradients of a function with central differences in f64.
 ///
 /// `function` gets one Var per input and returns a Var of any shape, whose inner product with a fixed random tensor is
 /// differentiated. Inputs must be contiguous f64 tensors (DTypeError). The function must be deterministic.
-/// `parameters` that the function uses are checked as well. Throws nothing on a mismatch: see the result.
+/// `parameters` that the function uses are checked as well. A mismatch throws
+/// nothing and is told by the result.
 [[nodiscard]] GradcheckResult gradcheck(const std::function<Var(const std::vector<Var>&)>& function,
                                         const std::vector<Tensor>& inputs, std::span<Parameter* const> parameters = {},
                                         const GradcheckOptions& options = {});

@@ -11,14 +11,14 @@ namespace tessera::autograd {
 struct Parameter {
   std::string name;
   Tensor value;
-  Tensor grad;            // same shape and dtype; its content counts only when has_grad
+  Tensor grad;            // same shape and dtype; valid only when has_grad
   bool has_grad = false;  // false: the next gradient overwrites
   bool frozen = false;    // no gradient is computed
-  uint64_t version = 1;   // bumped by every writer of `value`; packs older than this are remade
+  uint64_t version = 1;   // every writer of `value` increments it; older packs are remade
   Packed packed;
 
   Parameter() = default;
-  /// A parameter with memory of its own, for tests and small programs.
+  /// A parameter with its own memory, for tests and small programs.
   Parameter(std::string parameter_name, Tensor initial)
       : name(std::move(parameter_name)),
         value(std::move(initial)),

@@ -119,7 +119,7 @@ Tensor Tape::take(Slot slot) {
 }
 
 void Tape::finish_leaves_above(int32_t index) {
-  // Slots are numbered in creation order: below a leaf's first use, nothing can add to its gradient any more.
+  // Slots are numbered in creation order, so below a leaf's first use nothing can add to its gradient any more.
   while (!leaves_.empty() && leaves_.back().slot > index) {
     Parameter* parameter = leaves_.back().parameter;
     leaves_.pop_back();

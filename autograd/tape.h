@@ -16,12 +16,12 @@ namespace tessera::autograd {
 
 class Tape;
 
-/// One recorded operation. What its backward needs are named members; it dies once its backward has run.
+/// One recorded operation. Its members hold what the backward needs. The tape deletes it after its backward.
 class Node {
  public:
   virtual ~Node() = default;
   [[nodiscard]] virtual std::string_view name() const = 0;
-  /// Adds to the sinks of its inputs, given the gradient of its output.
+  /// Writes the gradients of the inputs to their sinks, given the gradient of the output.
   virtual void backward(Tape& tape, const Tensor& dy) = 0;
   /// Bytes kept alive for the backward, for Tape::report.
   [[nodiscard]] virtual size_t saved_bytes() const = 0;
@@ -31,19 +31,19 @@ class Node {
   Slot output_;
 };
 
-/// A differentiated result and the gradient to start from (absent: one, for a scalar).
+/// A result to differentiate and the gradient to start from. An absent seed means 1 and needs a scalar result.
 struct Root {
   Var var;
   Tensor seed;
 };
 
-/// A linear record of operations. backward() sweeps it once from the end: no recursion, no sorting, no reference
-/// cycles. Inference is simply having no tape. A tape is used by one thread.
+/// A linear record of operations. backward() runs through it once, from the last operation to the first, without
+/// recursion or sorting. Without a tape nothing is recorded, as in inference. Only one thread may use a tape.
 class Tape {
  public:
   enum class Record : uint8_t {
     all,
-    leaves,  // the forward of a checkpoint: parameters are noted, operations are not
+    leaves,  // the forward of a checkpoint: records parameters but no operations
   };
 
   Tape();
@@ -58,28 +58,28 @@ class Tape {
   void set_mode(Record mode) { mode_ = mode; }
   [[nodiscard]] uint32_t id() const { return id_; }
 
-  /// A slot for a value that the caller wants the gradient of (take() after backward).
+  /// Makes a slot for a value whose gradient the caller needs; take() returns it after backward().
   [[nodiscard]] Var input(const Tensor& value);
-  /// The parameter as an operand: its slot is made at first use. Under Record::leaves, a constant.
+  /// The parameter as an operand. Its slot is made at first use. Under Record::leaves it is a constant.
   [[nodiscard]] Var leaf(Parameter& parameter);
-  /// Numbers the node's output and keeps the node.
+  /// Stores the node and gives its output a slot.
   Var record(std::unique_ptr<Node> node, Tensor output);
 
-  /// Where a node writes the gradient of an input; an absent tensor when nobody wants it.
+  /// Where a node writes the gradient of an input. The tensor is absent when nobody needs that gradient.
   [[nodiscard]] GradOut sink(Slot slot);
-  /// Hands over a whole gradient, without a copy where the slot is still empty.
+  /// Adds a whole gradient to a slot. If the slot is empty, it takes the tensor without a copy.
   void give(Slot slot, const Tensor& gradient);
-  /// The gradient collected in a slot (absent if nothing flowed there); empties the slot.
+  /// Returns the gradient in a slot and empties the slot. The tensor is absent if no gradient reached it.
   [[nodiscard]] Tensor take(Slot slot);
 
-  /// Runs every node's backward once, from the last to the first. Parameters' gradients are in their `grad`.
+  /// Runs every node's backward once, from the last to the first. Gradients of parameters go to their `grad`.
   void backward(std::span<const Root> roots);
   void backward(const Var& loss, const Tensor& seed = {});
 
-  /// Called with each parameter once nothing can add to its gradient any more in this sweep.
+  /// Called once per backward() for each parameter, when its gradient is complete.
   std::function<void(Parameter&)> on_ready;
 
-  /// Bytes saved by each kind of node, the largest first, as lines of text.
+  /// A table of the bytes that each kind of node has saved, the largest first.
   [[nodiscard]] std::string report() const;
   [[nodiscard]] size_t nodes() const { return nodes_.size(); }
 
@@ -107,7 +107,7 @@ class Tape {
   std::unordered_map<Parameter*, Slot> leaf_of_;
 };
 
-/// Makes a tape the thread's current one until the scope ends; null suspends recording.
+/// Makes a tape the thread's current tape until the scope ends; null suspends recording.
 class TapeScope {
  public:
   explicit TapeScope(Tape* tape);
@@ -120,11 +120,11 @@ class TapeScope {
   Tape* previous_;
 };
 
-/// The parameter as an operand on the current tape, or a constant without one.
+/// The parameter as an operand on the current tape. Without a tape it is a constant.
 [[nodiscard]] Var use(Parameter& parameter);
 
-/// The tape that must record an operation on these operands: null when none of them wants a gradient. Throws Error when
-/// an operand belongs to another tape (a Var captured by a checkpointed function, say).
+/// The tape that must record an operation on these operands, or null when none of them needs a gradient. Throws Error
+/// when an operand belongs to another tape, for example a Var that a checkpointed function captured.
 [[nodiscard]] Tape* recording(std::initializer_list<const Var*> operands);
 
 /// Sum of the bytes of tensors, for Node::saved_bytes.

@@ -8,18 +8,18 @@ namespace tessera::autograd {
 
 struct Parameter;
 
-/// A place for a gradient on one tape. index −1: a constant.
+/// The place of a gradient on one tape. Index −1 means a constant.
 struct Slot {
   int32_t index = -1;
   uint32_t tape = 0;
   explicit operator bool() const { return index >= 0; }
 };
 
-/// A tensor and where its gradient goes. A Tensor converts to a constant.
+/// A tensor and the slot of its gradient. A Tensor converts to a constant Var.
 struct Var {
   Tensor value;
   Slot slot;
-  Parameter* parameter = nullptr;  // set by use(): gives products the kept packs
+  Parameter* parameter = nullptr;  // set by use(), so that products find the kept packs
 
   Var() = default;
   Var(Tensor tensor) : value(std::move(tensor)) {}  // NOLINT(google-explicit-constructor)

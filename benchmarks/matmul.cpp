@@ -63,26 +63,10 @@ class Layer {
     Context& context = cpu_context();
     const LinearKernels& kernels = context.kernels().linear;
     if (operation == "forward") {
-      kernels.forward(context, {.x = x_,
-                                .w = w_,
-                                .pack = packed_.forward,
-                                .bias = {},
-                                .residual = {},
-                                .row_scale = {},
-                                .segments = {},
-                                .act = Act::none,
-                                .pre = {},
-                                .y = y_});
+      kernels.forward(context, {.x = x_, .w = w_, .pack = packed_.forward, .y = y_});
     } else if (operation == "grad_input") {
-      kernels.grad_input(context, {.dy = dy_,
-                                   .w = w_,
-                                   .pack = packed_.grad_input,
-                                   .pre = {},
-                                   .act = Act::none,
-                                   .dx = dx_,
-                                   .col_sum = {},
-                                   .mode = GradMode::overwrite,
-                                   .sum_mode = GradMode::overwrite});
+      kernels.grad_input(context,
+                         {.dy = dy_, .w = w_, .pack = packed_.grad_input, .dx = dx_, .mode = GradMode::overwrite});
     } else if (operation == "grad_weight") {
       kernels.grad_weight(context, {.dy = dy_, .x = x_, .dw = dw_, .mode = GradMode::overwrite});
     } else {

@@ -7,8 +7,8 @@
 
 namespace tessera::nn {
 
-/// An initial value: a constant, N(0, value) or U(−value, value). A value, so that a parameter can be described before
-/// it has memory.
+/// How a tensor is initialised: a constant, N(0, value²) or U(−value, value). Parameters are described with it before
+/// they have memory.
 struct Init {
   enum class Kind : uint8_t { constant, normal, uniform };
   Kind kind = Kind::constant;
@@ -18,15 +18,15 @@ struct Init {
 [[nodiscard]] constexpr Init constant(double value) { return {Init::Kind::constant, value}; }
 [[nodiscard]] constexpr Init zeros() { return constant(0.0); }
 [[nodiscard]] constexpr Init ones() { return constant(1.0); }
-[[nodiscard]] constexpr Init normal(double deviation) { return {Init::Kind::normal, deviation}; }
+[[nodiscard]] constexpr Init normal(double std) { return {Init::Kind::normal, std}; }
 [[nodiscard]] constexpr Init uniform(double bound) { return {Init::Kind::uniform, bound}; }
-/// Glorot and Bengio: U(±√(6 / (fan_in + fan_out))).
+/// U(−a, a) with a = √(6 / (fan_in + fan_out)), by Glorot and Bengio.
 [[nodiscard]] Init xavier_uniform(int64_t fan_in, int64_t fan_out);
-/// PyTorch's default for linear and convolution layers, weights and biases: U(±1/√fan_in).
+/// U(−a, a) with a = 1/√fan_in: PyTorch's default for weights and biases of linear and convolution layers.
 [[nodiscard]] Init fan_in_uniform(int64_t fan_in);
 
-/// Fills a contiguous f32 or f64 tensor. The numbers depend on the seed, the name and the element alone; an f32 tensor
-/// holds the f64 tensor's numbers, rounded.
+/// Fills a contiguous f32 or f64 tensor. The numbers depend on the seed, the name and the element alone. An f32 tensor
+/// gets the numbers of the f64 tensor, rounded.
 void initialise(const Tensor& tensor, Init init, uint64_t seed, std::string_view name);
 
 }  // namespace tessera::nn

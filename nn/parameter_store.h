@@ -13,14 +13,14 @@ namespace tessera::nn {
 
 using autograd::Parameter;
 
-/// A named part of a parameter, as checkpoints and optimisers see it. Usually a parameter is one entry; the vision
-/// block's fused bias is two with a fixed zero between them.
+/// A named part of a parameter, as checkpoints and optimisers see it. Most parameters are one entry. The fused bias of
+/// the vision block is two, with fixed zeros between them.
 struct Entry {
   std::string name;
   Shape shape;
   Parameter* parameter = nullptr;
-  int64_t begin = 0;   // within the parameter, in elements
-  int64_t offset = 0;  // within the arenas, in elements
+  int64_t begin = 0;   // in the parameter, in elements
+  int64_t offset = 0;  // in the arenas, in elements
   Init init;
 
   [[nodiscard]] int64_t count() const { return shape.numel(); }
@@ -31,25 +31,25 @@ struct Entry {
 /// A tensor that belongs to a model and has no gradient.
 struct Buffer {
   enum class Kind : uint8_t {
-    fixed,    // the model's own, a position table say: in checkpoints for others to read
-    running,  // changes while training, as a batch norm's kept moments do: read back from checkpoints
+    fixed,    // a constant of the model, such as a position table; checkpoints hold it for other readers
+    running,  // changes during training, such as the running moments of batch norm; loaded from checkpoints
   };
   std::string name;
   Tensor tensor;
   Kind kind = Kind::fixed;
 };
 
-/// Owns a model's parameters: values and gradients in two flat arenas, moments added by the optimiser. Modules register
-/// what they need in their constructors; allocate() then gives everything memory.
+/// Owns the parameters of a model. Values and gradients lie in two flat arenas; the optimiser adds moments of the same
+/// layout. Layers register what they need in their constructors, and then allocate() gives everything memory.
 class ParameterStore {
  public:
   ParameterStore() = default;
   ParameterStore(const ParameterStore&) = delete;
   ParameterStore& operator=(const ParameterStore&) = delete;
 
-  /// One parameter with one entry of the same name. Throws Error when the name is taken.
+  /// Adds a parameter with one entry of the same name. Throws Error when the name is taken.
   Parameter& add(const std::string& name, const Shape& shape, Init init);
-  /// One entry of a parameter made of several; elements outside every entry stay zero for ever.
+  /// One entry of a parameter that has several. Elements outside every entry stay zero.
   struct Part {
     std::string name;
     Shape shape;
@@ -59,28 +59,28 @@ class ParameterStore {
   Parameter& add_fused(const std::string& name, const Shape& shape, const std::vector<Part>& parts);
   Buffer& add_buffer(const std::string& name, Tensor tensor, Buffer::Kind kind = Buffer::Kind::fixed);
 
-  /// Gives every parameter its place in the arenas, values zero. Called once, after all were added.
+  /// Gives every parameter its place in the arenas and sets values to zero. Call it once, after the last add().
   void allocate(DType dtype);
-  /// Draws every initial value. A parameter's numbers depend on the seed and its name alone.
+  /// Sets the initial values. The numbers of an entry depend on the seed and its name alone.
   void initialise(uint64_t seed);
 
   [[nodiscard]] const std::vector<Entry>& entries() const { return entries_; }
   [[nodiscard]] const std::deque<Buffer>& buffers() const { return buffers_; }
   [[nodiscard]] const Entry* find(const std::string& name) const;
-  /// Elements of all entries: the model's trainable parameters.
+  /// The number of elements of all entries: the model's trainable parameters.
   [[nodiscard]] int64_t parameter_count() const;
   [[nodiscard]] const Tensor& values() const { return values_; }
   [[nodiscard]] const Tensor& grads() const { return grads_; }
   [[nodiscard]] DType dtype() const { return dtype_; }
 
-  /// Marks every gradient as absent: the next one overwrites.
+  /// Marks every gradient as absent, so that the next one overwrites.
   void clear_grads();
-  /// Zeroes the gradients that no backward wrote (a part left out of this step), so that the optimiser can step them
-  /// all.
+  /// Zeroes the gradients that no backward wrote, because a part of the model was not used in this step, so that the
+  /// optimiser can step every parameter.
   void complete_grads();
-  /// After values were written by other means than the optimiser.
+  /// Must be called after anything but the optimiser has written values.
   void mark_written();
-  /// The values of both stores change places; for EMA weights.
+  /// Exchanges the values with those of another arena, such as EMA weights.
   void swap_values(Tensor& other);
 
  private:

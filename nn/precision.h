@@ -6,7 +6,7 @@
 
 namespace tessera::nn {
 
-/// The types of parameters (and of the residual stream) and of the branches' products. A value handed to modules.
+/// Types of a computation: `param` of parameters and the residual stream, `compute` of the products in the branches.
 struct Precision {
   DType param = DType::f32;
   DType compute = DType::f32;

@@ -24,13 +24,11 @@ void check_width(const Var& x, int64_t parts, int64_t heads) {
 }
 
 AttentionOptions options_of(const AttentionInputs& in, int64_t head_dim) {
-  AttentionOptions o;
-  o.segments_q = in.segments_q;
-  o.segments_kv = in.segments_kv;
-  o.causal = in.causal;
-  o.scale = 1.0 / std::sqrt(static_cast<double>(head_dim));
-  o.bias = in.bias.value;
-  return o;
+  return {.segments_q = in.segments_q,
+          .segments_kv = in.segments_kv,
+          .causal = in.causal,
+          .scale = 1.0 / std::sqrt(static_cast<double>(head_dim)),
+          .bias = in.bias.value};
 }
 
 class AttentionNode final : public Node {
@@ -48,13 +46,15 @@ class AttentionNode final : public Node {
     const Var& kv = fused ? q_ : kv_;
     const int64_t parts_q = fused ? 3 : 1;
     const int64_t parts_kv = fused ? 3 : 2;
-    // The kernel overwrites all of dq, dk and dv together, so it gets memory of its own and the result is given.
+    // The kernel overwrites dq, dk and dv together, so it gets its own memory, and the tape takes the result.
     const Tensor dq = Tensor::empty(q_.shape(), q_.dtype(), q_.value.device());
     const Tensor dkv = fused ? dq : Tensor::empty(kv_.shape(), kv_.dtype(), kv_.value.device());
     attention_grad(part(q_.value, parts_q, 0, heads_), part(kv.value, parts_kv, parts_kv - 2, heads_),
                    part(kv.value, parts_kv, parts_kv - 1, heads_), options_, result_, dy.reshape(result_.o.shape()),
-                   part(dq, parts_q, 0, heads_), part(dkv, parts_kv, parts_kv - 2, heads_),
-                   part(dkv, parts_kv, parts_kv - 1, heads_), tape.sink(bias_));
+                   {.dq = part(dq, parts_q, 0, heads_),
+                    .dk = part(dkv, parts_kv, parts_kv - 2, heads_),
+                    .dv = part(dkv, parts_kv, parts_kv - 1, heads_),
+                    .dbias = tape.sink(bias_)});
     tape.give(q_.slot, dq);
     if (!fused) tape.give(kv_.slot, dkv);
   }

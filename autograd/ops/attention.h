@@ -7,9 +7,9 @@ namespace tessera::autograd {
 
 struct AttentionInputs {
   int64_t heads = 1;
-  SegmentTable segments_q, segments_kv;
+  SegmentTable segments_q, segments_kv{};
   bool causal = false;
-  Var bias;  // [H, max_q, max_k], optional
+  Var bias{};  // [H, max_q, max_k], optional
 };
 
 /// Self-attention on fused projections qkv [rows, 3·H·d] in the order q, k, v, each (head, d); scale d^−½. segments_kv

@@ -6,7 +6,7 @@
 namespace tessera::autograd {
 namespace {
 
-/// A weight as products see it: the whole or a range of rows, and the kept pack of the whole.
+/// The weight of a product: all rows or a range of them, and the kept pack of the whole.
 struct Weight {
   Var var;
   RowRange rows;
@@ -19,7 +19,7 @@ struct Weight {
     refresh_packs(p->value, compute, p->version, p->packed);
     return side == Side::forward ? p->packed.forward : p->packed.grad_input;
   }
-  /// The range's part of the gradient. A fresh gradient is cleared first, as other rows may never be written.
+  /// The sink of the range's gradient. A fresh gradient is cleared first, since nothing may write the other rows.
   [[nodiscard]] GradOut sink(Tape& tape) const { return part(tape.sink(var.slot), rows); }
 
   [[nodiscard]] static GradOut part(GradOut out, RowRange rows) {
@@ -45,7 +45,7 @@ class LinearNode final : public Node {
   void backward(Tape& tape, const Tensor& dy) override {
     const Tensor d = prepare_dy(dy, row_scale_, segments_, x_.dtype(), Weight::part(tape.sink(bias_), w_.rows));
     if (x_.slot) {
-      linear_grad_input(d, w_.value(), w_.pack(x_.dtype(), Side::grad_input), {}, Act::none, tape.sink(x_.slot), {});
+      linear_grad_input(d, w_.value(), tape.sink(x_.slot), {.pack = w_.pack(x_.dtype(), Side::grad_input)});
     }
     linear_grad_weight(d, x_.value, w_.sink(tape));
     if (residual_) tape.give(residual_, dy.dtype() == residual_dtype_ ? dy : tessera::cast(dy, residual_dtype_));
@@ -77,12 +77,13 @@ class MlpNode final : public Node {
     linear_grad_weight(d, hidden_, w2.sink(tape));
     hidden_ = {};
     const Tensor d_pre = Tensor::empty(pre_.shape(), compute, pre_.device());
-    linear_grad_input(d, in_.w2.value, w2.pack(compute, Side::grad_input), pre_, in_.act, {d_pre, GradMode::overwrite},
-                      tape.sink(in_.b1.slot));
+    linear_grad_input(
+        d, in_.w2.value, {d_pre, GradMode::overwrite},
+        {.pack = w2.pack(compute, Side::grad_input), .act = in_.act, .pre = pre_, .col_sum = tape.sink(in_.b1.slot)});
     pre_ = {};
     linear_grad_weight(d_pre, x_.value, w1.sink(tape));
     if (x_.slot) {
-      linear_grad_input(d_pre, in_.w1.value, w1.pack(compute, Side::grad_input), {}, Act::none, tape.sink(x_.slot), {});
+      linear_grad_input(d_pre, in_.w1.value, tape.sink(x_.slot), {.pack = w1.pack(compute, Side::grad_input)});
     }
     const Slot residual = in_.residual.slot;
     if (residual) tape.give(residual, dy.dtype() == residual_dtype_ ? dy : tessera::cast(dy, residual_dtype_));

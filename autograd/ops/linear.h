@@ -13,12 +13,12 @@ struct RowRange {
 
 /// Optional parts of a linear layer.
 struct LinearInputs {
-  Var bias;               // [N]
-  Var residual;           // [M, N]
-  Tensor row_scale;       // [segments], constant: drop path
-  SegmentTable segments;  // of row_scale
+  Var bias{};               // [N]
+  Var residual{};           // [M, N]
+  Tensor row_scale{};       // [segments], constant: drop path
+  SegmentTable segments{};  // of row_scale
   DType out_dtype = DType::f32;
-  RowRange rows;  // of w and bias
+  RowRange rows{};  // of w and bias
 };
 
 /// y [M,N] = residual + row_scale · (x Wᵀ + b), W [N,K]. x's dtype is the compute type; see engine/ops/linear.h.
@@ -28,9 +28,9 @@ struct LinearInputs {
 struct MlpInputs {
   Var w1, b1, w2, b2;
   Act act = Act::gelu_erf;
-  Var residual;
-  Tensor row_scale;
-  SegmentTable segments;
+  Var residual{};
+  Tensor row_scale{};
+  SegmentTable segments{};
   DType out_dtype = DType::f32;
 };
 [[nodiscard]] Var mlp(const Var& x, const MlpInputs& inputs);

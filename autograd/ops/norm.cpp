@@ -2,27 +2,42 @@
 
 #include <fmt/format.h>
 
+#include <array>
+
 #include "autograd/tape.h"
 #include "engine/core/error.h"
 
 namespace tessera::autograd {
 namespace {
 
-class LayerNormNode final : public Node {
- public:
-  LayerNormNode(const Var& x, const Var& gamma, const Var& beta, Tensor mean, Tensor rstd)
-      : x_(x), gamma_(gamma), beta_(beta.slot), mean_(std::move(mean)), rstd_(std::move(rstd)) {}
-  [[nodiscard]] std::string_view name() const override { return "layer_norm"; }
-  [[nodiscard]] size_t saved_bytes() const override { return bytes_of({&x_.value, &mean_, &rstd_}); }
-  void backward(Tape& tape, const Tensor& dy) override {
-    layer_norm_grad(x_.value, gamma_.value, mean_, rstd_, dy, tape.sink(x_.slot), tape.sink(gamma_.slot),
-                    tape.sink(beta_));
+/// What layer norm and batch norm keep for their backward.
+struct SavedNorm {
+  SavedNorm(const Var& x, const Var& gamma, const Var& beta, Tensor mean, Tensor rstd)
+      : slots{x.slot, gamma.slot, beta.slot},
+        inputs{.x = x.value, .gamma = gamma.value, .mean = std::move(mean), .rstd = std::move(rstd)} {}
+  [[nodiscard]] size_t bytes() const { return bytes_of({&inputs.x, &inputs.mean, &inputs.rstd}); }
+  [[nodiscard]] NormGradInputs with(const Tensor& dy) const {
+    NormGradInputs all = inputs;
+    all.dy = dy;
+    return all;
+  }
+  [[nodiscard]] NormGrads sinks(Tape& tape) const {
+    return {.dx = tape.sink(slots[0]), .dgamma = tape.sink(slots[1]), .dbeta = tape.sink(slots[2])};
   }
 
+  std::array<Slot, 3> slots;  // x, gamma, beta
+  NormGradInputs inputs;
+};
+
+class LayerNormNode final : public Node {
+ public:
+  explicit LayerNormNode(SavedNorm saved) : saved_(std::move(saved)) {}
+  [[nodiscard]] std::string_view name() const override { return "layer_norm"; }
+  [[nodiscard]] size_t saved_bytes() const override { return saved_.bytes(); }
+  void backward(Tape& tape, const Tensor& dy) override { layer_norm_grad(saved_.with(dy), saved_.sinks(tape)); }
+
  private:
-  Var x_, gamma_;
-  Slot beta_;
-  Tensor mean_, rstd_;
+  SavedNorm saved_;
 };
 
 class L2NormalizeNode final : public Node {
@@ -41,24 +56,15 @@ class L2NormalizeNode final : public Node {
 
 class BatchNormNode final : public Node {
  public:
-  BatchNormNode(const Var& x, const Var& gamma, const Var& beta, Tensor mean, Tensor rstd, bool own_moments)
-      : x_(x),
-        gamma_(gamma),
-        beta_(beta.slot),
-        mean_(std::move(mean)),
-        rstd_(std::move(rstd)),
-        own_moments_(own_moments) {}
+  BatchNormNode(SavedNorm saved, bool own_moments) : saved_(std::move(saved)), own_moments_(own_moments) {}
   [[nodiscard]] std::string_view name() const override { return "batch_norm"; }
-  [[nodiscard]] size_t saved_bytes() const override { return bytes_of({&x_.value, &mean_, &rstd_}); }
+  [[nodiscard]] size_t saved_bytes() const override { return saved_.bytes(); }
   void backward(Tape& tape, const Tensor& dy) override {
-    batch_norm_grad(x_.value, gamma_.value, mean_, rstd_, dy, own_moments_, tape.sink(x_.slot), tape.sink(gamma_.slot),
-                    tape.sink(beta_));
+    batch_norm_grad(saved_.with(dy), own_moments_, saved_.sinks(tape));
   }
 
  private:
-  Var x_, gamma_;
-  Slot beta_;
-  Tensor mean_, rstd_;
+  SavedNorm saved_;
   bool own_moments_;
 };
 
@@ -66,8 +72,9 @@ Var normalise_columns(const Var& x, const ColumnMoments& moments, const Var& gam
                       DType out_dtype, bool own_moments) {
   BatchNormResult r = tessera::batch_norm(x.value, moments, gamma.value, beta.value, eps, out_dtype);
   if (Tape* tape = recording({&x, &gamma, &beta})) {
-    return tape->record(std::make_unique<BatchNormNode>(x, gamma, beta, moments.mean, std::move(r.rstd), own_moments),
-                        std::move(r.y));
+    return tape->record(
+        std::make_unique<BatchNormNode>(SavedNorm(x, gamma, beta, moments.mean, std::move(r.rstd)), own_moments),
+        std::move(r.y));
   }
   return std::move(r.y);
 }
@@ -77,8 +84,9 @@ Var normalise_columns(const Var& x, const ColumnMoments& moments, const Var& gam
 Var layer_norm(const Var& x, const Var& gamma, const Var& beta, double eps, DType out_dtype) {
   LayerNormResult r = tessera::layer_norm(x.value, gamma.value, beta.value, eps, out_dtype);
   if (Tape* tape = recording({&x, &gamma, &beta})) {
-    return tape->record(std::make_unique<LayerNormNode>(x, gamma, beta, std::move(r.mean), std::move(r.rstd)),
-                        std::move(r.y));
+    return tape->record(
+        std::make_unique<LayerNormNode>(SavedNorm(x, gamma, beta, std::move(r.mean), std::move(r.rstd))),
+        std::move(r.y));
   }
   return std::move(r.y);
 }

@@ -12,12 +12,12 @@ namespace tessera::autograd {
 
 struct BatchNorm {
   Var y;
-  ColumnMoments moments;  // of the batch: mean and biased variance [C], no gradient
+  ColumnMoments moments;  // mean and biased variance [C] of the batch; constants
 };
 /// Batch norm of x [R, C], R ≥ 2, by its own moments; see engine/ops/norm.h. gamma and beta [C] may be absent. The
-/// result has `out_dtype`. Kept moments are the caller's to update (update_moments).
+/// result has `out_dtype`. The caller updates running moments (update_moments).
 [[nodiscard]] BatchNorm batch_norm(const Var& x, const Var& gamma, const Var& beta, double eps, DType out_dtype);
-/// The same by kept moments, which are constants.
+/// Batch norm with running moments, which are constants.
 [[nodiscard]] Var batch_norm_by(const Var& x, const ColumnMoments& kept, const Var& gamma, const Var& beta, double eps,
                                 DType out_dtype);
 

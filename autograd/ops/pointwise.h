@@ -14,9 +14,9 @@ namespace tessera::autograd {
 [[nodiscard]] inline Var mul(const Var& a, const Var& b) { return binary(Binary::mul, a, b); }
 /// alpha · x.
 [[nodiscard]] Var scale(const Var& x, double alpha);
-/// x in another floating type; the gradient comes back in x's type.
+/// x in another floating type; the gradient has x's type.
 [[nodiscard]] Var cast(const Var& x, DType dtype);
-/// The same elements under another shape.
+/// The same elements in another shape.
 [[nodiscard]] Var reshape(const Var& x, const Shape& shape);
 
 }  // namespace tessera::autograd

@@ -52,7 +52,9 @@ class ConcatenateRowsNode final : public Node {
 }  // namespace
 
 Var gather_rows(const Var& x, const RowIndex& index, const GatherInputs& in) {
-  Tensor y = tessera::gather_rows(x.value, index, {in.fill.value, in.table.value, in.table_index, in.out_dtype});
+  Tensor y = tessera::gather_rows(
+      x.value, index,
+      {.fill = in.fill.value, .table = in.table.value, .table_index = in.table_index, .out_dtype = in.out_dtype});
   if (Tape* tape = recording({&x, &in.fill, &in.table})) {
     return tape->record(std::make_unique<GatherRowsNode>(x, index, in), std::move(y));
   }

@@ -7,9 +7,9 @@
 
 namespace tessera {
 
-/// A file that appears whole or not at all: written under a temporary name beside its own, synced, then renamed by
-/// commit(). Without commit the temporary is removed and whatever stood there before is intact. Throws IoError with the
-/// path and the system's reason (a full disk, say).
+/// A file that appears whole or not at all. It is written under a temporary name in the same folder, and commit() syncs
+/// it and renames it. Without commit the temporary file is removed and a file of this name stays as it was. Throws
+/// IoError with the path and the system's reason, for example a full disk.
 class AtomicFile {
  public:
   explicit AtomicFile(std::filesystem::path path);
@@ -28,7 +28,7 @@ class AtomicFile {
 };
 
 void write_file_atomically(const std::filesystem::path& path, std::string_view text);
-/// The whole file. Throws IoError.
+/// Returns the content of a file. Throws IoError.
 [[nodiscard]] std::string read_file(const std::filesystem::path& path);
 
 }  // namespace tessera

@@ -7,7 +7,7 @@ namespace tessera {
 
 enum class DeviceType : uint8_t { cpu, cuda };
 
-/// A device by type and index. Naming one is free; `context(device)` is what brings it up.
+/// A device, by type and index. Creating one costs nothing; `context(device)` initialises the device.
 struct Device {
   DeviceType type = DeviceType::cpu;
   int index = 0;

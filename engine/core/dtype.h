@@ -9,7 +9,7 @@
 
 namespace tessera {
 
-/// Element types. f64 serves the gradient checks only.
+/// Element types. f64 is used by gradient checks only.
 enum class DType : uint8_t { f32, bf16, f64, i32, i64, u8 };
 
 /// Bytes of one element.

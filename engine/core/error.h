@@ -5,7 +5,7 @@
 
 namespace tessera {
 
-/// Root of every error that Tessera throws. The message is one line: what, where, expected, found.
+/// Base of every error that Tessera throws. The message is one line that says what, where, expected and found.
 class Error : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;

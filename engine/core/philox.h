@@ -20,17 +20,17 @@ namespace tessera {
   return counter;
 }
 
-/// FNV-1a, 64 bit: names to keys, and the hold-out rule of data sets.
+/// FNV-1a, 64 bit. It turns names into keys, and decides which samples of a data set are held out.
 [[nodiscard]] constexpr uint64_t fnv1a64(std::string_view text) {
   uint64_t hash = 0xcbf29ce484222325ull;
   for (const char c : text) hash = (hash ^ static_cast<uint8_t>(c)) * 0x100000001b3ull;
   return hash;
 }
 
-/// Random numbers addressed by (seed, purpose) and (step, sample, element): the same on every device, for any number
-/// of threads, processes and micro-batches, and when recomputed. A checkpoint needs no generator state.
+/// Random numbers addressed by (seed, purpose) and (step, sample, element). They are the same on every device, for any
+/// number of threads, processes and micro-batches, and when recomputed, so a checkpoint needs no generator state.
 ///
-/// step < 2^32, sample < 2^48, element < 2^48 (in words; four words share a counter).
+/// Limits: step < 2^32, sample < 2^48, element < 2^48 (counted in 32-bit words; four words share a counter).
 class Philox {
  public:
   Philox(uint64_t seed, std::string_view purpose) : key_(mix(seed, fnv1a64(purpose))) {}

@@ -6,7 +6,7 @@
 namespace tessera::cpu {
 namespace {
 
-/// Twelve chains: more than latency times units of any processor this runs on.
+/// Twelve chains are more than latency times units of any processor that this runs on.
 constexpr int kChains = 12;
 constexpr int64_t kSteps = 150000;
 
@@ -54,7 +54,7 @@ void run_portable() {
   for (Vector4& chain : s) asm volatile("" : : "m"(chain));
 }
 
-/// Of this thread: leaves out what a shared machine gave to others.
+/// Processor time of this thread, without the time that a shared machine gave to others.
 double processor_seconds() {
   timespec time{};
   clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);

@@ -4,9 +4,9 @@
 
 namespace tessera::cpu {
 
-/// Operations a second (a multiply-add counts two) of one thread in a loop of independent multiply-adds in f32
-/// registers, measured now, for about a millisecond: what a product can reach at best at this moment, since the clock,
-/// and whoever shares the core, change. `isa` is the name of a kernel table: the loop uses its vectors.
+/// Operations per second (a multiply-add counts as two) of one thread in a loop of independent f32 multiply-adds in
+/// registers. The measurement takes about a millisecond and gives the most that a product can reach at this moment; the
+/// clock, and other users of the core, change it. `isa` is the name of a kernel table, whose vectors the loop uses.
 [[nodiscard]] double fma_peak(std::string_view isa);
 
 }  // namespace tessera::cpu

@@ -7,7 +7,7 @@ namespace tessera::cpu {
 namespace {
 
 constexpr int64_t kTaskElements = 16384;
-constexpr int64_t kShortRow = 32;  // shorter rows are staged together
+constexpr int64_t kShortRow = 32;  // shorter rows go through a buffer together
 constexpr int64_t kStagedElements = 512;
 constexpr int64_t kTileColumns = 32;
 constexpr int64_t kTileRows = 16;

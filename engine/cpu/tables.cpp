@@ -5,19 +5,21 @@
 #include <cstdlib>
 
 #include "engine/core/error.h"
+#include "engine/runtime/context.h"
 
 namespace tessera {
 namespace {
 
-#define TESSERA_KERNEL_TABLE(isa)                                                                                \
-  {                                                                                                              \
-    .name = #isa, .copy = cpu::isa::kCopyKernels, .pointwise = cpu::isa::kPointwiseKernels,                      \
-    .reduce = cpu::isa::kReduceKernels, .linear = cpu::isa::kLinearKernels, .matmul = cpu::isa::kMatmulKernels,  \
-    .norm = cpu::isa::kNormKernels, .attention = cpu::isa::kAttentionKernels, .rows = cpu::isa::kRowKernels,     \
-    .patches = cpu::isa::kPatchKernels, .loss = cpu::isa::kLossKernels, .optimizer = cpu::isa::kOptimizerKernels \
+#define TESSERA_KERNEL_TABLE(isa)                                                                               \
+  {                                                                                                             \
+    .name = #isa, .copy = cpu::isa::kCopyKernels, .pointwise = cpu::isa::kPointwiseKernels,                     \
+    .reduce = cpu::isa::kReduceKernels, .linear = cpu::isa::kLinearKernels, .matmul = cpu::isa::kMatmulKernels, \
+    .norm = cpu::isa::kNormKernels, .attention = cpu::isa::kAttentionKernels, .rows = cpu::isa::kRowKernels,    \
+    .patches = cpu::isa::kPatchKernels, .loss = cpu::isa::kLossKernels,                                         \
+    .patch_sentence = cpu::isa::kPatchSentenceKernels, .optimizer = cpu::isa::kOptimizerKernels                 \
   }
 
-/// Assembled on first use: the order in which files are initialised is not ours to rely on.
+/// Assembled on first use, because the order in which files are initialised is not defined.
 std::vector<const KernelTable*> supported_tables() {
   static const KernelTable portable = TESSERA_KERNEL_TABLE(portable);
   std::vector<const KernelTable*> tables{&portable};

@@ -4,19 +4,20 @@
 
 // One table per instruction set. Every family file is compiled once for each (see engine/CMakeLists.txt): the macro
 // TESSERA_ISA names the namespace, and each file ends in one constant table that tables.cpp gathers.
-#define TESSERA_DECLARE_ISA(isa)                   \
-  namespace tessera::cpu::isa {                    \
-  extern const CopyKernels kCopyKernels;           \
-  extern const PointwiseKernels kPointwiseKernels; \
-  extern const ReduceKernels kReduceKernels;       \
-  extern const LinearKernels kLinearKernels;       \
-  extern const MatmulKernels kMatmulKernels;       \
-  extern const NormKernels kNormKernels;           \
-  extern const AttentionKernels kAttentionKernels; \
-  extern const RowKernels kRowKernels;             \
-  extern const PatchKernels kPatchKernels;         \
-  extern const LossKernels kLossKernels;           \
-  extern const OptimizerKernels kOptimizerKernels; \
+#define TESSERA_DECLARE_ISA(isa)                           \
+  namespace tessera::cpu::isa {                            \
+  extern const CopyKernels kCopyKernels;                   \
+  extern const PointwiseKernels kPointwiseKernels;         \
+  extern const ReduceKernels kReduceKernels;               \
+  extern const LinearKernels kLinearKernels;               \
+  extern const MatmulKernels kMatmulKernels;               \
+  extern const NormKernels kNormKernels;                   \
+  extern const AttentionKernels kAttentionKernels;         \
+  extern const RowKernels kRowKernels;                     \
+  extern const PatchKernels kPatchKernels;                 \
+  extern const LossKernels kLossKernels;                   \
+  extern const PatchSentenceKernels kPatchSentenceKernels; \
+  extern const OptimizerKernels kOptimizerKernels;         \
   }
 
 TESSERA_DECLARE_ISA(portable)

@@ -8,16 +8,16 @@
 
 namespace tessera {
 
-/// Figures of a pool, in bytes. Reserved is what the pool took from the system and keeps.
+/// Statistics of a pool, in bytes. `reserved` is what the pool has taken from the system and keeps.
 struct MemoryStatistics {
   int64_t current = 0;
   int64_t peak = 0;
   int64_t reserved = 0;
-  int64_t allocations = 0;         // blocks handed out since the start
-  int64_t system_allocations = 0;  // times the system was asked; constant in a warmed-up training loop
+  int64_t allocations = 0;         // blocks handed out so far
+  int64_t system_allocations = 0;  // requests to the system; constant in a warmed-up training loop
 };
 
-/// Seam of memory: returns blocks aligned to 64 bytes. Thread-safe.
+/// Source of memory for tensors. Blocks are aligned to 64 bytes. Thread-safe.
 class Allocator {
  public:
   virtual ~Allocator() = default;
@@ -28,8 +28,8 @@ class Allocator {
   virtual void reset_peak() = 0;
 };
 
-/// Names what the blocks allocated by this thread are for, until the scope ends; the names appear in OutOfMemoryError
-/// and in `largest_holders`. Scopes nest, the innermost name counts. The pointer must outlive its blocks (a literal).
+/// Labels the blocks that this thread allocates until the scope ends; the labels appear in OutOfMemoryError and in
+/// `largest_holders`. Scopes nest, and the innermost label counts. The string must outlive the blocks (use a literal).
 class MemoryTag {
  public:
   explicit MemoryTag(const char* name);
@@ -42,7 +42,7 @@ class MemoryTag {
   const char* previous_;
 };
 
-/// One line of the table of holders: bytes now held under a tag.
+/// The memory now held under one tag.
 struct MemoryHolder {
   std::string tag;
   int64_t bytes = 0;

@@ -20,7 +20,7 @@ constexpr int kPoisonFreed = 0xfe;
 
 thread_local const char* current_tag = "tensors";
 
-/// Rounds up to a quarter power of two: at most 25 % more than was asked for.
+/// Rounds up to a quarter power of two, which adds 25 % at most.
 size_t quarter_power(size_t bytes) {
   const size_t step = std::max<size_t>(std::bit_floor(bytes - 1) / 4, 64);
   return (bytes + step - 1) / step * step;

@@ -14,9 +14,9 @@ struct HostPoolOptions {
   bool poison = false;     // fill fresh blocks with NaN patterns and freed ones with another
 };
 
-/// Caching pool of host memory. Sizes are rounded to classes (64 B … 1 MiB in quarter powers of two, 2 MiB steps above,
-/// in quarter powers again), freed blocks are kept by class and handed out again, the most recently freed first.
-/// A page fault costs more than most kernels per byte, so a training loop must not meet the system again after warm-up.
+/// Caching pool of host memory. Sizes are rounded up to classes: four per power of two, and above 1 MiB also multiples
+/// of 2 MiB. Freed blocks are kept by class and handed out again, the most recently freed first. A page fault costs
+/// more per byte than most kernels, so a training loop must not ask the system for memory after its warm-up.
 class HostPool final : public Allocator {
  public:
   explicit HostPool(HostPoolOptions options = {});
@@ -32,9 +32,9 @@ class HostPool final : public Allocator {
   /// Returns every cached block to the system.
   void trim();
   void set_limit(size_t bytes);
-  /// Holders by tag, the largest first.
+  /// Memory held by each tag, the largest first.
   [[nodiscard]] std::vector<MemoryHolder> largest_holders(size_t count) const;
-  /// The size class of a request: what it really takes.
+  /// The size class of a request: the bytes that it occupies.
   [[nodiscard]] static size_t rounded(size_t bytes);
 
  private:

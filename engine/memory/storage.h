@@ -1,7 +1,6 @@
 #pragma once
 
 #include <cstddef>
-#include <memory>
 
 #include "engine/core/device.h"
 
@@ -9,12 +8,10 @@ namespace tessera {
 
 class Allocator;
 
-/// A block of memory, shared by the tensors that look into it and freed with the last of them.
+/// A block of memory. Tensors share it, and the last one frees it.
 class Storage {
  public:
   Storage(Device device, Allocator& allocator, size_t bytes);
-  /// Memory owned by somebody else (a mapped file); `keep` is released with the storage.
-  Storage(Device device, void* pointer, size_t bytes, std::shared_ptr<void> keep);
   ~Storage();
   Storage(const Storage&) = delete;
   Storage& operator=(const Storage&) = delete;
@@ -25,10 +22,9 @@ class Storage {
 
  private:
   Device device_;
-  Allocator* allocator_ = nullptr;
-  void* pointer_ = nullptr;
-  size_t bytes_ = 0;
-  std::shared_ptr<void> keep_;
+  Allocator& allocator_;
+  void* pointer_;
+  size_t bytes_;
 };
 
 }  // namespace tessera

@@ -45,13 +45,22 @@ AttentionResult attention(const Tensor& q, const Tensor& k, const Tensor& v, con
   AttentionResult r;
   r.o = Tensor::empty(q.shape(), q.dtype(), q.device());
   r.lse = Tensor::empty({q.size(1), q.size(0)}, check::statistics(q.dtype()), q.device());
-  c.kernels().attention.forward(c, {q, k, v, o.bias, o.segments_q, o.segments_kv, o.causal, o.scale, r.o, r.lse});
+  c.kernels().attention.forward(c, {.q = q,
+                                    .k = k,
+                                    .v = v,
+                                    .bias = o.bias,
+                                    .segments_q = o.segments_q,
+                                    .segments_kv = o.segments_kv,
+                                    .causal = o.causal,
+                                    .scale = o.scale,
+                                    .o = r.o,
+                                    .lse = r.lse});
   return r;
 }
 
 void attention_grad(const Tensor& q, const Tensor& k, const Tensor& v, const AttentionOptions& o,
-                    const AttentionResult& result, const Tensor& d_o, const Tensor& dq, const Tensor& dk,
-                    const Tensor& dv, const GradOut& dbias) {
+                    const AttentionResult& result, const Tensor& d_o, const AttentionGrads& grads) {
+  const auto& [dq, dk, dv, dbias] = grads;
   Context& c = check::device(kOp, {{"q", q}, {"k", k}, {"v", v}, {"d_o", d_o}, {"dq", dq}, {"dk", dk}, {"dv", dv}});
   check_inputs(q, k, v, o);
   check::shape(kOp, {"d_o", d_o}, q.shape(), "the shape of q");
@@ -63,8 +72,22 @@ void attention_grad(const Tensor& q, const Tensor& k, const Tensor& v, const Att
   }
   check::dense_rows(kOp, {{"d_o", d_o}, {"dq", dq}, {"dk", dk}, {"dv", dv}});
   if (dbias) check::shape(kOp, {"dbias", dbias.tensor}, o.bias.shape(), "the shape of bias");
-  c.kernels().attention.backward(c, {q, k, v, o.bias, result.o, result.lse, d_o, o.segments_q, o.segments_kv, o.causal,
-                                     o.scale, dq, dk, dv, dbias.tensor, dbias.mode});
+  c.kernels().attention.backward(c, {.q = q,
+                                     .k = k,
+                                     .v = v,
+                                     .bias = o.bias,
+                                     .o = result.o,
+                                     .lse = result.lse,
+                                     .d_o = d_o,
+                                     .segments_q = o.segments_q,
+                                     .segments_kv = o.segments_kv,
+                                     .causal = o.causal,
+                                     .scale = o.scale,
+                                     .dq = dq,
+                                     .dk = dk,
+                                     .dv = dv,
+                                     .dbias = dbias.tensor,
+                                     .bias_mode = dbias.mode});
 }
 
 }  // namespace tessera

@@ -8,24 +8,24 @@
 
 namespace tessera::check {
 
-/// An operand with the name that messages use.
+/// An operand and its name in messages.
 struct Operand {
   const char* name;
   const Tensor& tensor;
 };
 
-/// The operands exist and lie on one device; returns its context.
+/// Checks that the operands exist and are on one device, and returns its context.
 [[nodiscard]] Context& device(const char* op, std::initializer_list<Operand> operands);
-/// Extents equal; −1 in `expected` allows any. `why` says where the expectation comes from.
+/// Checks the extents; −1 in `expected` allows any. `why` says where the expectation comes from.
 void shape(const char* op, Operand operand, const Shape& expected, const char* why);
 void rank(const char* op, Operand operand, int expected);
 void dtype(const char* op, Operand operand, std::initializer_list<DType> allowed);
 void contiguous(const char* op, std::initializer_list<Operand> operands);
-/// Rows may be strided, the last dimension must be dense.
+/// Checks that the last dimension is dense. Rows may be strided.
 void dense_rows(const char* op, std::initializer_list<Operand> operands);
-/// Segments cover exactly `rows` rows.
+/// Checks that the segments cover exactly `rows` rows.
 void segments(const char* op, const char* name, const SegmentTable& table, int64_t rows);
-/// The type in which statistics and sums of `dtype` are kept: f64 for f64, else f32.
+/// The type of statistics and sums of `dtype`: f64 for f64, else f32.
 [[nodiscard]] constexpr DType statistics(DType dtype) { return dtype == DType::f64 ? DType::f64 : DType::f32; }
 
 }  // namespace tessera::check

@@ -11,7 +11,7 @@ void copy_into(const Tensor& x, const Tensor& y, GradMode mode) {
   if (!is_floating(y.dtype()) && y.dtype() != x.dtype()) {
     check::dtype("copy", {"x", x}, {y.dtype()});
   }
-  c.kernels().copy.copy(c, {x, y, mode});
+  c.kernels().copy.copy(c, {.x = x, .y = y, .mode = mode});
 }
 
 Tensor cast(const Tensor& x, DType dtype) {
@@ -26,7 +26,7 @@ Tensor clone(const Tensor& x) { return cast(x, x.dtype()); }
 
 void fill(const Tensor& y, double value) {
   Context& c = check::device("fill", {{"y", y}});
-  c.kernels().copy.fill(c, {y, value});
+  c.kernels().copy.fill(c, {.y = y, .value = value});
 }
 
 }  // namespace tessera

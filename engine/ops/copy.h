@@ -11,7 +11,7 @@ struct CopyArgs {
   View x, y;
   GradMode mode;
 };
-/// y = value in every element. Any strides.
+/// Sets every element of y to value. Any strides.
 struct FillArgs {
   View y;
   double value;
@@ -24,10 +24,10 @@ struct CopyKernels {
 
 /// A contiguous copy in `dtype`.
 [[nodiscard]] Tensor cast(const Tensor& x, DType dtype);
-/// x itself when contiguous, else a contiguous copy.
+/// Returns x itself when it is contiguous, else a contiguous copy.
 [[nodiscard]] Tensor contiguous(const Tensor& x);
 [[nodiscard]] Tensor clone(const Tensor& x);
-/// Copies into existing memory, converting. Throws ShapeError when shapes differ.
+/// Copies x into y and converts its type. Throws ShapeError when shapes differ.
 void copy_into(const Tensor& x, const Tensor& y, GradMode mode = GradMode::overwrite);
 void fill(const Tensor& y, double value);
 

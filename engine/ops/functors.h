@@ -1,10 +1,10 @@
 #pragma once
 
-// The scalar formulas, each written once and compiled for double, for SIMD vectors and for a device. V is the value
-// type; exp, normal_cdf, sigmoid, abs, min, max, fma and select are found by argument-dependent lookup beside V, and
-// V(constant) makes a value. A host file includes this inside the region of its instruction set with V = VecF or VecD
-// (the last lines of engine/cpu/simd/math.h do so); nothing here may be instantiated for a type that two instruction
-// sets share.
+// The scalar formulas. Each is written once and compiled for double, for SIMD vectors and for a device. V is the value
+// type. Argument-dependent lookup finds exp, normal_cdf, sigmoid, abs, min, max, fma and select beside V, and
+// V(constant) makes a value. A host file includes this header inside the region of its instruction set, with V = VecF
+// or VecD (the last lines of engine/cpu/simd/math.h do so). Nothing here may be instantiated for a type that two
+// instruction sets share.
 
 #ifndef TESSERA_HD
 #if defined(__CUDACC__)

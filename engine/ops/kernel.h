@@ -4,7 +4,7 @@ namespace tessera {
 
 class Context;
 
-/// A required slot of a kernel table. There is no default constructor: a table that forgets a slot does not compile.
+/// A required slot of a kernel table. It has no default constructor, so a table that forgets a slot does not compile.
 template <class Args>
 struct Kernel {
   using Function = void (*)(Context&, const Args&);

@@ -1,7 +1,6 @@
 #pragma once
 
 #include <string_view>
-#include <vector>
 
 #include "engine/ops/attention.h"
 #include "engine/ops/copy.h"
@@ -10,6 +9,7 @@
 #include "engine/ops/matmul.h"
 #include "engine/ops/norm.h"
 #include "engine/ops/optimizer.h"
+#include "engine/ops/patch_sentence.h"
 #include "engine/ops/patches.h"
 #include "engine/ops/pointwise.h"
 #include "engine/ops/reduce.h"
@@ -17,7 +17,7 @@
 
 namespace tessera {
 
-/// Every kernel of a backend: the aggregate of the families' slots.
+/// Every kernel of a backend, by family.
 struct KernelTable {
   std::string_view name;
   CopyKernels copy;
@@ -30,14 +30,8 @@ struct KernelTable {
   RowKernels rows;
   PatchKernels patches;
   LossKernels loss;
+  PatchSentenceKernels patch_sentence;
   OptimizerKernels optimizer;
 };
-
-/// The CPU tables that this processor can run, slowest first: "portable", "avx2", "avx512".
-[[nodiscard]] std::vector<const KernelTable*> cpu_kernel_tables();
-/// The table of a name; throws ConfigError naming those that this processor can run.
-[[nodiscard]] const KernelTable& cpu_kernel_table(std::string_view name);
-/// The fastest, or the one that TESSERA_ISA names.
-[[nodiscard]] const KernelTable& default_cpu_kernel_table();
 
 }  // namespace tessera

@@ -52,7 +52,16 @@ LinearResult linear(const Tensor& x, const Tensor& w, const LinearOptions& o) {
     check::dtype(kOp, {"residual", o.residual}, {r.y.dtype(), check::statistics(x.dtype())});
   }
   if (o.save_pre) r.pre = Tensor::empty(r.y.shape(), x.dtype(), x.device());
-  c.kernels().linear.forward(c, {x, w, o.pack, o.bias, o.residual, o.row_scale, o.segments, o.act, r.pre, r.y});
+  c.kernels().linear.forward(c, {.x = x,
+                                 .w = w,
+                                 .pack = o.pack,
+                                 .bias = o.bias,
+                                 .residual = o.residual,
+                                 .row_scale = o.row_scale,
+                                 .segments = o.segments,
+                                 .act = o.act,
+                                 .pre = r.pre,
+                                 .y = r.y});
   return r;
 }
 
@@ -67,12 +76,16 @@ Tensor prepare_dy(const Tensor& dy, const Tensor& row_scale, const SegmentTable&
   const bool same = dy.dtype() == compute && !row_scale;
   if (same && !col_sum) return dy;
   Tensor out = same ? Tensor() : Tensor::empty(dy.shape(), compute, dy.device());
-  c.kernels().linear.prepare_dy(c, {dy, row_scale, segments, out, col_sum.tensor, col_sum.mode});
+  c.kernels().linear.prepare_dy(c, {.dy = dy,
+                                    .row_scale = row_scale,
+                                    .segments = segments,
+                                    .out = out,
+                                    .col_sum = col_sum.tensor,
+                                    .sum_mode = col_sum.mode});
   return same ? dy : out;
 }
 
-void linear_grad_input(const Tensor& dy, const Tensor& w, const Tensor& pack, const Tensor& pre, Act act,
-                       const GradOut& dx, const GradOut& col_sum) {
+void linear_grad_input(const Tensor& dy, const Tensor& w, const GradOut& dx, const LinearDxOptions& o) {
   if (!dx) return;
   constexpr const char* kOp = "linear_grad_input";
   Context& c = check::device(kOp, {{"dy", dy}, {"w", w}, {"dx", dx.tensor}});
@@ -80,10 +93,18 @@ void linear_grad_input(const Tensor& dy, const Tensor& w, const Tensor& pack, co
   check::shape(kOp, {"dy", dy}, {-1, w.size(0)}, "rows of w");
   check::shape(kOp, {"dx", dx.tensor}, {dy.size(0), w.size(1)}, "rows of dy, columns of w");
   check_output_type(kOp, {"dx", dx.tensor}, dy.dtype());
-  check::dense_rows(kOp, {{"dy", dy}, {"w", w}, {"dx", dx.tensor}, {"pre", pre}});
-  if (act != Act::none) check::shape(kOp, {"pre", pre}, dx.tensor.shape(), "the shape of dx");
-  if (col_sum) check::shape(kOp, {"col_sum", col_sum.tensor}, {w.size(1)}, "columns of w");
-  c.kernels().linear.grad_input(c, {dy, w, pack, pre, act, dx.tensor, col_sum.tensor, dx.mode, col_sum.mode});
+  check::dense_rows(kOp, {{"dy", dy}, {"w", w}, {"dx", dx.tensor}, {"pre", o.pre}});
+  if (o.act != Act::none) check::shape(kOp, {"pre", o.pre}, dx.tensor.shape(), "the shape of dx");
+  if (o.col_sum) check::shape(kOp, {"col_sum", o.col_sum.tensor}, {w.size(1)}, "columns of w");
+  c.kernels().linear.grad_input(c, {.dy = dy,
+                                    .w = w,
+                                    .pack = o.pack,
+                                    .pre = o.pre,
+                                    .act = o.act,
+                                    .dx = dx.tensor,
+                                    .col_sum = o.col_sum.tensor,
+                                    .mode = dx.mode,
+                                    .sum_mode = o.col_sum.mode});
 }
 
 void linear_grad_weight(const Tensor& dy, const Tensor& x, const GradOut& dw) {
@@ -95,7 +116,7 @@ void linear_grad_weight(const Tensor& dy, const Tensor& x, const GradOut& dw) {
   check::dtype(kOp, {"dy", dy}, {x.dtype()});
   check::dtype(kOp, {"dw", dw.tensor}, {check::statistics(x.dtype())});
   check::dense_rows(kOp, {{"dy", dy}, {"x", x}, {"dw", dw.tensor}});
-  c.kernels().linear.grad_weight(c, {dy, x, dw.tensor, dw.mode});
+  c.kernels().linear.grad_weight(c, {.dy = dy, .x = x, .dw = dw.tensor, .mode = dw.mode});
 }
 
 void refresh_packs(const Tensor& w, DType compute, uint64_t version, Packed& packed) {
@@ -114,7 +135,7 @@ void refresh_packs(const Tensor& w, DType compute, uint64_t version, Packed& pac
   make(Side::forward, packed.forward);
   make(Side::grad_input, packed.grad_input);
   if (packed.forward || packed.grad_input) {
-    table.linear.pack(c, {w, compute, packed.forward, packed.grad_input});
+    table.linear.pack(c, {.w = w, .compute = compute, .forward = packed.forward, .grad_input = packed.grad_input});
   }
   packed.compute = compute;
   packed.version = version;

@@ -20,7 +20,7 @@ void matmul_into(const Tensor& a, const Tensor& b, double alpha, const GradOut& 
     check::shape("matmul", {"b", b}, {a.size(0), a.size(2), -1}, "batches of a, rows as columns of a");
     check::shape("matmul", {"c", c.tensor}, {a.size(0), a.size(1), b.size(2)}, "batches, rows of a, columns of b");
   }
-  ctx.kernels().matmul.matmul(ctx, {a, b, c.tensor, alpha, c.mode});
+  ctx.kernels().matmul.matmul(ctx, {.a = a, .b = b, .c = c.tensor, .alpha = alpha, .mode = c.mode});
 }
 
 Tensor matmul(const Tensor& a, const Tensor& b, double alpha) {

@@ -9,7 +9,7 @@
 namespace tessera {
 namespace {
 
-/// An activation or its gradient under statistics of `wide`: f32 or bf16 beside f32, f64 beside f64.
+/// Checks the type of an activation or its gradient: f32 or bf16 where statistics are f32, f64 where they are f64.
 void check_narrow(const char* op, check::Operand operand, DType wide) {
   if (wide == DType::f64) {
     check::dtype(op, operand, {DType::f64});
@@ -18,7 +18,7 @@ void check_narrow(const char* op, check::Operand operand, DType wide) {
   }
 }
 
-/// An operand that may be absent: of the device and type of x, with a shape of its own.
+/// Checks an operand that may be absent: it has the device and type of x, and a shape of its own.
 void check_beside(const char* op, const Tensor& x, check::Operand operand, const Shape& shape, const char* why) {
   if (!operand.tensor) return;
   (void)check::device(op, {{"x", x}, operand});
@@ -44,12 +44,14 @@ LayerNormResult layer_norm(const Tensor& x, const Tensor& gamma, const Tensor& b
   check_narrow(kOp, {"y", r.y}, x.dtype());
   r.mean = Tensor::empty({x.size(0)}, x.dtype(), x.device());
   r.rstd = Tensor::empty({x.size(0)}, x.dtype(), x.device());
-  c.kernels().norm.layer_norm(c, {x, gamma, beta, eps, r.y, r.mean, r.rstd});
+  c.kernels().norm.layer_norm(
+      c, {.x = x, .gamma = gamma, .beta = beta, .eps = eps, .y = r.y, .mean = r.mean, .rstd = r.rstd});
   return r;
 }
 
-void layer_norm_grad(const Tensor& x, const Tensor& gamma, const Tensor& mean, const Tensor& rstd, const Tensor& dy,
-                     const GradOut& dx, const GradOut& dgamma, const GradOut& dbeta) {
+void layer_norm_grad(const NormGradInputs& inputs, const NormGrads& grads) {
+  const auto& [x, gamma, mean, rstd, dy] = inputs;
+  const auto& [dx, dgamma, dbeta] = grads;
   constexpr const char* kOp = "layer_norm_grad";
   Context& c = check::device(kOp, {{"x", x}, {"gamma", gamma}, {"mean", mean}, {"rstd", rstd}, {"dy", dy}});
   check::rank(kOp, {"x", x}, 2);
@@ -64,8 +66,17 @@ void layer_norm_grad(const Tensor& x, const Tensor& gamma, const Tensor& mean, c
   check_beside(kOp, x, {"dx", dx.tensor}, x.shape(), "the shape of x");
   check_beside(kOp, x, {"dgamma", dgamma.tensor}, row, "last dim of x");
   check_beside(kOp, x, {"dbeta", dbeta.tensor}, row, "last dim of x");
-  c.kernels().norm.layer_norm_grad(
-      c, {x, gamma, mean, rstd, dy, dx.tensor, dgamma.tensor, dbeta.tensor, dx.mode, dgamma.mode, dbeta.mode});
+  c.kernels().norm.layer_norm_grad(c, {.x = x,
+                                       .gamma = gamma,
+                                       .mean = mean,
+                                       .rstd = rstd,
+                                       .dy = dy,
+                                       .dx = dx.tensor,
+                                       .dgamma = dgamma.tensor,
+                                       .dbeta = dbeta.tensor,
+                                       .dx_mode = dx.mode,
+                                       .gamma_mode = dgamma.mode,
+                                       .beta_mode = dbeta.mode});
 }
 
 L2NormalizeResult l2_normalize(const Tensor& x) {
@@ -76,7 +87,7 @@ L2NormalizeResult l2_normalize(const Tensor& x) {
   L2NormalizeResult r;
   r.y = Tensor::empty(x.shape(), x.dtype(), x.device());
   r.norm = Tensor::empty({x.size(0)}, x.dtype(), x.device());
-  c.kernels().norm.l2_normalize(c, {x, r.y, r.norm});
+  c.kernels().norm.l2_normalize(c, {.x = x, .y = r.y, .norm = r.norm});
   return r;
 }
 
@@ -89,7 +100,7 @@ void l2_normalize_grad(const Tensor& y, const Tensor& norm, const Tensor& dy, co
   check::dtype(kOp, {"dy", dy}, {y.dtype()});
   check::dtype(kOp, {"dx", dx.tensor}, {y.dtype()});
   check::contiguous(kOp, {{"y", y}, {"dy", dy}, {"dx", dx.tensor}});
-  c.kernels().norm.l2_normalize_grad(c, {y, norm, dy, dx.tensor, dx.mode});
+  c.kernels().norm.l2_normalize_grad(c, {.y = y, .norm = norm, .dy = dy, .dx = dx.tensor, .mode = dx.mode});
 }
 
 ColumnMoments column_moments(const Tensor& x) {
@@ -99,7 +110,7 @@ ColumnMoments column_moments(const Tensor& x) {
   check::dtype(kOp, {"x", x}, {DType::f32, DType::f64});
   check::contiguous(kOp, {{"x", x}});
   ColumnMoments m{Tensor::empty({x.size(1)}, x.dtype(), x.device()), Tensor::empty({x.size(1)}, x.dtype(), x.device())};
-  c.kernels().norm.column_moments(c, {x, m.mean, m.variance});
+  c.kernels().norm.column_moments(c, {.x = x, .mean = m.mean, .variance = m.variance});
   return m;
 }
 
@@ -126,12 +137,20 @@ BatchNormResult batch_norm(const Tensor& x, const ColumnMoments& moments, const 
   check_beside(kOp, x, {"beta", beta}, row, "columns of x");
   BatchNormResult r{Tensor::empty(x.shape(), out_dtype, x.device()), Tensor::empty(row, x.dtype(), x.device())};
   check_narrow(kOp, {"y", r.y}, x.dtype());
-  c.kernels().norm.batch_norm(c, {x, moments.mean, moments.variance, gamma, beta, eps, r.y, r.rstd});
+  c.kernels().norm.batch_norm(c, {.x = x,
+                                  .mean = moments.mean,
+                                  .variance = moments.variance,
+                                  .gamma = gamma,
+                                  .beta = beta,
+                                  .eps = eps,
+                                  .y = r.y,
+                                  .rstd = r.rstd});
   return r;
 }
 
-void batch_norm_grad(const Tensor& x, const Tensor& gamma, const Tensor& mean, const Tensor& rstd, const Tensor& dy,
-                     bool own_moments, const GradOut& dx, const GradOut& dgamma, const GradOut& dbeta) {
+void batch_norm_grad(const NormGradInputs& inputs, bool own_moments, const NormGrads& grads) {
+  const auto& [x, gamma, mean, rstd, dy] = inputs;
+  const auto& [dx, dgamma, dbeta] = grads;
   constexpr const char* kOp = "batch_norm_grad";
   Context& c = check::device(kOp, {{"x", x}, {"mean", mean}, {"rstd", rstd}, {"dy", dy}});
   check::rank(kOp, {"x", x}, 2);
@@ -146,8 +165,18 @@ void batch_norm_grad(const Tensor& x, const Tensor& gamma, const Tensor& mean, c
     check_beside(kOp, x, o, row, "columns of x");
   }
   check_beside(kOp, x, {"dx", dx.tensor}, x.shape(), "the shape of x");
-  c.kernels().norm.batch_norm_grad(c, {x, gamma, mean, rstd, dy, own_moments, dx.tensor, dgamma.tensor, dbeta.tensor,
-                                       dx.mode, dgamma.mode, dbeta.mode});
+  c.kernels().norm.batch_norm_grad(c, {.x = x,
+                                       .gamma = gamma,
+                                       .mean = mean,
+                                       .rstd = rstd,
+                                       .dy = dy,
+                                       .own_moments = own_moments,
+                                       .dx = dx.tensor,
+                                       .dgamma = dgamma.tensor,
+                                       .dbeta = dbeta.tensor,
+                                       .dx_mode = dx.mode,
+                                       .gamma_mode = dgamma.mode,
+                                       .beta_mode = dbeta.mode});
 }
 
 }  // namespace tessera

@@ -8,8 +8,8 @@
 
 namespace tessera {
 
-/// A run of parameters with one setting, in elements of the arena. Frozen runs are left alone.
-struct ParameterSegment {
+/// A range of the arena, in elements, whose parameters have the same settings. Frozen ranges are not changed.
+struct ParameterRange {
   int64_t offset = 0;
   int64_t count = 0;
   float lr_scale = 1.0f;
@@ -17,7 +17,7 @@ struct ParameterSegment {
   bool frozen = false;
 };
 
-/// What changes from step to step; in device memory, so that a captured step can be replayed.
+/// What changes from step to step.
 struct StepState {
   double lr = 0;
   double beta1 = 0.9, beta2 = 0.98, eps = 1e-8;
@@ -26,48 +26,38 @@ struct StepState {
 };
 
 /// Decoupled AdamW (Loshchilov and Hutter) in PyTorch's order: w −= lr·wd·w; m, v updated with g·gradient_scale;
-/// w −= lr · (m / c₁) / (√(v / c₂) + eps), lr and wd from the segment. Arenas are flat, contiguous, f32 (or all f64).
+/// w −= lr · (m / c₁) / (√(v / c₂) + eps), lr and wd from the range. Arenas are flat, contiguous, f32 (or all f64).
 struct AdamWArgs {
   View value, grad, m, v;
-  std::span<const ParameterSegment> segments;
+  std::span<const ParameterRange> ranges;
   const StepState* state;
 };
-/// momentum SGD with coupled decay, PyTorch's: g += wd·w; u = μ u + g; w −= lr·u.
-struct SgdArgs {
-  View value, grad, momentum;
-  std::span<const ParameterSegment> segments;
-  const StepState* state;
-  double mu;
-};
-/// LARS (You et al.) as MAE's probe uses it: for segments with decay or scale by trust ratio: g += wd·w;
-/// g ·= trust·‖w‖/‖g‖ when both norms are positive; u = μ u + g; w −= lr·u. `adapt[i]` false: plain SGD without decay.
+/// LARS (You et al.) as MAE's linear probe uses it. Where adapt[i] is set: g += wd·w, and g ·= trust·‖w‖/‖g‖ when both
+/// norms are positive. Then for every range u = μ u + g and w −= lr·u.
 struct LarsArgs {
   View value, grad, momentum;
-  std::span<const ParameterSegment> segments;
+  std::span<const ParameterRange> ranges;
   std::span<const uint8_t> adapt;
   const StepState* state;
   double mu, trust;
 };
-/// out [] f64: √Σ g² over the segments that are not frozen, summed in f64 in a fixed tree.
+/// out [] f64 = √Σ x² over the ranges that are not frozen, summed in f64 in a fixed tree.
 struct Norm2Args {
   View x;
-  std::span<const ParameterSegment> segments;
+  std::span<const ParameterRange> ranges;
   View out;
 };
 
 struct OptimizerKernels {
   Kernel<AdamWArgs> adamw;
-  Kernel<SgdArgs> sgd;
   Kernel<LarsArgs> lars;
   Kernel<Norm2Args> norm2;
 };
 
 void adamw(const Tensor& value, const Tensor& grad, const Tensor& m, const Tensor& v,
-           std::span<const ParameterSegment> segments, const StepState& state);
-void sgd(const Tensor& value, const Tensor& grad, const Tensor& momentum, std::span<const ParameterSegment> segments,
-         const StepState& state, double mu);
-void lars(const Tensor& value, const Tensor& grad, const Tensor& momentum, std::span<const ParameterSegment> segments,
+           std::span<const ParameterRange> ranges, const StepState& state);
+void lars(const Tensor& value, const Tensor& grad, const Tensor& momentum, std::span<const ParameterRange> ranges,
           std::span<const uint8_t> adapt, const StepState& state, double mu, double trust);
-[[nodiscard]] double norm2(const Tensor& x, std::span<const ParameterSegment> segments);
+[[nodiscard]] double norm2(const Tensor& x, std::span<const ParameterRange> ranges);
 
 }  // namespace tessera

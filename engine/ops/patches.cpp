@@ -24,7 +24,7 @@ Tensor patchify(const Tensor& images, int64_t patch, DType out_dtype) {
   } else {
     check::dtype(kOp, {"patches", patches}, {DType::f32, DType::bf16});
   }
-  c.kernels().patches.patchify(c, {images, patch, patches});
+  c.kernels().patches.patchify(c, {.images = images, .patch = patch, .patches = patches});
   return patches;
 }
 

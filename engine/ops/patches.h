@@ -5,8 +5,8 @@
 
 namespace tessera {
 
-/// patches [B·gh·gw, C·p·p] from images [B, C, H, W]: grid row-major, elements in (channel, row, column) order as a
-/// convolution's weight [D, C, p, p] has them, so that patch embedding is a linear layer. H and W are multiples of p.
+/// patches [B·gh·gw, C·p·p] from images [B, C, H, W]: grid row-major, elements in (channel, row, column) order, the
+/// order of a convolution's weight [D, C, p, p], so that patch embedding is a linear layer. H and W are multiples of p.
 /// images f32 (f64); patches f32, bf16 or f64. Not differentiable (images are data).
 struct PatchifyArgs {
   View images;

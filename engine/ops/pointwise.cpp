@@ -14,7 +14,7 @@ Tensor unary(Unary op, const Tensor& x) {
   Context& c = check::device("unary", {{"x", x}});
   check_floating("unary", {"x", x});
   Tensor y = Tensor::empty(x.shape(), x.dtype(), x.device());
-  c.kernels().pointwise.unary(c, {op, x, y});
+  c.kernels().pointwise.unary(c, {.op = op, .x = x, .y = y});
   return y;
 }
 
@@ -26,7 +26,7 @@ void unary_grad(Unary op, const Tensor& x, const Tensor& dy, const GradOut& dx) 
   check::shape("unary_grad", {"dx", dx.tensor}, x.shape(), "the shape of x");
   check::dtype("unary_grad", {"dy", dy}, {x.dtype()});
   check::dtype("unary_grad", {"dx", dx.tensor}, {x.dtype()});
-  c.kernels().pointwise.unary_grad(c, {op, x, dy, dx.tensor, dx.mode});
+  c.kernels().pointwise.unary_grad(c, {.op = op, .x = x, .dy = dy, .dx = dx.tensor, .mode = dx.mode});
 }
 
 void binary_into(Binary op, const Tensor& a, const Tensor& b, double alpha, const GradOut& z) {
@@ -42,7 +42,7 @@ void binary_into(Binary op, const Tensor& a, const Tensor& b, double alpha, cons
       check::dtype("binary", o, {DType::f32, DType::bf16});
     }
   }
-  c.kernels().pointwise.binary(c, {op, a, b, z.tensor, alpha, z.mode});
+  c.kernels().pointwise.binary(c, {.op = op, .a = a, .b = b, .z = z.tensor, .alpha = alpha, .mode = z.mode});
 }
 
 Tensor binary(Binary op, const Tensor& a, const Tensor& b, double alpha) {
@@ -51,17 +51,13 @@ Tensor binary(Binary op, const Tensor& a, const Tensor& b, double alpha) {
   return z;
 }
 
-Tensor scale(const Tensor& x, double alpha) {
-  return binary(Binary::mul, x, Tensor::full({}, 1.0, check::statistics(x.dtype())), alpha);
-}
-
 void axpby(double alpha, const Tensor& x, double beta, const Tensor& y) {
   Context& c = check::device("axpby", {{"x", x}, {"y", y}});
   check::dtype("axpby", {"x", x}, {DType::f32, DType::f64});
   check::dtype("axpby", {"y", y}, {x.dtype()});
   check::shape("axpby", {"y", y}, x.shape(), "the shape of x");
   check::contiguous("axpby", {{"x", x}, {"y", y}});
-  c.kernels().pointwise.axpby(c, {x, y, alpha, beta});
+  c.kernels().pointwise.axpby(c, {.x = x, .y = y, .alpha = alpha, .beta = beta});
 }
 
 }  // namespace tessera

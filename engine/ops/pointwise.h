@@ -5,7 +5,7 @@
 
 namespace tessera {
 
-/// Scalar functions; each is one functor in functors.h with its slope.
+/// Scalar functions. functors.h has each one and its slope.
 enum class Unary : uint8_t {
   exp,
   gelu_erf,    // x Φ(x), the exact form
@@ -34,7 +34,7 @@ struct BinaryArgs {
   double alpha;
   GradMode mode;
 };
-/// y = alpha · x + beta · y, in place over y. EMA and scaling in place. Contiguous, equal dtypes (f32 or f64).
+/// y = alpha · x + beta · y, in place. Contiguous, equal dtypes (f32 or f64).
 struct AxpbyArgs {
   View x, y;
   double alpha, beta;
@@ -52,9 +52,6 @@ void unary_grad(Unary op, const Tensor& x, const Tensor& dy, const GradOut& dx);
 /// The result has a's dtype.
 [[nodiscard]] Tensor binary(Binary op, const Tensor& a, const Tensor& b, double alpha = 1.0);
 void binary_into(Binary op, const Tensor& a, const Tensor& b, double alpha, const GradOut& z);
-[[nodiscard]] inline Tensor add(const Tensor& a, const Tensor& b) { return binary(Binary::add, a, b); }
-[[nodiscard]] inline Tensor mul(const Tensor& a, const Tensor& b) { return binary(Binary::mul, a, b); }
-[[nodiscard]] Tensor scale(const Tensor& x, double alpha);
 void axpby(double alpha, const Tensor& x, double beta, const Tensor& y);
 
 }  // namespace tessera

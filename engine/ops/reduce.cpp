@@ -16,7 +16,7 @@ void sum_into(const Tensor& x, const Tensor& w, double alpha, const GradOut& y) 
     check::shape("sum", {"w", w}, x.shape(), "the shape of x");
     check::dtype("sum", {"w", w}, {x.dtype()});
   }
-  c.kernels().reduce.sum(c, {x, w, y.tensor, alpha, y.mode});
+  c.kernels().reduce.sum(c, {.x = x, .w = w, .y = y.tensor, .alpha = alpha, .mode = y.mode});
 }
 
 Tensor sum(const Tensor& x, double alpha) { return dot(x, {}, alpha); }
@@ -27,25 +27,6 @@ Tensor dot(const Tensor& x, const Tensor& w, double alpha) {
   return y;
 }
 
-void sum_rows_into(const Tensor& x, const GradOut& y) {
-  if (!y) return;
-  Context& c = check::device("sum_rows", {{"x", x}, {"y", y.tensor}});
-  check::rank("sum_rows", {"x", x}, 2);
-  check::dtype("sum_rows", {"x", x}, {DType::f32, DType::bf16, DType::f64});
-  check::dense_rows("sum_rows", {{"x", x}});
-  check::contiguous("sum_rows", {{"y", y.tensor}});
-  check::shape("sum_rows", {"y", y.tensor}, {x.size(1)}, "columns of x");
-  check::dtype("sum_rows", {"y", y.tensor}, {check::statistics(x.dtype())});
-  c.kernels().reduce.sum_rows(c, {x, y.tensor, y.mode});
-}
-
-Tensor sum_rows(const Tensor& x) {
-  check::rank("sum_rows", {"x", x}, 2);
-  Tensor y = Tensor::empty({x.size(1)}, check::statistics(x.dtype()), x.device());
-  sum_rows_into(x, {y, GradMode::overwrite});
-  return y;
-}
-
 Tensor segment_mean(const Tensor& x, const SegmentTable& segments, int64_t skip) {
   Context& c = check::device("segment_mean", {{"x", x}});
   check::rank("segment_mean", {"x", x}, 2);
@@ -53,7 +34,7 @@ Tensor segment_mean(const Tensor& x, const SegmentTable& segments, int64_t skip)
   check::contiguous("segment_mean", {{"x", x}});
   check::segments("segment_mean", "segments", segments, x.size(0));
   Tensor y = Tensor::empty({segments.count(), x.size(1)}, x.dtype(), x.device());
-  c.kernels().reduce.segment_mean(c, {x, segments, skip, y});
+  c.kernels().reduce.segment_mean(c, {.x = x, .segments = segments, .skip = skip, .y = y});
   return y;
 }
 
@@ -64,7 +45,8 @@ void segment_mean_grad(const Tensor& dy, const SegmentTable& segments, int64_t s
   check::segments("segment_mean_grad", "segments", segments, dx.tensor.size(0));
   check::contiguous("segment_mean_grad", {{"dy", dy}, {"dx", dx.tensor}});
   check::dtype("segment_mean_grad", {"dy", dy}, {dx.tensor.dtype()});
-  c.kernels().reduce.segment_mean_grad(c, {dy, segments, skip, dx.tensor, dx.mode});
+  c.kernels().reduce.segment_mean_grad(
+      c, {.dy = dy, .segments = segments, .skip = skip, .dx = dx.tensor, .mode = dx.mode});
 }
 
 }  // namespace tessera

@@ -5,20 +5,16 @@
 
 namespace tessera {
 
-/// Sums of contiguous memory in a fixed tree: partials of 256 rows (columns, dot) or 4,096 elements, added pairwise, in
-/// f32 for f32 and bf16 inputs (f64 for f64). y [] (+)= alpha · Σ x, or alpha · Σ x·w where w is given (a dot product).
+/// y [] (+)= alpha · Σ x, or alpha · Σ x·w where w is given. x and w are contiguous. Sums use a fixed tree: partial
+/// sums of 4,096 elements (for columns, of 256 rows) are added pairwise, in f32 for f32 and bf16 inputs and in f64 for
+/// f64.
 struct SumArgs {
-  View x, w, y;
+  View x, w{}, y;
   double alpha;
   GradMode mode;
 };
-/// y [cols] (+)= Σ over rows of x [rows, cols]. Rows may be strided, columns contiguous.
-struct SumRowsArgs {
-  View x, y;
-  GradMode mode;
-};
-/// y [segments, D] (+)= mean over the rows begin+skip .. end of each segment of x [rows, D]; a segment without such
-/// rows gives zeros.
+/// y [segments, D] (+)= mean over the rows begin+skip .. end of each segment of x [rows, D]; a segment without
+/// such rows gives zeros.
 struct SegmentMeanArgs {
   View x;
   Segments segments;
@@ -36,7 +32,6 @@ struct SegmentMeanGradArgs {
 
 struct ReduceKernels {
   Kernel<SumArgs> sum;
-  Kernel<SumRowsArgs> sum_rows;
   Kernel<SegmentMeanArgs> segment_mean;
   Kernel<SegmentMeanGradArgs> segment_mean_grad;
 };
@@ -46,8 +41,6 @@ struct ReduceKernels {
 /// alpha · Σ x·w over all elements.
 [[nodiscard]] Tensor dot(const Tensor& x, const Tensor& w, double alpha = 1.0);
 void sum_into(const Tensor& x, const Tensor& w, double alpha, const GradOut& y);
-[[nodiscard]] Tensor sum_rows(const Tensor& x);
-void sum_rows_into(const Tensor& x, const GradOut& y);
 /// [segments, D]; dtype as x.
 [[nodiscard]] Tensor segment_mean(const Tensor& x, const SegmentTable& segments, int64_t skip = 0);
 void segment_mean_grad(const Tensor& dy, const SegmentTable& segments, int64_t skip, const GradOut& dx);

@@ -11,7 +11,7 @@
 namespace tessera {
 namespace {
 
-/// Stable order of the entries by value. Ascending input, the usual case, costs one pass.
+/// Sorts the entries' positions by value, stably. Ascending input, the usual case, costs one pass.
 std::vector<int32_t> sorted_order(std::span<const int32_t> index, int64_t source_rows) {
   std::vector<int32_t> order(index.size());
   if (std::ranges::is_sorted(index)) {
@@ -77,7 +77,12 @@ Tensor gather_rows(const Tensor& x, const RowIndex& index, const GatherOptions& 
   } else {
     check::dtype(kOp, {"y", y}, {DType::f32, DType::bf16});
   }
-  c.kernels().rows.gather(c, {x, index.index(), o.fill, o.table, o.table ? o.table_index.index() : Tensor(), y});
+  c.kernels().rows.gather(c, {.x = x,
+                              .index = index.index(),
+                              .fill = o.fill,
+                              .table = o.table,
+                              .table_index = o.table ? o.table_index.index() : Tensor(),
+                              .y = y});
   return y;
 }
 
@@ -89,7 +94,8 @@ void scatter_add_rows(const Tensor& dy, const RowIndex& index, const GradOut& dx
   check::shape(kOp, {"dx", dx.tensor}, {index.source_rows(), dy.size(1)}, "source rows, columns of dy");
   check::contiguous(kOp, {{"dy", dy}, {"dx", dx.tensor}});
   if (dy.dtype() == DType::f64 || dx.tensor.dtype() == DType::f64) check::dtype(kOp, {"dy", dy}, {dx.tensor.dtype()});
-  c.kernels().rows.scatter_add(c, {dy, index.index(), index.order(), dx.tensor, dx.mode});
+  c.kernels().rows.scatter_add(
+      c, {.dy = dy, .index = index.index(), .order = index.order(), .dx = dx.tensor, .mode = dx.mode});
 }
 
 }  // namespace tessera

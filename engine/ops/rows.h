@@ -6,14 +6,15 @@
 namespace tessera {
 
 /// y[r] = (index[r] ≥ 0 ? x[index[r]] : fill) + (table ? table[table_index[r]] : 0), rows of D elements. index and
-/// table_index i32 [R] (index absent: r itself); x [S, D], fill [1, D], table [T, D]. One op for embeddings, CLS and
-/// mask tokens, positions, un-shuffling and the choice of rows. Equal floating dtypes; y may differ among f32 and bf16.
+/// table_index i32 [R]; an absent index means r itself. x [S, D], fill [1, D], table [T, D]. This op serves embeddings,
+/// CLS and mask tokens, positions, un-shuffling and the choice of rows. Equal floating dtypes; y may be bf16 where x is
+/// f32 and the other way round.
 struct GatherRowsArgs {
-  View x, index, fill, table, table_index, y;
+  View x, index{}, fill{}, table{}, table_index{}, y;
 };
-/// dx[index[r]] (+)= dy[r], added in ascending r for each row, so results do not depend on threads. `order` is a stable
-/// permutation of [0, R) that sorts index, i32 [R]. overwrite zeroes the rows that nothing names. dx f32 or f64 or
-/// bf16; repeated rows are summed in f32. index < 0 is left out.
+/// dx[index[r]] (+)= dy[r], added in ascending r for each row, so results do not depend on threads. `order` i32 [R] is
+/// a stable permutation of [0, R) that sorts index. With overwrite, rows that no index names become zero. dx is f32,
+/// f64 or bf16; repeated rows are summed in f32. Entries with index < 0 are skipped.
 struct ScatterAddRowsArgs {
   View dy, index, order, dx;
   GradMode mode;
@@ -24,11 +25,11 @@ struct RowKernels {
   Kernel<ScatterAddRowsArgs> scatter_add;
 };
 
-/// Rows to take, with what the backward needs. Validated on construction against `source_rows`.
+/// The rows to take, and what the backward needs to scatter to them. The constructor checks the entries.
 class RowIndex {
  public:
   RowIndex() = default;
-  /// Entries in [−1, source_rows); −1 means the fill row. Throws ShapeError otherwise.
+  /// Entries are in [−1, source_rows); −1 means the fill row. Throws ShapeError for any other entry.
   RowIndex(std::span<const int32_t> index, int64_t source_rows);
   explicit operator bool() const { return static_cast<bool>(index_); }
   [[nodiscard]] const Tensor& index() const { return index_; }
@@ -37,7 +38,8 @@ class RowIndex {
   [[nodiscard]] int64_t rows() const { return index_ ? index_.numel() : 0; }
   [[nodiscard]] int64_t source_rows() const { return source_rows_; }
   [[nodiscard]] bool has_fill() const { return has_fill_; }
-  /// Index 0 for the rows that take the fill row and −1 elsewhere: scatter with it sums the fill row's gradient.
+  /// Index 0 for the rows that take the fill row and −1 elsewhere. Scattering with it sums the gradient of the fill
+  /// row.
   [[nodiscard]] RowIndex fill_rows() const;
 
  private:
@@ -47,9 +49,9 @@ class RowIndex {
 };
 
 struct GatherOptions {
-  Tensor fill;           // [1, D], needed where the index has −1
-  Tensor table;          // [T, D]
-  RowIndex table_index;  // as many rows as the result
+  Tensor fill{};           // [1, D], required where the index has −1
+  Tensor table{};          // [T, D]
+  RowIndex table_index{};  // as many rows as the result
   DType out_dtype = DType::f32;
 };
 /// See GatherRowsArgs. An absent `index` takes the rows of x in order.

@@ -4,7 +4,6 @@
 
 #include "engine/core/error.h"
 #include "engine/memory/pool.h"
-#include "engine/ops/kernels.h"
 
 namespace tessera {
 

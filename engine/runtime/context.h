@@ -2,6 +2,7 @@
 
 #include <memory>
 #include <string_view>
+#include <vector>
 
 #include "engine/core/device.h"
 #include "engine/memory/allocator.h"
@@ -9,11 +10,20 @@
 
 namespace tessera {
 
-struct KernelTable;
+struct KernelTable;  // see engine/ops/kernels.h
 class HostPool;
 
-/// Everything that a device needs to compute: memory, threads, kernels. One per device, made on first use, and the only
-/// holder of such state. One thread computes on a context at a time.
+// Kernel tables of the CPU. engine/cpu defines these functions.
+
+/// The tables that this processor can run, the slowest first: "portable", "avx2", "avx512".
+[[nodiscard]] std::vector<const KernelTable*> cpu_kernel_tables();
+/// The table with this name. Throws ConfigError with the names that this processor can run.
+[[nodiscard]] const KernelTable& cpu_kernel_table(std::string_view name);
+/// The fastest table, or the one that the environment variable TESSERA_ISA names.
+[[nodiscard]] const KernelTable& default_cpu_kernel_table();
+
+/// Everything that a device needs to compute: memory, threads and kernels. There is one context per device, made on
+/// first use, and no other object holds such state. Only one thread at a time may compute on a context.
 class Context {
  public:
   explicit Context(Device device);
@@ -23,7 +33,7 @@ class Context {
 
   [[nodiscard]] Device device() const { return device_; }
   [[nodiscard]] Allocator& allocator();
-  /// The host pool behind allocator(), for limits and holders.
+  /// The pool behind allocator(), for its limit and the table of holders.
   [[nodiscard]] HostPool& host_pool();
   [[nodiscard]] ThreadPool& threads() { return *threads_; }
   [[nodiscard]] const KernelTable& kernels() const { return *kernels_; }
@@ -45,7 +55,7 @@ class Context {
     }
   }
 
-  /// For tests and benchmarks: another table (the reference, another instruction set) or number of threads.
+  /// For tests and benchmarks: sets another kernel table (the reference, another instruction set) or number of threads.
   void set_kernels(const KernelTable& table) { kernels_ = &table; }
   void set_threads(int threads);
 
@@ -56,12 +66,12 @@ class Context {
   const KernelTable* kernels_;
 };
 
-/// The context of a device, one of the two ambient things of the engine (the other is the thread's current tape).
-/// Throws DeviceError in one sentence when the device cannot be had.
+/// The context of a device. It is one of two global objects; the other is the thread's current tape. Throws DeviceError
+/// with the reason in one sentence when the device is not available.
 [[nodiscard]] Context& context(Device device);
 [[nodiscard]] inline Context& cpu_context() { return context(Device::cpu()); }
 
-/// Scratch memory of a kernel, from the context's pool.
+/// Scratch memory of a kernel, taken from the context's pool and returned at the end of the scope.
 class Scratch {
  public:
   Scratch(Context& context, size_t bytes);

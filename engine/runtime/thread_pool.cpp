@@ -19,7 +19,7 @@
 namespace tessera {
 namespace {
 
-constexpr int kSpins = 20000;  // a few tens of microseconds: the gap between two kernels of one layer
+constexpr int kSpins = 20000;  // a few tens of microseconds, the gap between two kernels of a layer
 
 inline void relax() {
 #if defined(__x86_64__)

@@ -6,7 +6,7 @@
 
 namespace tessera {
 
-/// A reference to a callable that outlives the call: no allocation, no virtual.
+/// A reference to a callable, which must outlive the call. It allocates nothing.
 template <class Signature>
 class FunctionRef;
 template <class R, class... Args>
@@ -24,11 +24,12 @@ class FunctionRef<R(Args...)> {
   R (*call_)(void*, Args...);
 };
 
-/// Threads that wait in a short spin, then sleep. Work is split by the problem, never by the number of threads, so that
-/// results do not depend on it.
+/// Threads that spin for a short time and then sleep while they wait for work. Work is split by the problem, never by
+/// the number of threads, so results do not depend on that number.
 class ThreadPool {
  public:
-  /// `threads` counts the caller. 0: one per processor of the affinity mask, or TESSERA_THREADS.
+  /// `threads` counts the calling thread. 0: as many as TESSERA_THREADS says or, without it, as the process may use
+  /// processors.
   explicit ThreadPool(int threads = 0);
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;

@@ -6,7 +6,6 @@
 #include <cstring>
 
 #include "engine/core/error.h"
-#include "engine/ops/copy.h"
 #include "engine/runtime/context.h"
 
 namespace tessera {
@@ -71,7 +70,26 @@ Tensor Tensor::zeros(const Shape& shape, DType dtype, Device device) {
 
 Tensor Tensor::full(const Shape& shape, double value, DType dtype) {
   Tensor t = empty(shape, dtype);
-  fill(t, value);
+  switch (dtype) {
+    case DType::f32:
+      std::ranges::fill(t.data<float>(), static_cast<float>(value));
+      break;
+    case DType::bf16:
+      std::ranges::fill(t.data<bfloat16>(), bfloat16::nearest(value));
+      break;
+    case DType::f64:
+      std::ranges::fill(t.data<double>(), value);
+      break;
+    case DType::i32:
+      std::ranges::fill(t.data<int32_t>(), static_cast<int32_t>(value));
+      break;
+    case DType::i64:
+      std::ranges::fill(t.data<int64_t>(), static_cast<int64_t>(value));
+      break;
+    case DType::u8:
+      std::ranges::fill(t.data<uint8_t>(), static_cast<uint8_t>(value));
+      break;
+  }
   return t;
 }
 
@@ -174,24 +192,6 @@ Tensor Tensor::transpose(int a, int b) const {
   Tensor t = *this;
   std::swap(t.shape_[i], t.shape_[j]);
   std::swap(t.strides_[i], t.strides_[j]);
-  return t;
-}
-
-Tensor Tensor::permute(std::initializer_list<int> order) const {
-  if (static_cast<int>(order.size()) != rank()) {
-    throw ShapeError(fmt::format("permute: {} dimensions for {}", order.size(), to_string(shape_)));
-  }
-  Tensor t = *this;
-  unsigned seen = 0;
-  int d = 0;
-  for (const int o : order) {
-    const int from = normalized(o, rank(), "permute");
-    seen |= 1u << from;
-    t.shape_[d] = shape_[from];
-    t.strides_[d] = strides_[from];
-    ++d;
-  }
-  if (seen != (1u << rank()) - 1) throw ShapeError("permute: a dimension is named twice");
   return t;
 }
 

@@ -13,24 +13,24 @@
 
 namespace tessera {
 
-/// A value: shared storage, a strided layout and an element type. Copying a Tensor shares its memory; it knows no
-/// gradient and no name. A default-constructed Tensor is absent (`!tensor`).
+/// A value that consists of shared storage, a strided layout and an element type. Copies of a Tensor share its memory.
+/// A Tensor has no gradient and no name. A default-constructed Tensor is absent (`!tensor`).
 class Tensor {
  public:
   Tensor() = default;
   /// Uninitialised contiguous memory.
   [[nodiscard]] static Tensor empty(const Shape& shape, DType dtype = DType::f32, Device device = Device::cpu());
   [[nodiscard]] static Tensor zeros(const Shape& shape, DType dtype = DType::f32, Device device = Device::cpu());
-  /// Every element `value`, rounded to dtype. Host devices only.
+  /// Every element is `value`, rounded to dtype. On the host.
   [[nodiscard]] static Tensor full(const Shape& shape, double value, DType dtype = DType::f32);
-  /// Copies host values; their count must equal the shape's.
+  /// Copies host values. Throws ShapeError unless their number is the shape's.
   template <class T>
   [[nodiscard]] static Tensor from(std::span<const T> values, const Shape& shape);
   template <class T>
   [[nodiscard]] static Tensor from(const std::vector<T>& values, const Shape& shape) {
     return from(std::span<const T>(values), shape);
   }
-  /// A contiguous tensor over existing storage, `offset` elements into it.
+  /// A contiguous tensor in existing storage, from element `offset` on.
   Tensor(std::shared_ptr<Storage> storage, const Shape& shape, DType dtype, int64_t offset = 0);
 
   explicit operator bool() const { return storage_ != nullptr; }
@@ -38,31 +38,29 @@ class Tensor {
   [[nodiscard]] int rank() const { return shape_.rank(); }
   [[nodiscard]] int64_t size(int dim) const { return shape_[dim]; }
   [[nodiscard]] int64_t stride(int dim) const { return strides_[dim]; }
-  [[nodiscard]] const Shape& strides() const { return strides_; }
   [[nodiscard]] int64_t numel() const { return shape_.numel(); }
   [[nodiscard]] size_t bytes() const { return static_cast<size_t>(numel()) * size_of(dtype_); }
   [[nodiscard]] DType dtype() const { return dtype_; }
   [[nodiscard]] Device device() const { return storage_ ? storage_->device() : Device::cpu(); }
   [[nodiscard]] bool is_contiguous() const;
-  /// True when no other tensor shares the storage: an in-place add is then invisible elsewhere.
+  /// True when no other tensor shares the storage, so that nobody else sees an in-place change.
   [[nodiscard]] bool unique() const { return storage_.use_count() == 1; }
   [[nodiscard]] const std::shared_ptr<Storage>& storage() const { return storage_; }
 
-  /// Elements of a contiguous tensor of this element type on the host; throws DTypeError or ShapeError otherwise.
+  /// The elements of a contiguous host tensor of type T. Throws DTypeError or ShapeError for any other tensor.
   template <class T>
   [[nodiscard]] std::span<T> data() const;
   /// The one element of a host tensor, whatever its floating or integer type.
   [[nodiscard]] double item() const;
   [[nodiscard]] void* pointer() const;
   [[nodiscard]] View view() const;
-  /// So that operands are passed to argument structs as they are. An absent tensor gives an absent view.
+  /// Lets argument structs be filled with tensors. An absent tensor gives an absent view.
   operator View() const { return view(); }
 
-  // Views of the same memory. All throw ShapeError when the layout does not allow it.
+  // Views of the same memory. They throw ShapeError when the layout does not allow it.
   [[nodiscard]] Tensor reshape(const Shape& shape) const;  // contiguous only; one extent may be −1
   [[nodiscard]] Tensor slice(int dim, int64_t begin, int64_t count) const;
   [[nodiscard]] Tensor transpose(int a, int b) const;
-  [[nodiscard]] Tensor permute(std::initializer_list<int> order) const;
 
  private:
   std::shared_ptr<Storage> storage_;
@@ -72,18 +70,19 @@ class Tensor {
   DType dtype_ = DType::f32;
 };
 
-/// A gradient's destination: where, and whether to store or add. An absent tensor means that nobody wants it.
+/// The destination of a gradient: a tensor, and whether to store or to add. An absent tensor means that nobody needs
+/// the gradient.
 struct GradOut {
-  Tensor tensor;
+  Tensor tensor{};
   GradMode mode = GradMode::overwrite;
   explicit operator bool() const { return static_cast<bool>(tensor); }
 };
 
-/// Ragged rows that own their offsets. Converts to the kernels' Segments.
+/// Ragged rows: sample b owns rows begin(b) … end(b) − 1. Owns the offsets and converts to the kernels' Segments.
 class SegmentTable {
  public:
   SegmentTable() = default;
-  /// From lengths of each segment.
+  /// One segment per length.
   explicit SegmentTable(std::span<const int64_t> lengths);
   /// `count` segments of `length` rows.
   [[nodiscard]] static SegmentTable uniform(int64_t count, int64_t length);
@@ -102,7 +101,7 @@ class SegmentTable {
 
 /// "f32 [8,197,768]", for messages.
 [[nodiscard]] std::string describe(const Tensor& tensor);
-/// Elements, a few per dimension, for eyes.
+/// The type, shape and first `per_dim` elements of each dimension, for debugging.
 [[nodiscard]] std::string print(const Tensor& tensor, int per_dim = 6);
 
 }  // namespace tessera

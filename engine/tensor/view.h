@@ -8,7 +8,7 @@
 
 namespace tessera {
 
-/// What a kernel sees of a tensor: no ownership. A null pointer means that an optional operand is absent.
+/// A tensor as a kernel sees it, without ownership. A null pointer means that an optional operand is absent.
 struct View {
   void* pointer = nullptr;
   DType dtype = DType::f32;
@@ -34,7 +34,7 @@ struct View {
 /// Whether a gradient kernel stores or adds.
 enum class GradMode : uint8_t { overwrite, accumulate };
 
-/// Ragged rows: sample b owns rows offsets[b] .. offsets[b+1]. `offsets` has count + 1 entries, on the host.
+/// Ragged rows: sample b owns rows offsets[b] … offsets[b + 1] − 1. `offsets` has count + 1 entries, on the host.
 struct Segments {
   const int64_t* offsets = nullptr;
   int64_t count = 0;

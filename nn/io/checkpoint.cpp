@@ -101,7 +101,7 @@ void load_parameters(const SafetensorsFile& file, ParameterStore& store) {
 
 namespace {
 
-/// Arenas of an optimiser by the prefix of their names in a file.
+/// The arenas of an optimiser and the prefix of their names in a file.
 using Moments = std::vector<std::pair<std::string, Tensor>>;
 Moments moments_of(const AdamW& o) { return {{"m.", o.first_moments()}, {"v.", o.second_moments()}}; }
 Moments moments_of(const Lars& o) { return {{"m.", o.momentum()}}; }
@@ -116,7 +116,7 @@ void save_moments(const std::filesystem::path& path, const ParameterStore& store
   write_safetensors(path, tensors, metadata);
 }
 
-/// Fills the arenas and returns the steps made.
+/// Fills the arenas and returns the number of steps.
 int64_t load_moments(const SafetensorsFile& file, const ParameterStore& store, const Moments& moments) {
   const auto steps = file.metadata().find(kSteps);
   int64_t count = -1;

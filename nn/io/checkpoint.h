@@ -14,39 +14,40 @@ namespace tessera::nn {
 
 using Metadata = std::map<std::string, std::string>;
 
-/// Entries and buffers of a store, by their names.
+/// Writes the entries and buffers of a store under their names.
 void save_weights(const std::filesystem::path& path, const ParameterStore& store, const Metadata& metadata);
-/// The same names with other values (an EMA arena laid out like the store's).
+/// Writes other values under the same names, such as an EMA arena of the store's layout.
 void save_weights(const std::filesystem::path& path, const ParameterStore& store, const Tensor& values,
                   const Metadata& metadata);
 
-/// What a load found. Fixed buffers may be absent from the file; those that are there must agree in shape, and their
-/// values stay the model's own.
+/// What a load found. Fixed buffers may be absent from the file. Those in the file must have the right shape, but the
+/// model keeps its own values.
 struct LoadReport {
   std::vector<std::string> missing;     // entries that the file does not have
   std::vector<std::string> unrestored;  // running buffers that the file does not have
   std::vector<std::string> unexpected;  // tensors that the model does not have
   std::vector<std::string> mismatched;  // "NAME: file [..], model [..]"
-  /// Every entry was there, and nothing that the model does not know.
+  /// True when the file has every entry, with its shape, and no tensor that the model does not have.
   [[nodiscard]] bool fits() const { return missing.empty() && unexpected.empty() && mismatched.empty(); }
   [[nodiscard]] bool complete() const { return fits() && unrestored.empty(); }
-  /// The first few of each kind in one line.
+  /// One line with the first few names of each kind.
   [[nodiscard]] std::string summary() const;
 };
 
-/// Copies what fits by name and shape into entries and running buffers, converting floating types.
+/// Copies the tensors that fit by name and shape into entries and running buffers, and converts floating types.
 LoadReport load_matching(const SafetensorsFile& file, ParameterStore& store);
-/// Throws IoError in one line unless names and shapes agree exactly (fixed buffers may be absent from the file).
+/// Loads entries and running buffers. Throws IoError unless names and shapes agree exactly (the file may lack fixed
+/// buffers).
 void load_weights(const SafetensorsFile& file, ParameterStore& store);
-/// The same, but running buffers may be absent too and then stay as they are.
+/// Like load_weights, but the file may lack running buffers, which then keep their values.
 void load_parameters(const SafetensorsFile& file, ParameterStore& store);
 
-/// The optimiser's moments under `m.NAME` and `v.NAME`; steps and whatever else resuming needs are in the metadata.
+/// Writes the optimiser's moments under `m.NAME` and `v.NAME`, and its number of steps with the metadata.
 void save_training_state(const std::filesystem::path& path, const ParameterStore& store, const AdamW& optimizer,
                          Metadata metadata);
-/// Restores moments and step count and returns the metadata. Throws IoError when the file is of another model.
+/// Restores moments and steps, and returns the metadata. Throws IoError when the file belongs to another model.
 Metadata load_training_state(const SafetensorsFile& file, const ParameterStore& store, AdamW& optimizer);
-/// The same with the momentum under `m.NAME` alone.
+/// The same for LARS, whose momentum is under `m.NAME`.
 void save_training_state(const std::filesystem::path& path, const ParameterStore& store, const Lars& optimizer,
                          Metadata metadata);
 Metadata load_training_state(const SafetensorsFile& file, const ParameterStore& store, Lars& optimizer);

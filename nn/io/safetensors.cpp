@@ -36,7 +36,7 @@ std::optional<DType> dtype_of(const std::string& name) {
   return std::nullopt;
 }
 
-/// The f32 of IEEE 754 half-precision bits, exact; NaN keeps its payload.
+/// Converts IEEE 754 half-precision bits to f32, exactly. NaN keeps its payload.
 float from_half(uint16_t bits) {
   const uint32_t sign = (bits & 0x8000u) << 16, exponent = (bits >> 10) & 0x1fu, fraction = bits & 0x3ffu;
   if (exponent == 0) return std::copysign(static_cast<float>(fraction) * 0x1p-24f, sign != 0 ? -1.0f : 1.0f);
@@ -52,7 +52,7 @@ const char* text_of(DType dtype) {
   throw IoError(fmt::format("{}: not a valid safetensors file: {}", path.string(), what));
 }
 
-/// Parses the header; repeated names, which JSON libraries drop in silence, are refused.
+/// Parses the header. Throws on repeated names, which JSON libraries drop without a message.
 Json parse_header(const std::filesystem::path& path, std::string_view text) {
   std::set<std::string> names;
   std::string repeated;
@@ -111,7 +111,7 @@ SafetensorsFile::Info parse_info(const std::filesystem::path& path, const std::s
   return info;
 }
 
-/// The format wants the tensors to cover the data without holes and overlaps.
+/// Checks that the tensors cover the data without holes and overlaps, as the format requires.
 void check_coverage(const std::filesystem::path& path, const std::map<std::string, SafetensorsFile::Info>& tensors,
                     size_t data_bytes) {
   std::vector<std::pair<size_t, size_t>> ranges;

@@ -11,19 +11,19 @@
 
 namespace tessera::nn {
 
-/// A tensor with the name it has in a file.
+/// A tensor and its name in a file.
 struct NamedTensor {
   std::string name;
   Tensor tensor;
 };
 
-/// Reads a safetensors file. Everything in the header is checked before it is believed: a hostile or torn file gives
-/// one IoError with the path and what is wrong, never a crash or an unbounded allocation.
+/// Reads a safetensors file. Everything in the header is checked before use: a hostile or torn file gives one IoError
+/// with the path and what is wrong, never a crash or an unbounded allocation.
 class SafetensorsFile {
  public:
   struct Info {
-    DType dtype = DType::f32;  // as `load` gives it
-    bool half = false;         // written as F16, which the engine has no tensors of: widened to f32, exactly
+    DType dtype = DType::f32;  // the type that `load` returns
+    bool half = false;         // the file has F16, which `load` widens to f32 exactly
     Shape shape;
     size_t begin = 0;  // bytes from the start of the data
     size_t end = 0;
@@ -36,7 +36,7 @@ class SafetensorsFile {
   [[nodiscard]] const std::map<std::string, Info>& tensors() const { return tensors_; }
   [[nodiscard]] const std::map<std::string, std::string>& metadata() const { return metadata_; }
   [[nodiscard]] bool contains(const std::string& name) const { return tensors_.contains(name); }
-  /// A copy in memory of its own. Throws IoError naming the file when absent.
+  /// Returns a copy of a tensor. Throws IoError with the path when the file does not have it.
   [[nodiscard]] Tensor load(const std::string& name) const;
 
  private:
@@ -48,7 +48,8 @@ class SafetensorsFile {
   std::map<std::string, std::string> metadata_;
 };
 
-/// Writes contiguous tensors in the order given, atomically: temporary name, sync, rename. Data begin on 64 bytes.
+/// Writes contiguous tensors in the given order. The file appears whole or not at all. Data begin at a multiple of 64
+/// bytes.
 void write_safetensors(const std::filesystem::path& path, std::span<const NamedTensor> tensors,
                        const std::map<std::string, std::string>& metadata = {});
 

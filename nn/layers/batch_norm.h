@@ -6,19 +6,19 @@
 
 namespace tessera::nn {
 
-/// Batch norm over rows, as PyTorch's BatchNorm1d: `PREFIX.weight` and `PREFIX.bias` [width], initially one and zero,
-/// and the kept moments `PREFIX.running_mean`, `PREFIX.running_var` [width] and `PREFIX.num_batches_tracked` [], which
-/// checkpoints hold.
+/// Batch norm over rows, like PyTorch's BatchNorm1d. Its parameters are `PREFIX.weight` and `PREFIX.bias` [width],
+/// initially one and zero. Its running buffers are `PREFIX.running_mean`, `PREFIX.running_var` [width] and
+/// `PREFIX.num_batches_tracked` [].
 class BatchNorm {
  public:
   BatchNorm() = default;
   BatchNorm(ParameterStore& store, const std::string& prefix, int64_t width, DType dtype);
 
-  /// By the moments of x [R, width], R ≥ 2. The kept moments stay as they are.
+  /// Normalises x [R, width], R ≥ 2, by its own moments. The running moments do not change.
   [[nodiscard]] autograd::BatchNorm operator()(const Var& x, DType out_dtype) const;
-  /// Moves the kept moments towards those of a batch of `rows` rows, by PyTorch's momentum of 0.1.
+  /// Moves the running moments towards those of a batch of `rows` rows, with PyTorch's momentum of 0.1.
   void keep(const ColumnMoments& batch, int64_t rows) const;
-  /// By the kept moments.
+  /// Normalises x by the running moments.
   [[nodiscard]] Var by_kept_moments(const Var& x, DType out_dtype) const;
 
  private:

@@ -19,7 +19,7 @@ struct Linear {
 
   Linear() = default;
   Linear(ParameterStore& store, const std::string& prefix, int64_t in, int64_t out, Init weight_init, Init bias_init);
-  /// `inputs.bias` is set here.
+  /// Sets `inputs.bias`.
   [[nodiscard]] Var operator()(const Var& x, autograd::LinearInputs inputs = {}) const;
 };
 

@@ -78,11 +78,11 @@ Var TransformerBlock::attend(const Var& normed, const BlockInputs& in) const {
   if (in.queries == nullptr) {
     return autograd::self_attention(autograd::linear(normed, use(*qkv_weight_), project), attention);
   }
-  // Keys and values of every row, queries of the wanted ones: two parts of one fused projection.
+  // Keys and values are computed for every row, queries for the chosen rows: two parts of one fused projection.
   project.rows = {width_, 2 * width_};
   const Var kv = autograd::linear(normed, use(*qkv_weight_), project);
   project.rows = {0, width_};
-  const Var rows = autograd::gather_rows(normed, in.queries->index, {{}, {}, {}, in.precision.compute});
+  const Var rows = autograd::gather_rows(normed, in.queries->index, {.out_dtype = in.precision.compute});
   const Var q = autograd::linear(rows, use(*qkv_weight_), project);
   attention.segments_q = in.queries->segments;
   attention.segments_kv = in.segments;
@@ -95,7 +95,7 @@ Var TransformerBlock::operator()(const Var& x, const BlockInputs& in) const {
 
   autograd::LinearInputs out;
   out.residual =
-      in.queries == nullptr ? x : autograd::gather_rows(x, in.queries->index, {{}, {}, {}, in.precision.param});
+      in.queries == nullptr ? x : autograd::gather_rows(x, in.queries->index, {.out_dtype = in.precision.param});
   out.row_scale = in.attention_scale;
   out.segments = segments;
   out.out_dtype = in.precision.param;

@@ -10,7 +10,7 @@
 
 namespace tessera::nn {
 
-/// Rows that a block computes when not all are needed: positions in its input, and their number per sample.
+/// The rows that a block computes when not all are needed: their positions in the input and their number per sample.
 struct QueryRows {
   RowIndex index;
   SegmentTable segments;
@@ -18,12 +18,12 @@ struct QueryRows {
 
 /// What a block needs besides its input.
 struct BlockInputs {
-  SegmentTable segments;  // of the input rows: one per sample
+  SegmentTable segments;  // of the input rows, one per sample
   Precision precision;
-  // Only these rows are computed, and returned. They see every row of their segment, so that a causal block can be
-  // asked for the last row of each alone.
+  // If set, only these rows are computed and returned. They see every row of their segment, so a causal block may
+  // compute only the last row of each segment.
   const QueryRows* queries = nullptr;
-  Tensor attention_scale;  // [samples] drop path factors of the two branches; absent: 1
+  Tensor attention_scale;  // [samples], drop path factors of the two branches; absent means 1
   Tensor mlp_scale;
 };
 
@@ -31,7 +31,7 @@ struct BlockInputs {
 /// the parameters' type, the branches compute in `precision.compute`.
 class TransformerBlock {
  public:
-  /// The two families that RILS uses differ in names, initial values, activation, epsilon and mask.
+  /// What differs between the vision block and the text block: names, initial values, activation, epsilon and mask.
   struct Spec {
     int64_t width = 0;
     int64_t heads = 0;
@@ -40,12 +40,13 @@ class TransformerBlock {
     Act act = Act::gelu_erf;
     bool causal = false;
     std::string norm1, norm2, qkv_weight, proj, fc1, fc2;  // names below the prefix
-    std::vector<ParameterStore::Part> qkv_bias;  // entries of the fused bias [3·width], names below the prefix
+    std::vector<ParameterStore::Part> qkv_bias;  // entries of the fused bias [3·width]; names below the prefix
     Init qkv_init, proj_init, fc1_init, fc2_init, proj_bias_init, fc1_bias_init, fc2_bias_init;
   };
-  /// timm and BEiT names, erf GELU, eps 1e-6, Xavier weights, and a key bias fixed at zero between q_bias and v_bias.
+  /// Names of timm and BEiT, erf GELU, eps 1e-6, Xavier weights, and a key bias fixed at zero between q_bias and
+  /// v_bias.
   [[nodiscard]] static Spec vision(int64_t width, int64_t heads);
-  /// CLIP's names and initial values for a tower of `layers` blocks: QuickGELU, eps 1e-5, causal.
+  /// CLIP's names and initial values in a tower of `layers` blocks, QuickGELU, eps 1e-5, causal.
   [[nodiscard]] static Spec text(int64_t width, int64_t heads, int64_t layers);
 
   TransformerBlock(ParameterStore& store, const std::string& prefix, const Spec& spec);
@@ -64,14 +65,14 @@ class TransformerBlock {
   Linear proj_, fc1_, fc2_;
 };
 
-/// Drop path factors [samples] of a block's two branches: 0 for a sample that goes past the branch, 1 / (1 − rate)
-/// otherwise.
+/// Drop path factors [samples] of a block's two branches: 0 for a sample that skips the branch, otherwise
+/// 1 / (1 − rate).
 struct BranchScales {
   Tensor attention, mlp;
 };
 
-/// Runs blocks one after the other; `checkpointing` keeps only their inputs for the backward. `inputs.queries` applies
-/// to the last block alone. `scales`: one for each block, or none.
+/// Runs blocks one after the other. With `checkpointing`, only their inputs are kept for the backward. `inputs.queries`
+/// applies to the last block alone. `scales` has one entry per block, or none.
 [[nodiscard]] Var run_blocks(const std::vector<TransformerBlock>& blocks, Var x, const BlockInputs& inputs,
                              bool checkpointing, std::span<const BranchScales> scales = {});
 

@@ -16,33 +16,36 @@ GroupRule slip_decay(double weight_decay) {
   };
 }
 
-std::vector<ParameterSegment> segments_of(const ParameterStore& store, const GroupRule& rule) {
-  std::vector<ParameterSegment> segments;
+std::vector<ParameterRange> ranges_of(const ParameterStore& store, const GroupRule& rule) {
+  std::vector<ParameterRange> ranges;
   for (const Entry& entry : store.entries()) {
     const Group group = rule(entry);
-    const ParameterSegment next{entry.offset, entry.count(), static_cast<float>(group.lr_scale),
-                                static_cast<float>(group.weight_decay), group.frozen || entry.parameter->frozen};
-    if (!segments.empty()) {
-      ParameterSegment& last = segments.back();
+    const ParameterRange next{.offset = entry.offset,
+                              .count = entry.count(),
+                              .lr_scale = static_cast<float>(group.lr_scale),
+                              .weight_decay = static_cast<float>(group.weight_decay),
+                              .frozen = group.frozen || entry.parameter->frozen};
+    if (!ranges.empty()) {
+      ParameterRange& last = ranges.back();
       if (last.offset + last.count == next.offset && last.lr_scale == next.lr_scale &&
           last.weight_decay == next.weight_decay && last.frozen == next.frozen) {
         last.count += next.count;
         continue;
       }
     }
-    segments.push_back(next);
+    ranges.push_back(next);
   }
-  return segments;
+  return ranges;
 }
 
 AdamW::AdamW(ParameterStore& store, const AdamWOptions& options, const GroupRule& rule)
-    : store_(store), options_(options), segments_(segments_of(store, rule)) {
+    : store_(store), options_(options), ranges_(ranges_of(store, rule)) {
   const MemoryTag tag("optimiser moments");
   m_ = Tensor::zeros(store.values().shape(), store.dtype());
   v_ = Tensor::zeros(store.values().shape(), store.dtype());
 }
 
-double AdamW::grad_norm() const { return norm2(store_.grads(), segments_); }
+double AdamW::grad_norm() const { return norm2(store_.grads(), ranges_); }
 
 void AdamW::step(double lr, double gradient_scale) {
   ++steps_;
@@ -54,7 +57,7 @@ void AdamW::step(double lr, double gradient_scale) {
   state.bias_correction1 = 1.0 - std::pow(options_.beta1, static_cast<double>(steps_));
   state.bias_correction2 = 1.0 - std::pow(options_.beta2, static_cast<double>(steps_));
   state.gradient_scale = gradient_scale;
-  adamw(store_.values(), store_.grads(), m_, v_, segments_, state);
+  adamw(store_.values(), store_.grads(), m_, v_, ranges_, state);
   store_.mark_written();
 }
 

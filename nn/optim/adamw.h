@@ -15,7 +15,7 @@ struct AdamWOptions {
   double weight_decay = 0.2;
 };
 
-/// Weight decay and learning-rate scale of one entry.
+/// Settings of an entry: learning-rate scale, weight decay, and whether it is frozen.
 struct Group {
   double lr_scale = 1.0;
   double weight_decay = 0.0;
@@ -26,20 +26,20 @@ using GroupRule = std::function<Group(const Entry&)>;
 /// SLIP's rule: no decay below two dimensions or where the name contains "bias", "ln" or "bn".
 [[nodiscard]] GroupRule slip_decay(double weight_decay);
 
-/// The store's entries as a table of segments, neighbours with one setting merged.
-[[nodiscard]] std::vector<ParameterSegment> segments_of(const ParameterStore& store, const GroupRule& rule);
+/// The store's entries as ranges of the arena. Neighbours with the same settings are merged.
+[[nodiscard]] std::vector<ParameterRange> ranges_of(const ParameterStore& store, const GroupRule& rule);
 
-/// AdamW with decoupled decay over the store's arenas, in one kernel. Moments are flat tensors like the arenas.
+/// AdamW over the store's arenas, in one kernel, with decoupled decay. Moments are flat tensors of the arenas' layout.
 class AdamW {
  public:
   AdamW(ParameterStore& store, const AdamWOptions& options, const GroupRule& rule);
 
-  /// The global gradient norm √Σ g² of the trained segments.
+  /// The global gradient norm √Σ g² of the trained ranges.
   [[nodiscard]] double grad_norm() const;
-  /// One step with the store's gradients times `gradient_scale`.
+  /// Makes one step with the store's gradients times `gradient_scale`.
   void step(double lr, double gradient_scale = 1.0);
 
-  /// Steps made so far: the exponent of the bias corrections.
+  /// The number of steps so far, which is the exponent of the bias corrections.
   [[nodiscard]] int64_t steps() const { return steps_; }
   void set_steps(int64_t steps) { steps_ = steps; }
   [[nodiscard]] const Tensor& first_moments() const { return m_; }
@@ -48,13 +48,13 @@ class AdamW {
  private:
   ParameterStore& store_;
   AdamWOptions options_;
-  std::vector<ParameterSegment> segments_;
+  std::vector<ParameterRange> ranges_;
   Tensor m_, v_;
   int64_t steps_ = 0;
 };
 
-/// The factor that brings a gradient of this norm to at most max_norm, PyTorch's max_norm / (norm + 1e-6); 1 when
-/// max_norm is 0 (no clipping).
+/// The factor that reduces a gradient of this norm to max_norm: PyTorch's max_norm / (norm + 1e-6), at most 1. With
+/// max_norm 0 (no clipping) it is 1.
 [[nodiscard]] double clip_coefficient(double norm, double max_norm);
 
 /// Exponential moving average of a store's values: average = decay · average + (1 − decay) · value.

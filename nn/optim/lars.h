@@ -14,8 +14,8 @@ struct LarsOptions {
   double weight_decay = 0;
 };
 
-/// LARS over the store's arenas as MAE's linear probe uses it: a tensor of two dimensions or more is decayed and its
-/// gradient scaled by trust · ‖w‖ / ‖g‖, others take plain momentum steps. Frozen parameters stay.
+/// LARS over the store's arenas as MAE's linear probe uses it. A tensor of two dimensions or more is decayed and its
+/// gradient is scaled by trust · ‖w‖ / ‖g‖; others take plain momentum steps. Frozen parameters do not change.
 class Lars {
  public:
   Lars(ParameterStore& store, const LarsOptions& options);
@@ -31,7 +31,7 @@ class Lars {
  private:
   ParameterStore& store_;
   LarsOptions options_;
-  std::vector<ParameterSegment> segments_;  // one for each entry: norms are per tensor
+  std::vector<ParameterRange> ranges_;  // one per entry, since norms are per tensor
   std::vector<uint8_t> adapt_;
   Tensor momentum_;
   int64_t steps_ = 0;

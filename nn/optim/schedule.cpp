@@ -8,7 +8,7 @@ namespace tessera::nn {
 double CosineSchedule::operator()(int64_t step) const {
   if (step >= total) return end;
   if (step < warmup) {
-    if (warmup == 1) return start;  // one evenly spaced value is the first
+    if (warmup == 1) return start;  // of one evenly spaced value, the first is left
     return start + (base - start) * static_cast<double>(step) / static_cast<double>(warmup - 1);
   }
   const double progress = static_cast<double>(step - warmup) / static_cast<double>(total - warmup);

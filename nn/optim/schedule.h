@@ -4,9 +4,9 @@
 
 namespace tessera::nn {
 
-/// Linear warm-up, then half a cosine, per step, in SLIP's arithmetic: `warmup` evenly spaced values from `start` to
-/// `base` inclusive, then end + ½ (base − end)(1 + cos(π i / L)) for i = 0 … L − 1, L = total − warmup. So base occurs
-/// twice in a row and the last value is slightly above `end`.
+/// Linear warm-up and then half a cosine, per step, in SLIP's arithmetic: `warmup` evenly spaced values from `start` to
+/// `base` inclusive, then end + ½ (base − end)(1 + cos(π i / L)) for i = 0 … L − 1, L = total − warmup. Base
+/// therefore occurs twice in a row, and the last value is slightly above `end`.
 struct CosineSchedule {
   double base = 1e-3;
   double start = 1e-6;
@@ -18,8 +18,8 @@ struct CosineSchedule {
   [[nodiscard]] double operator()(int64_t step) const;
 };
 
-/// Linear warm-up from 0, then half a cosine to `end`, of a fractional epoch, in MAE's arithmetic: base · e / warmup
-/// below `warmup`, else end + ½ (base − end)(1 + cos(π (e − warmup) / (total − warmup))).
+/// Linear warm-up from 0 and then half a cosine to `end`, as a function of the fractional epoch e, in MAE's arithmetic:
+/// base · e / warmup below `warmup`, else end + ½ (base − end)(1 + cos(π (e − warmup) / (total − warmup))).
 struct EpochSchedule {
   double base = 1e-3;
   double end = 1e-6;

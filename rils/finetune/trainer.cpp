@@ -71,8 +71,9 @@ ClassifierFigures ClassifierTrainer::step(std::span<const LabelledBatch> batches
     {
       const autograd::TapeScope scope(tape);
       const Tensor targets = soft_targets(batch.labels, model_.classes(), mix.lambda, f.smoothing);
-      loss = autograd::soft_cross_entropy(model_.logits(batch.images, pass), targets,
-                                          1.0 / static_cast<double>(rows * std::ssize(batches)));
+      loss = autograd::cross_entropy(model_.logits(batch.images, pass), targets,
+                                     1.0 / static_cast<double>(rows * std::ssize(batches)))
+                 .loss;
     }
     figures.loss += loss.value.item();
     tape.backward(loss);

@@ -2,7 +2,7 @@
 
 #include <vector>
 
-#include "autograd/ops/loss.h"
+#include "autograd/ops/patch_sentence.h"
 #include "autograd/ops/pointwise.h"
 #include "engine/ops/copy.h"
 

@@ -38,7 +38,7 @@ Tensor pixel_targets(const Tensor& images, int64_t patch, const Masks& masks, st
     for (const int32_t p : masks.masked(b)) hidden.push_back(static_cast<int32_t>(b * masks.patches()) + p);
   }
   const Tensor pixels = patch_pixels(images, patch);
-  return standardise(gather_rows(pixels, RowIndex(hidden, pixels.size(0)), {{}, {}, {}, pixels.dtype()}));
+  return standardise(gather_rows(pixels, RowIndex(hidden, pixels.size(0)), {.out_dtype = pixels.dtype()}));
 }
 
 PatchMoments patch_moments(std::span<const float> pixels) {

@@ -12,10 +12,9 @@ namespace {
 Tensor teacher_features(const Model& model, const TokenFeatures& encoded, const Masks& masks, const Gate& gate) {
   const autograd::TapeScope none(nullptr);
   const std::vector<int32_t> rows = hidden_rows(masks, gate.images, encoded.layout);
-  GatherOptions options;
-  options.out_dtype = encoded.values.dtype();
   const Tensor& all = encoded.values.value;
-  return l2_normalize(model.project(Var(gather_rows(all, RowIndex(rows, all.size(0)), options))).value).y;
+  const Tensor hidden = gather_rows(all, RowIndex(rows, all.size(0)), {.out_dtype = all.dtype()});
+  return l2_normalize(model.project(Var(hidden)).value).y;
 }
 
 }  // namespace

@@ -145,9 +145,8 @@ Var VisionTower::pool(const TokenFeatures& encoded) const {
   if (layout.prefix == 0) throw ConfigError("model.vision.pool: expected mean for an encoder without CLS token");
   std::vector<int32_t> rows;
   for (int64_t b = 0; b < layout.samples; ++b) rows.push_back(static_cast<int32_t>(b * layout.rows_per_sample()));
-  autograd::GatherInputs gather;
-  gather.out_dtype = encoded.values.dtype();
-  return after_pooling(autograd::gather_rows(encoded.values, RowIndex(rows, encoded.values.value.size(0)), gather));
+  const Var& all = encoded.values;
+  return after_pooling(autograd::gather_rows(all, RowIndex(rows, all.value.size(0)), {.out_dtype = all.dtype()}));
 }
 
 Var VisionTower::after_pooling(const Var& rows) const {

@@ -1,4 +1,4 @@
-// Recomputation instead of memory: the same bits, the same hooks.
+// Checkpointing gives the same bits and the same hooks as keeping intermediate results.
 #include "autograd/checkpoint.h"
 
 #include <gtest/gtest.h>
@@ -110,6 +110,45 @@ TEST(Checkpoint, ConstantInputsAndConstantsInsideAreFine) {
   const Var y = checkpoint([](const auto& v) { return mul(mul(v[0], v[1]), Var(tensor({10, 100}))); }, {x, constant});
   tape.backward(sum(y));
   EXPECT_EQ(floats(tape.take(x.slot)), (std::vector<float>{30, 400}));
+}
+
+TEST(Checkpoint, EveryInputGetsItsGradient) {
+  // v₀ v₁ + v₂² v₃: the fourth input is a constant, the fifth is not used.
+  const auto function = [](const std::vector<Var>& v) { return add(mul(v[0], v[1]), mul(mul(v[2], v[2]), v[3])); };
+  Tape tape;
+  const TapeScope scope(tape);
+  const Var a = tape.input(tensor({1, 2}));
+  const Var b = tape.input(tensor({3, 5}));
+  const Var c = tape.input(tensor({7, 11}));
+  const Var unused = tape.input(tensor({1, 1}));
+  const Var y = checkpoint(function, {a, b, c, Var(tensor({2, 10})), unused});
+  EXPECT_EQ(floats(y.value), (std::vector<float>{3 + 98, 10 + 1210}));
+  tape.backward(y, tensor({1, 100}));
+  EXPECT_EQ(floats(tape.take(a.slot)), (std::vector<float>{3, 500}));
+  EXPECT_EQ(floats(tape.take(b.slot)), (std::vector<float>{1, 200}));
+  EXPECT_EQ(floats(tape.take(c.slot)), (std::vector<float>{28, 22000}));
+  EXPECT_FALSE(tape.take(unused.slot));
+}
+
+TEST(Checkpoint, AnInputGivenTwiceOrUsedElsewhereTooGetsTheSum) {
+  Tape tape;
+  const TapeScope scope(tape);
+  const Var x = tape.input(tensor({1, 2}));
+  const Var y = checkpoint([](const auto& v) { return mul(v[0], scale(v[1], 3)); }, {x, x});  // 3 x²
+  tape.backward(add(y, scale(x, 100)), tensor({1, 1}));
+  EXPECT_EQ(floats(tape.take(x.slot)), (std::vector<float>{106, 112}));
+}
+
+TEST(Checkpoint, AParameterAsAnInputGetsItsGradientToo) {
+  Parameter w = parameter("w", {2, 3});
+  Tape tape;
+  const TapeScope scope(tape);
+  const Var x = tape.input(tensor({5, 7}));
+  const Var y = checkpoint([](const auto& v) { return mul(v[0], v[1]); }, {x, use(w)});
+  tape.backward(add(y, use(w)), tensor({1, 10}));
+  EXPECT_EQ(floats(tape.take(x.slot)), (std::vector<float>{2, 30}));
+  ASSERT_TRUE(w.has_grad);
+  EXPECT_EQ(floats(w.grad), (std::vector<float>{6, 80}));
 }
 
 TEST(Checkpoint, WithoutATapeIsACall) {

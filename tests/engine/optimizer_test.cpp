@@ -1,4 +1,4 @@
-// What the op cases cannot see in an optimiser: parts of an arena that must not be touched or read at all.
+// Properties of the optimisers that op cases cannot check: parts of an arena that must not be read or written.
 #include "engine/ops/optimizer.h"
 
 #include <gtest/gtest.h>
@@ -14,10 +14,10 @@
 namespace tessera {
 namespace {
 
-using Segments = std::vector<ParameterSegment>;
+using Ranges = std::vector<ParameterRange>;
 
 /// 10 live elements, 40 frozen ones, a gap, 30 live ones.
-const Segments kSegments{
+const Ranges kRanges{
     {.offset = 0, .count = 10}, {.offset = 10, .count = 40, .frozen = true}, {.offset = 55, .count = 30}};
 constexpr int64_t kSize = 90;
 
@@ -60,26 +60,25 @@ TEST_P(Optimizers, LeaveFrozenRunsAndGapsAlone) {
   const Tensor value = arena();
   const Tensor m = arena();
   const Tensor v = arena();
-  adamw(value, arena(), m, v, kSegments, state);
-  sgd(value, arena(), m, kSegments, state, 0.9);
-  lars(value, arena(), m, kSegments, std::vector<uint8_t>{1, 1, 0}, state, 0.9, 0.02);
+  adamw(value, arena(), m, v, kRanges, state);
+  lars(value, arena(), m, kRanges, std::vector<uint8_t>{1, 1, 0}, state, 0.9, 0.02);
   for (const Tensor& t : {value, m, v}) expect_untouched(t);
   EXPECT_NE(value.data<float>()[0], 1.0f) << "nothing was learned";
 }
 
 TEST_P(Optimizers, NormsCountLiveElementsOnly) {
-  EXPECT_DOUBLE_EQ(norm2(arena(), kSegments), std::sqrt(40.0));
+  EXPECT_DOUBLE_EQ(norm2(arena(), kRanges), std::sqrt(40.0));
   EXPECT_EQ(norm2(arena(), {}), 0.0);
   const Tensor inf = arena();
   inf.data<float>()[3] = std::numeric_limits<float>::infinity();
-  EXPECT_TRUE(std::isinf(norm2(inf, kSegments))) << "an overflow must be seen";
+  EXPECT_TRUE(std::isinf(norm2(inf, kRanges))) << "an overflow must be seen";
 }
 
 /// f32 squares would overflow from 1.8e19 on and vanish below 1e-23.
 TEST_P(Optimizers, NormsNeitherOverflowNorVanish) {
   for (const double size : {1e-30, 1e25}) {
     const Tensor x = Tensor::full({1000}, size);
-    const Segments all{{.offset = 0, .count = 1000}};
+    const Ranges all{{.offset = 0, .count = 1000}};
     const auto stored = static_cast<double>(static_cast<float>(size));
     EXPECT_NEAR(norm2(x, all) / (stored * std::sqrt(1000.0)), 1.0, 1e-12);
   }

@@ -1,6 +1,6 @@
-// The vector layer under the kernels, seen through the public operations on every table that this processor can run:
-// accuracy of the functions over the floats, exact ends of rows, rounding to bfloat16, independence of an element's
-// value from its place in a vector.
+// The vector layer under the kernels, tested through the public operations on every table that this processor can run:
+// accuracy of the functions over the floats, exact ends of rows, rounding to bfloat16, and that an element's value does
+// not depend on its place in a vector.
 #include <gtest/gtest.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "engine/core/error.h"
+#include "engine/memory/allocator.h"
 #include "engine/memory/storage.h"
 #include "engine/ops/copy.h"
 #include "engine/ops/kernels.h"
@@ -225,32 +226,32 @@ TEST_P(Simd, AnElementsValueDoesNotDependOnItsPlace) {
   }
 }
 
-/// Memory that ends where the next page may not be touched.
-class PageEnd {
+/// Memory that ends at a page which may not be accessed.
+class PageEnd final : public Allocator {
  public:
-  explicit PageEnd(size_t bytes) : page_(static_cast<size_t>(sysconf(_SC_PAGESIZE))), size_(bytes) {
+  explicit PageEnd(size_t bytes) : page_(static_cast<size_t>(sysconf(_SC_PAGESIZE))) {
     base_ = mmap(nullptr, 3 * page_, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     EXPECT_NE(base_, MAP_FAILED);
     EXPECT_EQ(mprotect(static_cast<std::byte*>(base_) + page_, page_, PROT_READ | PROT_WRITE), 0);
     EXPECT_LE(bytes, page_);
   }
-  ~PageEnd() { munmap(base_, 3 * page_); }
+  ~PageEnd() override { munmap(base_, 3 * page_); }
   PageEnd(const PageEnd&) = delete;
   PageEnd& operator=(const PageEnd&) = delete;
-  [[nodiscard]] Tensor tensor(const Shape& shape, DType dtype) const {
-    void* first = static_cast<std::byte*>(base_) + 2 * page_ - size_;
-    return {std::make_shared<Storage>(Device::cpu(), first, size_, nullptr), shape, dtype};
-  }
+  [[nodiscard]] void* allocate(size_t bytes) override { return static_cast<std::byte*>(base_) + 2 * page_ - bytes; }
+  void deallocate(void*, size_t) noexcept override {}
+  [[nodiscard]] MemoryStatistics statistics() const override { return {}; }
+  void reset_peak() override {}
 
  private:
-  size_t page_, size_;
+  size_t page_;
   void* base_ = nullptr;
 };
 
 Tensor at_page_end(std::vector<std::unique_ptr<PageEnd>>& pages, const Shape& shape, DType dtype) {
   const auto bytes = static_cast<size_t>(shape.numel()) * size_of(dtype);
   pages.push_back(std::make_unique<PageEnd>(bytes));
-  return pages.back()->tensor(shape, dtype);
+  return {std::make_shared<Storage>(Device::cpu(), *pages.back(), bytes), shape, dtype};
 }
 
 TEST_P(Simd, NothingPastTheEndIsTouched) {
@@ -281,8 +282,9 @@ TEST_P(Simd, NothingPastTheEndIsTouched) {
     const LayerNormResult r = layer_norm(x, gamma, beta, 1e-6, DType::f32);
     EXPECT_EQ(r.mean.item(), 5.0);
     EXPECT_EQ(sum(r.y).item(), 0.25 * static_cast<double>(n));
-    layer_norm_grad(x, gamma, r.mean, r.rstd, x, {x, GradMode::overwrite}, {gamma, GradMode::overwrite},
-                    {beta, GradMode::overwrite});
+    layer_norm_grad(
+        {.x = x, .gamma = gamma, .mean = r.mean, .rstd = r.rstd, .dy = x},
+        {.dx = {x, GradMode::overwrite}, .dgamma = {gamma, GradMode::overwrite}, .dbeta = {beta, GradMode::overwrite}});
     EXPECT_EQ(sum(beta).item(), 5.0 * static_cast<double>(n));
   }
 }

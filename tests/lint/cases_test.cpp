@@ -1,4 +1,4 @@
-// An op is born whole: every slot of the kernel table and every public function of engine/ops has its place in a case.
+// Every slot of the kernel table and every public function of engine/ops has a case.
 #include <gtest/gtest.h>
 
 #include <map>
@@ -62,6 +62,18 @@ TEST(OpCasesLint, CasesCallTheirSlotsAndThePublicFunctions) {
     }
   }
   EXPECT_GE(functions, 30) << "the headers were not understood";
+}
+
+/// `c.kernels().norm.layer_norm(c, {x, gamma, …})` would compile with two views exchanged.
+TEST(OpCasesLint, CallsOfKernelsNameEveryField) {
+  int calls = 0;
+  for (const auto& path : sources({"engine/ops", "tests/op_cases", "benchmarks"}, {".cpp"})) {
+    for (const auto& m : matches(read(path), R"(\.\w+\.(\w+)\(\s*(?:c|ctx|context),\s*\{\s*(.))")) {
+      EXPECT_EQ(m[2], ".") << name_in_tree(path) << " calls " << m[1] << " with a positional list";
+      ++calls;
+    }
+  }
+  EXPECT_GE(calls, 60) << "the calls were not understood";
 }
 
 TEST(OpCasesLint, EveryCaseChecksSomething) {

@@ -1,9 +1,11 @@
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "engine/ops/copy.h"
 #include "nn/optim/adamw.h"
+#include "nn/optim/lars.h"
 #include "nn/optim/schedule.h"
 #include "tests/support/golden.h"
 
@@ -106,6 +108,87 @@ TEST(AdamW, FusedPartsLeaveTheGapAlone) {
   EXPECT_LT(values[0], 1.0f);
   EXPECT_LT(values[8], 1.0f);
   for (size_t i = 4; i < 8; ++i) EXPECT_EQ(values[i], 0.0f);
+}
+
+/// Two matrices and a bias of ones with gradients of one; the second matrix is frozen by its own flag.
+void build_partly_frozen(ParameterStore& store) {
+  store.add("trained", {4, 4}, ones());
+  store.add("frozen", {4, 4}, ones()).frozen = true;
+  store.add("bias", {9}, ones());
+  store.allocate(DType::f32);
+  store.initialise(0);
+  fill(store.grads(), 1.0);
+}
+
+/// Only entries of these names moved, and only they count in the gradient's norm.
+template <class Optimizer>
+void expect_steps_only(ParameterStore& store, Optimizer& optimizer, const std::vector<std::string>& names) {
+  double count = 0;
+  for (const auto& name : names) count += static_cast<double>(store.find(name)->count());
+  EXPECT_NEAR(optimizer.grad_norm(), std::sqrt(count), 1e-9);
+  for (int i = 0; i < 2; ++i) optimizer.step(0.1);
+  for (const Entry& entry : store.entries()) {
+    const bool moves = std::ranges::find(names, entry.name) != names.end();
+    for (const float x : entry.value().data<float>()) ASSERT_EQ(x != 1.0f, moves) << entry.name << ": " << x;
+  }
+}
+
+TEST(AdamW, LeavesFrozenParametersAlone) {
+  ParameterStore store;
+  build_partly_frozen(store);
+  AdamW optimizer(store, {}, slip_decay(0.2));
+  expect_steps_only(store, optimizer, {"trained", "bias"});
+  for (const Tensor& moments : {optimizer.first_moments(), optimizer.second_moments()}) {
+    const Entry& frozen = *store.find("frozen");
+    const Tensor part = moments.slice(0, frozen.offset, frozen.count());
+    for (const float x : part.data<float>()) EXPECT_EQ(x, 0.0f);
+  }
+}
+
+TEST(AdamW, LeavesWhatTheRuleFreezesAlone) {
+  ParameterStore store;
+  build_partly_frozen(store);
+  AdamW optimizer(store, {}, [](const Entry& entry) { return Group{.frozen = entry.name == "bias"}; });
+  expect_steps_only(store, optimizer, {"trained"});
+}
+
+TEST(AdamW, ScalesTheRateOfAGroup) {
+  ParameterStore store;
+  build_partly_frozen(store);
+  AdamW optimizer(store, {}, [](const Entry& entry) { return Group{.lr_scale = entry.name == "bias" ? 0.25 : 1.0}; });
+  optimizer.step(0.125);
+  // The first step moves every element by the rate.
+  EXPECT_NEAR(store.find("trained")->value().data<float>()[15], 0.875, 1e-6);
+  EXPECT_NEAR(store.find("bias")->value().data<float>()[8], 1 - 0.125 / 4, 1e-6);
+}
+
+TEST(Lars, LeavesFrozenParametersAlone) {
+  ParameterStore store;
+  build_partly_frozen(store);
+  Lars optimizer(store, {.trust = 1});
+  expect_steps_only(store, optimizer, {"trained", "bias"});
+  const Entry& frozen = *store.find("frozen");
+  const Tensor part = optimizer.momentum().slice(0, frozen.offset, frozen.count());
+  for (const float x : part.data<float>()) EXPECT_EQ(x, 0.0f);
+}
+
+TEST(Lars, DecaysAndAdaptsMatricesOnly) {
+  ParameterStore store;
+  build_partly_frozen(store);
+  const LarsOptions options{.momentum = 0.5, .trust = 0.125, .weight_decay = 3};
+  Lars optimizer(store, options);
+  // By hand: a matrix of w has the gradient g = 1 + 3 w scaled by 0.125 ‖w‖ / ‖g‖ = 0.125 w / g, so 0.125 w.
+  double w = 1, b = 1, w_momentum = 0, b_momentum = 0;
+  for (int step = 0; step < 3; ++step) {
+    optimizer.step(0.25);
+    w_momentum = 0.5 * w_momentum + 0.125 * w;
+    b_momentum = 0.5 * b_momentum + 1;
+    w -= 0.25 * w_momentum;
+    b -= 0.25 * b_momentum;
+    for (const float x : store.find("trained")->value().data<float>()) ASSERT_NEAR(x, w, 1e-6) << step;
+    for (const float x : store.find("bias")->value().data<float>()) ASSERT_NEAR(x, b, 1e-6) << step;
+  }
+  EXPECT_EQ(optimizer.steps(), 3);
 }
 
 TEST(Ema, AveragesTowardsTheValues) {

@@ -7,6 +7,9 @@
 #include <cmath>
 #include <filesystem>
 
+#include "autograd/ops/pointwise.h"
+#include "autograd/ops/reduce.h"
+#include "autograd/tape.h"
 #include "engine/core/error.h"
 #include "engine/ops/copy.h"
 #include "nn/io/checkpoint.h"
@@ -73,6 +76,45 @@ TEST(ParameterStore, InitialValuesHaveTheAskedMoments) {
   EXPECT_NEAR(u[1], 0.2 / std::sqrt(3.0), 1e-3);
   EXPECT_LT(u[2], 0.2);
   EXPECT_GT(u[2], 0.1999);
+}
+
+TEST(ParameterStore, AParameterLeftOutOfAStepHasAGradientOfZero) {
+  ParameterStore store;
+  Parameter& a = store.add("a", {3}, ones());
+  Parameter& b = store.add("b", {3}, ones());
+  store.allocate(DType::f32);
+  store.initialise(0);
+  const auto step = [&](const auto& loss) {
+    store.clear_grads();
+    autograd::Tape tape;
+    const autograd::TapeScope scope(tape);
+    tape.backward(loss());
+    store.complete_grads();
+  };
+  const auto expect_grads = [&](float of_a, float of_b) {
+    for (const float x : a.grad.data<float>()) EXPECT_EQ(x, of_a);
+    for (const float x : b.grad.data<float>()) EXPECT_EQ(x, of_b);
+  };
+  step([&] { return autograd::sum(autograd::add(autograd::use(a), autograd::use(b))); });
+  expect_grads(1, 1);
+  step([&] { return autograd::sum(autograd::scale(autograd::use(a), 3)); });
+  expect_grads(3, 0);
+  step([&] { return autograd::sum(autograd::scale(autograd::use(b), 5)); });
+  expect_grads(0, 5);
+}
+
+TEST(ParameterStore, SwapExchangesBothSides) {
+  ParameterStore store;
+  build(store);
+  store.initialise(1);
+  const Tensor first = clone(store.values());
+  const Tensor second = Tensor::full(first.shape(), 3.0);
+  Tensor other = clone(second);
+  store.swap_values(other);
+  EXPECT_EQ(test::absolute_error(store.values(), second), 0.0);
+  EXPECT_EQ(test::absolute_error(other, first), 0.0);
+  Tensor narrow = Tensor::zeros({3});
+  EXPECT_THROW(store.swap_values(narrow), ShapeError);
 }
 
 TEST(Checkpoint, RoundTripRestoresEveryValue) {

@@ -122,6 +122,53 @@ TEST_F(SafetensorsTest, HostileHeadersGiveOneClearError) {
   expect_error(std::string(200000, '['), "", "not JSON");
 }
 
+/// The first eight bytes give the header's length; the format limits it to 100,000,000 bytes.
+TEST_F(SafetensorsTest, TheLengthOfTheHeaderIsBounded) {
+  const auto message = [&](uint64_t length, uint64_t file_size) {
+    std::ofstream(path(), std::ios::binary).write(reinterpret_cast<const char*>(&length), 8);
+    std::filesystem::resize_file(path(), file_size);  // zeros without blocks on the disk
+    try {
+      const SafetensorsFile file(path());
+      return std::string("accepted");
+    } catch (const IoError& e) {
+      return std::string(e.what());
+    }
+  };
+  const auto refused = [&](uint64_t length, uint64_t file_size) {
+    return message(length, file_size).find("a header of " + std::to_string(length) + " bytes") != std::string::npos;
+  };
+  EXPECT_TRUE(refused(100'000'001, 200'000'000));
+  EXPECT_TRUE(refused(uint64_t{1} << 32, (uint64_t{1} << 32) + 100));
+  EXPECT_NE(message(100'000'000, 200'000'000).find("not JSON"), std::string::npos) << "the limit itself is read";
+  EXPECT_TRUE(refused(57, 64)) << "one byte beyond the file";
+  EXPECT_NE(message(56, 64).find("not JSON"), std::string::npos) << "all of the file is read";
+  for (const uint64_t length : {std::numeric_limits<uint64_t>::max(), std::numeric_limits<uint64_t>::max() - 7,
+                                uint64_t{1} << 63, std::numeric_limits<uint64_t>::max() - 8}) {
+    EXPECT_TRUE(refused(length, 64)) << length;
+  }
+}
+
+TEST_F(SafetensorsTest, LengthsThatOverflowAreErrors) {
+  const auto entry = [](const std::string& dtype, const std::string& shape, const std::string& offsets) {
+    return R"({"a":{"dtype":")" + dtype + R"(","shape":[)" + shape + R"(],"data_offsets":[)" + offsets + "]}}";
+  };
+  const std::string large = "281474976710656";  // 2⁴⁸
+  expect_error(entry("U8", "281474976710657", "0,4"), "1234", "too large");
+  expect_error(entry("U8", large, "0,4"), "1234", "size of its shape");
+  expect_error(entry("U8", large + ",65536", "0,0"), "", "too large");   // 2⁶⁴ elements
+  expect_error(entry("F64", large + ",8192", "0,0"), "", "too large");   // 2⁶¹ elements, 2⁶⁴ bytes
+  expect_error(entry("F16", large + ",32768", "0,0"), "", "too large");  // 2⁶³ elements, 2⁶⁴ bytes
+  expect_error(entry("U8", "0," + large + ",281474976710657", "0,0"), "", "too large");
+  expect_error(entry("U8", "4", "0,18446744073709551615"), "1234", "outside");
+  expect_error(entry("U8", "4", "18446744073709551612,18446744073709551615"), "1234", "outside");
+  expect_error(entry("U8", "4", "0,18446744073709551620"), "1234", "an offset");
+  expect_error(entry("U8", "4", "-4,0"), "1234", "an offset");
+  expect_error(entry("U8", "4", "0,5"), "1234", "outside");
+  expect_error(entry("U8", "1.0", "0,1"), "1", "extent");
+  write_raw(entry("U8", "1,1,1,1,1,4", "0,4"), "1234");
+  EXPECT_EQ(SafetensorsFile(path()).load("a").shape(), (Shape{1, 1, 1, 1, 1, 4})) << "rank 6 is the largest";
+}
+
 TEST_F(SafetensorsTest, EveryCutIsAnError) {
   write_safetensors(path(), std::vector<NamedTensor>{{"a", Tensor::full({5}, 1.0)}}, {});
   const std::string whole = read_file(path());

@@ -18,6 +18,8 @@ struct AttentionPick {
   Lengths keys{};  // empty: as the queries
   int64_t heads = 2, width = 16;
   bool causal = false, bias = false, fused = false;
+  double spread = 1;  // of the scores
+  double level = 0;   // about which the bias lies, and so the scores
 };
 
 struct Setup {
@@ -32,21 +34,22 @@ struct Setup {
         keys(static_cast<double>(segments_kv.max_len())),
         rows(pick.fused ? padded(2 * pick.heads, 1) : Layout{}) {}
   [[nodiscard]] AttentionOptions options(const AttentionPick& pick, const Tensor& bias) const {
-    return {segments_q, segments_kv, pick.causal, scale, bias};
+    return {.segments_q = segments_q, .segments_kv = segments_kv, .causal = pick.causal, .scale = scale, .bias = bias};
   }
 };
 
 std::string name_of(const AttentionPick& pick, const Setup& s) {
-  return fmt::format("{} heads of {}, {} segments, {} queries, {} keys{}{}{}", pick.heads, pick.width,
+  return fmt::format("{} heads of {}, {} segments, {} queries, {} keys{}{}{}, scores {} ± {}", pick.heads, pick.width,
                      s.segments_q.count(), s.segments_q.rows(), s.segments_kv.rows(), pick.causal ? ", causal" : "",
-                     pick.bias ? ", bias" : "", pick.fused ? ", fused" : "");
+                     pick.bias ? ", bias" : "", pick.fused ? ", fused" : "", pick.level, pick.spread);
 }
 
 /// bf16 rounds the probabilities (and their gradients) once before a product; the relative error stays when it is
-/// summed.
-Tolerance weighted_sum(DType dtype, double terms) {
+/// summed. A score's rounding is a relative error of its probability.
+Tolerance weighted_sum(DType dtype, double terms, const AttentionPick& pick) {
   if (dtype == DType::bf16) return {.c = 2, .floor = 0.02, .precision = DType::bf16};
-  return {.c = 2, .k = terms + 16, .floor = 0.1};
+  const bool large = pick.spread > 1 || pick.level != 0;
+  return {.c = 2 + (large ? 4 * pick.spread + std::abs(pick.level) : 0), .k = terms + 16, .floor = 0.1};
 }
 
 Problem forward_problem(Values& values, DType dtype, const AttentionPick& pick) {
@@ -56,14 +59,23 @@ Problem forward_problem(Values& values, DType dtype, const AttentionPick& pick) 
   const Shape bias{pick.heads, s.segments_q.max_len(), s.segments_kv.max_len()};
   Problem p;
   p.name = name_of(pick, s);
-  p.operands = {in("q", dtype, values.normal(q), s.rows),
+  p.operands = {in("q", dtype, values.normal(q, pick.spread), s.rows),
                 in("k", dtype, values.normal(kv), s.rows),
                 in("v", dtype, values.normal(kv), s.rows),
-                pick.bias ? in("bias", wide(dtype), values.normal(bias)) : absent("bias"),
-                out("o", dtype, q, weighted_sum(dtype, s.keys), pick.fused ? padded(pick.heads, 1) : Layout{}),
+                pick.bias ? in("bias", wide(dtype), values.normal(bias, 1, pick.level)) : absent("bias"),
+                out("o", dtype, q, weighted_sum(dtype, s.keys, pick), pick.fused ? padded(pick.heads, 1) : Layout{}),
                 out("lse", wide(dtype), {pick.heads, q[0]}, {.c = 2, .k = s.keys + 16, .floor = 1})};
   p.call = [=](Context& c, const KernelTable& t, Views v, GradMode) {
-    t.attention.forward(c, {v[0], v[1], v[2], v[3], s.segments_q, s.segments_kv, pick.causal, s.scale, v[4], v[5]});
+    t.attention.forward(c, {.q = v[0],
+                            .k = v[1],
+                            .v = v[2],
+                            .bias = v[3],
+                            .segments_q = s.segments_q,
+                            .segments_kv = s.segments_kv,
+                            .causal = pick.causal,
+                            .scale = s.scale,
+                            .o = v[4],
+                            .lse = v[5]});
   };
   p.op = [=](Tensors t, GradMode) -> std::vector<Tensor> {
     const AttentionResult r = attention(t[0], t[1], t[2], s.options(pick, t[3]));
@@ -86,10 +98,12 @@ Problem backward_problem(Values& values, DType dtype, const AttentionPick& pick)
   const Problem forward = forward_problem(values, dtype, pick);
   const auto saved = reference_results(forward);
   const auto& ops = forward.operands;
-  // Per key up to every query adds; what is summed is of the size of the largest results.
-  Tolerance tolerance = weighted_sum(dtype, s.keys + static_cast<double>(s.segments_q.max_len()));
+  // A key sums over up to every query, with terms of the size of the largest results.
+  Tolerance tolerance = weighted_sum(dtype, s.keys + static_cast<double>(s.segments_q.max_len()), pick);
   if (dtype == DType::bf16) tolerance.c = 4;
   const auto bias_tolerance = tolerance;
+  Tolerance key_tolerance = tolerance;
+  key_tolerance.floor *= pick.spread;  // a sum of queries
   Problem p;
   p.name = forward.name + ", backward";
   p.operands = {ops[0],
@@ -100,15 +114,30 @@ Problem backward_problem(Values& values, DType dtype, const AttentionPick& pick)
                 in("lse", wide(dtype), saved[5]),
                 in("d_o", dtype, values.normal(ops[4].shape)),
                 out("dq", dtype, ops[0].shape, tolerance, s.rows),
-                out("dk", dtype, ops[1].shape, tolerance, s.rows),
+                out("dk", dtype, ops[1].shape, key_tolerance, s.rows),
                 out("dv", dtype, ops[2].shape, tolerance, s.rows),
                 pick.bias ? sum_out("dbias", wide(dtype), ops[3].shape, bias_tolerance) : absent("dbias")};
   p.call = [=](Context& c, const KernelTable& t, Views v, GradMode mode) {
-    t.attention.backward(c, {v[0], v[1], v[2], v[3], v[4], v[5], v[6], s.segments_q, s.segments_kv, pick.causal,
-                             s.scale, v[7], v[8], v[9], v[10], mode});
+    t.attention.backward(c, {.q = v[0],
+                             .k = v[1],
+                             .v = v[2],
+                             .bias = v[3],
+                             .o = v[4],
+                             .lse = v[5],
+                             .d_o = v[6],
+                             .segments_q = s.segments_q,
+                             .segments_kv = s.segments_kv,
+                             .causal = pick.causal,
+                             .scale = s.scale,
+                             .dq = v[7],
+                             .dk = v[8],
+                             .dv = v[9],
+                             .dbias = v[10],
+                             .bias_mode = mode});
   };
   p.op = [=](Tensors t, GradMode mode) -> std::vector<Tensor> {
-    attention_grad(t[0], t[1], t[2], s.options(pick, t[3]), {t[4], t[5]}, t[6], t[7], t[8], t[9], {t[10], mode});
+    attention_grad(t[0], t[1], t[2], s.options(pick, t[3]), {t[4], t[5]}, t[6],
+                   {.dq = t[7], .dk = t[8], .dv = t[9], .dbias = {t[10], mode}});
     return {};
   };
   if (!forward.batch.empty() && !pick.bias) {
@@ -135,7 +164,14 @@ std::vector<AttentionPick> picks() {
           // Cross attention; a segment without keys and one without queries.
           {.queries = {5, 3, 0, 17}, .keys = {9, 0, 4, 45}, .width = 24},
           {.queries = {1, 31}, .keys = {66, 15}, .width = 48, .bias = true},
+          // One query beyond the blocks of the tiles of 14 and 6 rows.
+          {.queries = {113, 49}, .heads = 1},
+          // Scores beyond the range of exp in f32 and in f64, on both sides of zero.
+          {.queries = {33, 0, 5, 1}, .heads = 3, .width = 40, .spread = 400},
+          {.queries = {9, 17}, .causal = true, .bias = true, .level = -1000},
+          {.queries = {9, 17}, .bias = true, .level = 1000},
           // Keys beyond one block of 1,024.
+          {.queries = {5}, .keys = {1025}, .heads = 1, .spread = 400},
           {.queries = {37}, .keys = {1100}, .heads = 1, .width = 20},
           {.queries = {19, 2}, .keys = {2050, 1024}, .heads = 1, .width = 16, .bias = true},
           {.queries = {1060}, .heads = 1, .width = 8, .causal = true}};
@@ -186,8 +222,9 @@ std::vector<Refusal> attention_refusals() {
   };
   const SegmentTable whole = SegmentTable::uniform(1, 4);
   const Tensor x = Tensor::zeros({4, 2, 8});
-  const AttentionOptions good{whole, whole, false, 1.0, {}};
-  AttentionOptions causal{SegmentTable(Lengths{1, 3}), SegmentTable(Lengths{3, 1}), true, 1.0, {}};
+  const AttentionOptions good{.segments_q = whole, .segments_kv = whole};
+  const AttentionOptions causal{
+      .segments_q = SegmentTable(Lengths{1, 3}), .segments_kv = SegmentTable(Lengths{3, 1}), .causal = true};
   AttentionOptions biased = good;
   biased.bias = Tensor::zeros({2, 4, 3});
   AttentionOptions narrow = good;
@@ -195,8 +232,10 @@ std::vector<Refusal> attention_refusals() {
   return {{"rank of q", ErrorKind::shape, call(Tensor::zeros({4, 16}), x, x, good)},
           {"heads of k", ErrorKind::shape, call(x, Tensor::zeros({4, 1, 8}), x, good)},
           {"rows of v", ErrorKind::shape, call(x, x, Tensor::zeros({3, 2, 8}), good)},
-          {"query segments", ErrorKind::shape, call(x, x, x, {SegmentTable::uniform(1, 3), whole, false, 1.0, {}})},
-          {"counts of segments", ErrorKind::shape, call(x, x, x, {SegmentTable::uniform(2, 2), whole, false, 1.0, {}})},
+          {"query segments", ErrorKind::shape,
+           call(x, x, x, {.segments_q = SegmentTable::uniform(1, 3), .segments_kv = whole})},
+          {"counts of segments", ErrorKind::shape,
+           call(x, x, x, {.segments_q = SegmentTable::uniform(2, 2), .segments_kv = whole})},
           {"causal with unequal segments", ErrorKind::shape, call(x, x, x, causal)},
           {"bias", ErrorKind::shape, call(x, x, x, biased)},
           {"bias in bf16", ErrorKind::dtype, call(x, x, x, narrow)},

@@ -18,6 +18,7 @@ namespace tessera::test {
 [[nodiscard]] std::vector<OpCase> rows_cases();
 [[nodiscard]] std::vector<OpCase> patches_cases();
 [[nodiscard]] std::vector<OpCase> loss_cases();
+[[nodiscard]] std::vector<OpCase> patch_sentence_cases();
 [[nodiscard]] std::vector<OpCase> optimizer_cases();
 
 }  // namespace tessera::test

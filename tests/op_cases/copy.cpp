@@ -9,8 +9,7 @@ namespace tessera::test {
 namespace {
 
 Problem copy_problem(Values& values, const Shape& shape, DType from, DType to, Layout x_layout, Layout y_layout) {
-  // Conversions out of f32 and bf16 are exact up to the one rounding; f64 may be rounded twice, an accumulated sum in
-  // f32.
+  // Conversions from f32 and bf16 round once. f64 may be rounded twice, and an accumulated sum is rounded in f32.
   const bool exact = from != DType::f64 || to == DType::f64;
   const Tensor x = is_floating(from) ? values.normal(shape) : values.integers(shape, 0, 200);
   Problem p;
@@ -19,7 +18,9 @@ Problem copy_problem(Values& values, const Shape& shape, DType from, DType to, L
   const bool adds = is_floating(to) && !(from != to && (from == DType::f64 || to == DType::f64));
   p.operands = {in("x", from, x, std::move(x_layout)), adds ? sum_out("y", to, shape, {.c = 2, .floor = 1}, y_layout)
                                                             : out("y", to, shape, tolerance, y_layout)};
-  p.call = [](Context& c, const KernelTable& t, Views v, GradMode mode) { t.copy.copy(c, {v[0], v[1], mode}); };
+  p.call = [](Context& c, const KernelTable& t, Views v, GradMode mode) {
+    t.copy.copy(c, {.x = v[0], .y = v[1], .mode = mode});
+  };
   if (y_layout.dense()) {
     p.op = [to](Tensors t, GradMode mode) -> std::vector<Tensor> {
       if (mode == GradMode::overwrite) return {t[0].dtype() == to ? contiguous(t[0]) : cast(t[0], to)};
@@ -34,7 +35,7 @@ std::vector<Problem> copy_problems(DType dtype) {
   Values values("copy");
   std::vector<Problem> problems;
   for (const DType to : {DType::f32, DType::bf16, DType::f64}) {
-    for (const Shape& shape : {Shape{}, {0}, {1}, {17}, {3, 0, 5}, {5, 7}, {2, 3, 4, 5, 3, 2}, {1031}, {40, 1000}}) {
+    for (const Shape& shape : {Shape{}, {0}, {1}, {17}, {3, 0, 5}, {5, 7}, {2, 3, 4, 5, 3, 2}, {1031}, {3, 10923}}) {
       problems.push_back(copy_problem(values, shape, dtype, to, {}, {}));
     }
     problems.push_back(copy_problem(values, {33, 65}, dtype, to, permuted({1, 0}), {}));
@@ -65,14 +66,16 @@ std::vector<Problem> fill_problems(DType dtype) {
     Problem p;
     p.name = fmt::format("{} {} with {}", to_string(shape), name_of(to), value);
     p.operands = {out("y", to, shape, {}, layout)};
-    p.call = [value](Context& c, const KernelTable& t, Views v, GradMode) { t.copy.fill(c, {v[0], value}); };
+    p.call = [value](Context& c, const KernelTable& t, Views v, GradMode) {
+      t.copy.fill(c, {.y = v[0], .value = value});
+    };
     p.op = [value](Tensors t, GradMode) -> std::vector<Tensor> {
       fill(t[0], value);
       return {};
     };
     problems.push_back(std::move(p));
   };
-  for (const Shape& shape : {Shape{}, {0}, {1}, {31}, {5, 7}, {40, 1001}}) add(shape, dtype, -0.7, {});
+  for (const Shape& shape : {Shape{}, {0}, {1}, {31}, {5, 7}, {3, 10923}}) add(shape, dtype, -0.7, {});
   add({33, 65}, dtype, 3.25, permuted({1, 0}));
   add({3, 5, 7}, dtype, 0.1, padded(3));
   if (dtype == DType::f32) {

@@ -15,10 +15,12 @@ namespace {
 struct Extents {
   int64_t m, n, k;
 };
-/// Empty in each place, single, prime, one beyond the tiles of 14, 16 and 32, and beyond the blocks of K and of rows.
-const std::vector<Extents> kExtents{{0, 5, 7},      {5, 0, 7},     {5, 7, 0},     {1, 1, 1},    {1, 37, 19},
-                                    {13, 1, 33},    {14, 32, 64},  {15, 33, 65},  {29, 97, 31}, {67, 130, 101},
-                                    {17, 34, 1100}, {300, 20, 48}, {40, 1050, 21}};
+/// Each extent is empty, 1, prime, one more than the tiles of 14, 16 and 32, or more than a block of K or of rows.
+const std::vector<Extents> kExtents{{0, 5, 7},      {5, 0, 7},     {5, 7, 0},      {1, 1, 1},    {1, 37, 19},
+                                    {13, 1, 33},    {14, 32, 64},  {15, 33, 65},   {29, 97, 31}, {67, 130, 101},
+                                    {17, 34, 1100}, {300, 20, 48}, {40, 1050, 21}, {5, 7, 1537}};
+/// Many rows and several blocks of k; and the same for a sum over n.
+constexpr Extents kManyRows{480, 3, 1535}, kManyRowsOverN{480, 1535, 3};
 
 struct LinearPick {
   Extents extents{};
@@ -47,7 +49,7 @@ Tensor weights(Values& values, Extents e) {
   return values.normal({e.n, e.k}, 1 / std::sqrt(std::max(1.0, static_cast<double>(e.k))));
 }
 
-/// Packs into guarded memory and passes the bytes on; an absent pack where the table keeps none.
+/// Packs into guarded memory and runs with the bytes, or with an absent pack where the table keeps none.
 template <class Use>
 void with_pack(Context& c, const KernelTable& t, const View& w, DType compute, Side side, const Use& use) {
   const size_t bytes = t.linear.pack_bytes(w.size(0), w.size(1), compute, side);
@@ -55,7 +57,7 @@ void with_pack(Context& c, const KernelTable& t, const View& w, DType compute, S
   const Guarded pack({static_cast<int64_t>(bytes)}, DType::u8, {});
   const View forward = side == Side::forward ? View(pack.tensor()) : View{};
   const View grad_input = side == Side::grad_input ? View(pack.tensor()) : View{};
-  t.linear.pack(c, {w, compute, forward, grad_input});
+  t.linear.pack(c, {.w = w, .compute = compute, .forward = forward, .grad_input = grad_input});
   if (!pack.guards_intact()) throw std::runtime_error("pack writes outside its destination");
   use(View(pack.tensor()));
 }
@@ -81,7 +83,16 @@ Problem forward_problem(Values& values, DType dtype, const LinearPick& pick) {
                               : out("y", y_type, {m, n}, unit_sum(k), rows)};
   p.call = [=](Context& c, const KernelTable& t, Views v, GradMode) {
     const auto run = [&](const View& pack) {
-      t.linear.forward(c, {v[0], v[1], pack, v[2], pick.in_place ? v[6] : v[3], v[4], segments, pick.act, v[5], v[6]});
+      t.linear.forward(c, {.x = v[0],
+                           .w = v[1],
+                           .pack = pack,
+                           .bias = v[2],
+                           .residual = pick.in_place ? v[6] : v[3],
+                           .row_scale = v[4],
+                           .segments = segments,
+                           .act = pick.act,
+                           .pre = v[5],
+                           .y = v[6]});
     };
     pick.pack ? with_pack(c, t, v[1], dtype, Side::forward, run) : run({});
   };
@@ -130,6 +141,7 @@ std::vector<Problem> forward_problems(DType dtype) {
       {.extents = odd, .bias = true, .in_place = true, .residual = wide(dtype), .y = wide(dtype)},
       {.extents = odd, .bias = true, .row_scale = true, .in_place = true, .residual = dtype}};
   for (const LinearPick& pick : picks) problems.push_back(forward_problem(values, dtype, pick));
+  if (dtype != DType::f64) problems.push_back(forward_problem(values, dtype, {.extents = kManyRows, .pack = true}));
   return problems;
 }
 
@@ -151,7 +163,8 @@ Problem prepare_problem(Values& values, DType dtype, const PreparePick& pick) {
       pick.cast ? out("out", pick.out, {pick.rows, pick.columns}, {.c = 2, .elementwise = true}) : absent("out"),
       pick.col_sum ? sum_out("col_sum", wide(dtype), {pick.columns}, plain_sum(pick.rows)) : absent("col_sum")};
   p.call = [=](Context& c, const KernelTable& t, Views v, GradMode mode) {
-    t.linear.prepare_dy(c, {v[0], v[1], segments, v[2], v[3], mode});
+    t.linear.prepare_dy(
+        c, {.dy = v[0], .row_scale = v[1], .segments = segments, .out = v[2], .col_sum = v[3], .sum_mode = mode});
   };
   if (pick.cast && (pick.out != dtype || pick.row_scale)) {
     p.op = [=](Tensors t, GradMode mode) -> std::vector<Tensor> {
@@ -166,7 +179,7 @@ std::vector<Problem> prepare_problems(DType dtype) {
   std::vector<Problem> problems;
   const DType narrow = dtype == DType::f64 ? DType::f64 : DType::bf16;
   for (const auto& [rows, columns] :
-       {std::pair<int64_t, int64_t>{0, 7}, {7, 0}, {1, 1}, {13, 37}, {256, 33}, {259, 131}, {600, 70}}) {
+       {std::pair<int64_t, int64_t>{0, 7}, {7, 0}, {1, 1}, {13, 37}, {256, 33}, {257, 131}, {513, 70}, {3, 2049}}) {
     for (const bool scaled : {false, true}) {
       problems.push_back(prepare_problem(values, dtype, {rows, columns, narrow, scaled}));
       problems.push_back(prepare_problem(values, dtype, {rows, columns, wide(dtype), scaled, false}));
@@ -197,12 +210,20 @@ Problem dx_problem(Values& values, DType dtype, const DxPick& pick) {
                 pick.col_sum ? sum_out("col_sum", wide(dtype), {k}, plain_sum(m + n)) : absent("col_sum")};
   p.call = [=](Context& c, const KernelTable& t, Views v, GradMode mode) {
     const auto run = [&](const View& pack) {
-      t.linear.grad_input(c, {v[0], v[1], pack, v[2], pick.act, v[3], v[4], mode, mode});
+      t.linear.grad_input(c, {.dy = v[0],
+                              .w = v[1],
+                              .pack = pack,
+                              .pre = v[2],
+                              .act = pick.act,
+                              .dx = v[3],
+                              .col_sum = v[4],
+                              .mode = mode,
+                              .sum_mode = mode});
     };
     pick.pack ? with_pack(c, t, v[1], dtype, Side::grad_input, run) : run({});
   };
   p.op = [=](Tensors t, GradMode mode) -> std::vector<Tensor> {
-    linear_grad_input(t[0], t[1], {}, t[2], pick.act, {t[3], mode}, {t[4], mode});
+    linear_grad_input(t[0], t[1], {t[3], mode}, {.act = pick.act, .pre = t[2], .col_sum = {t[4], mode}});
     return {};
   };
   if (!pick.col_sum) {
@@ -228,6 +249,7 @@ std::vector<Problem> dx_problems(DType dtype) {
       values, dtype, {.extents = odd, .act = Act::quick_gelu, .col_sum = true, .strided = true, .dx = wide(dtype)}));
   problems.push_back(dx_problem(values, dtype, {.extents = odd, .pack = true, .strided = true}));
   problems.push_back(dx_problem(values, dtype, {.extents = {600, 19, 35}, .col_sum = true}));
+  if (dtype != DType::f64) problems.push_back(dx_problem(values, dtype, {.extents = kManyRowsOverN, .pack = true}));
   return problems;
 }
 
@@ -238,7 +260,7 @@ Problem dw_problem(Values& values, DType dtype, Extents e, bool strided) {
   p.operands = {in("dy", dtype, values.normal({e.m, e.n}), rows), in("x", dtype, values.normal({e.m, e.k}), rows),
                 sum_out("dw", wide(dtype), {e.n, e.k}, plain_sum(e.m), rows)};
   p.call = [](Context& c, const KernelTable& t, Views v, GradMode mode) {
-    t.linear.grad_weight(c, {v[0], v[1], v[2], mode});
+    t.linear.grad_weight(c, {.dy = v[0], .x = v[1], .dw = v[2], .mode = mode});
   };
   p.op = [](Tensors t, GradMode mode) -> std::vector<Tensor> {
     linear_grad_weight(t[0], t[1], {t[2], mode});
@@ -252,7 +274,11 @@ std::vector<Problem> dw_problems(DType dtype) {
   Values values("linear_grad_weight");
   std::vector<Problem> problems;
   for (const Extents& e : kExtents) problems.push_back(dw_problem(values, dtype, e, false));
-  problems.push_back(dw_problem(values, dtype, {1100, 17, 34}, false));
+  // Two and three blocks of k, here the rows, for a wide and a tall gradient, and one of several blocks of rows.
+  for (const Extents& e : {Extents{1100, 17, 34}, {1537, 5, 34}, {769, 34, 17}, {1537, 34, 5}}) {
+    problems.push_back(dw_problem(values, dtype, e, false));
+  }
+  if (dtype == DType::f32) problems.push_back(dw_problem(values, dtype, {1535, 480, 3}, false));
   problems.push_back(dw_problem(values, dtype, {2, 3, 4}, false));
   problems.push_back(dw_problem(values, dtype, {47, 71, 53}, true));
   return problems;
@@ -355,8 +381,8 @@ OpCase grad_input_case() {
   const Tensor w = Tensor::zeros({5, 3});
   const auto call = [](const Tensor& a, const Tensor& b, const Tensor& pre, const Tensor& dx, const Tensor& sum) {
     return [=] {
-      linear_grad_input(a, b, {}, pre, pre ? Act::gelu_erf : Act::none, {dx, GradMode::overwrite},
-                        {sum, GradMode::overwrite});
+      linear_grad_input(a, b, {dx, GradMode::overwrite},
+                        {.act = pre ? Act::gelu_erf : Act::none, .pre = pre, .col_sum = {sum, GradMode::overwrite}});
     };
   };
   c.refusals = {{"dy", ErrorKind::shape, call(Tensor::zeros({4, 4}), w, {}, Tensor::zeros({4, 3}), {})},

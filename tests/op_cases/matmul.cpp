@@ -29,7 +29,7 @@ Problem product_problem(Values& values, DType dtype, const Product& e, double al
                 sum_out("c", wide(dtype), shape(e.m, e.n),
                         {.c = 2, .k = terms, .floor = std::abs(alpha) * std::sqrt(terms) + 1}, c)};
   p.call = [alpha](Context& ctx, const KernelTable& t, Views v, GradMode mode) {
-    t.matmul.matmul(ctx, {v[0], v[1], v[2], alpha, mode});
+    t.matmul.matmul(ctx, {.a = v[0], .b = v[1], .c = v[2], .alpha = alpha, .mode = mode});
   };
   p.op = [alpha, dense = c.dense()](Tensors t, GradMode mode) -> std::vector<Tensor> {
     if (mode == GradMode::overwrite && dense) return {matmul(t[0], t[1], alpha)};
@@ -60,6 +60,8 @@ std::vector<Problem> product_problems(DType dtype) {
     problems.push_back(product_problem(values, dtype, e, -0.5, {}, t2, {}));
     problems.push_back(product_problem(values, dtype, e, 1, t2, {}, {}));
   }
+  // Several blocks of k, and more columns than partial sums are kept of at a time.
+  if (dtype == DType::f32) problems.push_back(product_problem(values, dtype, {2, 1, 1540, 769}, 1, {}, {}, {}));
   const Product odd{0, 47, 71, 53};
   problems.push_back(product_problem(values, dtype, odd, 1, t2, t2, t2));
   problems.push_back(product_problem(values, dtype, odd, 20, padded(3), padded(5), padded(7)));

@@ -7,18 +7,18 @@
 namespace tessera::test {
 namespace {
 
-using Segments = std::vector<ParameterSegment>;
+using Ranges = std::vector<ParameterRange>;
 
-/// An arena of segments with gaps of 3 elements; every third one frozen, rates and decays different.
+/// An arena of ranges with gaps of 3 elements. Every third range is frozen; rates and decays differ.
 struct Arena {
   std::string name;
   int64_t size = 0;
-  Segments segments;
+  Ranges ranges;
   std::vector<uint8_t> adapt;
 
   Arena(std::string label, const std::vector<int64_t>& counts) : name(std::move(label)) {
     for (size_t i = 0; i < counts.size(); ++i) {
-      segments.push_back({size, counts[i], i % 2 == 0 ? 1.0f : 0.5f, i % 4 < 2 ? 0.125f : 0.0f, i % 3 == 2});
+      ranges.push_back({size, counts[i], i % 2 == 0 ? 1.0f : 0.5f, i % 4 < 2 ? 0.125f : 0.0f, i % 3 == 2});
       adapt.push_back(i % 2 == 0);
       size += counts[i] + 3;
     }
@@ -26,11 +26,11 @@ struct Arena {
 };
 
 std::vector<Arena> arenas() {
-  return {{"no segment", {}},
-          {"an empty segment", {0}},
+  return {{"no range", {}},
+          {"an empty range", {0}},
           {"one element", {1}},
           {"several", {17, 5, 33, 130, 1, 64, 7}},
-          {"large", {70001, 40, 9, 5000, 16384}}};
+          {"large", {65537, 40, 9, 16385, 16384}}};
 }
 
 StepState step_state() {
@@ -55,32 +55,15 @@ Problem adamw_problem(Values& values, DType dtype, const Arena& arena) {
   p.operands = {inout("value", dtype, values.normal(shape), kUpdate), in("grad", dtype, values.normal(shape)),
                 inout("m", dtype, values.normal(shape, 0.1), kUpdate),
                 inout("v", dtype, values.uniform(shape, 0.01, 1), kUpdate)};
-  p.call = [=, segments = arena.segments](Context& c, const KernelTable& t, Views v, GradMode) {
+  p.call = [=, ranges = arena.ranges](Context& c, const KernelTable& t, Views v, GradMode) {
     const StepState state = step_state();
-    t.optimizer.adamw(c, {v[0], v[1], v[2], v[3], segments, &state});
+    t.optimizer.adamw(c, {.value = v[0], .grad = v[1], .m = v[2], .v = v[3], .ranges = ranges, .state = &state});
   };
-  p.op = [=, segments = arena.segments](Tensors t, GradMode) -> std::vector<Tensor> {
-    adamw(t[0], t[1], t[2], t[3], segments, step_state());
+  p.op = [=, ranges = arena.ranges](Tensors t, GradMode) -> std::vector<Tensor> {
+    adamw(t[0], t[1], t[2], t[3], ranges, step_state());
     return {};
   };
   p.flops = 14.0 * static_cast<double>(arena.size);
-  return p;
-}
-
-Problem sgd_problem(Values& values, DType dtype, const Arena& arena) {
-  const Shape shape{arena.size};
-  Problem p;
-  p.name = arena.name;
-  p.operands = {inout("value", dtype, values.normal(shape), kUpdate), in("grad", dtype, values.normal(shape)),
-                inout("momentum", dtype, values.normal(shape), kUpdate)};
-  p.call = [=, segments = arena.segments](Context& c, const KernelTable& t, Views v, GradMode) {
-    const StepState state = step_state();
-    t.optimizer.sgd(c, {v[0], v[1], v[2], segments, &state, 0.9});
-  };
-  p.op = [=, segments = arena.segments](Tensors t, GradMode) -> std::vector<Tensor> {
-    sgd(t[0], t[1], t[2], segments, step_state(), 0.9);
-    return {};
-  };
   return p;
 }
 
@@ -91,12 +74,19 @@ Problem lars_problem(Values& values, DType dtype, const Arena& arena, double gra
   p.operands = {inout("value", dtype, values.normal(shape, gradients == 0 ? 0 : 1), kUpdate),
                 in("grad", dtype, values.normal(shape, gradients)),
                 inout("momentum", dtype, values.normal(shape), kUpdate)};
-  p.call = [=, segments = arena.segments, adapt = arena.adapt](Context& c, const KernelTable& t, Views v, GradMode) {
+  p.call = [=, ranges = arena.ranges, adapt = arena.adapt](Context& c, const KernelTable& t, Views v, GradMode) {
     const StepState state = step_state();
-    t.optimizer.lars(c, {v[0], v[1], v[2], segments, adapt, &state, 0.9, 0.02});
+    t.optimizer.lars(c, {.value = v[0],
+                         .grad = v[1],
+                         .momentum = v[2],
+                         .ranges = ranges,
+                         .adapt = adapt,
+                         .state = &state,
+                         .mu = 0.9,
+                         .trust = 0.02});
   };
-  p.op = [=, segments = arena.segments, adapt = arena.adapt](Tensors t, GradMode) -> std::vector<Tensor> {
-    lars(t[0], t[1], t[2], segments, adapt, step_state(), 0.9, 0.02);
+  p.op = [=, ranges = arena.ranges, adapt = arena.adapt](Tensors t, GradMode) -> std::vector<Tensor> {
+    lars(t[0], t[1], t[2], ranges, adapt, step_state(), 0.9, 0.02);
     return {};
   };
   return p;
@@ -109,11 +99,11 @@ Problem norm2_problem(Values& values, DType dtype, const Arena& arena) {
   p.operands = {
       in("x", dtype, values.normal({arena.size})),
       out("out", DType::f64, {}, {.c = 4, .k = static_cast<double>(arena.size) + 4, .precision = DType::f64})};
-  p.call = [=, segments = arena.segments](Context& c, const KernelTable& t, Views v, GradMode) {
-    t.optimizer.norm2(c, {v[0], segments, v[1]});
+  p.call = [=, ranges = arena.ranges](Context& c, const KernelTable& t, Views v, GradMode) {
+    t.optimizer.norm2(c, {.x = v[0], .ranges = ranges, .out = v[1]});
   };
-  p.op = [=, segments = arena.segments](Tensors t, GradMode) -> std::vector<Tensor> {
-    return {Tensor::from(std::vector<double>{norm2(t[0], segments)}, {})};
+  p.op = [=, ranges = arena.ranges](Tensors t, GradMode) -> std::vector<Tensor> {
+    return {Tensor::from(std::vector<double>{norm2(t[0], ranges)}, {})};
   };
   return p;
 }
@@ -142,34 +132,30 @@ OpCase optimizer_case(const char* name, const Make& make) {
 std::vector<OpCase> optimizer_cases() {
   const Tensor x = Tensor::zeros({10});
   const Tensor f64 = Tensor::zeros({10}, DType::f64);
-  const Segments beyond{{.offset = 4, .count = 7}};
+  const Ranges beyond{{.offset = 4, .count = 7}};
   OpCase adam = optimizer_case("adamw", adamw_problem);
-  adam.refusals = {{"a segment beyond the arena", ErrorKind::shape, [=] { adamw(x, x, x, x, beyond, {}); }},
+  adam.refusals = {{"a range beyond the arena", ErrorKind::shape, [=] { adamw(x, x, x, x, beyond, {}); }},
                    {"grad of another size", ErrorKind::shape, [=] { adamw(x, Tensor::zeros({9}), x, x, {}, {}); }},
                    {"v of another type", ErrorKind::dtype, [=] { adamw(x, x, x, f64, {}, {}); }},
                    {"m is absent", ErrorKind::shape, [=] { adamw(x, x, {}, x, {}, {}); }}};
-  OpCase momentum = optimizer_case("sgd", sgd_problem);
-  momentum.refusals = {
-      {"momentum of another size", ErrorKind::shape, [=] { sgd(x, x, Tensor::zeros({9}), {}, {}, 0.9); }},
-      {"grad of another type", ErrorKind::dtype, [=] { sgd(x, f64, x, {}, {}, 0.9); }}};
   OpCase adaptive = optimizer_case(
       "lars", [](Values& values, DType dtype, const Arena& arena) { return lars_problem(values, dtype, arena, 1); });
   const auto usual = adaptive.problems;
   adaptive.problems = [=](DType dtype) {
     auto problems = usual(dtype);
     Values values("lars without norms");
-    // No value and no gradient: the ratio of their norms is left out.
+    // Values and gradients are zero, so the ratio of their norms is not used.
     problems.push_back(lars_problem(values, dtype, arenas()[3], 0));
     return problems;
   };
   adaptive.refusals = {{"adapt of another size", ErrorKind::shape,
-                        [=] { lars(x, x, x, Segments{{.offset = 0, .count = 2}}, {}, {}, 0.9, 0.02); }}};
+                        [=] { lars(x, x, x, Ranges{{.offset = 0, .count = 2}}, {}, {}, 0.9, 0.02); }}};
   OpCase norm = optimizer_case("norm2", norm2_problem);
-  norm.refusals = {{"a segment beyond the arena", ErrorKind::shape, [=] { (void)norm2(x, beyond); }},
+  norm.refusals = {{"a range beyond the arena", ErrorKind::shape, [=] { (void)norm2(x, beyond); }},
                    {"rank 2", ErrorKind::shape, [] {
                       (void)norm2(Tensor::zeros({2, 5}), {});
                     }}};
-  return {adam, momentum, adaptive, norm};
+  return {adam, adaptive, norm};
 }
 
 }  // namespace tessera::test

@@ -6,6 +6,8 @@
 #include <cstring>
 #include <numeric>
 
+#include "engine/runtime/context.h"
+
 namespace tessera::test {
 namespace {
 
@@ -111,12 +113,12 @@ Guarded::Guarded(const Shape& shape, DType dtype, const Layout& layout) {
   for (const int d : order) memory.push_back(shape[d]);
   if (layout.pad > 0) memory[layout.pad_dim] += layout.pad;
   const size_t bytes = static_cast<size_t>(memory.numel()) * size_of(dtype);
-  block_ = std::make_shared<std::vector<std::byte>>(bytes + 2 * kGuardBytes + kAlignment, kGuard);
-  // A dense operand starts where the pool would place it; a strided one a single element later.
-  const size_t slack = (kAlignment - reinterpret_cast<uintptr_t>(block_->data()) % kAlignment) % kAlignment;
-  const size_t start = kGuardBytes + slack + (layout.dense() ? 0 : size_of(dtype));
-  const auto storage = std::make_shared<Storage>(Device::cpu(), block_->data() + start, bytes, block_);
-  tensor_ = Tensor(storage, memory, dtype);
+  const size_t guarded = bytes + 2 * kGuardBytes + kAlignment;
+  block_ = std::make_shared<Storage>(Device::cpu(), cpu_context().allocator(), guarded);
+  poison();
+  // A dense operand is aligned as the pool aligns it; a strided one starts one element later.
+  const size_t start = kGuardBytes / size_of(dtype) + (layout.dense() ? 0 : 1);
+  tensor_ = Tensor(block_, memory, dtype, static_cast<int64_t>(start));
   if (layout.pad > 0) tensor_ = tensor_.slice(layout.pad_dim, layout.pad / 2, memory[layout.pad_dim] - layout.pad);
   // Brings the dimensions from their order in memory to their logical places.
   for (int d = 0; d < shape.rank(); ++d) {
@@ -126,7 +128,9 @@ Guarded::Guarded(const Shape& shape, DType dtype, const Layout& layout) {
   }
 }
 
-void Guarded::poison() { std::ranges::fill(*block_, kGuard); }
+std::span<std::byte> Guarded::block() const { return {static_cast<std::byte*>(block_->pointer()), block_->bytes()}; }
+
+void Guarded::poison() { std::ranges::fill(block(), kGuard); }
 
 void Guarded::assign(const Tensor& values) {
   const View to = tensor_;
@@ -140,10 +144,10 @@ void Guarded::assign(const Tensor& values) {
 
 bool Guarded::guards_intact() const {
   const View view = tensor_;
-  std::vector<std::byte> outside = *block_;
+  std::vector<std::byte> outside(block().begin(), block().end());
   const auto size = static_cast<std::ptrdiff_t>(size_of(view.dtype));
   for_each_offset(view, [&](int64_t offset) {
-    const std::ptrdiff_t at = element(view, offset) - block_->data();
+    const std::ptrdiff_t at = element(view, offset) - block().data();
     std::fill_n(outside.begin() + at, size, kGuard);
   });
   return std::ranges::all_of(outside, [](std::byte b) { return b == kGuard; });

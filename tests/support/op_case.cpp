@@ -35,8 +35,9 @@ Operand absent(std::string name) {
 std::span<const OpCase> op_cases() {
   static const std::vector<OpCase> cases = [] {
     std::vector<OpCase> all;
-    for (auto* family : {copy_cases, pointwise_cases, reduce_cases, linear_cases, matmul_cases, norm_cases,
-                         batch_norm_cases, attention_cases, rows_cases, patches_cases, loss_cases, optimizer_cases}) {
+    for (auto* family :
+         {copy_cases, pointwise_cases, reduce_cases, linear_cases, matmul_cases, norm_cases, batch_norm_cases,
+          attention_cases, rows_cases, patches_cases, loss_cases, patch_sentence_cases, optimizer_cases}) {
       for (OpCase& c : family()) all.push_back(std::move(c));
     }
     return all;

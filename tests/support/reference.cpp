@@ -1,5 +1,9 @@
 #include "tests/support/reference.h"
 
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
 namespace tessera::test {
 
 const KernelTable& reference_kernels() {
@@ -14,6 +18,7 @@ const KernelTable& reference_kernels() {
                                  .rows = reference::kRows,
                                  .patches = reference::kPatches,
                                  .loss = reference::kLoss,
+                                 .patch_sentence = reference::kPatchSentence,
                                  .optimizer = reference::kOptimizer};
   return table;
 }
@@ -36,6 +41,14 @@ void write(const Array& values, const View& to, GradMode mode) {
     const double x = values.values()[i++];
     store(to, offset, mode == GradMode::accumulate ? load(to, offset) + x : x);
   });
+}
+
+double log_sum_exp(const std::vector<double>& x) {
+  double largest = -std::numeric_limits<double>::infinity();
+  for (const double v : x) largest = std::max(largest, v);
+  double sum = 0;
+  for (const double v : x) sum += std::exp(v - largest);
+  return largest + std::log(sum);
 }
 
 }  // namespace reference

@@ -5,9 +5,9 @@
 
 namespace tessera::test {
 
-/// The naive reference of every slot: straight loops with f64 sums over views of any strides and types. An operand's
-/// type counts only where the contract says so (a bf16 product rounds its f32 weight); outputs may be f64 whatever the
-/// inputs.
+/// The naive reference of every slot: straight loops with f64 sums over views of any strides and types. The type of an
+/// operand matters only where the contract says so (a bf16 product rounds its f32 weight). Outputs may be f64 for
+/// inputs of any type.
 [[nodiscard]] const KernelTable& reference_kernels();
 
 namespace reference {
@@ -56,6 +56,8 @@ void write(const Array& values, const View& to, GradMode mode = GradMode::overwr
 [[nodiscard]] double quick_gelu(double x);
 [[nodiscard]] double quick_gelu_slope(double x);
 
+[[nodiscard]] double log_sum_exp(const std::vector<double>& x);
+
 extern const CopyKernels kCopy;
 extern const PointwiseKernels kPointwise;
 extern const ReduceKernels kReduce;
@@ -66,6 +68,7 @@ extern const AttentionKernels kAttention;
 extern const RowKernels kRows;
 extern const PatchKernels kPatches;
 extern const LossKernels kLoss;
+extern const PatchSentenceKernels kPatchSentence;
 extern const OptimizerKernels kOptimizer;
 
 }  // namespace reference

@@ -5,12 +5,12 @@
 namespace tessera::test::reference {
 namespace {
 
-/// Calls body(segment's number, element of the arena) for the elements that are not frozen.
+/// Calls body(range's number, element of the arena) for the elements that are not frozen.
 template <class Body>
-void for_each_element(std::span<const ParameterSegment> segments, const Body& body) {
-  for (size_t s = 0; s < segments.size(); ++s) {
-    if (segments[s].frozen) continue;
-    for (int64_t i = segments[s].offset; i < segments[s].offset + segments[s].count; ++i) body(s, i);
+void for_each_element(std::span<const ParameterRange> ranges, const Body& body) {
+  for (size_t s = 0; s < ranges.size(); ++s) {
+    if (ranges[s].frozen) continue;
+    for (int64_t i = ranges[s].offset; i < ranges[s].offset + ranges[s].count; ++i) body(s, i);
   }
 }
 
@@ -20,10 +20,10 @@ void adamw(Context&, const AdamWArgs& a) {
   const Array grad(a.grad);
   Array m(a.m);
   Array v(a.v);
-  for_each_element(a.segments, [&](size_t s, int64_t i) {
-    const double lr = t.lr * static_cast<double>(a.segments[s].lr_scale);
+  for_each_element(a.ranges, [&](size_t s, int64_t i) {
+    const double lr = t.lr * static_cast<double>(a.ranges[s].lr_scale);
     const double g = grad(i) * t.gradient_scale;
-    w(i) -= lr * static_cast<double>(a.segments[s].weight_decay) * w(i);
+    w(i) -= lr * static_cast<double>(a.ranges[s].weight_decay) * w(i);
     m(i) = t.beta1 * m(i) + (1 - t.beta1) * g;
     v(i) = t.beta2 * v(i) + (1 - t.beta2) * g * g;
     w(i) -= lr * (m(i) / t.bias_correction1) / (std::sqrt(v(i) / t.bias_correction2) + t.eps);
@@ -34,39 +34,27 @@ void adamw(Context&, const AdamWArgs& a) {
 }
 
 /// u = μ u + g; w −= lr · u.
-void momentum_step(const StepState& t, const ParameterSegment& segment, double mu, double g, double& u, double& w) {
+void momentum_step(const StepState& t, const ParameterRange& range, double mu, double g, double& u, double& w) {
   u = mu * u + g;
-  w -= t.lr * static_cast<double>(segment.lr_scale) * u;
-}
-
-void sgd(Context&, const SgdArgs& a) {
-  Array w(a.value);
-  const Array grad(a.grad);
-  Array u(a.momentum);
-  for_each_element(a.segments, [&](size_t s, int64_t i) {
-    const double g = grad(i) * a.state->gradient_scale + static_cast<double>(a.segments[s].weight_decay) * w(i);
-    momentum_step(*a.state, a.segments[s], a.mu, g, u(i), w(i));
-  });
-  write(w, a.value);
-  write(u, a.momentum);
+  w -= t.lr * static_cast<double>(range.lr_scale) * u;
 }
 
 void lars(Context&, const LarsArgs& a) {
   Array w(a.value);
   Array g(a.grad);
   Array u(a.momentum);
-  std::vector<double> value_squares(a.segments.size());
-  std::vector<double> grad_squares(a.segments.size());
-  for_each_element(a.segments, [&](size_t s, int64_t i) {
+  std::vector<double> value_squares(a.ranges.size());
+  std::vector<double> grad_squares(a.ranges.size());
+  for_each_element(a.ranges, [&](size_t s, int64_t i) {
     g(i) *= a.state->gradient_scale;
-    if (a.adapt[s] != 0) g(i) += static_cast<double>(a.segments[s].weight_decay) * w(i);
+    if (a.adapt[s] != 0) g(i) += static_cast<double>(a.ranges[s].weight_decay) * w(i);
     value_squares[s] += w(i) * w(i);
     grad_squares[s] += g(i) * g(i);
   });
-  for_each_element(a.segments, [&](size_t s, int64_t i) {
+  for_each_element(a.ranges, [&](size_t s, int64_t i) {
     const bool scaled = a.adapt[s] != 0 && value_squares[s] > 0 && grad_squares[s] > 0;
     const double factor = scaled ? a.trust * std::sqrt(value_squares[s]) / std::sqrt(grad_squares[s]) : 1;
-    momentum_step(*a.state, a.segments[s], a.mu, factor * g(i), u(i), w(i));
+    momentum_step(*a.state, a.ranges[s], a.mu, factor * g(i), u(i), w(i));
   });
   write(w, a.value);
   write(u, a.momentum);
@@ -75,13 +63,13 @@ void lars(Context&, const LarsArgs& a) {
 void norm2(Context&, const Norm2Args& a) {
   const Array x(a.x);
   Array out(Shape{});
-  for_each_element(a.segments, [&](size_t, int64_t i) { out() += x(i) * x(i); });
+  for_each_element(a.ranges, [&](size_t, int64_t i) { out() += x(i) * x(i); });
   out() = std::sqrt(out());
   write(out, a.out);
 }
 
 }  // namespace
 
-const OptimizerKernels kOptimizer{.adamw = adamw, .sgd = sgd, .lars = lars, .norm2 = norm2};
+const OptimizerKernels kOptimizer{.adamw = adamw, .lars = lars, .norm2 = norm2};
 
 }  // namespace tessera::test::reference

@@ -14,15 +14,6 @@ void sum(Context&, const SumArgs& a) {
   write(y, a.y, a.mode);
 }
 
-void sum_rows(Context&, const SumRowsArgs& a) {
-  const Array x(a.x);
-  Array y({x.size(1)});
-  for (int64_t i = 0; i < x.size(0); ++i) {
-    for (int64_t j = 0; j < x.size(1); ++j) y(j) += x(i, j);
-  }
-  write(y, a.y, a.mode);
-}
-
 void segment_mean(Context&, const SegmentMeanArgs& a) {
   const Array x(a.x);
   Array y({a.segments.count, x.size(1)});
@@ -51,7 +42,6 @@ void segment_mean_grad(Context&, const SegmentMeanGradArgs& a) {
 
 }  // namespace
 
-const ReduceKernels kReduce{
-    .sum = sum, .sum_rows = sum_rows, .segment_mean = segment_mean, .segment_mean_grad = segment_mean_grad};
+const ReduceKernels kReduce{.sum = sum, .segment_mean = segment_mean, .segment_mean_grad = segment_mean_grad};
 
 }  // namespace tessera::test::reference

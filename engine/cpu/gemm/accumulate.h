@@ -1,16 +1,16 @@
 #pragma once
 
-// c [m,n] (+)= a b^T where c itself keeps the partial sums: for long sums into a matrix of f32, as the gradient of a
-// weight is. Include inside the region of isa_begin.h, and engine/runtime/context.h before it.
+// c [m,n] (+)= a b^T where c itself holds the partial sums. Made for long sums into an f32 matrix, such as the gradient
+// of a weight. Include inside the region of isa_begin.h, and engine/runtime/context.h before it.
 //
-// Blocks of k come one after the other, so that nothing is kept for all of k, which may be a hundred times the extents
-// of c; in each, c is read and written once. What is packed ahead has to be written to memory and read again, so it is
-// the smaller side; the larger is packed into the caches, just before its only use.
+// Blocks of k come one after the other, and each reads and writes c once. So nothing is stored for all of k, which may
+// be a hundred times the extents of c. The side that is packed ahead is written to memory and read again, so it is the
+// smaller one; the larger one is packed into the caches just before its only use.
 //
 //   wide c   a is packed ahead; a task is a group of panels of b
 //   tall c   b is packed ahead; a task is a block of rows
 //
-// Tasks own their tiles of c: no sum is split.
+// Each task owns its tiles of c, so no sum is split.
 #include "engine/cpu/gemm/blocking.h"
 
 namespace tessera::cpu::TESSERA_ISA::gemm {
@@ -108,7 +108,7 @@ class AccumulatedProduct {
                                  sizes_.b_elements());
   }
 
-  /// Tiles [first, last) of a panel; a begins with tile `first`. `next` is the panel to ask for meanwhile, or null.
+  /// Tiles [first, last) of a panel; a begins with tile `first`. `next` is the panel to prefetch meanwhile, or null.
   void compute(int64_t first, int64_t last, int64_t panel, int64_t k_block, const E* a, const E* b, const E* next,
                E* edge, bool add) const {
     const int64_t steps = sizes_.steps_of(k_block);

@@ -18,14 +18,14 @@ struct Blocking {
   static constexpr int64_t kTile = kRows * kColumns;
   static constexpr auto kSize = static_cast<int64_t>(sizeof(E));
 
-  /// Most steps of k in a block. A longer block reads and writes partial sums less often; a panel of b (96 KiB) and a
-  /// block of packed a have to fit the second cache together.
+  /// The most steps of k in a block. A longer block reads and writes partial sums less often, but a panel of b (96 KiB)
+  /// and a block of packed a have to fit into the L2 cache together.
   static constexpr int64_t kMaxSteps = 768;
-  /// Packed a of a block of rows: most of a second cache of 1 MiB. The more rows, the less often b is read.
+  /// Packed a of a block of rows: most of an L2 cache of 1 MiB. The more rows, the less often b is read.
   static constexpr int64_t kBlockBytes = int64_t{640} << 10;
-  /// Up to here there is one block of rows, and nothing of b is worth packing ahead of its only use.
+  /// Up to this size of a there is one block of rows, and packing b ahead of its only use does not pay.
   static constexpr int64_t kFewRowsBytes = int64_t{1408} << 10;
-  /// Panels of b for which partial sums are kept at a time.
+  /// The number of panels of b whose partial sums are held at a time.
   static constexpr int64_t kMaxGroup = 48;
 
   int64_t m, n, k;
@@ -34,7 +34,7 @@ struct Blocking {
   int64_t panels = ceil_div(n, kColumns);
   int64_t steps = steps_per_block(k, max_steps);
   int64_t k_blocks = k == 0 ? 1 : ceil_div(k, steps);
-  int64_t a_stride = panel_stride<kRows, E>(steps);  // from panel to panel of a block
+  int64_t a_stride = panel_stride<kRows, E>(steps);  // from one panel of a block to the next
   bool few_rows = tiles * kRows * steps * kSize <= kFewRowsBytes;
   int64_t row_blocks = blocks_of_rows();
   int64_t block_tiles = ceil_div(tiles, row_blocks);
@@ -47,7 +47,7 @@ struct Blocking {
   }
   /// Tiles of a block that fill kBlockBytes.
   [[nodiscard]] int64_t full_block() const { return max_of(1, kBlockBytes / (kRows * max_of(steps, 64) * kSize)); }
-  /// An even number, so that two threads have the same to do.
+  /// An even number, so that two threads do the same amount of work.
   [[nodiscard]] int64_t blocks_of_rows() const {
     if (few_rows) return 1;
     const int64_t blocks = ceil_div(tiles, full_block());
@@ -60,7 +60,7 @@ struct Blocking {
   [[nodiscard]] int rows_at(int64_t tile) const { return static_cast<int>(min_of(kRows, m - tile * kRows)); }
   [[nodiscard]] int columns_at(int64_t panel) const { return static_cast<int>(min_of(kColumns, n - panel * kColumns)); }
 
-  /// Which part of the next panel of b the tile of a sweep should ask for (see Prefetch): the tiles share it, a line
+  /// The part of the next panel of b that a tile should prefetch (see Prefetch). The tiles share the panel, a line
   /// every four steps.
   static const E* part_of_next(const E* next, int64_t tile, int64_t k_steps) {
     const int64_t part = k_steps / 4 * (64 / kSize);

@@ -1,6 +1,6 @@
 #pragma once
 
-// Packing: rows of an operand, gathered into panels that the register tile reads front to back. Include inside the
+// Packing gathers rows of an operand into panels that the register tile reads front to back. Include inside the
 // region of isa_begin.h.
 #include "engine/cpu/gemm/transpose.h"
 #include "engine/cpu/simd/loops.h"
@@ -16,11 +16,12 @@ struct Operand {
   int64_t k_stride = 0;
 };
 
-/// What elements T are computed in: float for float and bfloat16, double for double.
+/// The type that elements T are computed in: float for float and bfloat16, double for double.
 template <class T>
 using Compute = typename VecOf<T>::Type::Element;
 
-/// Elements from panel to panel for k steps: packers of narrow panels write whole vectors, so the last runs over.
+/// Elements from one panel to the next for k steps. Packers of narrow panels write whole vectors and so beyond the last
+/// step.
 template <int panel_rows, class E>
 constexpr int64_t panel_stride(int64_t k) {
   constexpr int kWidth = VecOf<E>::Type::kWidth;
@@ -63,7 +64,7 @@ void pack_along_k(const T* x, int64_t row_stride, int64_t rows, int64_t k, Compu
   }
 }
 
-/// Rows adjacent in memory: steps are copied, sixteen for all panels in turn, so that memory is read along its rows.
+/// Rows adjacent in memory: steps are copied, sixteen at a time for every panel, so that memory is read along its rows.
 template <int panel_rows, class T>
 void pack_along_rows(const T* x, int64_t k_stride, int64_t rows, int64_t k, Compute<T>* out, int64_t stride) {
   using V = typename VecOf<T>::Type;
@@ -95,7 +96,7 @@ void pack_along_rows(const T* x, int64_t k_stride, int64_t rows, int64_t k, Comp
   }
 }
 
-/// Any strides, an element at a time.
+/// Any strides: copies one element at a time.
 template <int panel_rows, class T>
 void pack_scattered(const Operand<T>& x, int64_t rows, int64_t k, Compute<T>* out, int64_t stride) {
   for (int64_t first = 0; first < rows; first += panel_rows, out += stride) {

@@ -1,10 +1,10 @@
 #pragma once
 
-// Whole products c = a b^T on the threads of a context: a [m,k] and b [n,k] are Operands, so that x W^T, dy W and
-// dy^T x are views. Include inside the region of isa_begin.h, and engine/runtime/context.h before it.
+// Products c = a b^T on the threads of a context. a [m,k] and b [n,k] are Operands with any strides, so the same code
+// computes x W^T, dy W and dy^T x. Include inside the region of isa_begin.h, and engine/runtime/context.h before it.
 //
-// Within a block of rows and a block of k: for each panel of b, for each panel of a, one register tile. Partial sums of
-// the blocks of k stay in a buffer of whole tiles; a finished tile goes through the epilogue from the first cache.
+// Within a block of rows and a block of k, each panel of b meets each panel of a in one register tile. Partial sums of
+// the blocks of k stay in a buffer of whole tiles; the epilogue reads a finished tile from the L1 cache.
 //
 //   many rows   b is packed ahead, once, by all threads; a task is a block of rows and packs its own a
 //   few rows    a is packed ahead; a task is a group of panels of b, each packed just before its only use
@@ -21,16 +21,16 @@ struct TilePlace {
   int rows, columns;
 };
 
-/// Takes finished tiles: each once, from any thread.
+/// Receives each finished tile once, on any thread.
 template <class E>
 struct Epilogue {
   const void* self;
   /// `tile` has rows of Tile<E>::kColumns elements.
   void (*store)(const void* self, const E* tile, const TilePlace& place);
-  /// The lines of the result that store will write.
+  /// The cache lines of the result that store will write.
   Prefetch (*output)(const void* self, int64_t row, int64_t column);
 };
-/// For a class with members store(tile, place) and output(row, column).
+/// The epilogue of a class with members store(tile, place) and output(row, column).
 template <class E, class Self>
 Epilogue<E> epilogue_of(const Self& self) {
   return {&self,
@@ -68,7 +68,7 @@ class Product {
   [[nodiscard]] int64_t workspace_elements() const {
     return sizes_.a_elements() + sizes_.b_elements() + sizes_.sum_elements(sizes_.group);
   }
-  /// The whole product on the calling thread; the same bits as run.
+  /// Computes the whole product on the calling thread, with the same bits as run.
   void run_alone(E* workspace) const {
     if (sizes_.m == 0 || sizes_.n == 0) return;
     for (int64_t block = 0; block < sizes_.row_blocks; ++block) compute_rows(block, workspace);
@@ -83,7 +83,7 @@ class Product {
   static size_t bytes(int64_t elements) { return static_cast<size_t>(elements) * sizeof(E); }
 
   void run_many_rows(Context& context) {
-    // Kept bf16 panels are widened in each block instead: that reads half as much.
+    // Kept bf16 panels are widened to f32 in each block instead, which reads half as much.
     const bool ahead = b_.panels == nullptr;
     const Scratch packed(context, ahead ? bytes(sizes_.panels * sizes_.k * Sizes::kColumns) : 0);
     if (ahead) pack_right(context, packed.template as<E>());
@@ -99,7 +99,7 @@ class Product {
   void run_few_rows(Context& context) {
     const Scratch packed(context, bytes(sizes_.k_blocks * sizes_.a_elements()));
     pack_left(context, packed.template as<E>());
-    // Where there are several blocks of k, packed a comes from beyond the second cache: a task shares what it reads.
+    // With several blocks of k, packed a comes from beyond the L2 cache, so the panels of a task share what is read.
     const int64_t group = min_of(sizes_.panels, max_of(sizes_.k_blocks == 1 ? 1 : 6, sizes_.panels_per_task()));
     const int64_t each = sizes_.b_elements() + sizes_.sum_elements(group);
     const Scratch scratch(context, bytes(each * context.threads().threads()));
@@ -182,7 +182,7 @@ class Product {
         const E* b = right(panel, block, buffers.b);
         for (int64_t tile = first_tile; tile < last_tile; ++tile) {
           const int64_t i = tile - first_tile;
-          // Panels packed ahead come from beyond the second cache: while one is in use, ask for its successor.
+          // Panels packed ahead come from beyond the L2 cache, so the next one is prefetched while this one is in use.
           const E* next = packed_b_ == nullptr
                               ? nullptr
                               : Sizes::part_of_next(b + sizes_.k * Sizes::kColumns, i, sizes_.steps_of(block));
@@ -212,7 +212,7 @@ class Product {
   const E* packed_b_ = nullptr;
 };
 
-/// c = a b^T through an epilogue, on all threads. k may be 0: then tiles of zeros reach the epilogue.
+/// c = a b^T through an epilogue, on all threads. With k = 0, tiles of zeros reach the epilogue.
 template <class TA, class TB>
 void product(Context& context, int64_t m, int64_t n, int64_t k, const Operand<TA>& a, const RightSide<TB>& b,
              const Epilogue<Compute<TB>>& epilogue) {

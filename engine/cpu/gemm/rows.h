@@ -1,7 +1,7 @@
 #pragma once
 
-// Small products on one thread, a block of rows at a time, for kernels that fuse several of them (attention, the
-// patch-sentence loss). Include inside the region of isa_begin.h.
+// Small products on one thread, a block of rows at a time. Attention and the patch-sentence loss fuse several of them.
+// Include inside the region of isa_begin.h.
 #include "engine/cpu/gemm/pack.h"
 #include "engine/cpu/gemm/tile.h"
 
@@ -16,7 +16,7 @@ void pack_right(const Operand<T>& b, int64_t rows, int64_t k0, int64_t k, Comput
   if (k > 0) pack_panels<kColumns>(b, 0, rows, k0, k, out, k * kColumns);
 }
 
-/// Elements of the left panels that multiply_rows wants for so many rows and steps.
+/// Elements of the left panels that multiply_rows needs for this number of rows and steps.
 template <class E>
 constexpr int64_t left_elements(int64_t rows, int64_t k) {
   constexpr int kRows = Tile<E>::kRows;

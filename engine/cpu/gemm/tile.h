@@ -7,18 +7,18 @@
 //   b panel   k steps of kColumns elements:   b[i * kColumns + j]  made by pack_panels<kColumns>
 //
 // Every sum is taken over ascending i by one chain of fused multiply-adds (multiply, then add, on portable and in f64),
-// whatever the number of rows and columns asked for. An element's bits therefore depend on its own row, its own column
+// for any number of rows and columns. An element's bits therefore depend on its own row, its own column
 // and the blocking of k alone, never on its place in a tile.
 
 #include "engine/cpu/simd/simd.h"
 
 namespace tessera::cpu::TESSERA_ISA::gemm {
 
-/// Memory to ask for while the tile is computed; null asks for none.
+/// Memory to prefetch while the tile is computed; null means none.
 struct Prefetch {
   const void* first = nullptr;  // what is written: two adjacent lines for each row of the tile, `stride` bytes apart
   int64_t stride = 0;
-  const void* next = nullptr;   // for the second cache: what is read after this tile, a line every four steps of k
+  const void* next = nullptr;   // for the L2 cache: what is read after this tile, a line every four steps of k
   const void* other = nullptr;  // two lines for each row of another matrix that goes with the result
   int64_t other_stride = 0;
 };

@@ -4,7 +4,7 @@
 //
 // 14 x 2 accumulators, 2 registers of b and one broadcast element of a (renamed by the processor from row to row) take
 // 31 of the 32 registers. A step of k issues 28 multiply-adds for 16 loads, so that two FMA units with two load ports
-// are bound by the FMAs; with 28 independent chains their latency of 4 cycles never shows. A tile nearer a square would
+// are bound by the FMAs, whose latency of 4 cycles is hidden by 28 independent chains. A tile nearer a square would
 // load less, but 32 columns are two whole lines of b and of the result.
 namespace tessera::cpu::TESSERA_ISA::gemm {
 
@@ -54,14 +54,14 @@ __attribute__((noinline)) void tile_kernel(int64_t k, const float* a, const floa
                                            bool add, Prefetch prefetch) {
   constexpr int kA = Tile<float>::kRows;
   constexpr int kB = Tile<float>::kColumns;
-  // Panels come from the second cache, and a new one may still be on its way there.
+  // Panels are read from the L2 cache, and a new one may still be on its way there.
   constexpr int kStepsAheadA = 32;
   constexpr int kStepsAheadB = 24;
   TileSums<rows, vectors> sums;
   sums.zero();
   int64_t i = 0;
   if (prefetch.first != nullptr) {
-    // A line of each matrix every step, so that they do not fill the queue of misses at once.
+    // One line of each matrix per step, so that prefetches do not fill the queue of misses at once.
     const char* line = static_cast<const char*>(prefetch.first);
     const char* other = prefetch.other != nullptr ? static_cast<const char*>(prefetch.other) : line;
     const int64_t steps = min_of(k, 2 * rows);

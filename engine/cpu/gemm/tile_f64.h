@@ -1,7 +1,7 @@
 #pragma once
 
-// The f64 tile, for checks: it serves every instruction set by the compiler's vector extension, and rounds products and
-// sums separately, so that f64 results are equal on all of them.
+// The f64 tile, used by checks. Every instruction set uses this code, by the compiler's vector extension. It rounds
+// products and sums separately, so that f64 results are equal on all of them.
 namespace tessera::cpu::TESSERA_ISA::gemm {
 
 #if defined(TESSERA_ISA_AVX512)

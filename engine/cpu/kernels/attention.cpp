@@ -9,7 +9,7 @@
 #include "engine/cpu/simd/isa_begin.h"
 
 #include "engine/cpu/gemm/rows.h"
-#include "engine/cpu/simd/math.h"
+#include "engine/cpu/simd/softmax.h"
 
 namespace tessera::cpu::TESSERA_ISA {
 namespace {
@@ -21,20 +21,20 @@ using gemm::round_up;
 using gemm::Tile;
 
 // A task is one head of one segment. Its keys and values are packed once; queries come in blocks whose scores stay in
-// the second-level cache. Beyond kKeyBlock keys, blocks of keys are merged by their running maximum and sum.
+// the L2 cache. Beyond kKeyBlock keys, blocks of keys are merged by their running maximum and sum.
 constexpr int64_t kKeyBlock = 1024;
 
 template <class V>
 constexpr int64_t kQueryBlock = 8 * Tile<typename V::Element>::kRows;
 
-/// One head of q, k, v …: rows of d adjacent elements.
+/// One head of q, k, v, o or a gradient: rows of d adjacent elements.
 template <class T>
 struct Head {
   using Plain = std::remove_const_t<T>;
   T* data;
   int64_t row_stride;
   [[nodiscard]] T* row(int64_t r) const { return data + r * row_stride; }
-  /// Rows as lines, summed over d; and d as lines, summed over rows.
+  /// As operands of a product: rows that are summed over d, and columns that are summed over rows.
   [[nodiscard]] Operand<Plain> by_row() const { return {data, row_stride, 1}; }
   [[nodiscard]] Operand<Plain> by_column() const { return {data, 1, row_stride}; }
 };
@@ -55,7 +55,7 @@ struct Sizes {
         keys(round_up(max_of(1, sk.max_len), Tile<typename V::Element>::kColumns)),
         key_block(min_of(keys, kKeyBlock)) {}
   [[nodiscard]] int64_t columns() const { return round_up(d, Tile<typename V::Element>::kColumns); }
-  /// Left panels of a product over d, over keys, and (its rows being keys) over queries.
+  /// The largest left panels of the products over d, over keys, and over queries (with keys as rows).
   [[nodiscard]] int64_t panels() const {
     return max_of(max_of(gemm::left_elements<E>(queries, d), gemm::left_elements<E>(queries, key_block)),
                   gemm::left_elements<E>(key_block, queries));
@@ -63,7 +63,7 @@ struct Sizes {
   [[nodiscard]] int64_t scores() const { return queries * key_block; }
 };
 
-/// What is visible of the keys [first, first + count) to a query of a causal segment.
+/// How many of the keys [first, first + count) a query sees.
 TESSERA_INLINE int64_t visible(bool causal, int64_t query, int64_t first, int64_t count) {
   return causal ? max_of(0, min_of(count, query + 1 - first)) : count;
 }
@@ -87,17 +87,6 @@ void score_block(const Head<const T>& q, int64_t query, int64_t rows, const type
                 });
 }
 
-template <class V>
-TESSERA_INLINE typename V::Element row_max(const typename V::Element* x, int64_t n, typename V::Element least) {
-  V m(least);
-  sweep<V>(n, [&](int64_t i, auto count) TESSERA_INLINE_BODY {
-    V v = load<V>(x + i, count);
-    if constexpr (!__is_same(decltype(count), Full)) v = select(V::first(count), v, V(least));
-    m = max(m, v);
-  });
-  return max_lane(m);
-}
-
 /// x[i] = exp(x[i] − top) for i < n and 0 up to `all`; returns their sum.
 template <class V>
 TESSERA_INLINE typename V::Element row_exp(typename V::Element* x, int64_t n, int64_t all, typename V::Element top) {
@@ -113,7 +102,7 @@ TESSERA_INLINE typename V::Element row_exp(typename V::Element* x, int64_t n, in
   return total(acc);
 }
 
-/// State of the queries of a block while keys pass by.
+/// State of a block of queries between blocks of keys.
 template <class V>
 struct Running {
   using E = typename V::Element;
@@ -122,7 +111,7 @@ struct Running {
   E* out;  // Σ exp(score − top) v, [rows][d]
 };
 
-/// Turns the scores of one key block into weights and rescales what came before.
+/// Turns the scores of a block of keys into weights and rescales the sums over earlier blocks.
 template <class V>
 void merge_block(typename V::Element* scores, int64_t stride, int64_t query, int64_t rows, int64_t first, int64_t count,
                  int64_t d, bool causal, const Running<V>& state) {
@@ -132,7 +121,7 @@ void merge_block(typename V::Element* scores, int64_t stride, int64_t query, int
     const int64_t n = visible(causal, query + r, first, count);
     const E top = row_max<V>(x, n, state.top[r]);
     const E sum = row_exp<V>(x, n, count, top);
-    const E before = state.sum[r] > 0 ? static_cast<E>(__builtin_exp(static_cast<double>(state.top[r] - top))) : E(0);
+    const E before = state.sum[r] > 0 ? exp_of(state.top[r] - top) : E(0);
     state.sum[r] = state.sum[r] * before + sum;
     state.top[r] = top;
     if (first == 0) continue;
@@ -172,7 +161,7 @@ void forward_head(const AttentionArgs& a, int64_t segment, int64_t head, const S
   for (int64_t query = 0; query < queries; query += size.queries) {
     const int64_t rows = min_of(size.queries, queries - query);
     for (int64_t r = 0; r < rows; ++r) {
-      state.top[r] = static_cast<E>(-1e30);
+      state.top[r] = kBelowEveryLogit<E>;
       state.sum[r] = 0;
     }
     for (int64_t i = 0; i < rows * d; ++i) out[i] = 0;
@@ -200,8 +189,7 @@ void forward_head(const AttentionArgs& a, int64_t segment, int64_t head, const S
     for (int64_t r = 0; r < rows; ++r) {
       const bool any = state.sum[r] > 0;
       const V factor{any ? E(1) / state.sum[r] : E(0)};
-      lse[query + r] = any ? state.top[r] + static_cast<E>(__builtin_log(static_cast<double>(state.sum[r])))
-                           : -static_cast<E>(__builtin_inf());
+      lse[query + r] = any ? state.top[r] + log_of(state.sum[r]) : -static_cast<E>(__builtin_inf());
       T* to = o.row(query + r);
       sweep<V>(d,
                [&](int64_t i, auto n) TESSERA_INLINE_BODY { store(factor * load<V>(out + r * d + i, n), to + i, n); });
@@ -268,8 +256,8 @@ struct BackwardBuffers {
   }
 };
 
-/// weights = exp(score − lse), slopes = weights · (slopes − lift): dP becomes dS. Columns past the visible ones are
-/// zero.
+/// weights = exp(score − lse), and slopes, which hold dP, become dS = weights · (slopes − lift). Columns past the
+/// visible ones are zero.
 template <class V>
 void slope_block(typename V::Element* weights, typename V::Element* slopes, int64_t stride, int64_t query, int64_t rows,
                  int64_t first, int64_t count, bool causal, const typename V::Element* lse,
@@ -383,7 +371,7 @@ void backward_as(Context& context, const AttentionGradArgs& a) {
   const Scratch scratch(context, static_cast<size_t>(elements * context.threads().threads()) * sizeof(E));
   const int64_t heads = a.q.size(1);
   if (a.dbias) {
-    // Segments share the bias: a task is a head then, and walks its segments in order.
+    // Segments share the bias, so a task is a head and takes its segments in order.
     if (a.bias_mode == GradMode::overwrite) {
       for (int64_t i = 0; i < a.dbias.numel(); ++i) a.dbias.data<E>()[i] = E(0);
     }

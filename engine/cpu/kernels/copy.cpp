@@ -22,16 +22,7 @@ struct Convert<T, T> {
 };
 template <class From>
 struct Convert<bfloat16, From> {
-  /// Through a float rounded to odd, so that the second rounding decides as if it saw all digits.
-  static bfloat16 run(From x) {
-    const auto wide = static_cast<double>(x);
-    const auto nearest = static_cast<float>(wide);
-    const auto back = static_cast<double>(nearest);
-    if (back == wide || wide != wide) return bfloat16(nearest);
-    auto bits = __builtin_bit_cast(uint32_t, nearest);
-    if (__builtin_fabs(back) > __builtin_fabs(wide)) --bits;  // towards zero
-    return bfloat16(__builtin_bit_cast(float, bits | 1u));
-  }
+  static bfloat16 run(From x) { return bfloat16::nearest(static_cast<double>(x)); }
 };
 template <>
 struct Convert<bfloat16, bfloat16> {

@@ -8,6 +8,7 @@
 
 #include "engine/cpu/gemm/accumulate.h"
 #include "engine/cpu/gemm/product.h"
+#include "engine/cpu/simd/column_sums.h"
 #include "engine/cpu/simd/math.h"
 
 namespace tessera::cpu::TESSERA_ISA {
@@ -44,7 +45,7 @@ struct Matrix {
   [[nodiscard]] int64_t stride_bytes() const { return stride * static_cast<int64_t>(sizeof(T)); }
 };
 
-/// The lines of the result and of another matrix, which may be absent.
+/// Prefetches the cache lines of the result and of another matrix, which may be absent.
 template <class Y, class O>
 Prefetch prefetch_of(const Matrix<Y>& y, const Matrix<O>& other, int64_t row, int64_t column) {
   Prefetch p{.first = y.at(row, column), .stride = y.stride_bytes()};
@@ -55,7 +56,7 @@ Prefetch prefetch_of(const Matrix<Y>& y, const Matrix<O>& other, int64_t row, in
   return p;
 }
 
-/// The scale of each row, from those of the segments.
+/// out[row] = the scale of the row's segment.
 template <class E>
 void expand_row_scale(const Segments& segments, const E* scale, E* out) {
   for (int64_t s = 0; s < segments.count; ++s) {
@@ -83,7 +84,7 @@ void pack_bf16(Context& context, const Operand<float>& rows, int64_t n, int64_t 
   });
 }
 
-/// What w [N,K] is on the right of a product: its rows for x W^T, its columns for dy W.
+/// w [N,K] as the right side of a product: its rows for x W^T, its columns for dy W.
 template <class T>
 Operand<T> weight_rows(const View& w, Side side) {
   if (side == Side::forward) return {w.data<const T>(), w.stride(0), 1};
@@ -106,7 +107,8 @@ void pack(Context& context, const PackArgs& a) {
   if (a.grad_input) pack_bf16(context, weight_rows<float>(a.w, Side::grad_input), k, n, a.grad_input.data<bfloat16>());
 }
 
-/// left [m, k] times w through an epilogue. In bf16 the products read bf16 panels, kept or made here.
+/// Multiplies left [m, k] by w and gives the tiles to an epilogue. In bf16 the product reads bf16 panels, which are
+/// kept ones or made here.
 template <class T>
 void product_with_weight(Context& context, const View& left, const View& w, Side side, const View& kept,
                          const gemm::Epilogue<Compute<T>>& epilogue) {
@@ -191,21 +193,6 @@ void forward(Context& context, const LinearArgs& a) {
   return forward_as<bfloat16, bfloat16, float>(context, a);
 }
 
-// --- column sums -----------------------------------------------------------------------------------------------------
-
-/// sum [columns] (+)= the sum of `count` rows of partials, pairwise.
-template <class E>
-void finish_column_sums(Context& context, E* partials, int64_t count, int64_t columns, const View& sum, GradMode mode) {
-  using V = typename VecOf<E>::Type;
-  context.parallel_for(columns, max_of(64, kGrain / max_of(1, count)), [&](int64_t begin, int64_t end, int) {
-    tree_sum_rows<V>(partials, count, columns, begin, end);
-    E* to = sum.data<E>() + begin;
-    sweep<V>(end - begin, [&](int64_t c, auto lanes) TESSERA_INLINE_BODY {
-      put(count == 0 ? V(0.0) : load<V>(partials + begin + c, lanes), to + c, mode == GradMode::accumulate, lanes);
-    });
-  });
-}
-
 // --- gradient of the input -------------------------------------------------------------------------------------------
 
 /// dx (+)= sum · act'(pre), and the column sums of a tile as partials [tile][columns]. T: type of pre, D of dx.
@@ -249,7 +236,10 @@ void grad_input_with(Context& context, const LinearDxArgs& a) {
                                             .partials = a.col_sum ? partials.template as<E>() : nullptr,
                                             .columns = columns};
   product_with_weight<T>(context, a.dy, a.w, Side::grad_input, a.pack, gemm::epilogue_of<E>(epilogue));
-  if (a.col_sum) finish_column_sums(context, partials.template as<E>(), tiles, columns, a.col_sum, a.sum_mode);
+  if (a.col_sum) {
+    finish_sums<typename VecOf<T>::Type>(context, partials.template as<E>(), tiles, columns, columns, a.col_sum,
+                                         a.sum_mode);
+  }
 }
 
 template <class T, class D>
@@ -273,51 +263,26 @@ void grad_input(Context& context, const LinearDxArgs& a) {
 
 // --- gradient of the output, and of the weight -----------------------------------------------------------------------
 
-/// Rows [first, last), `columns` columns: out = row_scale · dy, and the sums over the rows in ascending order.
-template <class T, class O>
-void prepare_block(const Matrix<const T>& dy, const Compute<T>* row_scale, const Matrix<O>& out, int64_t first,
-                   int64_t last, int64_t column, int64_t columns, Compute<T>* sums) {
-  using V = typename VecOf<T>::Type;
-  if (sums != nullptr) __builtin_memset(sums, 0, static_cast<size_t>(columns) * sizeof(Compute<T>));
-  for (int64_t r = first; r < last; ++r) {
-    const V scale(row_scale != nullptr ? row_scale[r] : Compute<T>(1));
-    const T* from = dy.at(r, column);
-    sweep<V>(columns, [&](int64_t j, auto count) TESSERA_INLINE_BODY {
-      V g = load<V>(from + j, count);
-      if (row_scale != nullptr) g = g * scale;
-      if (out.data != nullptr) store(g, out.at(r, column + j), count);
-      if (sums != nullptr) store(load<V>(sums + j, count) + g, sums + j, count);
-    });
-  }
-}
-
+/// out = row_scale · dy, and the sums over its rows.
 template <class T, class O>
 void prepare_as(Context& context, const PrepareArgs& a) {
   using E = Compute<T>;
-  constexpr int64_t kColumns = 1024;  // a task: their sums stay in the first cache
+  using V = typename VecOf<T>::Type;
   const int64_t rows = a.dy.size(0);
   const int64_t columns = a.dy.size(1);
-  const int64_t blocks = ceil_div(rows, kTreeRows);
-  const int64_t column_blocks = ceil_div(columns, kColumns);
   const Scratch scales(context, a.row_scale ? static_cast<size_t>(rows) * sizeof(E) : 0);
   E* row_scale = a.row_scale ? scales.template as<E>() : nullptr;
   if (a.row_scale) expand_row_scale(a.segments, a.row_scale.data<const E>(), row_scale);
-  const Scratch scratch(context, a.col_sum ? static_cast<size_t>(blocks * columns) * sizeof(E) : 0);
+  const Scratch scratch(context, a.col_sum ? static_cast<size_t>(tree_blocks(rows) * columns) * sizeof(E) : 0);
   E* partials = a.col_sum ? scratch.template as<E>() : nullptr;
   const Matrix<const T> dy(a.dy);
   const Matrix<O> out(a.out);
-  const int64_t task = min_of(rows, kTreeRows) * min_of(columns, kColumns);
-  context.parallel_for(blocks * column_blocks, max_of(1, kGrain / max_of(1, task)),
-                       [&](int64_t begin, int64_t end, int) {
-                         for (int64_t t = begin; t < end; ++t) {
-                           const int64_t first = t / column_blocks * kTreeRows;
-                           const int64_t column = t % column_blocks * kColumns;
-                           E* sums = partials == nullptr ? nullptr : partials + t / column_blocks * columns + column;
-                           prepare_block(dy, row_scale, out, first, min_of(rows, first + kTreeRows), column,
-                                         min_of(kColumns, columns - column), sums);
-                         }
-                       });
-  if (a.col_sum) finish_column_sums(context, partials, blocks, columns, a.col_sum, a.sum_mode);
+  sum_blocks<V, 1>(context, rows, columns, partials, [&](int64_t r, int64_t c, auto count, V* t) TESSERA_INLINE_BODY {
+    t[0] = load<V>(dy.at(r, c), count);
+    if (row_scale != nullptr) t[0] = t[0] * V(row_scale[r]);
+    if (out.data != nullptr) store(t[0], out.at(r, c), count);
+  });
+  if (a.col_sum) finish_sums<V>(context, partials, tree_blocks(rows), columns, columns, a.col_sum, a.sum_mode);
 }
 
 void prepare_dy(Context& context, const PrepareArgs& a) {

@@ -61,7 +61,7 @@ struct Strided {
 template <class T>
 void matmul_as(Context& context, const MatmulArgs& args) {
   using E = Compute<T>;
-  /// Multiply-adds of a product that is worth all threads.
+  /// A product with this many multiply-adds is worth all threads.
   constexpr int64_t kSharedWork = int64_t{1} << 24;
   const Strided<const T> a(args.a);
   const Strided<const T> b(args.b);
@@ -71,7 +71,7 @@ void matmul_as(Context& context, const MatmulArgs& args) {
   const int64_t n = args.c.size(-1);
   const int64_t k = args.a.size(-1);
   if (count == 0) return;
-  // The result's adjacent elements should be columns of tiles: else compute its transpose, cᵀ = bᵀ aᵀ.
+  // Adjacent elements of the result should be columns of tiles. Where they are not, compute the transpose, cᵀ = bᵀ aᵀ.
   const bool swap = c.columns != 1 && c.rows == 1;
   const auto with_product = [&](int64_t i, auto body) {
     const Operand<T> left{a.data + i * a.batch, a.rows, a.columns};

@@ -6,7 +6,7 @@
 // The rest lies inside the region of the instruction set.
 #include "engine/cpu/simd/isa_begin.h"
 
-#include "engine/cpu/simd/loops.h"
+#include "engine/cpu/simd/column_sums.h"
 
 namespace tessera::cpu::TESSERA_ISA {
 namespace {
@@ -109,7 +109,7 @@ void layer_norm_grad_as(Context& context, const LayerNormGradArgs& a) {
   const int64_t rows = a.x.size(0);
   const int64_t n = a.x.size(1);
   if (n == 0) return;
-  const int64_t blocks = max_of(1, (rows + kTreeRows - 1) / kTreeRows);
+  const int64_t blocks = tree_blocks(rows);
   const bool parameters = a.dgamma || a.dbeta;
   const Scratch scratch(context, parameters ? static_cast<size_t>(blocks * 2 * n) * sizeof(E) : 0);
   E* partials = scratch.as<E>();  // [blocks][dgamma, dbeta][n]
@@ -129,18 +129,8 @@ void layer_norm_grad_as(Context& context, const LayerNormGradArgs& a) {
     }
   });
   if (!parameters) return;
-  const auto finish = [&](const View& out, GradMode mode, E* first) {
-    if (!out) return;
-    context.parallel_for(n, max_of(64, kGrain / blocks), [&](int64_t begin, int64_t end, int) {
-      tree_sum_rows<V>(first, blocks, 2 * n, begin, end);
-      E* y = out.data<E>();
-      sweep<V>(end - begin, [&](int64_t i, auto count) TESSERA_INLINE_BODY {
-        put(load<V>(first + begin + i, count), y + begin + i, mode == GradMode::accumulate, count);
-      });
-    });
-  };
-  finish(a.dgamma, a.gamma_mode, partials);
-  finish(a.dbeta, a.beta_mode, partials + n);
+  if (a.dgamma) finish_sums<V>(context, partials, blocks, 2 * n, n, a.dgamma, a.gamma_mode);
+  if (a.dbeta) finish_sums<V>(context, partials + n, blocks, 2 * n, n, a.dbeta, a.beta_mode);
 }
 
 void layer_norm_grad(Context& context, const LayerNormGradArgs& a) {
@@ -213,44 +203,6 @@ void l2_normalize_grad(Context& context, const L2NormalizeGradArgs& a) {
   return l2_normalize_grad_as<float>(context, a);
 }
 
-constexpr int64_t kStripColumns = 2048;  // a strip of partial sums stays in the first-level cache
-
-int64_t row_blocks(int64_t rows) { return max_of(1, (rows + kTreeRows - 1) / kTreeRows); }
-
-/// K sums over the rows of every column in the fixed tree. terms(row, column, count, t) puts the K terms of elements
-/// into t. `partials` has row_blocks · K · columns elements; the sums end at its beginning, [K][columns].
-template <class V, int K, class Terms>
-void sum_columns(Context& context, int64_t rows, int64_t columns, typename V::Element* partials, const Terms& terms) {
-  using E = typename V::Element;
-  const int64_t blocks = row_blocks(rows);
-  const int64_t strips = (columns + kStripColumns - 1) / kStripColumns;
-  const int64_t stride = K * columns;
-  const int64_t task_elements = max_of(1, min_of(rows, kTreeRows) * min_of(columns, kStripColumns));
-  context.parallel_for(blocks * strips, max_of(1, kGrain / task_elements), [&](int64_t begin, int64_t end, int) {
-    for (int64_t task = begin; task < end; ++task) {
-      const int64_t block = task / strips;
-      const int64_t first = task % strips * kStripColumns;
-      const int64_t n = min_of(kStripColumns, columns - first);
-      E* to = partials + block * stride + first;
-      for (int k = 0; k < K; ++k) __builtin_memset(to + k * columns, 0, static_cast<size_t>(n) * sizeof(E));
-      const int64_t last = min_of(rows, (block + 1) * kTreeRows);
-      for (int64_t r = block * kTreeRows; r < last; ++r) {
-        sweep<V>(n, [&](int64_t i, auto count) TESSERA_INLINE_BODY {
-          V t[K];
-          terms(r, first + i, count, t);
-          for (int k = 0; k < K; ++k) {
-            E* sum = to + k * columns + i;
-            store(load<V>(sum, count) + t[k], sum, count);
-          }
-        });
-      }
-    }
-  });
-  context.parallel_for(stride, max_of(64, kGrain / blocks), [&](int64_t begin, int64_t end, int) {
-    tree_sum_rows<V>(partials, blocks, stride, begin, end);
-  });
-}
-
 template <class E>
 void column_moments_as(Context& context, const ColumnMomentsArgs& a) {
   using V = typename VecOf<E>::Type;
@@ -258,19 +210,20 @@ void column_moments_as(Context& context, const ColumnMomentsArgs& a) {
   const int64_t n = a.x.size(1);
   const auto* x = a.x.data<const E>();
   E* mean = a.mean.data<E>();
-  E* variance = a.variance.data<E>();
-  const Scratch scratch(context, static_cast<size_t>(row_blocks(rows) * n) * sizeof(E));
+  const Scratch scratch(context, static_cast<size_t>(tree_blocks(rows) * n) * sizeof(E));
   E* partials = scratch.as<E>();
-  const auto count = static_cast<E>(max_of(1, rows));
-  sum_columns<V, 1>(context, rows, n, partials, [&](int64_t r, int64_t c, auto lanes, V* t) TESSERA_INLINE_BODY {
-    t[0] = load<V>(x + r * n + c, lanes);
-  });
-  for (int64_t c = 0; c < n; ++c) mean[c] = partials[c] / count;  // divided, so that a constant column has variance 0
-  sum_columns<V, 1>(context, rows, n, partials, [&](int64_t r, int64_t c, auto lanes, V* t) TESSERA_INLINE_BODY {
+  const auto average = [&](const View& out, const auto& term) {
+    sum_blocks<V, 1>(context, rows, n, partials, term);
+    finish_sums<V>(context, partials, tree_blocks(rows), n, n, {}, GradMode::overwrite);
+    // Divided, so that a constant column has variance 0.
+    for (int64_t c = 0; c < n; ++c) out.data<E>()[c] = partials[c] / static_cast<E>(max_of(1, rows));
+  };
+  average(a.mean,
+          [&](int64_t r, int64_t c, auto lanes, V* t) TESSERA_INLINE_BODY { t[0] = load<V>(x + r * n + c, lanes); });
+  average(a.variance, [&](int64_t r, int64_t c, auto lanes, V* t) TESSERA_INLINE_BODY {
     const V d = load<V>(x + r * n + c, lanes) - load<V>(mean + c, lanes);
     t[0] = d * d;
   });
-  for (int64_t c = 0; c < n; ++c) variance[c] = partials[c] / count;
 }
 
 void column_moments(Context& context, const ColumnMomentsArgs& a) {
@@ -357,24 +310,18 @@ void batch_norm_grad_as(Context& context, const BatchNormGradArgs& a) {
     if (a.dx) batch_norm_grad_rows<T>(context, a, nullptr, nullptr);
     return;
   }
-  const Scratch scratch(context, static_cast<size_t>(row_blocks(rows) * 2 * n) * sizeof(E));
+  const Scratch scratch(context, static_cast<size_t>(tree_blocks(rows) * 2 * n) * sizeof(E));
   E* partials = scratch.as<E>();  // Σ dy, Σ dy x̂
   const auto* x = a.x.data<const E>();
   const auto* dy = a.dy.data<const T>();
   const auto* mean = a.mean.data<const E>();
   const auto* rstd = a.rstd.data<const E>();
-  sum_columns<V, 2>(context, rows, n, partials, [&](int64_t r, int64_t c, auto count, V* t) TESSERA_INLINE_BODY {
+  sum_blocks<V, 2>(context, rows, n, partials, [&](int64_t r, int64_t c, auto count, V* t) TESSERA_INLINE_BODY {
     t[0] = load<V>(dy + r * n + c, count);
     t[1] = t[0] * ((load<V>(x + r * n + c, count) - load<V>(mean + c, count)) * load<V>(rstd + c, count));
   });
-  const auto finish = [&](const View& out, GradMode mode, const E* from) {
-    if (!out) return;
-    sweep<V>(n, [&](int64_t i, auto count) TESSERA_INLINE_BODY {
-      put(load<V>(from + i, count), out.data<E>() + i, mode == GradMode::accumulate, count);
-    });
-  };
-  finish(a.dbeta, a.beta_mode, partials);
-  finish(a.dgamma, a.gamma_mode, partials + n);
+  finish_sums<V>(context, partials, tree_blocks(rows), 2 * n, n, a.dbeta, a.beta_mode);
+  finish_sums<V>(context, partials + n, tree_blocks(rows), 2 * n, n, a.dgamma, a.gamma_mode);
   if (a.dx) batch_norm_grad_rows<T>(context, a, partials, partials + n);
 }
 

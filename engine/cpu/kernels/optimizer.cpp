@@ -13,40 +13,40 @@ namespace {
 
 constexpr int64_t kBlock = kGrain;  // elements of a task, and of a partial sum of the norms
 
-using Parameters = std::span<const ParameterSegment>;
+using Parameters = std::span<const ParameterRange>;
 
-/// Segments cut into blocks of kBlock elements: segment s owns blocks first[s] .. first[s + 1]. Frozen ones have none.
+/// Ranges cut into blocks of kBlock elements: range s owns blocks first[s] .. first[s + 1]. Frozen ones have none.
 class Blocks {
  public:
-  Blocks(Context& context, Parameters segments)
-      : segments_(segments), scratch_(context, (segments.size() + 1) * sizeof(int64_t)) {
+  Blocks(Context& context, Parameters ranges)
+      : ranges_(ranges), scratch_(context, (ranges.size() + 1) * sizeof(int64_t)) {
     auto* first = scratch_.as<int64_t>();
     first[0] = 0;
-    for (size_t s = 0; s < segments.size(); ++s) {
-      const int64_t count = segments[s].frozen ? 0 : (segments[s].count + kBlock - 1) / kBlock;
+    for (size_t s = 0; s < ranges.size(); ++s) {
+      const int64_t count = ranges[s].frozen ? 0 : (ranges[s].count + kBlock - 1) / kBlock;
       first[s + 1] = first[s] + count;
     }
   }
-  [[nodiscard]] int64_t count() const { return first(segments_.size()); }
-  [[nodiscard]] int64_t first(size_t segment) const { return scratch_.as<const int64_t>()[segment]; }
+  [[nodiscard]] int64_t count() const { return first(ranges_.size()); }
+  [[nodiscard]] int64_t first(size_t range) const { return scratch_.as<const int64_t>()[range]; }
 
-  /// body(segment number, offset in the arena, count, block) for each block, in parallel.
+  /// body(range number, offset in the arena, count, block) for each block, in parallel.
   template <class Body>
   void run(Context& context, const Body& body) const {
     context.parallel_for(count(), 1, [&](int64_t block, int64_t, int) {
       size_t low = 0;
-      size_t high = segments_.size();
-      while (high - low > 1) {  // the last segment whose first block is not after this one
+      size_t high = ranges_.size();
+      while (high - low > 1) {  // the last range whose first block is not after this one
         const size_t middle = low + (high - low) / 2;
         (first(middle) <= block ? low : high) = middle;
       }
       const int64_t begin = (block - first(low)) * kBlock;
-      body(low, segments_[low].offset + begin, min_of(kBlock, segments_[low].count - begin), block);
+      body(low, ranges_[low].offset + begin, min_of(kBlock, ranges_[low].count - begin), block);
     });
   }
 
  private:
-  Parameters segments_;
+  Parameters ranges_;
   Scratch scratch_;
 };
 
@@ -61,10 +61,10 @@ void adamw_as(Context& context, const AdamWArgs& a) {
   const V rest2(1.0 - t.beta2);
   const V root_scale(1.0 / __builtin_sqrt(t.bias_correction2));
   const V eps(t.eps);
-  const Blocks blocks(context, a.segments);
+  const Blocks blocks(context, a.ranges);
   blocks.run(context, [&](size_t s, int64_t offset, int64_t n, int64_t) {
-    const double rate = t.lr * static_cast<double>(a.segments[s].lr_scale);
-    const V decay(1.0 - rate * static_cast<double>(a.segments[s].weight_decay));
+    const double rate = t.lr * static_cast<double>(a.ranges[s].lr_scale);
+    const V decay(1.0 - rate * static_cast<double>(a.ranges[s].weight_decay));
     const V step(rate / t.bias_correction1);
     E* value = a.value.data<E>() + offset;
     const E* grad = a.grad.data<const E>() + offset;
@@ -106,35 +106,19 @@ TESSERA_INLINE void momentum_step(E* value, const E* grad, E* momentum, int64_t 
 }
 
 template <class E>
-void sgd_as(Context& context, const SgdArgs& a) {
-  const StepState& t = *a.state;
-  const Blocks blocks(context, a.segments);
-  blocks.run(context, [&](size_t s, int64_t offset, int64_t n, int64_t) {
-    momentum_step(a.value.data<E>() + offset, a.grad.data<const E>() + offset, a.momentum.data<E>() + offset, n,
-                  t.gradient_scale, static_cast<double>(a.segments[s].weight_decay), 1.0, a.mu,
-                  t.lr * static_cast<double>(a.segments[s].lr_scale));
-  });
-}
-
-void sgd(Context& context, const SgdArgs& a) {
-  if (a.value.dtype == DType::f64) return sgd_as<double>(context, a);
-  return sgd_as<float>(context, a);
-}
-
-template <class E>
 void lars_as(Context& context, const LarsArgs& a) {
   using V = typename VecOf<E>::Type;
   const StepState& t = *a.state;
-  const Blocks blocks(context, a.segments);
+  const Blocks blocks(context, a.ranges);
   const auto size = static_cast<size_t>(blocks.count());
-  const Scratch scratch(context, 2 * size * sizeof(double) + a.segments.size() * sizeof(double));
+  const Scratch scratch(context, 2 * size * sizeof(double) + a.ranges.size() * sizeof(double));
   auto* value_squares = scratch.as<double>();
   double* grad_squares = value_squares + size;
   double* factors = grad_squares + size;
   blocks.run(context, [&](size_t s, int64_t offset, int64_t n, int64_t block) {
     if (a.adapt[s] == 0) return;
     const V scale(t.gradient_scale);
-    const V decay(static_cast<double>(a.segments[s].weight_decay));
+    const V decay(static_cast<double>(a.ranges[s].weight_decay));
     const E* value = a.value.data<const E>() + offset;
     const E* grad = a.grad.data<const E>() + offset;
     DoubleSum<V> values;
@@ -148,7 +132,7 @@ void lars_as(Context& context, const LarsArgs& a) {
     value_squares[block] = values.total();
     grad_squares[block] = grads.total();
   });
-  for (size_t s = 0; s < a.segments.size(); ++s) {
+  for (size_t s = 0; s < a.ranges.size(); ++s) {
     factors[s] = 1.0;
     const int64_t first = blocks.first(s);
     const int64_t count = blocks.first(s + 1) - first;
@@ -158,9 +142,9 @@ void lars_as(Context& context, const LarsArgs& a) {
     if (value_norm > 0 && grad_norm > 0) factors[s] = a.trust * value_norm / grad_norm;
   }
   blocks.run(context, [&](size_t s, int64_t offset, int64_t n, int64_t) {
-    const double decay = a.adapt[s] != 0 ? static_cast<double>(a.segments[s].weight_decay) : 0.0;
+    const double decay = a.adapt[s] != 0 ? static_cast<double>(a.ranges[s].weight_decay) : 0.0;
     momentum_step(a.value.data<E>() + offset, a.grad.data<const E>() + offset, a.momentum.data<E>() + offset, n,
-                  t.gradient_scale, decay, factors[s], a.mu, t.lr * static_cast<double>(a.segments[s].lr_scale));
+                  t.gradient_scale, decay, factors[s], a.mu, t.lr * static_cast<double>(a.ranges[s].lr_scale));
   });
 }
 
@@ -172,7 +156,7 @@ void lars(Context& context, const LarsArgs& a) {
 template <class E>
 void norm2_as(Context& context, const Norm2Args& a) {
   using V = typename VecOf<E>::Type;
-  const Blocks blocks(context, a.segments);
+  const Blocks blocks(context, a.ranges);
   const Scratch scratch(context, static_cast<size_t>(blocks.count()) * sizeof(double));
   auto* partials = scratch.as<double>();
   blocks.run(context, [&](size_t, int64_t offset, int64_t n, int64_t block) {
@@ -195,7 +179,7 @@ void norm2(Context& context, const Norm2Args& a) {
 }  // namespace
 
 extern const OptimizerKernels kOptimizerKernels;
-const OptimizerKernels kOptimizerKernels{.adamw = adamw, .sgd = sgd, .lars = lars, .norm2 = norm2};
+const OptimizerKernels kOptimizerKernels{.adamw = adamw, .lars = lars, .norm2 = norm2};
 
 }  // namespace tessera::cpu::TESSERA_ISA
 

@@ -11,7 +11,7 @@
 namespace tessera::cpu::TESSERA_ISA {
 namespace {
 
-/// A task takes whole rows of patches: each image row is read once, in order.
+/// A task takes whole rows of patches, so that each row of an image is read once and in order.
 template <class T, class Y>
 void patchify_as(Context& context, const PatchifyArgs& a) {
   using V = typename VecOf<T>::Type;

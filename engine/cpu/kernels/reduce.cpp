@@ -11,8 +11,6 @@
 namespace tessera::cpu::TESSERA_ISA {
 namespace {
 
-constexpr int64_t kStripColumns = 2048;  // a strip of partial sums stays in the first-level cache
-
 int64_t blocks_of(int64_t n, int64_t block) { return (n + block - 1) / block; }
 
 template <class V, class T>
@@ -57,48 +55,6 @@ void sum_all(Context& context, const SumArgs& a) {
       return sum_as<bfloat16>(context, a);
     default:
       return sum_as<double>(context, a);
-  }
-}
-
-template <class T>
-void sum_rows_as(Context& context, const SumRowsArgs& a) {
-  using V = typename VecOf<T>::Type;
-  using E = typename V::Element;
-  const int64_t rows = a.x.size(0);
-  const int64_t columns = a.x.size(1);
-  const int64_t stride = a.x.stride(0);
-  const auto* x = a.x.data<const T>();
-  auto* y = a.y.data<E>();
-  const bool accumulate = a.mode == GradMode::accumulate;
-  const int64_t blocks = max_of(1, blocks_of(rows, kTreeRows));
-  const int64_t strips = blocks_of(columns, kStripColumns);
-  const Scratch scratch(context, static_cast<size_t>(blocks * columns) * sizeof(E));
-  E* partials = scratch.as<E>();
-  const int64_t task_elements = max_of(1, min_of(rows, kTreeRows) * min_of(columns, kStripColumns));
-  context.parallel_for(blocks * strips, max_of(1, kGrain / task_elements), [&](int64_t begin, int64_t end, int) {
-    for (int64_t task = begin; task < end; ++task) {
-      const int64_t row = task / strips * kTreeRows;
-      const int64_t column = task % strips * kStripColumns;
-      sum_row_block<V>(x + row * stride + column, stride, min_of(kTreeRows, rows - row),
-                       min_of(kStripColumns, columns - column), partials + task / strips * columns + column);
-    }
-  });
-  context.parallel_for(columns, max_of(64, 2 * kGrain / blocks), [&](int64_t begin, int64_t end, int) {
-    tree_sum_rows<V>(partials, blocks, columns, begin, end);
-    sweep<V>(end - begin, [&](int64_t i, auto count) TESSERA_INLINE_BODY {
-      put(load<V>(partials + begin + i, count), y + begin + i, accumulate, count);
-    });
-  });
-}
-
-void sum_rows(Context& context, const SumRowsArgs& a) {
-  switch (a.x.dtype) {
-    case DType::f32:
-      return sum_rows_as<float>(context, a);
-    case DType::bf16:
-      return sum_rows_as<bfloat16>(context, a);
-    default:
-      return sum_rows_as<double>(context, a);
   }
 }
 
@@ -191,7 +147,7 @@ void segment_mean_grad(Context& context, const SegmentMeanGradArgs& a) {
 
 extern const ReduceKernels kReduceKernels;
 const ReduceKernels kReduceKernels{
-    .sum = sum_all, .sum_rows = sum_rows, .segment_mean = segment_mean, .segment_mean_grad = segment_mean_grad};
+    .sum = sum_all, .segment_mean = segment_mean, .segment_mean_grad = segment_mean_grad};
 
 }  // namespace tessera::cpu::TESSERA_ISA
 

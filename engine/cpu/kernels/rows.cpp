@@ -16,7 +16,7 @@ constexpr bool kEqual = false;
 template <class A>
 constexpr bool kEqual<A, A> = true;
 
-/// y = x + table over a row; either may be null, which counts as zeros.
+/// y = x + table for one row; a null operand counts as zeros.
 template <class T, class Y>
 TESSERA_INLINE void gather_row(const T* x, const T* table, Y* y, int64_t n) {
   using V = typename VecOf<T>::Type;
@@ -68,7 +68,7 @@ void gather(Context& context, const GatherRowsArgs& a) {
 
 constexpr int64_t kStripColumns = 1024;
 
-/// The rows of dy that add into one row of dx: order[0], …, order[count − 1], columns [begin, end).
+/// Adds rows order[0], …, order[count − 1] of dy into one row of dx, in columns [begin, end).
 template <class T, class X>
 TESSERA_INLINE void scatter_row(const T* dy, const int32_t* order, int64_t count, int64_t n, int64_t begin, int64_t end,
                                 X* dx, bool accumulate) {
@@ -142,8 +142,8 @@ void scatter_block(const ScatterAddRowsArgs& a, int64_t row, int64_t last_row, i
   zero_rows(row, last_row);
 }
 
-/// Tasks own rows of dx; where those are few and dy is large (a token that many rows share), also ranges of columns.
-/// Each element is the same ordered sum either way.
+/// A task owns rows of dx. Where these are few and dy is large (a token that many rows share), it owns a range of their
+/// columns. Each element is the same ordered sum either way.
 template <class T, class X>
 void scatter_as(Context& context, const ScatterAddRowsArgs& a) {
   constexpr int64_t kColumns = 128;

@@ -1,6 +1,7 @@
 #pragma once
 
-// Loops over rows of memory with exact ends, and sums in a fixed tree. Include inside the region of isa_begin.h.
+// Loops over rows of memory that touch nothing past the end, and sums in a fixed tree. Include inside the region of
+// isa_begin.h.
 #include "engine/cpu/simd/simd.h"
 
 // Body of a loop, written as a lambda: [&](int64_t i, auto count) TESSERA_INLINE_BODY { … }
@@ -8,13 +9,14 @@
 
 namespace tessera::cpu::TESSERA_ISA {
 
-/// Elements that a task should have at least, so that a parallel region pays.
+/// A task should have at least this many elements, so that a parallel region pays.
 constexpr int64_t kGrain = 16384;
 /// Blocks of the fixed trees.
 constexpr int64_t kTreeRows = 256;
 constexpr int64_t kTreeElements = 4096;
 
-/// The count of a whole vector. Bodies of sweep() take `auto count`: Full in the loop, the number of lanes at the end.
+/// The count of a whole vector. Bodies of sweep() take `auto count`, which is Full in the loop and the number of lanes
+/// at the end of the row.
 struct Full {};
 
 template <class V, class T>
@@ -33,7 +35,7 @@ template <class V, class T>
 TESSERA_INLINE void store(V v, T* p, int n) {
   v.store(p, n);
 }
-/// Zero in the lanes past the end: for terms of a sum that do not vanish with their loads.
+/// Sets the lanes past the end to zero. Needed for terms of a sum that are not zero when the loaded lanes are zero.
 template <class V>
 TESSERA_INLINE V keep(V v, Full) {
   return v;
@@ -53,8 +55,8 @@ TESSERA_INLINE void sweep(int64_t n, Body body) {
   }
 }
 
-/// body(accumulator, i, count) with four accumulators in turn, so that additions do not wait for each other. The caller
-/// adds them as (0 + 1) + (2 + 3).
+/// body(accumulator, i, count) with four accumulators one after the other, so that additions do not wait for each
+/// other. The caller adds them as (0 + 1) + (2 + 3).
 template <class V, class Accumulator, class Body>
 TESSERA_INLINE void sweep4(int64_t n, Accumulator (&accumulators)[4], Body body) {
   constexpr int64_t kWidth = V::kWidth;
@@ -88,7 +90,7 @@ TESSERA_INLINE E tree_sum(E* partials, int64_t n) {
   return partials[0];
 }
 
-/// The same for n rows of partials, `stride` apart, columns [begin, end): the sums end in row 0.
+/// Adds n rows of partials pairwise, `stride` apart, in columns [begin, end). The sums end in row 0.
 template <class V>
 TESSERA_INLINE void tree_sum_rows(typename V::Element* partials, int64_t n, int64_t stride, int64_t begin,
                                   int64_t end) {

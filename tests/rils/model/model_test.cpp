@@ -165,6 +165,18 @@ TEST(Model, PaddingAfterTheEndOfTextDoesNotMatter) {
   EXPECT_EQ(test::absolute_error(model.encode_text(a, {}).value, model.encode_text(b, {}).value), 0.0);
 }
 
+TEST(Model, TheFirstOfEqualLargestIdsEndsTheText) {
+  Model model(small(), 1);
+  const Tensor once = Tensor::from(std::vector<int32_t>{1, 5, 39, 0, 0, 0, 0, 0, 0, 0}, {1, 10});
+  const Tensor again = Tensor::from(std::vector<int32_t>{1, 5, 39, 7, 3, 39, 9, 0, 4, 39}, {1, 10});
+  EXPECT_EQ(test::absolute_error(model.encode_text(once, {}).value, model.encode_text(again, {}).value), 0.0);
+  // Of a text without EOT, its largest id ends it, and zeros are a text of one token.
+  const Tensor largest = Tensor::from(std::vector<int32_t>{1, 9, 4, 9, 9, 0, 0, 0, 0, 0}, {1, 10});
+  const Tensor cut = Tensor::from(std::vector<int32_t>{1, 9, 0, 0, 0, 0, 0, 0, 0, 0}, {1, 10});
+  EXPECT_EQ(test::absolute_error(model.encode_text(largest, {}).value, model.encode_text(cut, {}).value), 0.0);
+  EXPECT_NE(test::absolute_error(model.encode_text(once, {}).value, model.encode_text(cut, {}).value), 0.0);
+}
+
 TEST(Model, RefusesWhatDoesNotFit) {
   Model model(small(), 1);
   EXPECT_THROW((void)model.encode_image(random_images(1, 20), {}), ShapeError);

@@ -6,10 +6,12 @@
 
 namespace tessera::rils {
 
-/// What a masked decoder predicts: language-space features of hidden patches (rils.md 1.10), or their pixels.
+/// What a masked decoder predicts: language-space features of hidden patches, or their pixels. METHOD.md, "The
+/// reconstruction loss" and "MAE".
 enum class Reconstruction : uint8_t { none, language, pixels };
 
-/// The terms of an objective; they say which parts of the model and of the data it uses (rils.md 1.15).
+/// The terms of an objective; they say which parts of the model and of the data it uses. METHOD.md, "The other
+/// objectives".
 struct Objective {
   bool contrastive = false;  // images against captions: text tower, projections, logit scale; the full pass
   Reconstruction reconstruction = Reconstruction::none;  // the masked pass and a decoder

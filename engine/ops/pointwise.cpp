@@ -51,6 +51,10 @@ Tensor binary(Binary op, const Tensor& a, const Tensor& b, double alpha) {
   return z;
 }
 
+Tensor scale(const Tensor& x, double alpha) {
+  return binary(Binary::mul, x, Tensor::full({}, 1.0, check::statistics(x.dtype())), alpha);
+}
+
 void axpby(double alpha, const Tensor& x, double beta, const Tensor& y) {
   Context& c = check::device("axpby", {{"x", x}, {"y", y}});
   check::dtype("axpby", {"x", x}, {DType::f32, DType::f64});

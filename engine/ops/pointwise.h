@@ -52,6 +52,8 @@ void unary_grad(Unary op, const Tensor& x, const Tensor& dy, const GradOut& dx);
 /// The result has a's dtype.
 [[nodiscard]] Tensor binary(Binary op, const Tensor& a, const Tensor& b, double alpha = 1.0);
 void binary_into(Binary op, const Tensor& a, const Tensor& b, double alpha, const GradOut& z);
+/// alpha · x.
+[[nodiscard]] Tensor scale(const Tensor& x, double alpha);
 void axpby(double alpha, const Tensor& x, double beta, const Tensor& y);
 
 }  // namespace tessera

@@ -38,7 +38,7 @@ class SquareNode final : public Node {
 
 auto square(double factor, int64_t rows) {
   return [=](const std::vector<Var>& v) -> Var {
-    Tensor y = tessera::mul(v[0].value, v[0].value);
+    Tensor y = binary(Binary::mul, v[0].value, v[0].value);
     if (Tape* tape = recording({&v[0]})) return tape->record(std::make_unique<SquareNode>(v[0], factor, rows), y);
     return y;
   };

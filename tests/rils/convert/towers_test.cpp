@@ -93,10 +93,10 @@ TEST(Towers, FineTuningStartsFromTheNormAfterPoolingAndFromLearnedPositions) {
   const nn::SafetensorsFile file(path);
   VisionConfig larger = from.config().vision;
   larger.image_size = 16;
-  Classifier classifier(larger, "mean", 3, 1);
+  Classifier classifier(larger, Pool::mean, 3, 1);
   load_encoder(file, classifier.store());
   EXPECT_EQ(classifier.store().find("fc_norm.weight")->value().data<float>()[3], 1.5f);
-  FrozenEncoder frozen(larger, "mean", 1);
+  FrozenEncoder frozen(larger, Pool::mean, 1);
   load_encoder(file, frozen.store());
   const Tensor wanted = resize_positions(from.store().find("visual.pos_embed")->value(), {4, 4});
   for (const ParameterStore* store : {&classifier.store(), &frozen.store()}) {

@@ -163,7 +163,7 @@ TEST_F(Evaluate, PointingIsTheMeanOverObjects) {
                                               sentences, m.config.loss.teacher_temperature);
     const double x = static_cast<double>(i % 5) / 8;
     const PointingScore s = pointing_score(map, 2, {i % 3 == 0 ? 0 : 1, x, 1.0 / 8, x + 3.0 / 8, 6.0 / 8});
-    share += s.share / 14;
+    share += s.energy / 14;
     hit += s.hit / 14;
     chance += s.chance / 14;
   }

@@ -273,7 +273,7 @@ TEST(PointingReference, SharesAndHitsOfRandomBoxes) {
       const bool hit = cx >= x0 && cx < x1 && cy >= y0 && cy < y1;
       constexpr double kUnit = kCells;
       const PointingScore s = pointing_score(map, grid, {1, x0 / kUnit, y0 / kUnit, x1 / kUnit, y1 / kUnit});
-      EXPECT_NEAR(s.share, inside / total, 1e-9);
+      EXPECT_NEAR(s.energy, inside / total, 1e-9);
       EXPECT_NEAR(s.chance, area / (kUnit * kUnit), 1e-9);
       if (cx != x0 && cx != x1 && cy != y0 && cy != y1) {
         EXPECT_EQ(s.hit, hit ? 1.0 : 0.0);
@@ -288,7 +288,7 @@ TEST(PointingReference, TheHalvesOfAnImageShareWhatIsThere) {
   for (const bool rows : {false, true}) {
     const PointingScore a = pointing_score(map, 3, {0, 0, 0, rows ? 1 : 0.5, rows ? 0.5 : 1});
     const PointingScore b = pointing_score(map, 3, {0, rows ? 0 : 0.5, rows ? 0.5 : 0, 1, 1});
-    EXPECT_NEAR(a.share + b.share, 1.0, 1e-9);
+    EXPECT_NEAR(a.energy + b.energy, 1.0, 1e-9);
     EXPECT_EQ(a.hit + b.hit, 1.0);
     EXPECT_DOUBLE_EQ(a.chance + b.chance, 1.0);
   }

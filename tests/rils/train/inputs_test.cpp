@@ -52,7 +52,7 @@ TEST(MicroBatches, HoldConsecutiveRows) {
         EXPECT_EQ(static_cast<bool>(b.images), pictures);
         EXPECT_EQ(static_cast<bool>(b.tokens), what.contrastive);
         EXPECT_EQ(static_cast<bool>(b.noise), what.reconstruction != Reconstruction::none);
-        EXPECT_EQ(static_cast<bool>(b.view1), what.views);
+        EXPECT_EQ(static_cast<bool>(b.view1), what.simclr);
         const auto expect_view = [&](const Tensor& images, int64_t view) {
           ASSERT_EQ(images.shape(), (Shape{rows, 3, 8, 8}));
           for (int64_t row = 0; row < rows; ++row) {
@@ -63,8 +63,8 @@ TEST(MicroBatches, HoldConsecutiveRows) {
           }
         };
         if (pictures) expect_view(b.images, 0);
-        if (what.views) expect_view(b.view1, pictures ? 1 : 0);
-        if (what.views) expect_view(b.view2, pictures ? 2 : 1);
+        if (what.simclr) expect_view(b.view1, pictures ? 1 : 0);
+        if (what.simclr) expect_view(b.view2, pictures ? 2 : 1);
         if (!what.contrastive) continue;
         ASSERT_EQ(b.tokens.shape(), (Shape{rows, 6}));
         EXPECT_EQ(b.tokens.data<int32_t>()[0], 10 * part * rows);

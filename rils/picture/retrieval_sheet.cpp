@@ -108,8 +108,7 @@ Svg retrieval_sheet(const Dataset& data, const EvalTransform& transform, const R
   Svg svg(kText + kShown * (kThumb + kGap) + kGap, 2 * 34 + 2 * static_cast<double>(shown) * (kThumb + kGap) + kGap);
   double y = 0;
   for (const bool best : {true, false}) {
-    svg.text(kGap, y + 22,
-             best ? "best: texts whose image ranks first by the largest margin" : "worst: texts whose image ranks last",
+    svg.text(kGap, y + 22, best ? "best: texts whose image ranks highest" : "worst: texts whose image ranks lowest",
              {.size = 14, .bold = true});
     y += 34;
     for (size_t i = 0; i < shown; ++i, y += kThumb + kGap) {

@@ -42,8 +42,8 @@ struct Viewer {
 /// Draws `count` samples, evenly spread over a data set, as the model sees them, with their first captions or classes.
 [[nodiscard]] Svg montage_sheet(const Dataset& data, const EvalTransform& transform, int count);
 
-/// Draws texts with their five nearest images and a frame around the right one: `count` texts whose image ranks first
-/// by the largest margin, then `count` texts whose image ranks last.
+/// Draws texts with their five nearest images and a frame around the right one: the `count` texts whose image ranks
+/// highest (of equal ranks those with the largest margin), then the `count` texts whose image ranks lowest.
 [[nodiscard]] Svg retrieval_sheet(const Dataset& data, const EvalTransform& transform, const RetrievalResult& result,
                                   int count);
 

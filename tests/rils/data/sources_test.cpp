@@ -65,7 +65,7 @@ TEST(Sources, WhatIsMissingIsNamed) {
     (void)expand_sources(base + "{0..3}.tar");
     FAIL();
   } catch (const IoError& error) {
-    EXPECT_EQ(std::string(error.what()), base + "1.tar: no such file or folder");
+    EXPECT_EQ(std::string(error.what()), base + "1.tar: the file or folder does not exist");
   }
   EXPECT_THROW((void)expand_sources(base + "*.csv"), ConfigError);
   EXPECT_THROW((void)expand_sources(""), ConfigError);

@@ -121,11 +121,12 @@ TEST_F(TableTest, MistakesGetOneClearLine) {
   TableOptions options;
   options.caption_column = "sentence";
   EXPECT_NE(refusal("a.csv", "filepath,title\n1.jpg,A dog\n", options)
-                .find("no column 'sentence'; the first row has: filepath, title"),
+                .find("no column 'sentence'; the first row is: filepath, title"),
             std::string::npos);
   options = {};
   options.image_column = "0";
-  EXPECT_NE(refusal("b.csv", "filepath,title\n1.jpg,A dog\n", options).find("columns count from 1"), std::string::npos);
+  EXPECT_NE(refusal("b.csv", "filepath,title\n1.jpg,A dog\n", options).find("columns are numbered from 1"),
+            std::string::npos);
   options.image_column = "4";
   EXPECT_NE(refusal("c.csv", "filepath,title\n1.jpg,A dog\n", options).find("there are 2"), std::string::npos);
   EXPECT_NE(refusal("d.csv", "   \n").find("empty"), std::string::npos);

@@ -17,7 +17,7 @@ struct ParameterRange {
   bool frozen = false;
 };
 
-/// What changes from step to step.
+/// The values that change from step to step.
 struct StepState {
   double lr = 0;
   double beta1 = 0.9, beta2 = 0.98, eps = 1e-8;

@@ -1,4 +1,4 @@
-// Recomputation instead of memory: the same bits, the same hooks.
+// Checkpointing gives the same bits and the same hooks as keeping intermediate results.
 #include "autograd/checkpoint.h"
 
 #include <gtest/gtest.h>

@@ -67,7 +67,7 @@ TEST(Bfloat16, EveryValueSurvivesTheWayThroughFloat) {
   }
 }
 
-/// Rounding by arithmetic in double, told apart from the bit trick that is tested.
+/// Compares with rounding by arithmetic in double, which is independent of the bit trick that is tested.
 TEST(Bfloat16, RoundsToNearestTiesToEven) {
   std::mt19937 random(1);
   int ties = 0;

@@ -1,4 +1,4 @@
-// The linear family around its kernels: kept packs and passes that are left out.
+// The linear family outside its kernels: kept packs, and passes that are skipped.
 #include "engine/ops/linear.h"
 
 #include <gtest/gtest.h>

@@ -1,4 +1,4 @@
-// What the op cases cannot see in an optimiser: parts of an arena that must not be touched or read at all.
+// Properties of the optimisers that op cases cannot check: parts of an arena that must not be read or written.
 #include "engine/ops/optimizer.h"
 
 #include <gtest/gtest.h>

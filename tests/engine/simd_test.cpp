@@ -1,6 +1,6 @@
-// The vector layer under the kernels, seen through the public operations on every table that this processor can run:
-// accuracy of the functions over the floats, exact ends of rows, rounding to bfloat16, independence of an element's
-// value from its place in a vector.
+// The vector layer under the kernels, tested through the public operations on every table that this processor can run:
+// accuracy of the functions over the floats, exact ends of rows, rounding to bfloat16, and that an element's value does
+// not depend on its place in a vector.
 #include <gtest/gtest.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -226,7 +226,7 @@ TEST_P(Simd, AnElementsValueDoesNotDependOnItsPlace) {
   }
 }
 
-/// Memory that ends where the next page may not be touched.
+/// Memory that ends at a page which may not be accessed.
 class PageEnd final : public Allocator {
  public:
   explicit PageEnd(size_t bytes) : page_(static_cast<size_t>(sysconf(_SC_PAGESIZE))) {

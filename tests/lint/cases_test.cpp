@@ -1,4 +1,4 @@
-// An op is born whole: every slot of the kernel table and every public function of engine/ops has its place in a case.
+// Every slot of the kernel table and every public function of engine/ops has a case.
 #include <gtest/gtest.h>
 
 #include <map>

@@ -1,6 +1,6 @@
-// The region of an instruction set (engine/cpu/README.md): what is compiled for a wide target bears the name of that
-// target. A header shared with baseline code that were first seen inside the region would have its inline functions
-// compiled for the wide target, and the linker might keep that copy for everyone.
+// The region of an instruction set (see engine/cpu/README.md). Code that is compiled for a wide target lies in a
+// namespace of that target. If a header that baseline code shares were first included inside the region, its inline
+// functions would be compiled for the wide target, and the linker might keep that copy for everyone.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -24,14 +24,14 @@ bool belongs_inside(const std::string& name) {
   return (wide && name.ends_with(".h") && !is_bracket(name)) || name == kFormulas;
 }
 
-/// What stands between the angle brackets or quotes of each include, in order.
+/// The target of each include, in order.
 std::vector<std::string> includes(const std::string& text) {
   std::vector<std::string> result;
   for (const auto& m : matches("\n" + text, "\n[ \t]*#[ \t]*include[ \t]*[<\"]([^>\"]+)[>\"]")) result.push_back(m[1]);
   return result;
 }
 
-/// One line for each include of a file that stands on the wrong side of its region's bounds.
+/// A message for each include of a file that is on the wrong side of the region's bounds.
 std::vector<std::string> misplaced(const std::string& name, const std::string& text) {
   std::vector<std::string> wrong;
   bool inside = belongs_inside(name);  // as a whole

@@ -14,11 +14,11 @@ constexpr auto kFolders = {"engine", "autograd", "nn", "rils", "apps", "tests", 
 constexpr auto kLibraries = {"engine", "autograd", "nn", "rils"};
 constexpr int kMostLines = 600;
 
-/// A folder includes itself and what stands before it; tests and benchmarks include everything.
+/// A folder includes itself and the folders before it; tests and benchmarks include everything.
 const std::map<std::string, int> kRank{{"engine", 0}, {"autograd", 1}, {"nn", 2},        {"rils", 3},
                                        {"apps", 4},   {"tests", 5},    {"benchmarks", 5}};
 
-/// The same inside engine and rils: folders of the second level, each including only itself and those before it.
+/// The same rule for the second-level folders of engine and rils.
 const std::map<std::string, std::vector<std::string>> kOrder{
     {"engine", {"core", "memory", "runtime", "tensor", "ops", "cpu"}},
     {"rils",
@@ -73,7 +73,7 @@ TEST(Includes, OfOurFilesExist) {
   }
 }
 
-/// Users of the libraries need no more than the standard library; the processor's intrinsics belong to the kernels.
+/// Users of the libraries need only the standard library. The processor's intrinsics belong to the kernels.
 TEST(Includes, OfOtherLibrariesStayOutOfPublicHeaders) {
   for (const auto& path : sources(kLibraries, {".h"})) {
     const std::string name = name_in_tree(path);

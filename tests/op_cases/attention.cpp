@@ -98,7 +98,7 @@ Problem backward_problem(Values& values, DType dtype, const AttentionPick& pick)
   const Problem forward = forward_problem(values, dtype, pick);
   const auto saved = reference_results(forward);
   const auto& ops = forward.operands;
-  // Per key up to every query adds; what is summed is of the size of the largest results.
+  // A key sums over up to every query, with terms of the size of the largest results.
   Tolerance tolerance = weighted_sum(dtype, s.keys + static_cast<double>(s.segments_q.max_len()), pick);
   if (dtype == DType::bf16) tolerance.c = 4;
   const auto bias_tolerance = tolerance;

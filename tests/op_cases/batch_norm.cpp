@@ -11,7 +11,7 @@ namespace tessera::test {
 namespace {
 
 constexpr double kEps = 1e-5;
-// One column beyond a strip and one row beyond blocks of the fixed tree among them.
+// Some have one more column than a strip, or one more row than blocks of the fixed tree.
 const std::vector<Shape> kShapes{{0, 5}, {4, 0}, {1, 1}, {2, 17}, {9, 96}, {257, 33}, {513, 7}, {5, 2049}};
 
 Problem moments_problem(Values& values, DType dtype, const Shape& shape, double mean) {
@@ -33,13 +33,13 @@ Problem moments_problem(Values& values, DType dtype, const Shape& shape, double 
   return p;
 }
 
-/// Kept moments after a batch's: two calls of axpby.
+/// The update of running moments: two calls of axpby.
 Problem update_problem(Values& values, DType dtype, int64_t rows, int64_t columns) {
   constexpr double kMomentum = 0.1;
   const double unbiased = kMomentum * static_cast<double>(rows) / static_cast<double>(rows - 1);
   const Tolerance arithmetic{.c = 2, .floor = 1};
   Problem p;
-  p.name = fmt::format("kept moments of {} rows, {} columns", rows, columns);
+  p.name = fmt::format("running moments of {} rows, {} columns", rows, columns);
   p.operands = {in("mean", dtype, values.normal({columns})), in("variance", dtype, values.uniform({columns}, 0, 2)),
                 inout("kept mean", dtype, values.normal({columns}), arithmetic),
                 inout("kept variance", dtype, values.uniform({columns}, 0, 2), arithmetic)};
@@ -71,7 +71,7 @@ struct Pick {
   bool dx = true;
 };
 
-/// Moments of x as the batch's own, or others.
+/// Normalises by the moments of x, or by others.
 Problem forward_problem(Values& values, DType dtype, const Pick& pick) {
   const DType type = wide(dtype);
   const Tensor x = values.normal(pick.shape, 1.3, 0.3);
@@ -245,7 +245,10 @@ OpCase batch_norm_case() {
     return [=] { (void)batch_norm(a, {row, variance}, gamma, beta, kEps, out); };
   };
   const auto backward = [=](const Tensor& dy, const Tensor& dx, const Tensor& dgamma, const Tensor& dbeta) {
-    return [=] { batch_norm_grad(x, row, row, row, dy, true, {dx}, {dgamma}, {dbeta}); };
+    return [=] {
+      batch_norm_grad({.x = x, .gamma = row, .mean = row, .rstd = row, .dy = dy}, true,
+                      {.dx = {dx}, .dgamma = {dgamma}, .dbeta = {dbeta}});
+    };
   };
   c.refusals = {{"gamma too short", ErrorKind::shape, call(x, row, Tensor::zeros({3}), row, DType::f32)},
                 {"beta too long", ErrorKind::shape, call(x, row, row, Tensor::zeros({5}), DType::f32)},

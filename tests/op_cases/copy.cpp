@@ -9,8 +9,7 @@ namespace tessera::test {
 namespace {
 
 Problem copy_problem(Values& values, const Shape& shape, DType from, DType to, Layout x_layout, Layout y_layout) {
-  // Conversions out of f32 and bf16 are exact up to the one rounding; f64 may be rounded twice, an accumulated sum in
-  // f32.
+  // Conversions from f32 and bf16 round once. f64 may be rounded twice, and an accumulated sum is rounded in f32.
   const bool exact = from != DType::f64 || to == DType::f64;
   const Tensor x = is_floating(from) ? values.normal(shape) : values.integers(shape, 0, 200);
   Problem p;

@@ -15,11 +15,11 @@ namespace {
 struct Extents {
   int64_t m, n, k;
 };
-/// Empty in each place, single, prime, one beyond the tiles of 14, 16 and 32, and beyond the blocks of K and of rows.
+/// Each extent is empty, 1, prime, one more than the tiles of 14, 16 and 32, or more than a block of K or of rows.
 const std::vector<Extents> kExtents{{0, 5, 7},      {5, 0, 7},     {5, 7, 0},      {1, 1, 1},    {1, 37, 19},
                                     {13, 1, 33},    {14, 32, 64},  {15, 33, 65},   {29, 97, 31}, {67, 130, 101},
                                     {17, 34, 1100}, {300, 20, 48}, {40, 1050, 21}, {5, 7, 1537}};
-/// Many rows and several blocks of k; and the same for a sum over n.
+/// Many rows with several blocks in the sum over k, or over n.
 constexpr Extents kManyRows{480, 3, 1535}, kManyRowsOverN{480, 1535, 3};
 
 struct LinearPick {
@@ -49,7 +49,7 @@ Tensor weights(Values& values, Extents e) {
   return values.normal({e.n, e.k}, 1 / std::sqrt(std::max(1.0, static_cast<double>(e.k))));
 }
 
-/// Packs into guarded memory and passes the bytes on; an absent pack where the table keeps none.
+/// Packs into guarded memory and runs with the bytes, or with an absent pack where the table keeps none.
 template <class Use>
 void with_pack(Context& c, const KernelTable& t, const View& w, DType compute, Side side, const Use& use) {
   const size_t bytes = t.linear.pack_bytes(w.size(0), w.size(1), compute, side);

@@ -23,7 +23,7 @@ Tensor stepped_logits(Values& values, const Shape& shape, double spread) {
   return x;
 }
 
-/// Rows that sum to one: most of the weight on two labels, as mixed and smoothed labels have it.
+/// Rows that sum to one, with most of the weight on two labels, like mixed and smoothed labels.
 Tensor mixed_targets(Values& values, const Shape& shape) {
   Tensor targets = Tensor::full(shape, shape[1] > 0 ? 0.1 / static_cast<double>(shape[1]) : 0, DType::f64);
   const Tensor labels = values.integers({shape[0], 2}, 0, shape[1]);

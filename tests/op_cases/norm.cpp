@@ -146,7 +146,7 @@ std::vector<Problem> l2_problems(DType dtype) {
     problems.push_back(l2_problem(values, dtype, shape, 2));
     problems.push_back(l2_grad_problem(values, dtype, shape, 2));
   }
-  // Rows below the least norm: divided by 1e-12 instead.
+  // Rows whose norm is below 1e-12 are divided by 1e-12.
   problems.push_back(l2_problem(values, dtype, {3, 17}, 1e-14));
   problems.push_back(l2_grad_problem(values, dtype, {3, 17}, 1e-14));
   problems.push_back(l2_problem(values, dtype, {2, 5}, 0));
@@ -178,7 +178,10 @@ OpCase layer_norm_case() {
   };
   const Tensor saved = Tensor::zeros({3});
   const auto backward = [=](const Tensor& dy, const Tensor& dx, const Tensor& dgamma, const Tensor& dbeta) {
-    return [=] { layer_norm_grad(x, g, saved, saved, dy, {dx}, {dgamma}, {dbeta}); };
+    return [=] {
+      layer_norm_grad({.x = x, .gamma = g, .mean = saved, .rstd = saved, .dy = dy},
+                      {.dx = {dx}, .dgamma = {dgamma}, .dbeta = {dbeta}});
+    };
   };
   c.refusals = {{"gamma too short", ErrorKind::shape, call(x, Tensor::zeros({3}), g, DType::f32)},
                 {"beta too long", ErrorKind::shape, call(x, g, Tensor::zeros({5}), DType::f32)},
@@ -195,7 +198,8 @@ OpCase layer_norm_case() {
                 {"dgamma in bf16", ErrorKind::dtype, backward(x, {}, Tensor::zeros({4}, DType::bf16), {})},
                 {"dbeta in f64", ErrorKind::dtype, backward(x, {}, {}, Tensor::zeros({4}, DType::f64))},
                 {"mean too short", ErrorKind::shape, [=] {
-                   layer_norm_grad(x, g, Tensor::zeros({2}), saved, x, {Tensor::zeros({3, 4})}, {}, {});
+                   layer_norm_grad({.x = x, .gamma = g, .mean = Tensor::zeros({2}), .rstd = saved, .dy = x},
+                                   {.dx = {Tensor::zeros({3, 4})}});
                  }}};
   return c;
 }

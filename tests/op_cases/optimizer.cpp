@@ -9,7 +9,7 @@ namespace {
 
 using Ranges = std::vector<ParameterRange>;
 
-/// An arena of ranges with gaps of 3 elements; every third one frozen, rates and decays different.
+/// An arena of ranges with gaps of 3 elements. Every third range is frozen; rates and decays differ.
 struct Arena {
   std::string name;
   int64_t size = 0;
@@ -144,7 +144,7 @@ std::vector<OpCase> optimizer_cases() {
   adaptive.problems = [=](DType dtype) {
     auto problems = usual(dtype);
     Values values("lars without norms");
-    // No value and no gradient: the ratio of their norms is left out.
+    // Values and gradients are zero, so the ratio of their norms is not used.
     problems.push_back(lars_problem(values, dtype, arenas()[3], 0));
     return problems;
   };

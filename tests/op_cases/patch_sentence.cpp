@@ -157,8 +157,8 @@ std::vector<OpCase> patch_sentence_cases() {
                   .c = 64,
                   .k = 5,
                   .dtypes = {DType::f32}},
-                 // Nothing flows to the teacher, which depends on the sentences too; one so warm that it tells no
-                 // sentence from another leaves the student's part alone.
+                 // No gradient flows to the teacher, which depends on the sentences too. Its temperature is so high
+                 // here that its probabilities are constant.
                  {.name = "student and sentences",
                   .inputs = {{values.unit_rows({5, 4})}, {values.unit_rows({3, 4})}},
                   .forward =

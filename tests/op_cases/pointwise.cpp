@@ -19,7 +19,7 @@ constexpr Tolerance kArithmetic{.c = 4, .floor = 2, .elementwise = true};
 
 const char* name(Unary op) { return kUnaryNames[static_cast<size_t>(op)]; }
 
-/// Values around 0 and out into the tails, where a formula saturates.
+/// Values around 0 and in the tails, where a formula saturates.
 Tensor arguments(Values& values, const Shape& shape, Unary op) {
   Tensor x = values.normal(shape, op == Unary::exp ? 4 : 3);
   const auto elements = x.data<double>();
@@ -165,7 +165,7 @@ OpCase unary_grad_case() {
   for (const Unary op : kUnaries) {
     c.gradients.push_back(
         {.name = name(op),
-         // Away from relu's corner, where no difference quotient means anything.
+         // Not near the corner of relu, where the difference quotient is meaningless.
          .inputs = {{values.uniform({4, 7}, 0.1, 3)}, {values.uniform({4, 7}, -3, -0.1)}},
          .forward = [op](const auto& v,
                          DType) { return autograd::add(autograd::unary(op, v[0]), autograd::unary(op, v[1])); },

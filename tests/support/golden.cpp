@@ -25,7 +25,7 @@ Extremes compare(const Tensor& found, const Tensor& expected) {
   for (size_t i = 0; i < a.data<double>().size(); ++i) {
     const double x = a.data<double>()[i];
     const double y = b.data<double>()[i];
-    // A NaN must not slip through max().
+    // max() would ignore a NaN.
     e.difference =
         std::isnan(x - y) ? std::numeric_limits<double>::infinity() : std::max(e.difference, std::abs(x - y));
     e.magnitude = std::max(e.magnitude, std::abs(y));

@@ -116,7 +116,7 @@ Guarded::Guarded(const Shape& shape, DType dtype, const Layout& layout) {
   const size_t guarded = bytes + 2 * kGuardBytes + kAlignment;
   block_ = std::make_shared<Storage>(Device::cpu(), cpu_context().allocator(), guarded);
   poison();
-  // A dense operand starts where the pool would place it; a strided one a single element later.
+  // A dense operand is aligned as the pool aligns it; a strided one starts one element later.
   const size_t start = kGuardBytes / size_of(dtype) + (layout.dense() ? 0 : 1);
   tensor_ = Tensor(block_, memory, dtype, static_cast<int64_t>(start));
   if (layout.pad > 0) tensor_ = tensor_.slice(layout.pad_dim, layout.pad / 2, memory[layout.pad_dim] - layout.pad);

@@ -13,12 +13,12 @@ namespace tessera::test {
 /// How an operand lies in memory. Dense by default.
 struct Layout {
   std::vector<int> order;  // dimensions, outermost in memory first; empty: as they are
-  int64_t pad = 0;         // foreign entries along one dimension in memory, half before and half after
+  int64_t pad = 0;         // entries of others along one dimension in memory, half before and half after
   int pad_dim = -1;
 
   [[nodiscard]] bool dense() const { return order.empty() && pad == 0; }
 };
-/// A part of something wider: columns of a wider matrix, heads of a fused projection.
+/// A part of a wider tensor: columns of a matrix, or heads of a fused projection.
 [[nodiscard]] inline Layout padded(int64_t pad, int pad_dim = -1) { return {{}, pad, pad_dim}; }
 [[nodiscard]] inline Layout permuted(std::vector<int> order, int64_t pad = 0) { return {std::move(order), pad, -1}; }
 
@@ -33,8 +33,8 @@ void store(const View& view, int64_t offset, double value);
 /// Half the distance from 1 to the next number: the relative error of one rounding. 0 for integers.
 [[nodiscard]] double unit_roundoff(DType dtype);
 
-/// An operand inside a larger block. Every byte that is none of its own holds 0xff, a NaN in each floating type: what
-/// is read there spoils a result, what is written there is noticed.
+/// An operand inside a larger block. Every byte outside the operand holds 0xff, a NaN in each floating type. So a read
+/// outside spoils a result, and a write outside is detected.
 class Guarded {
  public:
   Guarded(const Shape& shape, DType dtype, const Layout& layout);

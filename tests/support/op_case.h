@@ -12,7 +12,7 @@
 #include "engine/runtime/context.h"
 #include "tests/support/guarded.h"
 
-// One case per op. Everything that is checked or measured of an op comes from its case: see tests/op_cases/README.md.
+// There is one case per op, and every check and benchmark of the op uses it. See tests/op_cases/README.md.
 
 namespace tessera::test {
 
@@ -52,7 +52,8 @@ struct Operand {
 [[nodiscard]] Operand inout(std::string name, DType dtype, Tensor values, Tolerance tolerance);
 [[nodiscard]] Operand absent(std::string name);
 
-/// A dimension of an operand that runs over the batch: permuting it everywhere permutes the results, bit by bit.
+/// A dimension of an operand that counts the samples of a batch. A permuted batch must give permuted results, bit by
+/// bit.
 struct BatchDim {
   size_t operand;
   int dim;
@@ -66,19 +67,20 @@ struct Problem {
   std::string name;
   std::vector<Operand> operands;
   std::function<void(Context&, const KernelTable&, Views, GradMode)> call;
-  /// The same through the public function of engine/ops: returns what it allocates, in the order of the outputs (an
-  /// absent tensor where it does not return one); memory passed in is written in place. Absent: checked elsewhere.
+  /// The same call through the public function of engine/ops. Returns what the function allocates, in the order of the
+  /// outputs, with an absent tensor for an output that was passed in and is written in place. Null: checked elsewhere.
   std::function<std::vector<Tensor>(Tensors, GradMode)> op;
   std::vector<BatchDim> batch;
   int64_t batch_block = 1;  // rows that stay together in a permutation
   double flops = 0;
 };
 
-/// f32, bf16, f64; and without f64.
+/// f32, bf16 and f64, or without f64.
 [[nodiscard]] std::vector<DType> floating_types();
 [[nodiscard]] std::vector<DType> narrow_types();
 
-/// Gradients of a function of autograd/ops: by central differences in f64, then in the narrower types against f64.
+/// A function of autograd/ops whose gradients are compared: in f64 with central differences, then in narrower types
+/// with f64.
 struct Gradient {
   struct Input {
     Tensor values;      // f64
@@ -108,17 +110,17 @@ struct OpCase {
   std::vector<DType> dtypes = floating_types();
   std::vector<Gradient> gradients;
   std::vector<Refusal> refusals;
-  /// At the sizes of ViT-B, for benchmarks.
+  /// Problems of the sizes of ViT-B, for benchmarks.
   std::function<std::vector<Problem>(DType)> benchmarks;
 };
 
 /// Every op's case.
 [[nodiscard]] std::span<const OpCase> op_cases();
 
-/// Bytes that a call must move at least: each operand once, sums twice in GradMode::accumulate.
+/// The least number of bytes that a call moves: each operand once, and sums twice in GradMode::accumulate.
 [[nodiscard]] double bytes_of(const Problem& problem, GradMode mode);
 
-/// Random operands, each draw different, the same in every run.
+/// Random operands. Each draw is different, and every run gives the same draws.
 class Values {
  public:
   explicit Values(std::string_view purpose) : random_(1, purpose) {}
@@ -141,8 +143,8 @@ class Values {
   return compute == DType::f64 ? DType::f64 : compute == DType::f32 ? DType::bf16 : DType::f32;
 }
 
-/// The results of the naive reference for a problem's outputs, in f64 and operand order, given inputs as they were
-/// rounded; inputs' places are absent. For problems that need what a forward saved.
+/// The outputs of the naive reference for a problem, in f64, one per operand; the places of inputs are absent. Inputs
+/// are rounded to their types first. A backward problem uses this for what its forward saves.
 [[nodiscard]] std::vector<Tensor> reference_results(const Problem& problem);
 
 }  // namespace tessera::test

@@ -5,9 +5,9 @@
 
 namespace tessera::test {
 
-/// The naive reference of every slot: straight loops with f64 sums over views of any strides and types. An operand's
-/// type counts only where the contract says so (a bf16 product rounds its f32 weight); outputs may be f64 whatever the
-/// inputs.
+/// The naive reference of every slot: straight loops with f64 sums over views of any strides and types. The type of an
+/// operand matters only where the contract says so (a bf16 product rounds its f32 weight). Outputs may be f64 for
+/// inputs of any type.
 [[nodiscard]] const KernelTable& reference_kernels();
 
 namespace reference {

@@ -24,7 +24,7 @@ struct Inputs {
         causal(a.causal),
         scale(a.scale) {}
 
-  /// The keys that query i of segment b sees: the first of the segment's, this many.
+  /// How many of the segment's keys query i of segment b sees.
   [[nodiscard]] int64_t keys(int64_t b, int64_t i) const {
     return causal ? i + 1 : segments_kv.end(b) - segments_kv.begin(b);
   }

@@ -3,7 +3,7 @@
 namespace tessera::test::reference {
 namespace {
 
-/// A weight as products see it: under bf16 the f32 master is rounded.
+/// The weight of a product. Under bf16 the f32 master is rounded.
 Array weight(const View& w, DType compute) {
   Array values(w);
   if (compute == DType::bf16) {
@@ -112,7 +112,7 @@ void grad_weight(Context&, const LinearDwArgs& a) {
   write(dw, a.dw, a.mode);
 }
 
-/// Nothing is kept packed.
+/// The reference keeps no packs.
 void pack(Context&, const PackArgs&) {}
 size_t pack_bytes(int64_t, int64_t, DType, Side) { return 0; }
 

@@ -6,11 +6,12 @@
 
 namespace tessera::cpu::TESSERA_ISA {
 
-/// Blocks of the tree over `rows` rows; one block of zeros for no row.
+/// The number of blocks of the tree over `rows` rows, at least 1.
 inline int64_t tree_blocks(int64_t rows) { return max_of(1, (rows + kTreeRows - 1) / kTreeRows); }
 
 /// K sums over the rows of every column, block by block: partials [tree_blocks(rows)][K][columns]. terms(row, column,
-/// count, t) puts the K terms of `count` elements into t. Null partials: terms runs for what else it does.
+/// count, t) puts the K terms of `count` elements into t. With null partials no sum is kept, and terms runs for its
+/// side effects alone.
 template <class V, int K, class Terms>
 void sum_blocks(Context& context, int64_t rows, int64_t columns, typename V::Element* partials, const Terms& terms) {
   using E = typename V::Element;
@@ -43,7 +44,7 @@ void sum_blocks(Context& context, int64_t rows, int64_t columns, typename V::Ele
 }
 
 /// Adds `count` rows of partials, `stride` apart, pairwise: the sums end in the first row and, where `out` is present,
-/// are stored there or added to it. No row sums to zeros.
+/// are stored there or added to it. With count 0 the sums are zero.
 template <class V>
 void finish_sums(Context& context, typename V::Element* partials, int64_t count, int64_t stride, int64_t columns,
                  const View& out, GradMode mode) {

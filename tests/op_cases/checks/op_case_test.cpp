@@ -1,4 +1,5 @@
-// Every check of every case. A test is a case in one type: `Kernels/OpCases.MatchTheReference/layer_norm_bf16`.
+// Every check of every case. A test is a case in one type, for example
+// `Kernels/OpCases.MatchTheReference/layer_norm_bf16`.
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
@@ -71,7 +72,7 @@ TEST_P(OpGradients, AreThoseOfCentralDifferences) {
   }
 }
 
-/// The value and then the gradient of each input, in f64. `inputs` are in f64 and rounded to what the type can hold.
+/// Returns the value and then the gradient of each input, in f64. `inputs` are f64 numbers that the type can represent.
 std::vector<Tensor> differentiate(const Gradient& g, const std::vector<Tensor>& inputs, DType compute) {
   autograd::Tape tape;
   std::vector<autograd::Var> vars;

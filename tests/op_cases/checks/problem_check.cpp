@@ -43,7 +43,7 @@ Tensor from_bytes(const Bytes& bytes, const Shape& shape, DType dtype) {
   return t;
 }
 
-/// Guarded memory for some operands of a problem; the others' places are absent.
+/// Guarded memory for some operands of a problem. The places of the others are absent.
 class Memory {
  public:
   explicit Memory(const Problem& problem) : blocks_(problem.operands.size()) {}
@@ -67,7 +67,7 @@ Memory bind_inputs(const Problem& problem) {
   return memory;
 }
 
-/// What an output holds before the call: values of its own, numbers to add to, or NaN (absent here).
+/// The content of an output before the call: its own values, numbers to add to, or nothing here, which means NaN.
 Tensor initial(const Operand& o, GradMode mode) {
   if (o.role == Role::inout) return o.values;
   if (o.role == Role::sum && mode == GradMode::accumulate) return Values("initial").normal(o.shape);
@@ -259,7 +259,7 @@ class Check {
   std::string where_;
 };
 
-/// Leaves blocks full of NaN in a context's pool: scratch that a kernel forgets to initialise shows.
+/// Leaves blocks full of NaN in the pool of a context, so that a kernel that does not initialise its scratch is found.
 void spoil_pool(Context& context) {
   for (size_t bytes = 64; bytes <= size_t{1} << 22; bytes += bytes / 4) {
     const Scratch first(context, bytes);

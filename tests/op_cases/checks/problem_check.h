@@ -4,7 +4,7 @@
 
 namespace tessera::test {
 
-/// A context of its own for each number of threads, with scratch memory that holds NaN.
+/// The context for a number of threads. Its scratch memory holds NaN.
 [[nodiscard]] Context& context_with(int threads);
 
 /// Makes a table the one that public functions use, until the scope ends.
@@ -19,10 +19,10 @@ class WithKernels {
   const KernelTable* previous_;
 };
 
-/// Everything a case promises about one call, for each table: agreement with the reference, stored and added; memory
-/// around the operands and the inputs untouched; equal bits for any number of threads, for a permuted batch, and
-/// through the public function. Failures are gtest's, each naming table, check and element. `dtype` is the type of the
-/// case.
+/// Checks one call with each table: the results agree with the reference, stored and added; the inputs and the memory
+/// around the operands do not change; and the bits are equal for any number of threads, for a permuted batch, and
+/// through the public function. A failure is one of gtest and names table, check and element. `dtype` is the type of
+/// the case.
 void check_problem(const Problem& problem, DType dtype, std::span<const KernelTable* const> tables);
 
 }  // namespace tessera::test

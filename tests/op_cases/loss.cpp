@@ -86,15 +86,15 @@ Problem cross_entropy_grad_problem(Values& values, DType dtype, const Shape& sha
 
 std::vector<Problem> cross_entropy_problems(DType dtype) {
   std::vector<Problem> problems;
-  const auto add = [&](Values& values, const std::vector<Shape>& shapes, double spread, Targets targets) {
-    for (const Shape& shape : shapes) {
-      problems.push_back(cross_entropy_problem(values, dtype, shape, spread, targets));
-      problems.push_back(cross_entropy_grad_problem(values, dtype, shape, spread, targets));
-    }
+  const auto add = [&](Values& values, const Shape& shape, double spread, Targets targets) {
+    problems.push_back(cross_entropy_problem(values, dtype, shape, spread, targets));
+    problems.push_back(cross_entropy_grad_problem(values, dtype, shape, spread, targets));
   };
   const auto add_all = [&](Values& values, const std::vector<Shape>& shapes, Targets targets) {
-    for (const double spread : {1.0, 40.0}) add(values, shapes, spread, targets);
-    add(values, {kFarShapes.begin(), kFarShapes.end()}, kFarSpread, targets);
+    for (const Shape& shape : shapes) {
+      for (const double spread : {1.0, 40.0}) add(values, shape, spread, targets);
+    }
+    for (const Shape& shape : kFarShapes) add(values, shape, kFarSpread, targets);
   };
   std::vector<Shape> shapes{{0, 5}, {1, 1}, {3, 7}, {17, 33}, {31, 130}, {9, 1000}};
   Values probabilities("soft_cross_entropy");

@@ -84,7 +84,8 @@ TEST_F(Converted, AnEncoderOfTimmIsFineTunedAndProbed) {
   EXPECT_EQ(follows.code, 0);
   const Outcome departs = finetune("clip.safetensors", {"--name", "patches"});
   EXPECT_EQ(departs.code, 0);
-  const std::string note = "note: the checkpoint's encoder pools by its CLS token, this run by the mean of its patches";
+  const std::string note =
+      "note: the checkpoint's encoder pools by its CLS token, this run by the mean of the patch tokens";
   EXPECT_EQ(follows.out.find(note), std::string::npos);
   EXPECT_NE(departs.out.find(note), std::string::npos) << departs.out;
 

@@ -11,14 +11,15 @@ namespace {
 namespace fs = std::filesystem;
 using Words = std::vector<std::string>;
 
-constexpr int64_t kSteps = 24, kSaved = 12, kBefore = 9;
+constexpr int64_t kSteps = 12, kSaved = 6, kBefore = 4, kEarlier = 2;
 
 /// Saving writes one file after the other: state, averages, weights, then the pointers, and then removes what is no
-/// longer kept, weights first. Here step 12 is saved, which is also the first that is validated.
+/// longer kept, weights first. Here step 6 is saved, which is also the first that is validated.
 class Crash : public TinyRuns {
  protected:
   [[nodiscard]] static Words words(const std::string& name, const Words& more = {}) {
-    Words all = {"--epochs", "2", "--save-every-steps", "3", "--ema", "0.9", "--val-data", tiny_data().val};
+    Words all = {"--epochs", "2",          "--save-every-steps", "2",     "--ema",
+                 "0.9",      "--val-data", tiny_data().val,      "--set", "data.train_num_samples=192"};
     all.insert(all.end(), more.begin(), more.end());
     return training(name, all);
   }
@@ -38,7 +39,7 @@ class Crash : public TinyRuns {
     return kept;
   }
 
-  /// How far a run has come in saving step 12, each point after the one before.
+  /// How far a run has come in saving step 6, each point after the one before.
   enum Point {
     kNothing,
     kTornState,
@@ -67,8 +68,8 @@ class Crash : public TinyRuns {
     const auto torn_file = [&](const std::string& kind) {
       put(name, fmt::format("{}step_{:08}{}.safetensors{}", folder, kSaved, kind, torn), "the beginning of it");
     };
-    // Two are kept: 6 and 9 before, 9 and 12 after.
-    for (const int64_t step : {int64_t{6}, kBefore}) {
+    // Two are kept: 2 and 4 before, 4 and 6 after.
+    for (const int64_t step : {kEarlier, kBefore}) {
       if (step == kBefore || point < kPrunedWeights) copy(name, step, "");
       if (step == kBefore || point < kPrunedState) copy(name, step, ".state");
       if (step == kBefore || point < kPruned) copy(name, step, ".ema");
@@ -119,7 +120,7 @@ TEST_F(Crash, APointerNamesACheckpointOnlyOnceItIsWhole) {
     EXPECT_EQ(stopped.code, 1) << stopped.err;
     EXPECT_EQ(text_of(name, "latest"), fmt::format("step_{:08}.safetensors\n", kBefore));
     EXPECT_EQ(text_of(name, "best"), "none");
-    EXPECT_TRUE(fs::exists(checkpoint(name, 6))) << "nothing is pruned for a checkpoint that is not there";
+    EXPECT_TRUE(fs::exists(checkpoint(name, kEarlier))) << "nothing is pruned for a checkpoint that is not there";
     if (!kind.empty()) {
       EXPECT_FALSE(fs::exists(checkpoint(name, kSaved))) << "weights are written last";
     }
@@ -139,10 +140,10 @@ TEST_F(Crash, WhatIsUnfinishedGoesAsSoonAsARunGoesOn) {
                            "checkpoints/latest.tmp.1.0",
                            "checkpoints/best.tmp.1.0",
                            "checkpoints/step_00000012.safetensors.tmp.1.0",
-                           "checkpoints/step_00000009.state.safetensors",
-                           "checkpoints/step_00000009.ema.safetensors"};
+                           "checkpoints/step_00000003.state.safetensors",
+                           "checkpoints/step_00000003.ema.safetensors"};
   for (const std::string& file : leftovers) put("run", file, "left behind");
-  put("run", "metrics.jsonl", read_file(log_folder("run") / "metrics.jsonl") + "{\"step\": 25, \"lo");
+  put("run", "metrics.jsonl", read_file(log_folder("run") / "metrics.jsonl") + "{\"step\": 13, \"lo");
   // The run is at its end: nothing is saved that would clean up on the way.
   const Outcome resumed = run("pretrain", words("run", {"--keep", "2", "--resume", "latest"}));
   ASSERT_EQ(resumed.code, 0) << resumed.err;

@@ -172,7 +172,7 @@ std::vector<AttentionPick> picks() {
           {.queries = {9, 17}, .bias = true, .level = 1000},
           // Keys beyond one block of 1,024.
           {.queries = {5}, .keys = {1025}, .heads = 1, .spread = 400},
-          {.queries = {37}, .keys = {1100}, .heads = 1, .width = 20},
+          {.queries = {37}, .keys = {1025}, .heads = 1, .width = 20},
           {.queries = {19, 2}, .keys = {2050, 1024}, .heads = 1, .width = 16, .bias = true},
           {.queries = {1060}, .heads = 1, .width = 8, .causal = true}};
 }

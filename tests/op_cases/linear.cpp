@@ -19,7 +19,7 @@ struct Extents {
 const std::vector<Extents> kExtents{{0, 5, 7},      {5, 0, 7},     {5, 7, 0},      {1, 1, 1},    {1, 37, 19},
                                     {13, 1, 33},    {14, 32, 64},  {15, 33, 65},   {29, 97, 31}, {67, 130, 101},
                                     {17, 34, 1100}, {300, 20, 48}, {40, 1050, 21}, {5, 7, 1537}};
-/// Many rows and several blocks of k; and the same for a sum over n.
+/// Many rows with several blocks in the sum over k, or over n.
 constexpr Extents kManyRows{480, 3, 1535}, kManyRowsOverN{480, 1535, 3};
 
 struct LinearPick {

@@ -85,18 +85,23 @@ Problem cross_entropy_grad_problem(Values& values, DType dtype, const Shape& sha
 }
 
 std::vector<Problem> cross_entropy_problems(DType dtype) {
-  Values values("cross_entropy");
   std::vector<Problem> problems;
-  const auto add = [&](const Shape& shape, double spread) {
-    for (const Targets targets : {Targets::labels, Targets::probabilities}) {
-      problems.push_back(cross_entropy_problem(values, dtype, shape, spread, targets));
-      problems.push_back(cross_entropy_grad_problem(values, dtype, shape, spread, targets));
-    }
+  const auto add = [&](Values& values, const Shape& shape, double spread, Targets targets) {
+    problems.push_back(cross_entropy_problem(values, dtype, shape, spread, targets));
+    problems.push_back(cross_entropy_grad_problem(values, dtype, shape, spread, targets));
   };
-  for (const Shape& shape : {Shape{0, 5}, {1, 1}, {3, 7}, {17, 33}, {31, 130}, {9, 1000}, {3, 4099}}) {
-    for (const double spread : {1.0, 40.0}) add(shape, spread);
-  }
-  for (const Shape& shape : kFarShapes) add(shape, kFarSpread);
+  const auto add_all = [&](Values& values, const std::vector<Shape>& shapes, Targets targets) {
+    for (const Shape& shape : shapes) {
+      for (const double spread : {1.0, 40.0}) add(values, shape, spread, targets);
+    }
+    for (const Shape& shape : kFarShapes) add(values, shape, kFarSpread, targets);
+  };
+  std::vector<Shape> shapes{{0, 5}, {1, 1}, {3, 7}, {17, 33}, {31, 130}, {9, 1000}};
+  Values probabilities("soft_cross_entropy");
+  add_all(probabilities, shapes, Targets::probabilities);
+  shapes.push_back({3, 4099});
+  Values labels("cross_entropy");
+  add_all(labels, shapes, Targets::labels);
   return problems;
 }
 

@@ -216,14 +216,7 @@ void forward_as(Context& context, const AttentionArgs& a) {
 }
 
 void forward(Context& context, const AttentionArgs& a) {
-  switch (a.q.dtype) {
-    case DType::f32:
-      return forward_as<float>(context, a);
-    case DType::bf16:
-      return forward_as<bfloat16>(context, a);
-    default:
-      return forward_as<double>(context, a);
-  }
+  by_type(a.q.dtype, [&](auto zero) { forward_as<decltype(zero)>(context, a); });
 }
 
 /// Buffers of one head's backward.
@@ -394,14 +387,7 @@ void backward_as(Context& context, const AttentionGradArgs& a) {
 }
 
 void backward(Context& context, const AttentionGradArgs& a) {
-  switch (a.q.dtype) {
-    case DType::f32:
-      return backward_as<float>(context, a);
-    case DType::bf16:
-      return backward_as<bfloat16>(context, a);
-    default:
-      return backward_as<double>(context, a);
-  }
+  by_type(a.q.dtype, [&](auto zero) { backward_as<decltype(zero)>(context, a); });
 }
 
 }  // namespace

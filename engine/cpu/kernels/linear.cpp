@@ -303,14 +303,7 @@ void grad_weight_as(Context& context, const LinearDwArgs& a) {
 }
 
 void grad_weight(Context& context, const LinearDwArgs& a) {
-  switch (a.x.dtype) {
-    case DType::f32:
-      return grad_weight_as<float>(context, a);
-    case DType::bf16:
-      return grad_weight_as<bfloat16>(context, a);
-    default:
-      return grad_weight_as<double>(context, a);
-  }
+  by_type(a.x.dtype, [&](auto zero) { grad_weight_as<decltype(zero)>(context, a); });
 }
 
 }  // namespace

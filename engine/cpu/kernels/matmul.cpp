@@ -100,14 +100,7 @@ void matmul_as(Context& context, const MatmulArgs& args) {
 }
 
 void matmul(Context& context, const MatmulArgs& a) {
-  switch (a.a.dtype) {
-    case DType::f32:
-      return matmul_as<float>(context, a);
-    case DType::bf16:
-      return matmul_as<bfloat16>(context, a);
-    default:
-      return matmul_as<double>(context, a);
-  }
+  by_type(a.a.dtype, [&](auto zero) { matmul_as<decltype(zero)>(context, a); });
 }
 
 }  // namespace

@@ -56,14 +56,7 @@ void layer_norm_as(Context& context, const LayerNormArgs& a) {
 }
 
 void layer_norm(Context& context, const LayerNormArgs& a) {
-  switch (a.y.dtype) {
-    case DType::f32:
-      return layer_norm_as<float>(context, a);
-    case DType::bf16:
-      return layer_norm_as<bfloat16>(context, a);
-    default:
-      return layer_norm_as<double>(context, a);
-  }
+  by_type(a.y.dtype, [&](auto zero) { layer_norm_as<decltype(zero)>(context, a); });
 }
 
 template <class V>
@@ -134,14 +127,7 @@ void layer_norm_grad_as(Context& context, const LayerNormGradArgs& a) {
 }
 
 void layer_norm_grad(Context& context, const LayerNormGradArgs& a) {
-  switch (a.dy.dtype) {
-    case DType::f32:
-      return layer_norm_grad_as<float>(context, a);
-    case DType::bf16:
-      return layer_norm_grad_as<bfloat16>(context, a);
-    default:
-      return layer_norm_grad_as<double>(context, a);
-  }
+  by_type(a.dy.dtype, [&](auto zero) { layer_norm_grad_as<decltype(zero)>(context, a); });
 }
 
 constexpr double kSmallestNorm = 1e-12;
@@ -258,14 +244,7 @@ void batch_norm_as(Context& context, const BatchNormArgs& a) {
 }
 
 void batch_norm(Context& context, const BatchNormArgs& a) {
-  switch (a.y.dtype) {
-    case DType::f32:
-      return batch_norm_as<float>(context, a);
-    case DType::bf16:
-      return batch_norm_as<bfloat16>(context, a);
-    default:
-      return batch_norm_as<double>(context, a);
-  }
+  by_type(a.y.dtype, [&](auto zero) { batch_norm_as<decltype(zero)>(context, a); });
 }
 
 /// dx of every row, given Σ_r dy and Σ_r dy x̂ [n] where the moments are the batch's own.
@@ -326,14 +305,7 @@ void batch_norm_grad_as(Context& context, const BatchNormGradArgs& a) {
 }
 
 void batch_norm_grad(Context& context, const BatchNormGradArgs& a) {
-  switch (a.dy.dtype) {
-    case DType::f32:
-      return batch_norm_grad_as<float>(context, a);
-    case DType::bf16:
-      return batch_norm_grad_as<bfloat16>(context, a);
-    default:
-      return batch_norm_grad_as<double>(context, a);
-  }
+  by_type(a.dy.dtype, [&](auto zero) { batch_norm_grad_as<decltype(zero)>(context, a); });
 }
 
 }  // namespace

@@ -143,14 +143,7 @@ void patch_sentence_as(Context& context, const PatchSentenceArgs& args) {
 }
 
 void forward(Context& context, const PatchSentenceArgs& a) {
-  switch (a.student.dtype) {
-    case DType::f32:
-      return patch_sentence_as<float>(context, a);
-    case DType::bf16:
-      return patch_sentence_as<bfloat16>(context, a);
-    default:
-      return patch_sentence_as<double>(context, a);
-  }
+  by_type(a.student.dtype, [&](auto zero) { patch_sentence_as<decltype(zero)>(context, a); });
 }
 
 /// a becomes c_r (q − p) from the logits a and b of rows [first, first + n).
@@ -270,14 +263,7 @@ void patch_sentence_grad_as(Context& context, const PatchSentenceGradArgs& a) {
 }
 
 void backward(Context& context, const PatchSentenceGradArgs& a) {
-  switch (a.student.dtype) {
-    case DType::f32:
-      return patch_sentence_grad_as<float>(context, a);
-    case DType::bf16:
-      return patch_sentence_grad_as<bfloat16>(context, a);
-    default:
-      return patch_sentence_grad_as<double>(context, a);
-  }
+  by_type(a.student.dtype, [&](auto zero) { patch_sentence_grad_as<decltype(zero)>(context, a); });
 }
 
 }  // namespace

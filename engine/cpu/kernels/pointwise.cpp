@@ -102,14 +102,7 @@ double scalar_of(const View& b) {
   return static_cast<double>(*b.data<T>());
 }
 double scalar_of(const View& b) {
-  switch (b.dtype) {
-    case DType::f32:
-      return scalar_of<float>(b);
-    case DType::bf16:
-      return scalar_of<bfloat16>(b);
-    default:
-      return scalar_of<double>(b);
-  }
+  return by_type(b.dtype, [&](auto zero) { return scalar_of<decltype(zero)>(b); });
 }
 
 template <class A, class B, class Z>

@@ -48,14 +48,7 @@ void sum_as(Context& context, const SumArgs& a) {
 }
 
 void sum_all(Context& context, const SumArgs& a) {
-  switch (a.x.dtype) {
-    case DType::f32:
-      return sum_as<float>(context, a);
-    case DType::bf16:
-      return sum_as<bfloat16>(context, a);
-    default:
-      return sum_as<double>(context, a);
-  }
+  by_type(a.x.dtype, [&](auto zero) { sum_as<decltype(zero)>(context, a); });
 }
 
 /// Rows per task, so that a task has about kGrain elements.
@@ -96,14 +89,7 @@ void segment_mean_as(Context& context, const SegmentMeanArgs& a) {
 }
 
 void segment_mean(Context& context, const SegmentMeanArgs& a) {
-  switch (a.x.dtype) {
-    case DType::f32:
-      return segment_mean_as<float>(context, a);
-    case DType::bf16:
-      return segment_mean_as<bfloat16>(context, a);
-    default:
-      return segment_mean_as<double>(context, a);
-  }
+  by_type(a.x.dtype, [&](auto zero) { segment_mean_as<decltype(zero)>(context, a); });
 }
 
 template <class T>
@@ -133,14 +119,7 @@ void segment_mean_grad_as(Context& context, const SegmentMeanGradArgs& a) {
 }
 
 void segment_mean_grad(Context& context, const SegmentMeanGradArgs& a) {
-  switch (a.dx.dtype) {
-    case DType::f32:
-      return segment_mean_grad_as<float>(context, a);
-    case DType::bf16:
-      return segment_mean_grad_as<bfloat16>(context, a);
-    default:
-      return segment_mean_grad_as<double>(context, a);
-  }
+  by_type(a.dx.dtype, [&](auto zero) { segment_mean_grad_as<decltype(zero)>(context, a); });
 }
 
 }  // namespace

@@ -15,6 +15,19 @@ constexpr int64_t kGrain = 16384;
 constexpr int64_t kTreeRows = 256;
 constexpr int64_t kTreeElements = 4096;
 
+/// The result of f for a zero of the element type: f32, bf16, or f64 for all others.
+template <class F>
+auto by_type(DType dtype, F&& f) {
+  switch (dtype) {
+    case DType::f32:
+      return f(float(0));
+    case DType::bf16:
+      return f(bfloat16());
+    default:
+      return f(double(0));
+  }
+}
+
 /// The count of a whole vector. Bodies of sweep() take `auto count`, which is Full in the loop and the number of lanes
 /// at the end of the row.
 struct Full {};

@@ -99,6 +99,9 @@ TEST(ResumeEveryKey, TheBatchMayBeCutAnew) {
     now.optim.accum_freq = accum + 1;
     EXPECT_THROW(check_resumable(stored, now), ConfigError);
   }
+  Config smaller = stored;
+  smaller.optim.accum_freq = 5;
+  EXPECT_THROW(check_resumable(stored, smaller), ConfigError);
   Config whole = stored;
   whole.optim.global_batch_size = 48;
   EXPECT_NO_THROW(check_resumable(stored, whole));

@@ -81,7 +81,8 @@ TEST(PixelLimit, HoldsForEveryFormatAtItsBorder) {
         options.max_image_pixels = most;
         EXPECT_EQ(read_epoch(data, options).seen, 1);
       }
-      for (const int64_t most : {pixels - 1, int64_t{1}}) {
+      for (const int64_t most : {pixels - 1, pixels / 2}) {
+        if (most < 1) continue;  // a picture of one pixel
         options.max_image_pixels = most;
         EXPECT_EQ(read_epoch(data, options).skipped.count(skip::kTooManyPixels), 1);
       }

@@ -255,7 +255,7 @@ class FinetuneRun : public ::testing::Test {
  protected:
   FinetuneRun() {
     for (int i = 0; i < 24; ++i) {
-      Image image = test::flat_image(0, 12, 10 + i % 3);
+      Image image = test::flat_image(0, 10 + i % 3, 10 + i % 3);
       for (size_t p = 0; p < image.pixels.size(); ++p) image.pixels[p] = static_cast<uint8_t>(13 * p + 37 * i);
       for (const char* split : {"train", "val"}) {
         folder_.write(fmt::format("data/{}/class{}/{}.png", split, i % 3, i), encode_png(image));
@@ -321,21 +321,26 @@ TEST_F(FinetuneRun, AugmentationsDifferFromEpochToEpochAndRepeatWhenRecomputed) 
   };
   const auto usual = epochs(plain);
   EXPECT_EQ(usual[0], usual[1]) << "nothing is random";
-  for (const char* changed : {"augment.crop_scale=0.2,0.9", "augment.crop_ratio=0.5,2", "augment.flip=0.5",
-                              "finetune.aa=rand-m9-mstd0.5-inc1", "finetune.reprob=1"}) {
+  for (const char* changed :
+       {"augment.crop_scale=0.2,0.9", "augment.flip=0.5", "finetune.aa=rand-m9-mstd0.5-inc1", "finetune.reprob=1"}) {
     SCOPED_TRACE(changed);
     const auto found = with(changed), again = with(changed);
     EXPECT_EQ(found, again);
     EXPECT_NE(found[0], usual[0]);
     EXPECT_NE(found[0], found[1]) << "from epoch to epoch";
   }
+  std::vector<std::string> half = plain;
+  half.emplace_back("augment.crop_scale=0.5,0.5");
+  const auto square = epochs(half);
+  half.emplace_back("augment.crop_ratio=0.5,2");
+  EXPECT_NE(epochs(half)[0], square[0]);
   EXPECT_NE(with("augment.image_interpolation=bilinear")[0], usual[0]);
   EXPECT_NE(with("augment.image_mean=0,0,0")[0], usual[0]);
 }
 
 TEST_F(FinetuneRun, ImagesWithTooManyPixelsAreSkippedInTraining) {
-  // 12 × 10, 12 × 11 and 12 × 12 pixels, eight of each.
-  for (const auto& [most, seen] : std::vector<std::pair<int, int>>{{144, 24}, {143, 16}, {132, 16}, {131, 8}}) {
+  // 100, 121 and 144 pixels, eight of each.
+  for (const auto& [most, seen] : std::vector<std::pair<int, int>>{{144, 24}, {143, 16}, {121, 16}, {120, 8}}) {
     const Config c = config({fmt::format("data.max_image_pixels={}", most)});
     const auto loader = training_loader(c, open_labelled(c).train, {});
     Batch batch;

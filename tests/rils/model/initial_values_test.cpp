@@ -140,6 +140,7 @@ TEST(InitialValues, AreDrawnFromTheirDistributions) {
   config.text.layers = 2;
   config.text.vocab_size = 1000;
   const Model model(config, 7);
+  expect_descriptions(model.store(), rules_of_vit_b(2));
   std::map<double, std::string> first;
   with_rules(model.store(), rules_of_vit_b(2), [&](const nn::Entry& entry, const Rule& rule) {
     expect_drawn(entry, rule);

@@ -1,4 +1,5 @@
-// Weights of others in the programs, and ours for others: inspect checkpoint --convert and what takes its results.
+// Weights of other projects in the programs, and our weights for them: inspect checkpoint --convert, and the programs
+// that read its results.
 #include <algorithm>
 
 #include "engine/core/atomic_file.h"

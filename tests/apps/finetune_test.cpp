@@ -1,5 +1,5 @@
-// The program finetune, as a person runs it: training from a pre-trained encoder, resuming, evaluating, and what it
-// says of data and options that cannot be.
+// The program finetune, as a user runs it: training from a pre-trained encoder, resuming, evaluating, and the messages
+// for invalid data and options.
 #include <fmt/format.h>
 
 #include <cmath>

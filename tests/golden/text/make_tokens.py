@@ -4,8 +4,8 @@ them) and garbled.txt (which pairs of characters ftfy takes for wrongly decoded)
     python make_tokens.py        needs open_clip_torch
 
 tokens.tsv has the text, the cleaned text, and the ids without start and end of text, separated by tabs. The texts are
-UTF-8 with \\t, \\n, \\r, \\0 and \\\\ escaped. garbled.txt: the characters in hexadecimal, then for each of them a row with a bit for every second
-character, four to a digit, the first highest.
+UTF-8 with \\t, \\n, \\r, \\0 and \\\\ escaped. garbled.txt has the characters in hexadecimal, then a row for each of them: a
+bit for every second character of a pair, four bits to a digit, the first bit highest.
 """
 
 import collections

@@ -59,6 +59,10 @@ Loader::Loader(std::shared_ptr<const Dataset> dataset, LoaderOptions options, co
 
 Loader::~Loader() = default;
 
+std::string LoaderStats::describe() const {
+  return fmt::format("epoch of {} samples: {} seen, {}", total, seen, skipped.describe());
+}
+
 void Loader::check_options() const {
   const auto& o = options_;
   if (o.batch_size < 1 || o.image_size < 1 || o.augmented_views < 1 || o.workers < 0 || o.prefetch_batches < 0 ||

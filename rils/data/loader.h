@@ -52,6 +52,8 @@ struct LoaderStats {
   int64_t cut_captions = 0;
   SkipCounts skipped;
   bool operator==(const LoaderStats&) const = default;
+  /// "epoch of 100 samples: 98 seen, 2 skipped (…)".
+  [[nodiscard]] std::string describe() const;
 };
 
 /// A position in the stream of batches. A loader that starts from it delivers what the first one would have delivered.

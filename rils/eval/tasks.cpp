@@ -5,13 +5,13 @@
 #include <algorithm>
 #include <filesystem>
 #include <limits>
-#include <numeric>
 
 #include "engine/core/error.h"
 #include "engine/ops/copy.h"
 #include "engine/ops/loss.h"
 #include "engine/ops/pointwise.h"
 #include "engine/ops/reduce.h"
+#include "rils/method/contrastive.h"
 #include "rils/run/lines.h"
 
 namespace tessera::rils {
@@ -38,10 +38,8 @@ std::vector<std::string> entries_beside(const std::string& named, const std::str
 /// Mean cross-entropy of the rows of logit_scale · cosines [n, n], where row i belongs to column i; in f64.
 double matching_loss(const Tensor& cosines, double logit_scale) {
   const int64_t n = cosines.size(0);
-  std::vector<int32_t> own(static_cast<size_t>(n));
-  std::iota(own.begin(), own.end(), 0);
   const Tensor logits = scale(cast(cosines, DType::f64), logit_scale);
-  const Tensor loss = cross_entropy(logits, Tensor::from(own, {n})).loss;
+  const Tensor loss = cross_entropy(logits, own_columns(n)).loss;
   return sum(loss, 1.0 / static_cast<double>(n)).item();
 }
 

@@ -119,18 +119,14 @@ void print_plan(const Config& config, const LabelledData& data, const Loader& lo
   console.line(fmt::format("batch {} = {} x {}, learning rate {:g}; {} steps an epoch, {} in all",
                            o.batch_size * o.accum_freq, o.batch_size, o.accum_freq, o.lr,
                            trainer.plan().steps_per_epoch(), trainer.plan().total_steps()));
-  console.line(fmt::format("device cpu ({}, {} threads), precision {}", cpu_context().kernels().name,
-                           cpu_context().threads().threads(), config.run.precision));
+  console.line(describe_device(config.run));
 }
 
 /// Reads the next micro-batches, across epochs. Prints a line at the end of an epoch.
 std::vector<LabelledBatch> next_batches(Loader& loader, int64_t count, Batch& batch, int64_t size, Console& console) {
   std::vector<LabelledBatch> batches;
   for (int64_t i = 0; i < count; ++i) {
-    while (!loader.next(batch)) {
-      const LoaderStats& stats = loader.stats();
-      console.line(fmt::format("epoch of {} samples: {} seen, {}", stats.total, stats.seen, stats.skipped.describe()));
-    }
+    while (!loader.next(batch)) console.line(loader.stats().describe());
     batches.push_back({Tensor::from(std::span<const float>(batch.images), {batch.size, 3, size, size}), batch.labels});
   }
   return batches;
@@ -202,7 +198,8 @@ int train(const Config& config, const LabelledData& data, const FinetuningOption
   } else if (!config.finetune.finetune.empty()) {
     trainer.start_from(nn::SafetensorsFile(config.finetune.finetune));
   }
-  TrainingRun run(config, console, start, {plan.total_steps(), plan.steps_per_epoch()}, options.command);
+  TrainingRun run(config, console, start, {.total = plan.total_steps(), .epoch = plan.steps_per_epoch()},
+                  options.command);
   print_plan(config, data, *loader, trainer, console);
   const StopRequest stop;
 
@@ -218,7 +215,14 @@ int train(const Config& config, const LabelledData& data, const FinetuningOption
     const double batch_time = watch.seconds(), rate = static_cast<double>(samples) / batch_time;
     state.samples += samples;
     const bool logged = run.log_step(step, figures_of(step, state, figures, rate, data_time, batch_time));
-    console.progress({step, plan.total_steps(), figures.loss, rate, run.seconds_left(step), "", "images"}, logged);
+    console.progress({.step = step,
+                      .total = plan.total_steps(),
+                      .loss = figures.loss,
+                      .per_second = rate,
+                      .seconds_left = run.seconds_left(step),
+                      .detail = "",
+                      .unit = "images"},
+                     logged);
 
     const bool best = validate(config, data, trainer, step, run, state, console);
 

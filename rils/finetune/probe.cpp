@@ -145,12 +145,12 @@ class Probe {
     double mean = 0, square = 0;
     for (const double a : accuracies) mean += a / n;
     for (const double a : accuracies) square += (a - mean) * (a - mean) / (n - 1);
-    const double std_deviation = std::sqrt(square);
+    const double std_dev = std::sqrt(square);
     console_.line(fmt::format("{} shots, {} draws: top 1 {:.2f} % (std {:.2f} %)", shots, accuracies.size(), 100 * mean,
-                              100 * std_deviation));
+                              100 * std_dev));
     Record line;
     line.add("task", "linear_probe").add("draws", std::ssize(accuracies)).add("shots", shots);
-    line.add("lp_acc1", mean).add("lp_acc1_deviation", std_deviation);
+    line.add("lp_acc1", mean).add("lp_acc1_deviation", std_dev);
     return line;
   }
 

@@ -12,18 +12,14 @@
 #include "rils/train/trainer.h"
 
 namespace tessera::rils {
-namespace {
-
-nn::AdamWOptions adamw_options(const OptimConfig& o) { return {o.beta1, o.beta2, o.eps, o.wd}; }
-
-}  // namespace
-
 EpochPlan::EpochPlan(const Config& config, int64_t batches_per_epoch)
     : batches(batches_per_epoch),
       accum(config.optim.accum_freq),
       epochs(config.optim.epochs),
-      schedule{config.optim.lr, config.optim.lr_end, config.finetune.warmup_epochs,
-               static_cast<double>(config.optim.epochs)} {}
+      schedule{.base = config.optim.lr,
+               .end = config.optim.lr_end,
+               .warmup = config.finetune.warmup_epochs,
+               .total = static_cast<double>(config.optim.epochs)} {}
 
 int64_t EpochPlan::batches_of(int64_t step) const {
   return std::min(accum, batches - step % steps_per_epoch() * accum);

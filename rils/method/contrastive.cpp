@@ -10,11 +10,15 @@ namespace tessera::rils {
 
 using autograd::Var;
 
-Contrastive contrastive_loss(const Var& image, const Var& text, const Var& scale, Gather gather) {
-  const int64_t n = image.value.size(0);
+Tensor own_columns(int64_t n) {
   std::vector<int32_t> labels(static_cast<size_t>(n));
   std::iota(labels.begin(), labels.end(), 0);
-  const Tensor own = Tensor::from(labels, {n});
+  return Tensor::from(labels, {n});
+}
+
+Contrastive contrastive_loss(const Var& image, const Var& text, const Var& scale, Gather gather) {
+  const int64_t n = image.value.size(0);
+  const Tensor own = own_columns(n);
   const double half_mean = 0.5 / static_cast<double>(n);
 
   const auto direction = [&](const Var& queries, const Var& keys) {

@@ -7,6 +7,9 @@
 
 namespace tessera::rils {
 
+/// The labels of rows that belong to the columns of the same numbers: 0 … n − 1, i32 [n].
+[[nodiscard]] Tensor own_columns(int64_t n);
+
 struct Contrastive {
   autograd::Var loss;              // scalar: ½ [mean CE(image → text) + mean CE(text → image)]
   std::vector<uint8_t> retrieved;  // per image: its own text has the largest logit (the first of equals)

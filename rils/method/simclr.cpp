@@ -1,13 +1,11 @@
 #include "rils/method/simclr.h"
 
-#include <numeric>
-#include <vector>
-
 #include "autograd/ops/loss.h"
 #include "autograd/ops/matmul.h"
 #include "autograd/ops/norm.h"
 #include "autograd/ops/pointwise.h"
 #include "autograd/ops/rows.h"
+#include "rils/method/contrastive.h"
 
 namespace tessera::rils {
 namespace {
@@ -37,9 +35,7 @@ Var logits_of(const Var& own, const Var& other, double temperature) {
 
 SimclrLoss simclr_loss(const Var& a, const Var& b, double temperature) {
   const int64_t n = a.value.size(0);
-  std::vector<int32_t> labels(static_cast<size_t>(n));
-  std::iota(labels.begin(), labels.end(), 0);
-  const Tensor own = Tensor::from(labels, {n});
+  const Tensor own = own_columns(n);
   const double half_mean = 0.5 / static_cast<double>(n);
   const Var first = autograd::l2_normalize(a);
   const Var second = autograd::l2_normalize(b);

@@ -27,8 +27,8 @@ Model::Model(const ModelConfig& config, uint64_t seed, DType dtype)
   if (objective_.contrastive) {
     text_.emplace(*store_, config.text);
     const auto projection = [&](const char* name, int64_t width) {
-      const double deviation = 1.0 / std::sqrt(static_cast<double>(width));
-      return &store_->add(name, {width, config.embed_dim}, nn::normal(deviation));
+      const double std_dev = 1.0 / std::sqrt(static_cast<double>(width));
+      return &store_->add(name, {width, config.embed_dim}, nn::normal(std_dev));
     };
     image_projection_ = projection("image_projection", config.vision.width);
     text_projection_ = projection("text_projection", config.text.width);

@@ -137,7 +137,8 @@ int train(TrainingSetup& setup, const PretrainingOptions& options, Console& cons
   const RunStart start = find_start(options.resume, setup.config);
   LoopState state;
   if (const auto files = start.checkpoint()) state.best = restore(setup, *files, console);
-  TrainingRun run(setup.config, console, start, {setup.total_steps, setup.steps_per_epoch}, options.command);
+  TrainingRun run(setup.config, console, start, {.total = setup.total_steps, .epoch = setup.steps_per_epoch},
+                  options.command);
   Trainer& trainer = *setup.trainer;
   const Objective& objective = trainer.model().objective();
   const StopRequest stop;
@@ -151,9 +152,13 @@ int train(TrainingSetup& setup, const PretrainingOptions& options, Console& cons
 
     const StepMetrics m = metrics_of(setup, figures, data_time, watch.seconds());
     const bool logged = run.log_step(step, to_record(m));
-    const double left = run.seconds_left(step);
-    const std::string terms = terms_text(figures.losses, objective);
-    console.progress({step, setup.total_steps, m.loss, m.samples_per_second, left, terms}, logged);
+    console.progress({.step = step,
+                      .total = setup.total_steps,
+                      .loss = m.loss,
+                      .per_second = m.samples_per_second,
+                      .seconds_left = run.seconds_left(step),
+                      .detail = terms_text(figures.losses, objective)},
+                     logged);
     if (objective.contrastive) warn_when_stuck(setup, figures.losses.clip_loss, state, console);
 
     const bool best = validate(setup, validation, step, run, state, console);

@@ -11,6 +11,7 @@
 #include "nn/io/checkpoint.h"
 #include "rils/config/schema.h"
 #include "rils/model/cost.h"
+#include "rils/run/training_run.h"
 #include "rils/train/inputs.h"
 
 namespace tessera::rils {
@@ -61,10 +62,7 @@ TrainingSetup::TrainingSetup(const Config& c) : config(with_vocabulary_size(c)) 
 }
 
 std::vector<MicroBatch> TrainingSetup::next_micro_batches(Console& console) {
-  while (!loader_->next(current_)) {
-    const LoaderStats& stats = loader_->stats();
-    console.line(fmt::format("epoch of {} samples: {} seen, {}", stats.total, stats.seen, stats.skipped.describe()));
-  }
+  while (!loader_->next(current_)) console.line(loader_->stats().describe());
   return to_micro_batches(current_, config, micro_batches, trainer->steps());
 }
 
@@ -90,8 +88,7 @@ void TrainingSetup::print_plan(Console& console) const {
   const double bytes =
       training_bytes(config.model, config.loss, kCaptionTokens, global_batch / micro_batches, global_batch,
                      trainer->pass().precision.compute == DType::bf16, config.run.grad_checkpointing);
-  console.line(fmt::format("device cpu ({}, {} threads), precision {}; about {:.2f} GiB", cpu_context().kernels().name,
-                           cpu_context().threads().threads(), config.run.precision, bytes / 0x1p30));
+  console.line(fmt::format("{}; about {:.2f} GiB", describe_device(config.run), bytes / 0x1p30));
   const Objective objective = trainer->model().objective();
   if (objective.reconstruction == Reconstruction::language) console.line(describe_ranks(config.loss, global_batch));
   if (objective.contrastive) {

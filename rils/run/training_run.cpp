@@ -103,6 +103,12 @@ int TrainingRun::finished() {
   return 0;
 }
 
+std::string describe_device(const RunConfig& run) {
+  Context& c = cpu_context();
+  return fmt::format("device cpu ({}, {} threads), precision {}", c.kernels().name, c.threads().threads(),
+                     run.precision);
+}
+
 void warn_of_other_kernels(const std::string& isa, Console& console) {
   const std::string_view here = cpu_context().kernels().name;
   if (isa == here) return;

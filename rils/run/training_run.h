@@ -77,6 +77,8 @@ class TrainingRun {
   Stopwatch watch_;
 };
 
+/// "device cpu (avx2, 2 threads), precision fp32".
+[[nodiscard]] std::string describe_device(const RunConfig& run);
 /// Warns where a run goes on with other kernels than it had. Each checkpoint's state keeps their name under "isa".
 void warn_of_other_kernels(const std::string& isa, Console& console);
 

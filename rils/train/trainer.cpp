@@ -32,14 +32,20 @@ void check_finite(int64_t step, double loss, double grad_norm) {
                   step, loss, grad_norm));
 }
 
+nn::AdamWOptions adamw_options(const OptimConfig& o) {
+  return {.beta1 = o.beta1, .beta2 = o.beta2, .eps = o.eps, .weight_decay = o.wd};
+}
+
 Trainer::Trainer(const Config& config, int64_t total_steps, int64_t steps_per_epoch)
     : loss_(config.loss), optim_(config.optim), model_(config.model, static_cast<uint64_t>(config.run.seed)) {
   pass_.precision = nn::parse_precision(config.run.precision);
   pass_.checkpointing = config.run.grad_checkpointing;
-  schedule_ = {optim_.lr, optim_.lr_start, optim_.lr_end, std::min(warmup_steps(optim_, steps_per_epoch), total_steps),
-               total_steps};
-  optimizer_ = std::make_unique<nn::AdamW>(
-      model_.store(), nn::AdamWOptions{optim_.beta1, optim_.beta2, optim_.eps, optim_.wd}, nn::slip_decay(optim_.wd));
+  schedule_ = {.base = optim_.lr,
+               .start = optim_.lr_start,
+               .end = optim_.lr_end,
+               .warmup = std::min(warmup_steps(optim_, steps_per_epoch), total_steps),
+               .total = total_steps};
+  optimizer_ = std::make_unique<nn::AdamW>(model_.store(), adamw_options(optim_), nn::slip_decay(optim_.wd));
   if (optim_.ema > 0) ema_.emplace(model_.store(), optim_.ema);
 }
 

@@ -20,6 +20,8 @@ namespace tessera::rils {
 /// Throws Error with what to do about it unless a step's loss and gradient norm are finite.
 void check_finite(int64_t step, double loss, double grad_norm);
 
+[[nodiscard]] nn::AdamWOptions adamw_options(const OptimConfig& optim);
+
 struct StepFigures {
   StepResult losses;
   double lr = 0;

@@ -16,7 +16,7 @@ using test::golden_path;
 
 TEST(Schedule, ReproducesThePublishedArithmetic) {
   // 20 M samples in batches of 4096: 4,882 steps an epoch, 25 epochs.
-  const CosineSchedule schedule{5e-4, 1e-6, 1e-5, 4882, 122050};
+  const CosineSchedule schedule{.base = 5e-4, .start = 1e-6, .end = 1e-5, .warmup = 4882, .total = 122050};
   EXPECT_DOUBLE_EQ(schedule(0), 1e-6);
   EXPECT_DOUBLE_EQ(schedule(4881), 5e-4);
   EXPECT_DOUBLE_EQ(schedule(4882), 5e-4);
@@ -26,7 +26,7 @@ TEST(Schedule, ReproducesThePublishedArithmetic) {
 }
 
 TEST(Schedule, WithoutWarmUpStartsAtTheBase) {
-  const CosineSchedule schedule{1e-3, 0.0, 0.0, 0, 10};
+  const CosineSchedule schedule{.base = 1e-3, .start = 0.0, .end = 0.0, .warmup = 0, .total = 10};
   EXPECT_DOUBLE_EQ(schedule(0), 1e-3);
   EXPECT_NEAR(schedule(5), 5e-4, 1e-12);
 }

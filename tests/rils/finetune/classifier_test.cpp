@@ -112,7 +112,7 @@ TEST(LayerDecay, TwelveBlocksHaveFourteenRates) {
 
 TEST(EpochSchedule, IsMaesArithmetic) {
   const nn::SafetensorsFile golden(golden_path("finetune/rates.safetensors"));
-  const nn::EpochSchedule schedule{2e-3, 1e-6, 5, 100};
+  const nn::EpochSchedule schedule{.base = 2e-3, .end = 1e-6, .warmup = 5, .total = 100};
   const Tensor epochs = golden.load("epochs"), rates = golden.load("rate");
   for (size_t i = 0; i < epochs.data<double>().size(); ++i) {
     EXPECT_NEAR(schedule(epochs.data<double>()[i]), rates.data<double>()[i], 1e-17) << epochs.data<double>()[i];

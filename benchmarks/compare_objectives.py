@@ -1,12 +1,12 @@
-"""RILS, CLIP, MAE and MAE + CLIP on equal terms: the same towers, seed, data, schedule and number of samples, then every
-evaluation of the programs. Ends in a table (Markdown) and a chart (SVG). What is done already is not done again; a killed
-run goes on.
+"""Compares RILS, CLIP, MAE and MAE + CLIP: the same towers, seed, data, schedule and number of samples, then every
+evaluation of the programs. Prints a table (Markdown) and draws a chart (SVG). Finished steps are not repeated, and a
+stopped run is resumed.
 
     python3 benchmarks/compare_objectives.py STUDY --data DIR --out DIR [--seeds 0 1] [--jobs 2] [--batches 64 128 …]
-    python3 benchmarks/compare_objectives.py STUDY --out DIR --report       # the table of what is there
+    python3 benchmarks/compare_objectives.py STUDY --out DIR --report       # only the table and the chart
 
-STUDY is `flickr8k` or `default`; DIR holds what STUDIES below names. --batches sweeps the global batch of RILS and CLIP
-instead. The chart needs matplotlib (Debian: python3-matplotlib).
+STUDY is `flickr8k` or `default`. The data DIR holds the folders that STUDIES below lists. --batches instead compares
+RILS and CLIP for several global batch sizes. The chart needs matplotlib (Debian: python3-matplotlib).
 """
 
 import argparse
@@ -26,12 +26,12 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 OBJECTIVES = ["rils", "clip", "mae", "mae+clip"]
 NAMES = {"rils": "RILS", "clip": "CLIP", "mae": "MAE", "mae+clip": "MAE + CLIP", "scratch": "from scratch"}
 SHOTS = [1, 2, 5, 10]
-# Share of the labelled images, and epochs over it.
+# Fraction of the train images for fine-tuning, and the number of epochs.
 FRACTIONS = {0.01: 40, 0.1: 10, 1.0: 2}
-NEIGHBOURS = 10000  # labelled images among which the nearest are sought
-PROBE_FRACTION = 0.2  # of the labelled images, for the linear probe
-# A recipe for minutes: MAE's without the regularisation that pays over a hundred epochs. Said in full, since fine-tuning
-# from scratch takes the model's size, and no more, from the configuration of pre-training.
+NEIGHBOURS = 10000  # train images among which nearest neighbours are searched
+PROBE_FRACTION = 0.2  # fraction of the train images for the linear probe
+# A short recipe: MAE's without its regularisation, which helps only after many epochs. It gives every option, because
+# fine-tuning from scratch must use the same ones and not those of the pre-training configuration.
 FINETUNE = ["--batch-size", 128, "--lr", 1e-3, "--min-lr", 1e-6, "--weight-decay", 0.05, "--beta2", 0.999,
             "--warmup-epochs", 0.5, "--input-size", 64, "--crop-scale", "0.35,1", "--flip", 0.5, "--interpolation", "bicubic",
             "--mixup", 0, "--cutmix", 0, "--reprob", 0, "--drop-path", 0, "--val-frequency", 0, "--num-workers", 1]
@@ -39,17 +39,17 @@ FINETUNE = ["--batch-size", 128, "--lr", 1e-3, "--min-lr", 1e-6, "--weight-decay
 
 @dataclasses.dataclass
 class Study:
-    config: str        # below apps/configs
-    train: str         # pairs
+    config: str          # file in apps/configs
+    train: str           # images with captions
     test: str
     vocabulary: str
     train_labelled: str  # for kNN
     test_labelled: str
-    labelled: str      # for probes and fine-tuning
-    zero_shot: str     # labelled pictures that have class names
+    labelled: str        # for probes and fine-tuning
+    zero_shot: str       # labelled images with class names
     epochs: int
-    pointing: bool     # the test pairs have boxes
-    batch: int         # of the configuration, whose rate belongs to it
+    pointing: bool       # whether the test images have boxes
+    batch: int           # batch size of the configuration, to which its learning rate belongs
 
 
 STUDIES = {
@@ -63,7 +63,7 @@ STUDIES = {
 
 @dataclasses.dataclass
 class Job:
-    """A command; `done` says that it ended well. `folder` is a run's folder, where the command makes one."""
+    """A command. The file `done` is written when it succeeds. `folder` is the folder of the run that it makes, if any."""
     done: pathlib.Path
     command: list
     folder: pathlib.Path = None
@@ -99,7 +99,7 @@ def pretraining(study, data, apps, run, objective, seed, extra=()):
 
 
 class Late:
-    """The checkpoint's name, known once pre-training is done."""
+    """The path of a run's latest checkpoint, which is known only after pre-training."""
 
     def __init__(self, run):
         self.run = run
@@ -120,7 +120,7 @@ def language_tests(study, data, apps, run):
 
 
 def frozen_tests(study, data, apps, run, seed):
-    """Nearest neighbours and probes."""
+    """Nearest neighbours and probes on frozen features."""
     yield Job(run / "knn.done", [apps / "evaluate", "knn", "--checkpoint", Late(run), "--train-data",
                                  data / study.train_labelled, "--data", data / study.test_labelled, "--train-samples",
                                  NEIGHBOURS, "--output", run / "knn.json"])
@@ -131,7 +131,7 @@ def frozen_tests(study, data, apps, run, seed):
 
 
 def finetunings(study, data, apps, run, seed):
-    """From the run's checkpoint, or from scratch."""
+    """Fine-tuning from the run's checkpoint, or from scratch."""
     labelled = ["--data-path", data / study.labelled, "--seed", seed]
     start = ["--finetune", Late(run), "--layer-decay", 0.75]
     if run.name.startswith("scratch"):
@@ -143,13 +143,13 @@ def finetunings(study, data, apps, run, seed):
 
 
 def chain(arguments, study, objective, seed, batch):
-    """The jobs of one pre-training, in order. The configuration's own batch is the run that is there without one."""
+    """The jobs of one pre-training, in order. The run with the configuration's own batch has no batch in its name."""
     data, apps = arguments.data, arguments.apps
     run, other_batch = arguments.out / f"{objective}-s{seed}", []
     if batch and batch != study.batch:
         run = arguments.out / f"{objective}-n{batch}-s{seed}"
         other_batch = ["--batch-size", min(batch, study.batch), "--global-batch-size", batch, "--lr",
-                       f"{1e-3 * math.sqrt(batch / study.batch):.3g}"]  # with the root of the batch
+                       f"{1e-3 * math.sqrt(batch / study.batch):.3g}"]  # the learning rate grows with its root
     if objective != "scratch":
         yield pretraining(study, data, apps, run, objective, seed, other_batch)
         if objective != "mae":
@@ -169,18 +169,18 @@ def run_all(arguments, study):
         chains = [(o, s, n) for s in arguments.seeds for n in arguments.batches for o in ("rils", "clip")]
     else:
         chains = [(o, s, None) for s in arguments.seeds for o in [*arguments.objectives, "scratch"]]
-    threads = 1 if arguments.jobs > 1 else None  # the figures do not depend on it
+    threads = 1 if arguments.jobs > 1 else None  # the results do not depend on it
     with concurrent.futures.ThreadPoolExecutor(arguments.jobs) as pool:
         futures = [pool.submit(run_chain, chain(arguments, study, *c), threads) for c in chains]
         try:
             for future in concurrent.futures.as_completed(futures):
                 future.result()
-        except BaseException:  # Ctrl-C among them: begin nothing new
+        except BaseException:  # includes Ctrl-C; start no new job
             pool.shutdown(wait=False, cancel_futures=True)
             raise
 
 
-# ---- what came out
+# ---- results
 
 RETRIEVAL = "retrieval, text → image R@10"
 LINEAR = f"linear probe on {100 * PROBE_FRACTION:g} %"
@@ -191,12 +191,12 @@ def lines(path):
 
 
 def figures(run):
-    """Measure → per cent, of one pre-training and what followed it."""
+    """The results of one pre-training and its evaluations: measure → value in %."""
     found = {}
     for task, names in {"retrieval": {"image_retrieval_recall@10": RETRIEVAL,
                                       "text_retrieval_recall@10": "retrieval, image → text R@10"},
                         "zero-shot": {"acc1": "zero-shot top 1"}, "knn": {"acc1": "20-NN top 1"},
-                        "pointing": {"share": "pointing, share in the box"}}.items():
+                        "pointing": {"share": "energy-based pointing game"}}.items():
         if (run / f"{task}.done").exists():
             metrics = json.loads((run / f"{task}.json").read_text())["metrics"]
             found |= {label: 100 * metrics[key] for key, label in names.items()}
@@ -213,7 +213,7 @@ def figures(run):
 
 
 def collect(out, pattern):
-    """{column: {measure: [a figure for each seed]}}"""
+    """{column: {measure: [one value per seed]}}"""
     table = {}
     for run in sorted(out.glob(pattern)):
         for measure, value in figures(run).items():
@@ -229,12 +229,12 @@ def cell(values):
 
 
 def batch_of(column):
-    """The number in "rils-n64"."""
+    """The batch size in a column's name: 64 for "rils-n64"."""
     return int(column.rsplit("-n", 1)[1])
 
 
 def sweep_of(arguments, study, table):
-    """The columns "rils-n64" and so on; those of the configuration's batch stand in the other table."""
+    """The columns "rils-n64" and so on. Those of the configuration's own batch are taken from `table`."""
     sweep = collect(arguments.out, "*-n*-s*")
     measures = {measure for column in sweep.values() for measure in column}
     for objective in ("rils", "clip"):
@@ -247,9 +247,9 @@ def sweep_of(arguments, study, table):
 def markdown(table, columns):
     measures = list(dict.fromkeys(m for c in columns for m in table.get(c, {})))
     counts = {len(v) for c in columns for v in table.get(c, {}).values()}
-    lines = ["| per cent | " + " | ".join(NAMES.get(c, c) for c in columns) + " |", "|---" * (len(columns) + 1) + "|"]
+    lines = ["| % | " + " | ".join(NAMES.get(c, c) for c in columns) + " |", "|---" * (len(columns) + 1) + "|"]
     lines += [f"| {m} | " + " | ".join(cell(table.get(c, {}).get(m, [])) for c in columns) + " |" for m in measures]
-    return "\n".join([*lines, "", f"seeds a cell: {', '.join(map(str, sorted(counts)))}; mean ± standard deviation"])
+    return "\n".join([*lines, "", f"seeds per cell: {', '.join(map(str, sorted(counts)))}; mean ± std"])
 
 
 def open_pyplot():
@@ -262,8 +262,8 @@ def open_pyplot():
 
 
 def draw_measures(table, columns, path):
-    """A panel for each measure, a line for each column: seeds as points, their mean as a stroke. Axes begin where the
-    figures do, so that differences can be seen."""
+    """Draws a panel for each measure and a line for each column, with seeds as points and their mean as a stroke. Axes do
+    not begin at 0, so that differences can be seen."""
     pyplot = open_pyplot()
     measures = list(dict.fromkeys(m for c in columns for m in table.get(c, {})))
     rows = math.ceil(len(measures) / 4)
@@ -282,13 +282,13 @@ def draw_measures(table, columns, path):
     axes[0, 0].set_ylim(len(columns) - 0.4, -0.6)
     for axis in list(axes.flat)[len(measures):]:
         axis.set_visible(False)
-    figure.supxlabel("per cent; a point for each seed, a stroke for their mean", fontsize=8)
+    figure.supxlabel("%; a point for each seed, a stroke for their mean", fontsize=8)
     figure.tight_layout()
     figure.savefig(path, metadata={"Date": None})
 
 
 def draw_batches(table, path):
-    """Two measures over the global batch: seeds as points, a line through their means."""
+    """Draws two measures over the global batch, with seeds as points and a line through their means."""
     pyplot = open_pyplot()
     figure, axes = pyplot.subplots(1, 2, figsize=(9, 3.2))
     for axis, measure in zip(axes, (RETRIEVAL, LINEAR)):
@@ -315,7 +315,7 @@ def report(arguments):
     table = {name: column for name, column in collect(arguments.out, "*-s*").items() if name in columns}
     sweep = sweep_of(arguments, STUDIES[arguments.study], table)
     if not table and not sweep:
-        sys.exit(f"error: {arguments.out}: no results here")
+        sys.exit(f"error: {arguments.out}: expected results, found none")
     if table:
         print(markdown(table, columns))
         draw_measures(table, columns, arguments.out / "objectives.svg")
@@ -332,9 +332,9 @@ def main():
     parser.add_argument("--apps", type=pathlib.Path, default=ROOT / "build/release/apps")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
     parser.add_argument("--objectives", nargs="+", choices=OBJECTIVES, default=OBJECTIVES)
-    parser.add_argument("--batches", type=int, nargs="+", help="global batches of RILS and CLIP, instead")
-    parser.add_argument("--jobs", type=int, default=2, help="pre-trainings side by side, a thread each")
-    parser.add_argument("--report", action="store_true", help="print the table of what is there")
+    parser.add_argument("--batches", type=int, nargs="+", help="compare RILS and CLIP for these global batch sizes instead")
+    parser.add_argument("--jobs", type=int, default=2, help="number of runs at a time, with one thread each")
+    parser.add_argument("--report", action="store_true", help="only print the table and draw the chart of finished runs")
     arguments = parser.parse_args()
     if not arguments.report:
         run_all(arguments, STUDIES[arguments.study])

@@ -1,9 +1,10 @@
-// The products of linear layers: forward y = x W^T, input gradient dx = dy W, weight gradient dw = dy^T x.
+// Times the matrix products of linear layers: forward y = x W^T, input gradient dx = dy W, weight gradient dw = dy^T x.
 //
-//   benchmark_matmul [--dtype f32|bf16] [--threads n] [--quick]   a table: GFLOP/s and share of the multiply-add peak
-//   benchmark_matmul --serve [--dtype …] [--threads n]            for matmul_vs_torch.py: reads "operation m n k
-//   seconds"
-//                                                                 and answers with the seconds that one call took
+//   benchmark_matmul [--dtype f32|bf16] [--threads n] [--quick]
+//     prints a table of GFLOP/s and % of the multiply-add peak
+//   benchmark_matmul --serve [--dtype …] [--threads n]
+//     for matmul_vs_torch.py: reads lines "operation m n k seconds" and answers each with the seconds that one call
+//     took
 #include <fmt/format.h>
 
 #include <cstdio>
@@ -99,7 +100,7 @@ constexpr const char* kOperations[] = {"forward", "grad_input", "grad_weight"};
 
 void print_table(const Options& options) {
   const std::string isa(cpu_context().kernels().name);
-  fmt::print("{} {} thread(s), {}; GFLOP/s and percent of one thread's multiply-add peak: median [low-high]\n",
+  fmt::print("{} {} thread(s), {}; GFLOP/s and % of one thread's multiply-add peak: median [low-high]\n",
              name_of(options.dtype), options.threads, isa);
   fmt::print("{:<18}{:>6}{:>6}{:>6}  {:<24}{:<24}{:<24}\n", "layer", "M", "N", "K", kOperations[0], kOperations[1],
              kOperations[2]);

@@ -1,10 +1,10 @@
-"""The products of linear layers, Tessera against PyTorch on one thread.
+"""Compares the matrix products of linear layers in Tessera and PyTorch, on one thread.
 
-Both sides write into memory that is already there, so neither pays for pages. They alternate A B A B; each pair gives a
-ratio, and the median of the ratios with their range is reported: on a shared machine only ratios of neighbouring
-measurements mean anything. Seconds are processor time of the process.
+Both sides write into allocated memory, so that neither pays for new pages. They alternate A B A B. Each pair of
+measurements gives a ratio; the median and the range of the ratios are reported, because on a shared machine only ratios
+of neighbouring measurements are meaningful. Seconds are processor time of the process.
 
-    python benchmarks/matmul_vs_torch.py build/bin/benchmark_matmul [--dtype f32|bf16] [--rounds 15] [--seconds 0.05]
+    python benchmarks/matmul_vs_torch.py build/release/bin/benchmark_matmul [--dtype f32|bf16] [--rounds 15] [--seconds 0.05]
 """
 
 import argparse
@@ -35,7 +35,7 @@ OPERATIONS = ["forward", "grad_input", "grad_weight"]
 
 
 class Tessera:
-    """benchmark_matmul --serve: waits on its input while the other side runs."""
+    """A process of benchmark_matmul --serve. It waits for input while PyTorch runs."""
 
     def __init__(self, program, dtype):
         environment = dict(os.environ, TESSERA_THREADS="1")
@@ -78,13 +78,13 @@ def main():
     parser.add_argument("program")
     parser.add_argument("--dtype", choices=["f32", "bf16"], default="f32")
     parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--seconds", type=float, default=0.05, help="least length of one measurement")
+    parser.add_argument("--seconds", type=float, default=0.05, help="shortest length of one measurement")
     options = parser.parse_args()
     torch.set_num_threads(1)
     tessera = Tessera(options.program, options.dtype)
     dtype = {"f32": torch.float32, "bf16": torch.bfloat16}[options.dtype]
 
-    print(f"PyTorch {torch.__version__}, {options.dtype}, one thread each. Tessera's rate over PyTorch's: "
+    print(f"PyTorch {torch.__version__}, {options.dtype}, one thread each. Tessera's rate / PyTorch's: "
           f"median [low-high] of {options.rounds} pairs; GFLOP/s of Tessera / PyTorch (medians)")
     print(f"{'layer':<18}{'M':>6}{'N':>6}{'K':>6}  " + "".join(f"{o:<36}" for o in OPERATIONS))
     medians = []
@@ -92,7 +92,7 @@ def main():
         peer = Torch(m, n, k, dtype)
         row = f"{name:<18}{m:>6}{n:>6}{k:>6}  "
         for operation in OPERATIONS:
-            tessera.seconds(operation, m, n, k, options.seconds)  # warm
+            tessera.seconds(operation, m, n, k, options.seconds)  # warm-up
             peer.seconds(operation, options.seconds)
             pairs = [(tessera.seconds(operation, m, n, k, options.seconds), peer.seconds(operation, options.seconds))
                      for _ in range(options.rounds)]

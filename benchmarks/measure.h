@@ -6,8 +6,8 @@
 
 namespace tessera::benchmarks {
 
-/// What seconds are counted. Processor time of this process leaves out what a shared machine gave to others, so it is
-/// the better figure for one thread; several threads need the wall clock.
+/// The clock that counts the seconds. The processor time of this process leaves out the time that a shared machine gave
+/// to others, so it is the better measure for one thread. Several threads need the wall clock.
 enum class Clock { wall, processor };
 [[nodiscard]] double now(Clock clock);
 
@@ -24,7 +24,7 @@ struct Spread {
 
 struct Rate {
   Spread gflops;
-  Spread share;  // of cpu::fma_peak, measured before and after each repetition
+  Spread share;  // fraction of cpu::fma_peak, which is measured before and after each repetition
 };
 /// Rate of `body`, which does `flops` operations, over several repetitions of `least` seconds.
 [[nodiscard]] Rate measure(const std::function<void()>& body, double flops, std::string_view isa, Clock clock,

@@ -1,10 +1,10 @@
-// Whole training steps: both towers, losses, backward, AdamW.
+// Times whole training steps: both towers, losses, backward, AdamW.
 //
 //   benchmark_step CONFIG [--batch n] [--vocabulary n] [--caption n] [--precision fp32|amp_bf16] [--warm n]
 //
-// Trains on one random batch, `warm` steps first (the gate then opens, since one batch is soon learned), and then
-// answers each line of its input, a number of steps, with the seconds that one took and the share of images that passed
-// the gate. step_vs_torch.py asks it in turns with PyTorch.
+// Trains on one random batch, for `warm` steps first. The gate opens meanwhile, because a single batch is learned soon.
+// Then it reads lines with a number of steps, and answers each with the seconds per step and the share of images that
+// pass the gate. step_vs_torch.py alternates between this program and PyTorch.
 #include <fmt/format.h>
 
 #include <cstdio>

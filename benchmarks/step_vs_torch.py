@@ -1,8 +1,9 @@
-"""Whole training steps, Tessera against PyTorch on the same machine, in turns: towers, losses, backward, AdamW.
+"""Compares whole training steps (towers, losses, backward, AdamW) in Tessera and PyTorch, which run alternately.
 
-PyTorch runs the method as its authors wrote it: every patch of every image through both passes, captions padded to the
-context, its own fused attention, fused AdamW. Tessera leaves out what no loss reads. Ratios of neighbouring measurements
-are reported by their median and range, since a shared machine changes its pace.
+PyTorch runs the method as its authors wrote it, with its own fused attention and fused AdamW: every patch of every image
+goes through both passes, and captions are padded to the context. Tessera leaves out work that cannot change the loss.
+The median and the range of the ratios of neighbouring measurements are reported, because the speed of a shared machine
+changes.
 
     python benchmarks/step_vs_torch.py build/release/bin/benchmark_step apps/configs/flickr8k.toml \\
         [--batch 64] [--warm 2] [--rounds 7] [--precision fp32|amp_bf16] [--objective rils|clip]
@@ -29,7 +30,7 @@ def fused_attention(q, k, v, causal=False):
 
 
 class Torch:
-    """The step in PyTorch, on random data of the same sizes."""
+    """The training step in PyTorch, on random data of the same sizes."""
 
     def __init__(self, config, batch, caption, bf16):
         oracle.attention = fused_attention
@@ -63,7 +64,7 @@ class Torch:
 
 
 class Tessera:
-    """benchmark_step: waits on its input while the other side runs."""
+    """A process of benchmark_step. It waits for input while PyTorch runs."""
 
     def __init__(self, program, config, options):
         words = [word for pair in options.items() for word in pair]
@@ -86,12 +87,12 @@ def main():
     parser.add_argument("--objective", default="rils", choices=["rils", "clip"])
     parser.add_argument("--precision", default="fp32", choices=["fp32", "amp_bf16"])
     parser.add_argument("--batch", type=int, default=64)
-    parser.add_argument("--caption", type=int, default=14, help="tokens, start and end included")
+    parser.add_argument("--caption", type=int, default=14, help="tokens per caption, start and end included")
     parser.add_argument("--vocabulary", type=int, default=4096)
-    parser.add_argument("--warm", type=int, default=2, help="steps of ours on the batch before measuring")
+    parser.add_argument("--warm", type=int, default=2, help="steps of Tessera on the batch before measuring")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--steps", type=int, default=2, help="in one measurement")
+    parser.add_argument("--steps", type=int, default=2, help="steps in one measurement")
     a = parser.parse_args()
     torch.set_num_threads(a.threads)
     text = pathlib.Path(a.config).read_text()
@@ -110,8 +111,8 @@ def main():
         pairs = [(ours.seconds(a.steps), theirs.seconds(a.steps)) for _ in range(a.rounds)]
     ratios = sorted(t / o for o, t in pairs)
     print(f"{a.objective} {a.precision} batch {a.batch}, {100 * ours.gate:.0f} % of the images pass the gate: "
-          f"ours {statistics.median(o for o, _ in pairs):.3f} s, PyTorch {statistics.median(t for _, t in pairs):.3f} s a step; "
-          f"PyTorch / ours {statistics.median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})")
+          f"Tessera {statistics.median(o for o, _ in pairs):.3f} s, PyTorch {statistics.median(t for _, t in pairs):.3f} s a step; "
+          f"PyTorch / Tessera {statistics.median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})")
 
 
 if __name__ == "__main__":

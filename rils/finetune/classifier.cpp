@@ -16,10 +16,11 @@
 namespace tessera::rils {
 namespace {
 
-constexpr double kHeadDeviation = 2e-5;  // MAE truncates at ±2, a hundred thousand deviations away
+constexpr double kHeadStd = 2e-5;  // MAE truncates at ±2, which is 100,000 std away
 constexpr const char* kPositions = "visual.pos_embed";
 
-/// Weights of PyTorch's cubic convolution for the four cells around a place between two.
+/// Weights of the four nearest cells in PyTorch's bicubic interpolation, for a place at fraction t between the middle
+/// two.
 std::array<double, 4> cubic_weights(double t) {
   constexpr double a = -0.75;
   const auto near = [](double x) { return ((a + 2) * x - (a + 3)) * x * x + 1; };
@@ -46,7 +47,7 @@ Classifier::Classifier(const VisionConfig& vision, Pool pool, int64_t classes, u
   const bool mean = pool == Pool::mean;
   tower_.emplace(*store_, pooled_by(vision, pool), dtype, VisionTraits{.trained_positions = true, .final_norm = !mean});
   if (mean) norm_.emplace(*store_, "fc_norm", vision.width, norm_eps(vision));
-  head_ = nn::Linear(*store_, "head", vision.width, classes, nn::normal(kHeadDeviation), nn::zeros());
+  head_ = nn::Linear(*store_, "head", vision.width, classes, nn::normal(kHeadStd), nn::zeros());
   store_->allocate(dtype);
   store_->initialise(seed);
   const nn::Entry& positions = *store_->find(kPositions);

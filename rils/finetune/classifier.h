@@ -11,14 +11,14 @@
 
 namespace tessera::rils {
 
-/// The image encoder with a linear head. pool "mean": the mean of the patch tokens, a norm of its own (`fc_norm`), the
-/// head; the tower has no final norm. pool "cls": the CLS token after the final norm, the head; vision.pool is not
-/// asked. Positions are trained.
-/// The key bias stays the fixed zero between `q_bias` and `v_bias`: softmax does not see it. Parameters `visual.*`,
-/// `fc_norm.*`, `head.*`.
+/// The image encoder with a linear head. With Pool::mean the head reads the mean of the patch tokens after a norm of
+/// its own (`fc_norm`), and the tower has no final norm. With Pool::cls it reads the CLS token after the final norm.
+/// vision.pool has no influence. Positions are trained. The key bias stays the fixed zero between `q_bias` and
+/// `v_bias`, because softmax cancels it. Parameters: `visual.*`, `fc_norm.*`, `head.*`.
 class Classifier {
  public:
-  /// Registers, allocates and draws initial values: MAE's head (deviation 2e-5, bias 0) and sine-cosine positions.
+  /// Registers and allocates the parameters and draws their initial values. The head is MAE's (std 2e-5, bias 0), and
+  /// the positions are the sine-cosine table.
   Classifier(const VisionConfig& vision, Pool pool, int64_t classes, uint64_t seed, DType dtype = DType::f32);
 
   [[nodiscard]] ParameterStore& store() { return *store_; }
@@ -35,10 +35,10 @@ class Classifier {
   nn::Linear head_;
 };
 
-/// `vision` with pooling as a head wants it.
+/// `vision` with another pooling.
 [[nodiscard]] VisionConfig pooled_by(VisionConfig vision, Pool pool);
 
-/// A frozen encoder: features of a pre-trained tower, or of one with its initial values.
+/// A frozen encoder. Its weights are initial values until load_encoder replaces them.
 class FrozenEncoder {
  public:
   FrozenEncoder(const VisionConfig& vision, Pool pool, uint64_t seed);
@@ -54,25 +54,25 @@ class FrozenEncoder {
   std::optional<VisionTower> tower_;
 };
 
-/// Copies the encoder of a checkpoint (`visual.*`) into a store with a tower. Positions of another grid are computed
-/// anew where the checkpoint's are the sine-cosine table, else resized (resize_positions). What else the checkpoint has
-/// is left out, but a norm that stands after pooling, which is where a classifier's `fc_norm` starts. Throws IoError in
-/// one line where a parameter is absent or of another shape.
+/// Copies the encoder of a checkpoint (`visual.*`) into a store that holds a tower. If the grids differ, a sine-cosine
+/// position table is computed for the new grid, and any other table is resized (resize_positions). A norm after pooling
+/// in the checkpoint becomes the initial `fc_norm`. Other entries of the checkpoint are ignored. Throws IoError when a
+/// parameter is absent or has another shape.
 void load_encoder(const nn::SafetensorsFile& file, ParameterStore& store);
 
-/// A position table [1, 1 + G², D] for another grid: row 0 stays, the others are resized as a G × G picture by
-/// PyTorch's bicubic interpolation (a = −0.75, no antialiasing, corners not aligned). In f32. Throws ShapeError when
-/// the number of rows is not a square plus one.
+/// Resizes a position table f32 [1, 1 + G², D] to another grid. Row 0 stays; the others are resized as a G × G picture
+/// by PyTorch's bicubic interpolation (a = −0.75, no antialiasing, corners not aligned). Throws ShapeError when the
+/// number of rows is not a square plus one.
 [[nodiscard]] Tensor resize_positions(const Tensor& table, const Grid& grid);
 
-/// MAE's groups: the rate of layer i is decay^(layers + 1 − i), with i = 0 for tokens, positions and patch embedding,
-/// block + 1 for a block, layers + 1 for norm and head; no weight decay below two dimensions, for the CLS token and the
-/// positions.
+/// MAE's parameter groups. Layer i has the learning-rate factor decay^(layers + 1 − i), where i is 0 for CLS token,
+/// positions and patch embedding, block + 1 for a block, and layers + 1 for norm and head. Vectors, the CLS token and
+/// the positions have no weight decay.
 [[nodiscard]] nn::GroupRule layer_decay(int64_t layers, double decay, double weight_decay);
 
-/// Drop path of a step's rows first … first + rows: block i of L drops each of its branches for a sample with
-/// probability rate · i / (L − 1) and scales what stays by 1 / (1 − that). The numbers belong to (step, row, block,
-/// branch), whatever the micro-batches. Empty where the rate is 0.
+/// Drop path for the rows [first, first + rows) of a step. Block i of L drops each of its branches for a sample with
+/// probability p = rate · i / (L − 1), and scales the branches that stay by 1 / (1 − p). The random numbers depend on
+/// (step, row, block, branch) and not on the micro-batches. Returns an empty vector when the rate is 0.
 [[nodiscard]] std::vector<nn::BranchScales> drop_path_scales(double rate, int64_t layers, uint64_t seed, int64_t step,
                                                              int64_t first, int64_t rows);
 

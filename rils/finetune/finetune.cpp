@@ -27,12 +27,12 @@
 namespace tessera::rils {
 namespace {
 
-/// Logistic regression is asked for.
+/// Whether the run fits a logistic regression.
 bool regresses(const Config& config) {
   return config.finetune.probe == ProbeKind::logistic && (config.finetune.linear || !config.finetune.shots.empty());
 }
 
-/// Keys that the probe with LARS has no use for, and batches that cannot be mixed or normalised.
+/// Refuses keys that the probe with LARS does not use, and batch sizes that mixup or batch norm cannot take.
 void check_training(const Config& c) {
   const FinetuneConfig& f = c.finetune;
   if (f.probe == ProbeKind::lars) {
@@ -55,7 +55,7 @@ void check_training(const Config& c) {
   }
 }
 
-/// What follows from a checkpoint or from the run that goes on: encoder, normalisation, image size, learning rate.
+/// Fills in what comes from the checkpoint or the resumed run: encoder, normalisation, image size, learning rate.
 Config resolve(Config c, const FinetuningOptions& options) {
   FinetuneConfig& f = c.finetune;
   const auto take_model = [&](const Config& from) {
@@ -69,7 +69,8 @@ Config resolve(Config c, const FinetuningOptions& options) {
       throw ConfigError(
           fmt::format("--resume: expected a run of finetune, found one of pretrain at {}", options.resume));
     }
-    // As when the run began: a checkpoint decides, or what was said; a model said anew is compared below.
+    // The run's model replaces the configuration's. It does not if the run began from scratch and a model is given now:
+    // find_start compares them.
     if (!stored.finetune.finetune.empty() || c.model == Config().model) take_model(stored);
     if (f.input_size == 0) f.input_size = stored.finetune.input_size;
     if (c.optim.lr == 0) c.optim.lr = stored.optim.lr;
@@ -92,11 +93,11 @@ std::string describe(const ClassifierReport& r) {
                             100 * r.figures.mean_per_class_recall, r.loss, r.figures.samples, r.skipped.describe());
 }
 
-/// What the loop remembers from step to step, and a checkpoint of the run with it.
+/// What the loop keeps from step to step. Checkpoints store it.
 struct LoopState {
-  double best = -1;     // top-1 accuracy of a validation
+  double best = -1;     // best top-1 accuracy of a validation so far
   int64_t samples = 0;  // trained on so far
-  Batch batch;          // the latest micro-batch, with the place in the data that follows it
+  Batch batch;          // the latest micro-batch; batch.next is the place in the data after it
 };
 
 std::shared_ptr<const Dataset> training_images(const Config& config, const LabelledData& data) {
@@ -121,7 +122,7 @@ void print_plan(const Config& config, const LabelledData& data, const Loader& lo
   console.line(describe_device(config.run));
 }
 
-/// The next micro-batches; epochs follow each other, and the end of one is told to the console.
+/// Reads the next micro-batches, across epochs. Prints a line at the end of an epoch.
 std::vector<LabelledBatch> next_batches(Loader& loader, int64_t count, Batch& batch, int64_t size, Console& console) {
   std::vector<LabelledBatch> batches;
   for (int64_t i = 0; i < count; ++i) {
@@ -141,12 +142,12 @@ Record figures_of(int64_t step, const LoopState& state, const ClassifierFigures&
   return line;
 }
 
-/// Validates where it is time; whether the model is the best so far.
+/// Validates if a validation is due. Returns whether the model is the best so far.
 template <class Trainer>
 bool validate(const Config& config, const LabelledData& data, Trainer& trainer, int64_t step, TrainingRun& run,
               LoopState& state, Console& console) {
   if (!run.last(step) && !run.epoch_due(step, config.run.val_frequency)) return false;
-  const ClassifierReport found = trainer.judge_on(*data.val);
+  const ClassifierReport found = trainer.evaluate_on(*data.val);
   Record line;
   line.add("step", step).add("acc1", found.figures.acc1).add("acc5", found.figures.acc5);
   line.add("mean_per_class_recall", found.figures.mean_per_class_recall).add("loss", found.loss);
@@ -172,7 +173,7 @@ void save(const Config& config, const LabelledData& data, Trainer& trainer, cons
   trainer.save(files, weights, progress);
 }
 
-/// Model and optimiser as they were; the state of the loop, with the place in the data.
+/// Restores model and optimiser. Returns the state of the loop, with the place in the data.
 template <class Trainer>
 LoopState restore(Trainer& trainer, const CheckpointFiles& files, Console& console) {
   const nn::Metadata progress = trainer.load(files);
@@ -182,7 +183,7 @@ LoopState restore(Trainer& trainer, const CheckpointFiles& files, Console& conso
   return state;
 }
 
-/// Trainer: ClassifierTrainer or LinearProbeTrainer.
+/// The training loop. Trainer is ClassifierTrainer or LinearProbeTrainer.
 template <class Trainer>
 int train(const Config& config, const LabelledData& data, const FinetuningOptions& options, Console& console) {
   const auto images = training_images(config, data);
@@ -234,21 +235,20 @@ int train(const Config& config, const LabelledData& data, const FinetuningOption
   return run.finished();
 }
 
-/// Classes of data that a classifier is to judge: its own, in its order.
+/// Throws unless the data have the classes of the classifier, in the same order.
 void check_classes(const LabelledData& data, const LoadedClassifier& model, const std::string& path) {
   for (size_t i = 0; i < data.class_names.size(); ++i) {
     const std::string own = i < model.classes.size() ? model.classes[i] : "none";
     if (data.class_names[i] != own) {
       throw ConfigError(
-          fmt::format("finetune.data_path: expected the classes of the run, number {} of which is {}, "
-                      "found {} in {}",
-                      i + 1, own, data.class_names[i], path));
+          fmt::format("finetune.data_path: expected the classes of the run (number {}: {}), found {} in {}", i + 1, own,
+                      data.class_names[i], path));
     }
   }
 }
 
-/// --eval: the weights that --resume names on the held-out images, or their averages where there are any, as validation
-/// does.
+/// --eval: evaluates the weights that --resume names on the validation images. Like a validation, it takes their
+/// averages if the run has any.
 int evaluate_run(const Config& config, const LabelledData& data, Console& console, const FinetuningOptions& options) {
   if (options.resume.empty()) {
     throw ConfigError("--eval: expected --resume with the run to evaluate, found none");
@@ -264,7 +264,7 @@ int evaluate_run(const Config& config, const LabelledData& data, Console& consol
   model.embed.batch_size = config.optim.batch_size;
   check_classes(data, model, config.finetune.data_path);
   console.line(fmt::format("step {}{}: {}", *step, averages ? ", averages" : "",
-                           describe(judge(model.logits, *data.val, model.embed))));
+                           describe(evaluate_classifier(model.logits, *data.val, model.embed))));
   return 0;
 }
 
@@ -279,8 +279,8 @@ int run_finetuning(const Config& config, const FinetuningOptions& options) {
   if (options.eval) return evaluate_run(resolved, data, console, options);
   if (resolved.model.vision.pool == Pool::cls && resolved.finetune.pool == Pool::mean) {
     console.line(
-        "note: the checkpoint's encoder pools by its CLS token, this run by the mean of its patches; --cls-token "
-        "follows it");
+        "note: the checkpoint's encoder pools by its CLS token, this run by the mean of the patch tokens; use "
+        "--cls-token to pool as the encoder does");
   }
   if (regresses(resolved)) return run_probe(resolved, data, console, options.command);
   if (resolved.finetune.probe == ProbeKind::lars) return train<LinearProbeTrainer>(resolved, data, options, console);

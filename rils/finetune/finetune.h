@@ -6,16 +6,17 @@
 
 namespace tessera::rils {
 
-/// What a run does besides what its configuration says.
+/// Options of the command line that are not part of the configuration.
 struct FinetuningOptions {
-  std::string resume;   // "": a new run; "latest", a run's folder, or the path of a weights file
+  std::string resume;   // "" starts a new run; "latest", a run's folder or a weights file continues one
   std::string command;  // recorded in config.toml
-  bool eval = false;    // judge `resume` on the held-out images, nothing else
+  bool eval = false;    // only evaluate `resume` on the validation images
 };
 
-/// Trains a classifier as the configuration says, from pre-trained weights or from scratch, and leaves logs/NAME; or
-/// (finetune.linear, finetune.shots) probes frozen features; or evaluates. Returns the exit code: 0, or 130 after
-/// Ctrl-C. Throws ConfigError for what cannot be run, IoError and Error for what fails on the way.
+/// Trains a classifier, from pre-trained weights or from scratch, and writes logs/NAME; or probes frozen features
+/// (finetune.linear, finetune.shots); or evaluates a run. Returns the exit code: 0, or 130 after Ctrl-C. Throws
+/// ConfigError for an invalid configuration, IoError for a file that cannot be read or written, and Error for a loss
+/// that is not finite.
 int run_finetuning(const Config& config, const FinetuningOptions& options);
 
 }  // namespace tessera::rils

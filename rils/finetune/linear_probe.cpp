@@ -10,8 +10,8 @@ namespace tessera::rils {
 namespace {
 
 constexpr double kEps = 1e-6;
-constexpr double kKeep = 0.1;            // of the batch's moments
-constexpr double kHeadDeviation = 0.01;  // MAE truncates at ±2, two hundred deviations away
+constexpr double kKeep = 0.1;      // weight of a batch's moments in the running moments
+constexpr double kHeadStd = 0.01;  // MAE truncates at ±2, which is 200 std away
 
 }  // namespace
 
@@ -21,7 +21,7 @@ LinearProbe::LinearProbe(const VisionConfig& vision, Pool pool, int64_t classes,
   mean_ = &store_->add("probe_norm.running_mean", {vision.width}, nn::zeros());
   variance_ = &store_->add("probe_norm.running_var", {vision.width}, nn::ones());
   for (const nn::Entry& entry : store_->entries()) entry.parameter->frozen = true;
-  head_ = nn::Linear(*store_, "head", vision.width, classes, nn::normal(kHeadDeviation), nn::zeros());
+  head_ = nn::Linear(*store_, "head", vision.width, classes, nn::normal(kHeadStd), nn::zeros());
   store_->allocate(DType::f32);
   store_->initialise(seed);
 }
@@ -93,9 +93,9 @@ nn::Metadata LinearProbeTrainer::load(const CheckpointFiles& files) {
   return load_checkpoint(files, model_.store(), optimizer_, nullptr);
 }
 
-ClassifierReport LinearProbeTrainer::judge_on(const Dataset& data) {
-  return judge([&](const Tensor& images) { return model_.logits(images, pass_).value; }, data,
-               judging_options(config_, pass_));
+ClassifierReport LinearProbeTrainer::evaluate_on(const Dataset& data) {
+  return evaluate_classifier([&](const Tensor& images) { return model_.logits(images, pass_).value; }, data,
+                             evaluation_options(config_, pass_));
 }
 
 }  // namespace tessera::rils

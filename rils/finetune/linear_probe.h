@@ -11,18 +11,18 @@
 
 namespace tessera::rils {
 
-/// MAE's linear probe: features of a frozen encoder, batch norm without gamma and beta (eps 1e-6, moments kept with
-/// momentum 0.1), a linear head (deviation 0.01, bias 0). Parameters `visual.*` and `probe_norm.running_*`, which no
-/// gradient reaches, and `head.*`.
+/// MAE's linear probe: a frozen encoder, batch norm without gamma and beta (eps 1e-6, running moments with momentum
+/// 0.1), and a linear head (std 0.01, bias 0). Parameters: `visual.*` and `probe_norm.running_*`, which are frozen, and
+/// `head.*`.
 class LinearProbe {
  public:
   LinearProbe(const VisionConfig& vision, Pool pool, int64_t classes, uint64_t seed);
 
   [[nodiscard]] ParameterStore& store() { return *store_; }
   [[nodiscard]] const ParameterStore& store() const { return *store_; }
-  /// Logits [B, classes] of images [B, 3, S, S], normalised by the kept moments.
+  /// Logits [B, classes] of images [B, 3, S, S]. Batch norm uses the running moments.
   [[nodiscard]] Var logits(const Tensor& images, const PassOptions& options) const;
-  /// The same by the batch's own moments, which are kept; B ≥ 2.
+  /// Logits for training. Batch norm uses the moments of the batch (B ≥ 2) and updates the running moments.
   [[nodiscard]] Var training_logits(const Tensor& images, const PassOptions& options);
 
  private:
@@ -35,7 +35,8 @@ class LinearProbe {
   nn::Linear head_;
 };
 
-/// The probe with LARS and a cosine to optim.lr_end, after ClassifierTrainer's pattern. Nothing is mixed or smoothed.
+/// A linear probe with LARS and a cosine schedule to optim.lr_end. It has the interface of ClassifierTrainer, without
+/// mixing, label smoothing and averages.
 class LinearProbeTrainer {
  public:
   LinearProbeTrainer(const Config& config, int64_t classes, int64_t batches_per_epoch);
@@ -46,12 +47,12 @@ class LinearProbeTrainer {
   [[nodiscard]] int64_t steps() const { return optimizer_.steps(); }
   void start_from(const nn::SafetensorsFile& weights) { load_encoder(weights, model_.store()); }
 
-  /// One step. Throws Error when the loss is not finite, before any weight is changed.
+  /// Takes one step. Throws Error when the loss is not finite, before it changes a weight.
   ClassifierFigures step(std::span<const LabelledBatch> batches);
 
   void save(const CheckpointFiles& files, const nn::Metadata& weights_metadata, const nn::Metadata& state_metadata);
   nn::Metadata load(const CheckpointFiles& files);
-  [[nodiscard]] ClassifierReport judge_on(const Dataset& data);
+  [[nodiscard]] ClassifierReport evaluate_on(const Dataset& data);
 
  private:
   Config config_;

@@ -44,7 +44,7 @@ LoadedClassifier load_classifier(const nn::SafetensorsFile& file, const std::str
   pass.precision = nn::parse_precision(precision);
   c.logits = config.finetune.probe == ProbeKind::lars ? load<LinearProbe>(file, config, classes, pass)
                                                       : load<Classifier>(file, config, classes, pass);
-  c.embed = judging_options(config, pass);
+  c.embed = evaluation_options(config, pass);
   c.embed.normalize = c.embed.keep_captions = false;
   return c;
 }

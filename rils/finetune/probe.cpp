@@ -94,7 +94,7 @@ class Probe {
   }
 
   [[nodiscard]] Features features(const std::shared_ptr<const Dataset>& data) const {
-    EmbedOptions options = judging_options(config_, pass_);
+    EmbedOptions options = evaluation_options(config_, pass_);
     options.transform = centre_transform(config_, true);
     options.normalize = options.keep_captions = false;
     ImageEmbeddings found =

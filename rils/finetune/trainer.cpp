@@ -96,15 +96,16 @@ void ClassifierTrainer::swap_ema() {
   if (ema_) model_.store().swap_values(ema_->values());
 }
 
-ClassifierReport ClassifierTrainer::judge_on(const Dataset& data) {
+ClassifierReport ClassifierTrainer::evaluate_on(const Dataset& data) {
   swap_ema();
-  ClassifierReport report = judge([&](const Tensor& images) { return model_.logits(images, pass_).value; }, data,
-                                  judging_options(config_, pass_));
+  ClassifierReport report =
+      evaluate_classifier([&](const Tensor& images) { return model_.logits(images, pass_).value; }, data,
+                          evaluation_options(config_, pass_));
   swap_ema();
   return report;
 }
 
-EmbedOptions judging_options(const Config& config, const PassOptions& pass) {
+EmbedOptions evaluation_options(const Config& config, const PassOptions& pass) {
   EmbedOptions o;
   o.transform = centre_transform(config);
   o.pass = pass;
@@ -112,7 +113,7 @@ EmbedOptions judging_options(const Config& config, const PassOptions& pass) {
   return o;
 }
 
-ClassifierReport judge(const ImageFunction& logits, const Dataset& data, const EmbedOptions& options) {
+ClassifierReport evaluate_classifier(const ImageFunction& logits, const Dataset& data, const EmbedOptions& options) {
   EmbedOptions raw = options;
   raw.normalize = raw.keep_captions = false;
   const ImageEmbeddings found = embed_images(data, raw, logits);

@@ -24,40 +24,41 @@ struct LabelledBatch {
 
 struct ClassifierFigures {
   double loss = 0;       // mean soft cross-entropy
-  double lr = 0;         // of the head
-  double grad_norm = 0;  // before clipping
+  double lr = 0;         // learning rate of the head
+  double grad_norm = 0;  // gradient norm before clipping
 };
 
-/// How the micro-batches of an epoch become steps, and the learning rate of each. A step takes `accum` of them, the
-/// last of an epoch what is left.
+/// Divides the micro-batches of an epoch into steps, and gives the learning rate of each step. A step takes `accum`
+/// micro-batches; the last step of an epoch takes those that are left.
 struct EpochPlan {
-  int64_t batches = 1;  // micro-batches of an epoch
-  int64_t accum = 1;
+  int64_t batches = 1;  // micro-batches in an epoch
+  int64_t accum = 1;    // micro-batches in a step
   int64_t epochs = 1;
   nn::EpochSchedule schedule;
 
   EpochPlan(const Config& config, int64_t batches_per_epoch);
   [[nodiscard]] int64_t steps_per_epoch() const { return (batches + accum - 1) / accum; }
   [[nodiscard]] int64_t total_steps() const { return steps_per_epoch() * epochs; }
-  /// Micro-batches of a step (0-based).
+  /// The number of micro-batches in a step (0-based).
   [[nodiscard]] int64_t batches_of(int64_t step) const;
-  /// The rate at the fraction of the epoch where a step begins.
+  /// The learning rate of a step (0-based), by the fraction of the epoch at which the step begins.
   [[nodiscard]] double lr(int64_t step) const;
 };
 
-/// What a model makes of held-out images.
+/// The results of a classifier on validation images.
 struct ClassifierReport {
   Classification figures;
   double loss = 0;  // mean cross-entropy with the true labels
   SkipCounts skipped;
 };
-/// From the logits of batches of images.
-[[nodiscard]] ClassifierReport judge(const ImageFunction& logits, const Dataset& data, const EmbedOptions& options);
-/// How held-out images are prepared and passed.
-[[nodiscard]] EmbedOptions judging_options(const Config& config, const PassOptions& pass);
+/// Evaluates the function `logits`, which maps images to logits, on labelled data.
+[[nodiscard]] ClassifierReport evaluate_classifier(const ImageFunction& logits, const Dataset& data,
+                                                   const EmbedOptions& options);
+/// The transform, precision and batch size with which validation images are evaluated.
+[[nodiscard]] EmbedOptions evaluation_options(const Config& config, const PassOptions& pass);
 
-/// A classifier with its optimiser, schedule and averages: what a step changes, and what a checkpoint holds. A step
-/// follows the mean of its micro-batches' losses.
+/// A classifier with its optimiser, schedule and averages. A checkpoint holds all that a step changes. The loss of a
+/// step is the mean of its micro-batches' losses.
 class ClassifierTrainer {
  public:
   ClassifierTrainer(const Config& config, int64_t classes, int64_t batches_per_epoch);
@@ -66,18 +67,18 @@ class ClassifierTrainer {
   [[nodiscard]] int64_t trained_parameters() const { return model_.store().parameter_count(); }
   [[nodiscard]] const EpochPlan& plan() const { return plan_; }
   [[nodiscard]] int64_t steps() const { return optimizer_.steps(); }
-  /// Takes the encoder of a checkpoint; averages start from it.
+  /// Loads the encoder of a checkpoint. The averages start from it.
   void start_from(const nn::SafetensorsFile& weights);
 
-  /// One step; mixes the images in place. Throws Error when the loss is not finite, before any weight is changed.
+  /// Takes one step; mixes the images in place. Throws Error when the loss is not finite, before it changes a weight.
   ClassifierFigures step(std::span<const LabelledBatch> batches);
 
   void save(const CheckpointFiles& files, const nn::Metadata& weights_metadata, const nn::Metadata& state_metadata);
   nn::Metadata load(const CheckpointFiles& files);
-  /// Exchanges the weights and their averages (again to go back). Does nothing without EMA.
+  /// Exchanges the weights and their averages; a second call exchanges them back. Does nothing without EMA.
   void swap_ema();
-  /// Of the averages, where there are any.
-  [[nodiscard]] ClassifierReport judge_on(const Dataset& data);
+  /// Evaluates the averaged weights if there are any, else the weights.
+  [[nodiscard]] ClassifierReport evaluate_on(const Dataset& data);
 
  private:
   Config config_;

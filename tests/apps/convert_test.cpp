@@ -1,4 +1,5 @@
-// Weights of others in the programs, and ours for others: inspect checkpoint --convert and what takes its results.
+// Weights of other projects in the programs, and our weights for them: inspect checkpoint --convert, and the programs
+// that read its results.
 #include <algorithm>
 
 #include "engine/core/atomic_file.h"
@@ -84,7 +85,8 @@ TEST_F(Converted, AnEncoderOfTimmIsFineTunedAndProbed) {
   EXPECT_EQ(follows.code, 0);
   const Outcome departs = finetune("clip.safetensors", {"--name", "patches"});
   EXPECT_EQ(departs.code, 0);
-  const std::string note = "note: the checkpoint's encoder pools by its CLS token, this run by the mean of its patches";
+  const std::string note =
+      "note: the checkpoint's encoder pools by its CLS token, this run by the mean of the patch tokens";
   EXPECT_EQ(follows.out.find(note), std::string::npos);
   EXPECT_NE(departs.out.find(note), std::string::npos) << departs.out;
 

@@ -1,4 +1,4 @@
-// Folders as a killed run may leave them at each point of saving, and what a run that goes on does with them.
+// Run folders as a kill leaves them at each point of saving, and runs that resume from them.
 #include <fmt/format.h>
 
 #include "engine/core/atomic_file.h"

@@ -1,5 +1,5 @@
-// The program finetune, as a person runs it: training from a pre-trained encoder, resuming, evaluating, and what it
-// says of data and options that cannot be.
+// The program finetune, as a user runs it: training from a pre-trained encoder, resuming, evaluating, and the messages
+// for invalid data and options.
 #include <fmt/format.h>
 
 #include <cmath>
@@ -186,8 +186,7 @@ TEST_F(Finetune, EvaluatesWhatItSaved) {
   EXPECT_NE(o.out.find(fmt::format("step 24, averages: top 1 {:.2f} %", 100 * averaged)), std::string::npos) << o.out;
   const Outcome other = run("finetune", {"--eval", "--resume", "logs/run", "--data-path", folders("other", {3, 3, 3})});
   EXPECT_EQ(other.code, 2);
-  EXPECT_NE(other.err.find("expected the classes of the run, number 1 of which is red, found class0"),
-            std::string::npos)
+  EXPECT_NE(other.err.find("expected the classes of the run (number 1: red), found class0"), std::string::npos)
       << other.err;
 }
 

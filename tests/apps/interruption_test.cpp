@@ -1,4 +1,4 @@
-// Runs that are stopped or killed at any moment and go on as if nothing had been.
+// Runs that are stopped or killed at any moment and resume as if they had not been.
 #include <array>
 #include <chrono>
 #include <csignal>

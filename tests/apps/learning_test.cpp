@@ -1,4 +1,4 @@
-// That a run learns what is in the data, and nothing where nothing is.
+// A run learns from data with structure, and learns nothing from data without.
 #include <cmath>
 
 #include "tests/apps/tiny_run.h"

@@ -1,4 +1,4 @@
-// The objectives beside RILS and CLIP as programs: they train, stop, go on, and say what they cannot do.
+// Training with the objectives other than RILS and CLIP: stopping, resuming, and messages for what they cannot do.
 #include <algorithm>
 #include <cmath>
 

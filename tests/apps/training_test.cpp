@@ -1,4 +1,4 @@
-// What a training run must show whatever it learns: equal objectives, batches, workers and seeds give equal figures.
+// Properties of every training run: equal objectives, batches, workers and seeds give equal results.
 #include <fmt/format.h>
 
 #include <algorithm>

@@ -1,11 +1,11 @@
-"""Converts weights with `inspect checkpoint --convert`, both ways, and compares what the other program and ours compute.
+"""Converts weights with `inspect checkpoint --convert`, both ways, and compares our features with the other program's.
 
-Ours computes through `query embed` on picture files, the other program through its own preprocessing. Differences are
-of L2-normalised features, the largest over all rows and elements. Exits with 1 where one is above 1e-4.
+Ours come from `query embed` on image files, the others from their program's own preprocessing and model. A difference is
+the largest over all rows and elements of L2-normalised features. Exits with 1 if one is above 1e-4.
 
   check_export.py --apps build/release/apps --data FOLDER [--size vitb16]
 
-FOLDER is written, and must not be there.
+FOLDER is created and must not exist.
 """
 
 import argparse
@@ -31,7 +31,7 @@ WORDS = ["a red bird on a branch", "two boats", "the old man reads a newspaper b
 
 
 def randomise(model, seed=1):
-    """Trained-looking values: initial ones are too tidy to show a wrong name (zero biases, equal norms)."""
+    """Changes initial values, whose zero biases and equal norms would hide a wrong name."""
     torch.manual_seed(seed)
     with torch.no_grad():
         for name, p in model.named_parameters():
@@ -73,7 +73,7 @@ class Check:
         (self.folder / "texts.txt").write_text("\n".join(WORDS) + "\n")
 
     def make_vocabulary(self):
-        """open_clip's own at full size, else a short beginning of it, which nobody takes for the whole."""
+        """open_clip's own vocabulary at full size, else the first lines of it."""
         if self.full:
             out = self.folder / "clip.txt.gz"
             out.write_bytes(pathlib.Path(open_clip.tokenizer.default_bpe()).read_bytes())
@@ -103,7 +103,7 @@ class Check:
         return torch.stack([transform(Image.open(f).convert("RGB")) for f in files])
 
     def compare_clip(self, what, place, checkpoint):
-        """open_clip's model of a folder against our checkpoint."""
+        """Compares open_clip's model in a folder with our checkpoint."""
         model, _, transform = open_clip.create_model_and_transforms(f"local-dir:{place}")
         tokenizer = open_clip.get_tokenizer(f"local-dir:{place}")
         with torch.no_grad():
@@ -147,7 +147,7 @@ heads = {s['text_heads']}
         return path
 
     def train(self, objective):
-        """A checkpoint of ours after two steps."""
+        """Trains for two steps and returns the checkpoint."""
         self.program("pretrain", "--config", self.config(objective), "--train-data", "synthetic", "--dataset-type",
                      "synthetic", "--train-num-samples", "4", "--batch-size", "2", "--epochs", "1", "--warmup", "1",
                      "--lr", "1e-3", "--seed", len(objective), "--vocabulary", self.vocabulary, "--logs", self.folder / "logs", "--name", objective)
@@ -166,7 +166,7 @@ heads = {s['text_heads']}
             self.compare_timm(f"ours ({objective}) in timm, read back", model, again)
 
     def classifier_to_timm(self):
-        """The head too: top-1 of finetune --eval against timm's on the held-out pictures, and the pooled features."""
+        """Compares top-1 of finetune --eval with timm's on the val images, which tests the head too, and the pooled features."""
         start = self.folder / "logs" / "clip" / "checkpoints" / "step_00000002.safetensors"
         words = ["--data-path", self.folder / "classes", "--batch-size", "2", "--logs", self.folder / "logs"]
         self.program("finetune", "--finetune", start, "--epochs", "1", "--name", "classes", *words)

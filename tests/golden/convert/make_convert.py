@@ -1,4 +1,4 @@
-"""Weights as timm, MAE and open_clip write them, from random models, and what those compute with them.
+"""Writes weights as timm, MAE and open_clip do, from random models, and the results of these models.
 
 Writes the folders timm_cls, timm_avg, clip_quick, clip_gelu, clip_timm, the file mae.safetensors, and
 expected.safetensors: images [3,3,32,32], tokens [3,12], noise [3,16], and by case NAME.image, NAME.text (embeddings
@@ -24,13 +24,13 @@ HERE = pathlib.Path(__file__).parent
 SIZE, PATCH, WIDTH, LAYERS, HEADS = 32, 8, 24, 2, 2
 GRID = SIZE // PATCH
 CONTEXT, VOCABULARY, EMBED = 12, 521, 20
-# One entry: the library writes several in any order.
+# Only one entry, because safetensors writes several in a random order.
 META = {"made_by": f"tests/golden/convert/make_convert.py, torch {torch.__version__}, timm {timm.__version__}, "
                    f"open_clip {open_clip.__version__}"}
 
 
 def randomise(model):
-    """Every parameter random, biases (the key's third too), norms and tokens as well: a wrong name shows."""
+    """Makes every parameter random, biases (the key bias included), norms and tokens too, so that a wrong name shows."""
     for name, p in model.named_parameters():
         if name.endswith("logit_scale"):
             nn.init.constant_(p, 3.1)
@@ -64,7 +64,7 @@ def timm_case(name, images, **kwargs):
 
 
 def sine_cosine(width):
-    """MAE's table: the column's half first."""
+    """MAE's position table: the half of the columns comes first."""
     omega = 10000.0 ** -(torch.arange(width // 4, dtype=torch.float64) / (width // 4))
     row, column = torch.meshgrid(torch.arange(GRID).double(), torch.arange(GRID).double(), indexing="ij")
     halves = [torch.cat([(p.reshape(-1, 1) * omega).sin(), (p.reshape(-1, 1) * omega).cos()], 1) for p in (column, row)]
@@ -72,7 +72,7 @@ def sine_cosine(width):
 
 
 class Mae(nn.Module):
-    """The published pre-training model: its names and its order of work."""
+    """The published pre-training model, with its parameter names and its order of computations."""
 
     def __init__(self, width=WIDTH, decoder_width=16, decoder_heads=2):
         super().__init__()
@@ -138,8 +138,7 @@ def clip_case(name, images, tokens, vision, quick_gelu, timm_folder=None):
                   "interpolation": "bicubic", "resize_mode": "shortest"}
     text_of = json.dumps({"model_cfg": config, "preprocess_cfg": preprocess}, indent=2) + "\n"
     (folder / "open_clip_config.json").write_text(text_of)
-    model.double()
-    # The causal mask is a buffer, the rest follows the type of the weights.
+    model.double()  # the causal mask too, which is a buffer
     with torch.no_grad():
         return {f"{name}.image": model.encode_image(images), f"{name}.text": model.encode_text(tokens)}, model
 

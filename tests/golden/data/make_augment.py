@@ -1,8 +1,8 @@
-"""Writes the golden file of the picture operations: each of timm's increasing set at given magnitudes and signs.
+"""Writes the golden file of the image operations: each operation of timm's increasing set at given magnitudes and signs.
 
     python make_augment.py
 
-Needs torch, timm, Pillow, safetensors. Files hold pictures as uint8 [height, width, 3].
+Needs torch, timm, Pillow, safetensors. Files hold images as uint8 [height, width, 3].
 """
 
 import pathlib
@@ -41,9 +41,9 @@ def main():
             levels = (None,) if auto_augment.LEVEL_TO_ARG[op] is None else (0.0, 3.7, 9.0, 10.0)
             for level in levels:
                 if op == "PosterizeIncreasing" and level == 10.0:
-                    continue  # Pillow 13 refuses 0 bits; earlier ones give black, as here
+                    continue  # Pillow 13 refuses 0 bits; earlier versions and our code give black
                 for negative in (False, True) if signed else (False,):
-                    # Made always: the first draw is passed by prob 1; the sign is the second.
+                    # With prob=1.0 the first draw always applies the operation; the second gives the sign.
                     random.random = lambda: 0.9 if negative else 0.1
                     apply = auto_augment.AugmentOp(op, prob=1.0, magnitude=level or 0.0, hparams=dict(
                         img_mean=FILL, interpolation=Image.BICUBIC))
@@ -51,7 +51,7 @@ def main():
                     key = f"{name}.{op}.{0.0 if level is None else level}.{int(negative)}"
                     out[key] = torch.from_numpy(result.copy())
     random.random = real
-    # Quarter turns and large angles, which the set does not reach.
+    # Rotations by quarter turns and by large angles, which the set does not have.
     for degrees in (90, 180, 270, -45, 123.4):
         for name in ("noise", "smooth"):
             picture = Image.fromarray(out[f"{name}.input"].numpy())

@@ -1,4 +1,4 @@
-"""Makes colour.safetensors: what torchvision's colour operations and Pillow's GaussianBlur make of small images.
+"""Makes colour.safetensors: results of torchvision's colour operations and Pillow's GaussianBlur on small images.
 
 Needs torch, torchvision, pillow, numpy and safetensors. Takes about 1 s.
 """
@@ -39,7 +39,7 @@ def main():
     sources = {
         "plain": picture(29, 21, 1),
         "noise": rng.integers(0, 256, (40, 48, 3), dtype=np.uint8),
-        # Few levels: greys, ties of the largest channel, saturation 0 and 255.
+        # A few levels give greys, ties of the largest channel, and saturation 0 and 255.
         "coarse": (rng.integers(0, 3, (16, 24, 3)) * 127).astype(np.uint8),
         "row": picture(7, 1, 2),
     }
@@ -51,7 +51,7 @@ def main():
                 key = f"{operation}.{len(cases)}"
                 cases.append({"key": key, "operation": operation, "source": source, "factor": factor})
                 tensors[key] = np.asarray(OPERATIONS[operation](Image.fromarray(array), factor))
-    # ColorJitter's own loop, in its order, with the factors that it drew.
+    # The loop of ColorJitter, in its order and with the factors that it drew.
     jitter = transforms.ColorJitter(0.4, 0.4, 0.4, 0.1)
     torch.manual_seed(5)
     for _ in range(6):

@@ -1,4 +1,4 @@
-"""Makes decode.safetensors, resize.safetensors and crop.safetensors: what Pillow and torchvision make of small images.
+"""Makes decode.safetensors, resize.safetensors and crop.safetensors: results of Pillow and torchvision on small images.
 
 Needs torch, torchvision, pillow, numpy and safetensors. Takes about 2 s.
 """
@@ -43,7 +43,7 @@ def encoded(image, format, **options):
 
 
 def png(width, height, depth, colour, rows, interlace=0, extra=b""):
-    """A PNG of packed rows, for what Pillow cannot write."""
+    """A PNG of packed rows, for formats that Pillow cannot write."""
 
     def chunk(kind, data):
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
@@ -134,7 +134,7 @@ def make_resize():
              ("plain", (10, 20, 30, 30), (30, 30)), ("plain", (3, 0, 44, 61), (70, 64))]
     jobs += [("tall", None, (16, 16)), ("tall", None, (100, 3)), ("one", None, (7, 5)), ("wide", None, (3, 8)),
              ("square", None, (75, 80)), ("square", (1, 2, 27, 29), (32, 32)), ("square", None, (31, 33))]
-    # Around the point where Pillow turns to rows first: the height loses more than twice what the width loses.
+    # Pillow resizes rows first when the height loses more than twice what the width loses; sizes around this point.
     jobs += [("plain", (0, 0, 47, 40), size) for size in ((27, 30), (26, 30), (26, 31), (30, 30), (40, 41), (50, 45))]
     for source, box, (height, width) in jobs:
         for mode, interpolation in MODES.items():

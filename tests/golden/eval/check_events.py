@@ -1,9 +1,10 @@
-"""Checks that TensorBoard's own reader accepts a run's events and finds the figures of its logs.
+"""Checks that TensorBoard's own reader accepts a run's events and finds the values of its logs.
 
     check_events.py logs/NAME        (a run with --report-to tensorboard)
 
-Needs tensorboard. Every number of metrics.jsonl and results.jsonl must be there under train/… and val/… at its step, to the
-precision of an f32; every drawing in pictures/ and the configuration must be readable. Exit code 1 where something is missing or differs.
+Needs tensorboard. Every number of metrics.jsonl and results.jsonl must be present under train/… and val/… at its step, to
+the precision of an f32. Every drawing in pictures/ and the configuration must be readable. The exit code is 1 if
+something is missing or differs.
 """
 
 import json

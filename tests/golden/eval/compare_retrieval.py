@@ -4,8 +4,8 @@
     evaluate retrieval --checkpoint W --data DATA --output RESULT.json
     compare_retrieval.py STEM RESULT.json
 
-Needs clip_benchmark, torch and numpy. Its recall code sees the exported rows as if they came from a model, several captions
-an image as the data set has them. Exit code 1 where a recall differs by a query or more.
+Needs clip_benchmark, torch and numpy. Its recall code reads the exported rows as if a model computed them, with all captions of
+each image. The exit code is 1 if a recall differs by one query or more.
 """
 
 import argparse
@@ -31,7 +31,7 @@ class Stored:
 
 
 def captions_by_image(path, images):
-    """For each image the rows of its captions: STEM.texts.tsv has the image's row first in each line."""
+    """For each image, the rows of its captions. In STEM.texts.tsv each line begins with the image's row."""
     rows = [[] for _ in range(images)]
     with open(path, encoding="utf-8") as lines:
         for text, line in enumerate(lines):

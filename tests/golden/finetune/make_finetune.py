@@ -130,7 +130,8 @@ def write_mixing():
 
 
 def write_rates():
-    """Rate scales and decay of timm's groups for a ViT of two blocks, by our names; points of the schedule."""
+    """Learning-rate factors and weight decay of timm's groups for a ViT of two blocks, by our names; also points of the
+    schedule."""
     model = timm.create_model("vit_tiny_patch16_224", depth=2, global_pool="avg", fc_norm=True, num_classes=3)
     ours = lambda name: name if name.startswith(("fc_norm", "head")) else "visual." + name
     scale, decayed = {}, {}

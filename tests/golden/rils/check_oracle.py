@@ -34,7 +34,7 @@ def check(what, error, bound):
 
 
 def difference(a, b):
-    """Largest difference in units of b's largest value."""
+    """The largest difference, relative to b's largest value."""
     return float((a - b).abs().max() / b.abs().max().clamp_min(1e-300))
 
 
@@ -63,7 +63,7 @@ def check_positions():
     }
     error = max(abs(float(table[1 + 14 * row + column, channel]) - value)
                 for (row, column), values in expected.items() for channel, value in values.items())
-    # Half a unit of the seventh decimal and half a unit of float32's last place.
+    # Half a unit of the seventh decimal, and half a unit in the last place of float32.
     check("position table, published values", error, 8e-8)
     check("position table, CLS row", float(table[0].abs().max()), 0)
 
@@ -119,7 +119,7 @@ def check_masking():
 
 
 def check_towers():
-    """Plumbing around the blocks, with no blocks where a closed form is wanted."""
+    """The operations around the blocks. Without any block there are closed forms to compare with."""
     config = copy.deepcopy(make_rils.BASE)
     vision, decoder, text = (config["model"][key] for key in ("vision", "decoder", "text"))
     generator = torch.Generator().manual_seed(4)
@@ -219,7 +219,7 @@ def literal_pixel_loss(found, images, config, options):
 
 
 def literal_view_losses(found, options):
-    """Each view looks for its other among all others; it never meets itself."""
+    """Each view must find the other view of its image among all views except itself."""
     a, b = unit(found.view1.tolist()), unit(found.view2.tolist())
     loss = accuracy = 0.0
     for i in range(len(a)):

@@ -7,7 +7,7 @@ Makes a checkpoint of initial values (biases and norms slightly moved, so that n
 which images pass the gate, runs `inspect gradients` on them, and prints the errors. A parameter's error is its
 gradient's largest absolute difference over that gradient's largest absolute value.
 
-Below them stand the errors of PyTorch's own run in the same precision, as a yardstick.
+Below them are the errors of PyTorch in the same precision, for comparison.
 
 Exit status 0 if the program agrees: for fp32 every error is at most 1e-4; for amp_bf16 the error of the whole
 gradient, as a vector, is at most 1.5 times that of PyTorch's own bf16 autocast.
@@ -71,9 +71,9 @@ def gate_pool(config, parameters, count, generator, device):
 
 
 def choose_captions(image, text, passing, generator):
-    """Indices of captions, one an image, such that `passing` images prefer their own by the widest margin found.
+    """One caption index per image, such that `passing` images prefer their own caption by the widest margin found.
 
-    At the start of training all images embed alike, so captions drawn blindly would let one image pass.
+    At the start of training all images embed alike, so only one image would pass with random captions.
     """
     count, best = len(image), (-1, -1.0, None)
     labels = torch.arange(count)
@@ -108,7 +108,7 @@ def make_inputs(options, config):
 
 
 def running_buffers(config):
-    """What a checkpoint of a new head holds beside its parameters."""
+    """The buffers of a new head, which a checkpoint holds beside its parameters."""
     if not oracle.contrasts_views(config):
         return {}
     hidden = config["model"]["image_mlp"]["hidden"]
@@ -152,7 +152,7 @@ def compare(config, scalars, gradients, expected_scalars, expected):
             raise SystemExit(f"FAIL grad.{name}: expected shape {tuple(wanted.shape)}, found "
                              f"{tuple(gradients[name].shape) if name in gradients else 'nothing'}")
         difference = gradients[name].double() - wanted
-        # A bias that batch norm takes out has gradient 0 but for rounding: its layer's weight is the measure.
+        # A bias before batch norm has gradient 0 except for rounding, so its layer's weight gives the magnitude.
         constant = name in make_objectives.constants_of(config)
         measure = expected[name.replace("bias", "weight")] if constant else wanted
         each[name] = relative(float(difference.abs().max()), float(measure.abs().max()))

@@ -1,9 +1,9 @@
-"""Writes the golden files of single pieces: values and gradients of blocks, layer norm, attention, losses, tables.
+"""Writes the golden files of single parts: values and gradients of blocks, layer norm, attention, losses, tables.
 
     python make_blocks.py
 
-Inputs are float32; everything computed from them is float64. `grad_output` is the gradient that flows in,
-`grad.NAME` the one that flows out to input NAME.
+Inputs are float32; everything computed from them is float64. `grad_output` is the gradient of the output,
+`grad.NAME` that of the input NAME.
 """
 
 import torch

@@ -2,9 +2,9 @@
 
     python make_objectives.py
 
-As make_rils.py, each case searches seeds until nothing is near a decision that rounding could turn: which text or
-view is the best, and which of the head's activations are cut off at zero. A batch norm over few rows also blows up
-rounding where a column hardly varies, so a case with views must be one that PyTorch's own bf16 computes well.
+As in make_rils.py, each case searches seeds until rounding cannot change a decision: which text or view is the best,
+and which of the head's activations ReLU sets to zero. Batch norm over few rows also amplifies rounding where a column
+hardly varies, so a case with views must be one that PyTorch computes well in bf16.
 """
 
 import torch
@@ -14,11 +14,11 @@ import oracle
 import samples
 import storage
 
-# Of the head's activations, whose spread is about one. Products in bf16 err by about half of it.
+# For the head's activations, whose std is about one. Products in bf16 have errors of about half of it.
 MARGIN = 0.02
 # Largest error of the whole gradient, and of a parameter's largest element, in PyTorch's bf16 autocast.
 BF16_WHOLE, BF16_EACH = 0.02, 0.05
-# The gradient of these is 0: batch norm takes a constant out of its input. What remains is rounding.
+# The gradient of these is 0 except for rounding, because batch norm removes a constant from its input.
 CONSTANTS = ("image_mlp.layer1.bias", "image_mlp.layer2.bias")
 
 MODEL = {key: make_rils.BASE["model"][key] for key in ("embed_dim", "vision", "text")}
@@ -37,7 +37,7 @@ def configured(objective, loss, vision=None, **parts):
 
 CASES = {
     "mae": configured("mae", {"mask_ratio": 0.75}, decoder=DECODER),
-    # Patches of 8 pixels, another weight, a part of the batch with losses of its own.
+    # Patches of 8 pixels, another weight, two simulated ranks.
     "mae_clip": configured(
         "mae+clip", {"mask_ratio": 0.5, "mae_weight": 0.7, "simulated_ranks": 2},
         vision={"image_size": 24, "patch_size": 8, "layers": 1}, decoder={**DECODER, "layers": 1}),
@@ -49,7 +49,7 @@ CASES = {
 
 
 def decision_margin(config, parameters, batch):
-    """Of the head's cuts and of the best among the views."""
+    """The smallest distance of an activation from ReLU's zero, or of a best view from the second best."""
     tables = oracle.cast(oracle.position_tables(config), torch.float64)
     p = oracle.cast(parameters, torch.float64)
     inputs = oracle.cast(batch, torch.float64)
@@ -66,7 +66,7 @@ def decision_margin(config, parameters, batch):
 
 
 def constants_of(config):
-    """Without a text tower the last norm's bias only reaches the head, as a constant too."""
+    """Parameters with gradient 0. Without a text tower the last norm's bias is one too: it is a constant for the head."""
     if not oracle.contrasts_views(config):
         return ()
     return CONSTANTS if oracle.contrasts_texts(config) else (*CONSTANTS, "visual.norm.bias")

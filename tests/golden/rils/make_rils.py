@@ -15,7 +15,7 @@ import samples
 import storage
 
 MARGIN = 2e-3
-# The logit scale's gradient is one sum of terms of both signs: where it nearly cancels, rounding is all one measures.
+# The logit scale's gradient is a sum of terms of both signs. If they nearly cancel, a comparison measures only rounding.
 STEEPNESS = 0.2
 
 BASE = {
@@ -72,7 +72,7 @@ CASES = {
     "basic": dict(
         config=configured(model__vision__image_size=32, model__vision__patch_size=8),
         accept=per_rank(1, [3])),
-    # Head dimension 10, a decoder of two blocks wider than the encoder, every loss option away from its default.
+    # Head dimension 10, a decoder of two blocks wider than the encoder, no loss option at its default.
     "with_gradient": dict(
         config=configured(
             model__vision__width=20, model__vision__heads=2,
@@ -84,11 +84,11 @@ CASES = {
     "two_ranks": dict(
         config=configured(model__vision__image_size=12, loss__simulated_ranks=2),
         accept=per_rank(2, [2, 1])),
-    # One rank passes nothing.
+    # No image of the second rank passes.
     "three_ranks_with_gradient": dict(
         config=configured(model__text__layers=1, loss__simulated_ranks=3, loss__gather="with-gradient"),
         accept=per_rank(3, [1, 0, 2])),
-    # Reconstruction is switched off.
+    # No image passes, so there is no reconstruction loss.
     "none_pass": dict(
         config=configured(model__vision__layers=1, model__text__layers=1), accept=per_rank(1, [0])),
     "clip": dict(

@@ -74,7 +74,7 @@ def train(config, parameters, batches, rates, dtype):
 
 
 def fitting_batches(config, steps, generator, kept):
-    """A generator function of batches that pass some images under the current parameters; notes them in `kept`."""
+    """Returns a generator of batches in which some images pass with the current parameters; stores the batches in `kept`."""
     count, ranks = config["optim"]["batch_size"], config["loss"]["simulated_ranks"]
 
     def accept(gate):
@@ -124,7 +124,7 @@ def write_run(name, run):
     print("  acc ", " ".join(f"{v:.1f}" for v in records["clip_acc"]))
     print("  log scale", " ".join(f"{v:.5f}" for v in records["logit_scale"]))
 
-    # How far a run in float32 lands from this one: the scale for tolerances.
+    # The difference of a run in float32, from which tolerances follow.
     single, end = train(config, initial, lambda _: iter(kept), rates, torch.float32)
     print("  float32: largest loss difference", float((single["loss"] - records["loss"]).abs().max()),
           "relative grad norm", float((single["grad_norm"] / records["grad_norm"] - 1).abs().max()),

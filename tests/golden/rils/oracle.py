@@ -16,7 +16,7 @@ VISION_EPS = 1e-6
 TEXT_EPS = 1e-5
 BATCH_NORM_EPS = 1e-5
 PIXEL_EPS = 1e-6
-SELF = 1e9  # taken off a row's logit with itself
+SELF = 1e9  # subtracted from a row's logit with itself
 
 LOSS_DEFAULTS = {
     "mask_ratio": 0.75,
@@ -28,7 +28,7 @@ LOSS_DEFAULTS = {
     "logit_scale_max": 100.0,
 }
 
-# Of the objectives that have pixels or views.
+# Options of the objectives with pixels or views.
 MORE_LOSS_DEFAULTS = {
     "mae_weight": 1.0,
     "ssl_temperature": 0.1,
@@ -327,7 +327,7 @@ def encode_texts(parameters, tokens, text):
 
 
 def image_mlp(parameters, features):
-    """The views' head, with batch norm by the batch's own moments: its result and what enters the two batch norms."""
+    """The SimCLR projection head with the moments of the batch: its output, and the inputs of its two batch norms."""
     p = part(parameters, "image_mlp")
     x, entering = features, {}
     for layer, norm in (("layer1", "bn1"), ("layer2", "bn2")):
@@ -346,13 +346,13 @@ def view_features(parameters, tables, images, config):
 
 
 def entering_batch_norms(parameters, tables, batch, config):
-    """For each view, what enters the head's batch norms."""
+    """For each view, the inputs of the head's batch norms."""
     return [image_mlp(parameters, view_features(parameters, tables, batch[view], config))[1]
             for view in ("view1", "view2")]
 
 
 def kept_moments(entering):
-    """What the batch norms of a new head keep after one step: momentum 0.1, unbiased variance, the views in turn."""
+    """Running moments of a new head after one step: momentum 0.1, unbiased variance, first view 1 and then view 2."""
     kept = {}
     for norm in ("bn1", "bn2"):
         mean, variance = 0.0, 1.0
@@ -377,7 +377,7 @@ def pixel_targets(images, patch):
 
 @dataclass
 class Features:
-    """What the losses read: embeddings before normalisation and the logarithm of the logit scale."""
+    """The inputs of the losses: embeddings before normalisation and the logarithm of the logit scale."""
     image: torch.Tensor | None = None        # [N, E]
     text: torch.Tensor | None = None         # [N, E]
     logit_scale: torch.Tensor | None = None  # []
@@ -386,7 +386,7 @@ class Features:
     removed: torch.Tensor | None = None    # [N, P] 1 where a patch was removed
     pixels: torch.Tensor | None = None     # [N, P, 3*patch*patch] that the decoder predicts
     target: torch.Tensor | None = None     # the same, of the images
-    view1: torch.Tensor | None = None      # [N, output] of the views' head
+    view1: torch.Tensor | None = None      # [N, output] of the SimCLR projection head
     view2: torch.Tensor | None = None
 
     def map(self, function):
@@ -394,7 +394,7 @@ class Features:
 
 
 def features(parameters, tables, batch, config):
-    """What the objective uses of a batch {images, tokens, noise, view1, view2}."""
+    """The features that the objective uses, from a batch {images, tokens, noise, view1, view2}."""
     model = config["model"]
     encode = lambda images, masking=None: encode_patches(
         parameters, tables["visual.pos_embed"], images, model["vision"], masking)
@@ -475,7 +475,7 @@ def rank_losses(live, fixed, tokens, options, rows):
 
 
 def view_losses(a, b, options):
-    """ssl_loss (weighted) and ssl_acc (per cent): each view finds the other among both views of all images."""
+    """ssl_loss (weighted) and ssl_acc (%): each view finds the other among both views of all images."""
     a, b = normalised(a), normalised(b)
     labels = torch.arange(len(a), device=a.device)
     own = SELF * torch.eye(len(a), dtype=a.dtype, device=a.device)
@@ -494,7 +494,7 @@ def pixel_losses(live, options):
 
 
 def text_losses(live, fixed, tokens, options):
-    """Means over the simulated ranks of clip_loss, recon_loss (weighted) and clip_acc (per cent); gate [N]."""
+    """Means over the simulated ranks of clip_loss, recon_loss (weighted) and clip_acc (%); gate [N]."""
     count = len(live.image)
     size = count // options["simulated_ranks"]
     if size * options["simulated_ranks"] != count:
@@ -508,7 +508,7 @@ def text_losses(live, fixed, tokens, options):
 
 
 def losses(live, fixed, tokens, config):
-    """The figures of the objective's terms, and `loss`, their sum."""
+    """The values of the objective's terms, and `loss`, their sum."""
     options = loss_options(config)
     result = {}
     if live.image is not None:

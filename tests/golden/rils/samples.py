@@ -16,7 +16,7 @@ def normal(shape, std, generator):
 
 
 def random_parameters(config, generator, logit_scale=2.0):
-    """Random everywhere, biases and norms included, so that no gradient hides behind a zero or a one."""
+    """Random everywhere, biases and norms included, so that a zero or a one hides no gradient."""
     parameters = {}
     for name, shape in oracle.parameter_shapes(config).items():
         if name == "logit_scale":
@@ -78,7 +78,7 @@ def initial_parameters(config, generator, noise=0.0):
 
 
 def random_images(count, config, generator):
-    """Pictures that differ as pictures do: a colour, a broad gradient and fine grain, each of its own strength."""
+    """Images that differ as real ones do: in a colour, a broad gradient and fine grain, each of random strength."""
     size = config["model"]["vision"]["image_size"]
     colour = normal((count, 3, 1, 1), 1.0, generator)
     ramp = torch.linspace(-1, 1, size)
@@ -104,7 +104,7 @@ def random_tokens(count, config, generator):
 
 
 def random_batch(count, config, generator):
-    """What the objective uses; views are images with some grain of their own."""
+    """The inputs that the objective uses. Views are images with different grain."""
     batch = {}
     if oracle.reads_images(config):
         batch["images"] = random_images(count, config, generator)

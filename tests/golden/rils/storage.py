@@ -23,7 +23,7 @@ def as_toml(config, path=""):
 def save(name, tensors, config=None, script=""):
     """Writes name.safetensors (and name.toml) beside the scripts and says so."""
     path = HERE / f"{name}.safetensors"
-    # One entry only: safetensors writes several in a random order, and reruns would differ.
+    # Only one entry: safetensors writes several in a random order, and reruns would differ.
     save_file({key: value.contiguous() for key, value in tensors.items()}, path,
               metadata={"made_by": f"{script}, torch {torch.__version__}"})
     path.chmod(0o644)

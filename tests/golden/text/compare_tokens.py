@@ -2,8 +2,8 @@
 
     python compare_tokens.py build/release/apps/inspect [--count 20000] [--seed 1] [--any]
 
-needs open_clip_torch. Prints the first texts whose ids differ and the count. --any: random code points too, assigned or
-not.
+Needs open_clip_torch. Prints the first texts whose ids differ, and their number. --any adds random code points, assigned
+or not.
 """
 
 import argparse

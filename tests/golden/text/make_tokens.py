@@ -3,9 +3,9 @@ them) and garbled.txt (which pairs of characters ftfy takes for wrongly decoded)
 
     python make_tokens.py        needs open_clip_torch
 
-tokens.tsv: text, cleaned text, ids without start and end of text; tabs between. The texts are UTF-8 with \\t, \\n, \\r,
-\\0 and \\\\ escaped. garbled.txt: the characters in hexadecimal, then for each of them a row with a bit for every second
-character, four to a digit, the first highest.
+tokens.tsv has the text, the cleaned text, and the ids without start and end of text, separated by tabs. The texts are
+UTF-8 with \\t, \\n, \\r, \\0 and \\\\ escaped. garbled.txt has the characters in hexadecimal, then a row for each of them: a
+bit for every second character of a pair, four bits to a digit, the first bit highest.
 """
 
 import collections
@@ -23,7 +23,7 @@ HERE = pathlib.Path(__file__).parent
 
 
 def learn(words, count):
-    """Plain byte-pair encoding over byte characters, ties by the symbols' order."""
+    """Plain byte-pair encoding over byte characters; ties are broken by the order of the symbols."""
     table = bytes_to_unicode()
     corpus = [tuple([table[b] for b in w.encode()[:-1]] + [table[w.encode()[-1]] + "</w>"]) for w in words]
     merges = []

@@ -1,4 +1,4 @@
-"""Texts that a caption cleaner can get wrong: texts(count, seed) yields the same ones each time."""
+"""Texts that a caption cleaner can get wrong. texts(count, seed) yields the same texts each time."""
 
 import html.entities
 import random
@@ -48,7 +48,7 @@ PAGES = [("latin-1", 6), ("sloppy-windows-1252", 12)] + [(p, 2) for p in CHARMAP
 
 
 def read_wrongly(rng, text):
-    """UTF-8 taken for a code page, once or more, sometimes damaged on the way."""
+    """UTF-8 that was decoded as a code page, once or several times, and is sometimes damaged."""
     for _ in range(rng.choice([1, 1, 1, 1, 2, 2, 3])):
         page = rng.choices([p for p, _ in PAGES], [w for _, w in PAGES])[0]
         data = text.encode("utf-8", "replace")

@@ -238,7 +238,7 @@ TEST(CaptionDraws, AreUniformAndBelongToSeedEpochAndSample) {
       if (id > 0 && found[e].at(id - 1) == caption) alike += 1.0 / ((kSamples - 1) * kEpochs);
     }
   }
-  // Five standard deviations of 2400 draws.
+  // Five std of 2400 draws.
   for (const char* caption : {"a", "b", "c"}) EXPECT_NEAR(shares[caption], 1.0 / 3, 0.05);
   EXPECT_NEAR(kept, 1.0 / 3, 0.05) << "from epoch to epoch";
   EXPECT_NEAR(alike, 1.0 / 3, 0.05) << "from sample to sample";

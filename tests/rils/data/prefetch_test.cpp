@@ -93,7 +93,7 @@ TEST(Sampler, PermutationsAreUniform) {
   double chi = 0;
   for (const auto& row : counts)
     for (const int n : row) chi += (n - expected) * (n - expected) / expected;
-  // 121 degrees of freedom: mean 121, standard deviation 15.6.
+  // 121 degrees of freedom: mean 121, std 15.6.
   EXPECT_GT(chi, 121 - 5 * 15.6);
   EXPECT_LT(chi, 121 + 5 * 15.6);
 }

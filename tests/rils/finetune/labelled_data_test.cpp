@@ -1,4 +1,4 @@
-// Draws of labels, and the transforms of training and judging.
+// Draws of labels, and the transforms of training and evaluation.
 #include "rils/finetune/labelled_data.h"
 
 #include <gtest/gtest.h>
@@ -14,7 +14,7 @@
 namespace tessera::rils {
 namespace {
 
-/// 100 of class 0, 37 of class 1, 3 of class 2, and an unusable sample, in turns.
+/// Interleaves 100 samples of class 0, 37 of class 1, 3 of class 2, and an unusable one.
 LabelledData uneven() {
   LabelledData data;
   data.classes = 3;

@@ -364,7 +364,7 @@ TEST_F(FinetuneRun, JudgingCountsEveryImage) {
     }
     return logits;
   };
-  EmbedOptions options = judging_options(c, {});
+  EmbedOptions options = evaluation_options(c, {});
   double loss = 0, right = 0;
   for (int64_t i = 0; i < data.val->size(); ++i) {
     std::vector<float> pixels(192);
@@ -378,7 +378,7 @@ TEST_F(FinetuneRun, JudgingCountsEveryImage) {
   }
   for (const int64_t batch : {1, 5, 24, 100}) {
     options.batch_size = batch;
-    const ClassifierReport r = judge(logits_of, *data.val, options);
+    const ClassifierReport r = evaluate_classifier(logits_of, *data.val, options);
     EXPECT_NEAR(r.loss, loss, 1e-5) << batch;
     EXPECT_DOUBLE_EQ(r.figures.acc1, right / 24);
     EXPECT_EQ(r.figures.samples, 24);

@@ -185,7 +185,7 @@ TEST_P(Gradients, ThroughFiles) {
   size_t compared = 0;
   for (const auto& [name, info] : golden.file.tensors()) {
     if (name == "loss" || name.ends_with("_loss") || name.ends_with("_acc")) {
-      // Per cents are stored in f32.
+      // Values in % are stored in f32.
       EXPECT_NEAR(out.load(name).item(), golden.scalar(name.c_str()), name.ends_with("_acc") ? 1e-5 : 2e-6) << name;
     } else if (name.starts_with("grad.")) {
       EXPECT_LE(gradient_error(golden, name.substr(5), out.load(name)), 1e-5) << name;

@@ -8,7 +8,7 @@
 
 namespace tessera::rils {
 
-/// Consecutive rows of a global batch: a micro-batch, or (later) what one process holds.
+/// Consecutive rows of a global batch, such as a micro-batch.
 struct Rows {
   int64_t first = 0, count = 0;
   int64_t total = 0;  // rows of the global batch
@@ -17,16 +17,17 @@ struct Rows {
 /// The images that pass RILS's gate, each with the weight that every one of its hidden patches has in the
 /// reconstruction loss: λ / (ranks · (hidden patches of its rank's passing images + 10⁻⁶)). METHOD.md, "The gate".
 struct Gate {
-  std::vector<int64_t> images;       // rows of the global batch (or of a part, see within), ascending
-  std::vector<double> patch_weight;  // of each
+  std::vector<int64_t> images;       // rows of the global batch (after within: of a part of it), ascending
+  std::vector<double> patch_weight;  // of each of these images
 
   [[nodiscard]] bool closed() const { return images.empty(); }
-  /// Those among `rows`, numbered from its first.
+  /// The part of the gate in `rows`. Its images are numbered from 0 at rows.first.
   [[nodiscard]] Gate within(const Rows& rows) const;
 };
 
-/// From the images whose own text is retrieved (1, else 0), N of them, with `hidden` patches each. `factor` scales λ: a
-/// warm-up, 1 as published. Closed where λ or `hidden` is 0. Throws ConfigError unless the simulated ranks divide N.
+/// Makes the gate of N images. retrieved [N]: 1 for an image that retrieves its own text, else 0. hidden: the number of
+/// hidden patches of an image. factor: multiplies λ (a warm-up; 1 as published). The gate is closed if λ or `hidden` is
+/// 0. Throws ConfigError unless the simulated ranks divide N.
 [[nodiscard]] Gate make_gate(std::span<const uint8_t> retrieved, int64_t hidden, const LossConfig& loss, double factor);
 
 }  // namespace tessera::rils

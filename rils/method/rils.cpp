@@ -8,7 +8,7 @@
 namespace tessera::rils {
 namespace {
 
-/// f̂, the target: what the full pass says about the hidden patches, in language space. No gradient.
+/// f̂: the rows of the full pass at the hidden patches, in language space and at unit length. No gradient.
 Tensor teacher_features(const Model& model, const TokenFeatures& encoded, const Masks& masks, const Gate& gate) {
   const autograd::TapeScope none(nullptr);
   const std::vector<int32_t> rows = hidden_rows(masks, gate.images, encoded.layout);
@@ -46,7 +46,7 @@ Var reconstruct(const Model& model, const LossConfig& loss, const ImagePass& pas
                 const Gate& gate, const Var& sentences, const PassOptions& options) {
   if (gate.closed()) return {};
   const Masks masks(noise, loss.mask_ratio);                                              // m
-  const Var predicted = model.predict_hidden(pass.patches, masks, gate.images, options);  // G0 of Z_m
+  const Var predicted = model.predict_hidden(pass.patches, masks, gate.images, options);  // Z_m, G0
   const Var student = autograd::l2_normalize(model.project(predicted));                   // ĝ
   const Tensor teacher = teacher_features(model, pass.encoded, masks, gate);              // f̂
   std::vector<double> weights;                                                            // w(b, k)

@@ -33,7 +33,7 @@ std::vector<Rows> rows_of(std::span<const MicroBatch> batches) {
 
 Tensor slice(const Tensor& x, const Rows& rows) { return x.slice(0, rows.first, rows.count); }
 
-/// All parts below each other; absent without parts.
+/// The rows of all parts in one tensor; absent if there are no parts.
 Tensor concatenate(const std::vector<Tensor>& parts) {
   if (parts.empty()) return {};
   int64_t rows = 0;
@@ -47,14 +47,15 @@ Tensor concatenate(const std::vector<Tensor>& parts) {
   return all;
 }
 
-/// What the losses over the whole batch read, a row for each sample; absent where the objective does not use it.
+/// The inputs of the losses over the whole batch, one row per sample. A member is absent if the objective does not use
+/// it.
 template <class T>
 struct Embeddings {
   T image, text;   // [N, E], normalised
   T view1, view2;  // [N, D], backbone features of the augmented views
 };
 
-/// Runs one pass again on a tape of its own, given the gradient of its rows.
+/// Runs a pass on a tape of its own, and its backward from the gradient of its rows.
 template <class Pass>
 void run_again(const Pass& pass, const Tensor& gradient) {
   Tape tape;
@@ -66,13 +67,13 @@ void run_again(const Pass& pass, const Tensor& gradient) {
   tape.backward(rows, gradient);
 }
 
-/// The terms of one step: computed in the order of METHOD.md, on one tape or in parts.
+/// Computes the terms of one step in the order of METHOD.md, on one tape or in micro-batches.
 class Step {
  public:
   Step(const Model& model, const LossConfig& loss, const StepOptions& options)
       : model_(model), objective_(model.objective()), loss_(loss), options_(options), pass_(options.pass) {}
 
-  /// One batch on one tape.
+  /// One batch on one tape, forward and backward.
   void undivided(const MicroBatch& batch) {
     Tape tape;
     {
@@ -92,7 +93,8 @@ class Step {
     tape.backward(roots_);
   }
 
-  /// Several micro-batches: the losses on cached embeddings first, then each part again with the gradients of its rows.
+  /// Several micro-batches: first the losses on cached embeddings, then each pass again with the gradient of its rows.
+  /// METHOD.md, "Where gradients go", has the four parts.
   void divided(std::span<const MicroBatch> batches) {
     const Embeddings<Tensor> cached = embed(batches, nullptr);
     Embeddings<Tensor> gradients = global_terms_apart(cached);
@@ -127,7 +129,7 @@ class Step {
   }
 
  private:
-  /// Embeddings of all rows without a tape; `passes` receives the image passes where given.
+  /// Computes the embeddings of all rows without a tape. If `passes` is given, it receives the image passes.
   Embeddings<Tensor> embed(std::span<const MicroBatch> batches, std::vector<ImagePass>* passes) const {
     const TapeScope none(nullptr);
     Embeddings<std::vector<Tensor>> parts;
@@ -145,7 +147,7 @@ class Step {
     return {concatenate(parts.image), concatenate(parts.text), concatenate(parts.view1), concatenate(parts.view2)};
   }
 
-  /// The terms that need every row of the global batch, and the gate.
+  /// Adds the terms that need every row of the global batch, and makes the gate.
   void add_global_terms(const Embeddings<Var>& all, KeepMoments keep) {
     if (all.image) add_alignment(all);
     if (all.view1) add_simclr(all, keep);
@@ -173,7 +175,7 @@ class Step {
     result_.ssl_accuracy = simclr.accuracy;
   }
 
-  /// The same on a tape of its own; the gradients of the embeddings.
+  /// Adds these terms for cached embeddings, on a tape of its own. Returns the gradients of the embeddings.
   Embeddings<Tensor> global_terms_apart(const Embeddings<Tensor>& cached) {
     Tape tape;
     const auto input = [&](const Tensor& x) { return x ? tape.input(x) : Var(); };
@@ -186,7 +188,8 @@ class Step {
     return {tape.take(all.image.slot), tape.take(all.text.slot), tape.take(all.view1.slot), tape.take(all.view2.slot)};
   }
 
-  /// The masked term of a micro-batch, where the objective has one and something has weight.
+  /// Adds the masked term of a micro-batch (L_rec or L_mae) to `roots`, unless the objective has none or its weight is
+  /// 0.
   void add_masked_term(const ImagePass& images, const MicroBatch& b, const Rows& rows, const Var& sentences,
                        std::vector<Root>& roots) {
     Var term;
@@ -200,7 +203,8 @@ class Step {
     if (term) roots.push_back({term, {}});
   }
 
-  /// The image passes of one part with their masked term; what that gives the sentences is added to their gradient.
+  /// Runs the image passes of a micro-batch with its masked term, and their backward. The gradient that this term gives
+  /// the sentences is added to gradients.text.
   void images_again(const MicroBatch& b, const Rows& rows, const Embeddings<Tensor>& cached,
                     const Embeddings<Tensor>& gradients) {
     Tape tape;

@@ -22,11 +22,11 @@ struct StepResult {
   double loss = 0;
   double clip_loss = 0;
   double recon_loss = 0;
-  double mae_loss = 0;       // MAE's, of pixels
-  double ssl_loss = 0;       // SimCLR's, between two views
+  double mae_loss = 0;       // MAE's loss of pixels
+  double ssl_loss = 0;       // SimCLR's loss between two views
   double clip_accuracy = 0;  // fraction of images whose own text is retrieved
-  double logit_scale = 0;    // the factor itself
-  double ssl_accuracy = 0;   // fraction of first views that retrieve their second
+  double logit_scale = 0;    // s = exp(logit_scale)
+  double ssl_accuracy = 0;   // fraction of first views that retrieve their own second view
 };
 
 struct StepOptions {
@@ -41,7 +41,7 @@ struct StepOptions {
 [[nodiscard]] StepResult compute_gradients(Model& model, const LossConfig& loss, std::span<const MicroBatch> batches,
                                            const StepOptions& options);
 
-/// The losses alone.
+/// The losses of a global batch without gradients. The batch norms' running moments stay as they are.
 [[nodiscard]] StepResult compute_losses(Model& model, const LossConfig& loss, std::span<const MicroBatch> batches,
                                         const StepOptions& options);
 

@@ -27,11 +27,11 @@ namespace {
 /// What the loop remembers from step to step.
 struct LoopState {
   double best = -1;         // the best score of a validation
-  int64_t stuck_steps = 0;  // with the contrastive loss at chance, up to this one
+  int64_t stuck_steps = 0;  // in a row with the contrastive loss at chance
   bool told_no_pixels = false;
 };
 
-/// Empty where there is no text.
+/// The digest of the vocabulary; empty for an objective without text.
 std::string vocabulary_digest(const TrainingSetup& setup) {
   return setup.tokenizer ? setup.tokenizer->vocabulary().digest() : "";
 }
@@ -50,7 +50,7 @@ void save(const TrainingSetup& setup, const CheckpointFiles& files, double best)
   setup.trainer->save(files, weights, state);
 }
 
-/// Model, optimiser and place in the data as they were; the best score so far.
+/// Restores model, optimiser and position in the data. Returns the best score so far.
 double restore(TrainingSetup& setup, const CheckpointFiles& files, Console& console) {
   const nn::Metadata state = setup.trainer->load(files);
   if (state.at("vocabulary") != vocabulary_digest(setup)) {
@@ -92,12 +92,12 @@ void warn_when_stuck(const TrainingSetup& setup, double clip_loss, LoopState& st
                   chance, kStuckSteps));
 }
 
-/// Drawings as pictures in TensorBoard, where it is asked for and rsvg-convert is there.
+/// Adds drawings to TensorBoard as pictures, if it is asked for and rsvg-convert is installed.
 void show(const std::vector<std::filesystem::path>& drawings, int64_t step, TrainingRun& run, LoopState& state,
           Console& console) {
   if (run.board() == nullptr) return;
   for (const std::filesystem::path& path : drawings) {
-    // step_00000124-heat-map-1: the step has a place of its own.
+    // In step_00000124-heat-map-1 the tag is what follows the step, which TensorBoard keeps apart.
     const std::string name = path.stem().string(), tag = "pictures/" + name.substr(name.find('-') + 1);
     if (const auto png = picture_bytes(path)) {
       run.board()->write_picture(tag, step, *png);
@@ -108,7 +108,8 @@ void show(const std::vector<std::filesystem::path>& drawings, int64_t step, Trai
   }
 }
 
-/// Validates the averaged weights where it is time; whether the model is the best so far.
+/// Validates if the step is due, with the averaged weights if there are any. Returns whether the score is the best so
+/// far.
 bool validate(TrainingSetup& setup, const Validation& validation, int64_t step, TrainingRun& run, LoopState& state,
               Console& console) {
   const RunConfig& c = setup.config.run;
@@ -125,7 +126,7 @@ bool validate(TrainingSetup& setup, const Validation& validation, int64_t step, 
   trainer.swap_ema();
   run.log_results(step, Record().add("step", step).append(report.record));
   for (const std::string& text : report.lines) console.line(fmt::format("validation at step {}: {}", step, text));
-  // One measure decides over a whole run: recall where there are pairs.
+  // One score decides over a whole run: recall if there are pairs, else zero-shot accuracy.
   if (validation.has_pairs() && !pairs) return false;
   if (report.score <= state.best) return false;
   state.best = report.score;

@@ -9,17 +9,16 @@
 #include <span>
 #include <string_view>
 
-#include "rils/data/jpeg_errors.h"
-
 namespace tessera::rils {
-namespace {
 
-void check_image(const Image& image, std::string_view what, bool alpha_allowed) {
+void detail::check_encodable(const Image& image, std::string_view what, bool alpha_allowed) {
   const bool channels = image.channels == 1 || image.channels == 3 || (alpha_allowed && image.channels == 4);
   if (image.width < 1 || image.height < 1 || !channels)
     throw ShapeError(fmt::format("{}: cannot encode an image of {}x{} pixels with {} channels", what, image.width,
                                  image.height, image.channels));
 }
+
+namespace {
 
 void append_big_endian(std::vector<std::byte>& out, uint32_t value) {
   for (int shift = 24; shift >= 0; shift -= 8) out.push_back(static_cast<std::byte>(value >> shift & 0xff));
@@ -62,47 +61,10 @@ std::vector<uint8_t> filtered_rows(const Image& image) {
   return out;
 }
 
-struct JpegWriter {
-  jpeg_compress_struct info{};
-  detail::JpegErrors errors{};
-  unsigned char* buffer = nullptr;
-  unsigned long size = 0;
-
-  JpegWriter() {
-    info.err = jpeg_std_error(&errors.base);
-    errors.base.error_exit = detail::jump_out;
-  }
-  ~JpegWriter() {
-    jpeg_destroy_compress(&info);
-    std::free(buffer);
-  }
-  JpegWriter(const JpegWriter&) = delete;
-  JpegWriter& operator=(const JpegWriter&) = delete;
-
-  bool write(const Image& image, int quality) {
-    if (setjmp(errors.jump) != 0) return false;
-    jpeg_create_compress(&info);
-    jpeg_mem_dest(&info, &buffer, &size);
-    info.image_width = static_cast<JDIMENSION>(image.width);
-    info.image_height = static_cast<JDIMENSION>(image.height);
-    info.input_components = image.channels;
-    info.in_color_space = image.channels == 1 ? JCS_GRAYSCALE : JCS_RGB;
-    jpeg_set_defaults(&info);
-    jpeg_set_quality(&info, quality, TRUE);
-    jpeg_start_compress(&info, TRUE);
-    while (info.next_scanline < info.image_height) {
-      auto* row = const_cast<JSAMPROW>(image.row(static_cast<int>(info.next_scanline)));
-      jpeg_write_scanlines(&info, &row, 1);
-    }
-    jpeg_finish_compress(&info);
-    return true;
-  }
-};
-
 }  // namespace
 
 std::vector<std::byte> encode_png(const Image& image) {
-  check_image(image, "encode_png", true);
+  detail::check_encodable(image, "encode_png", true);
   const std::vector<uint8_t> raw = filtered_rows(image);
   uLongf packed_size = compressBound(static_cast<uLong>(raw.size()));
   std::vector<std::byte> packed(packed_size);
@@ -122,14 +84,6 @@ std::vector<std::byte> encode_png(const Image& image) {
   append_chunk(out, "IDAT", packed);
   append_chunk(out, "IEND", {});
   return out;
-}
-
-std::vector<std::byte> encode_jpeg(const Image& image, int quality) {
-  check_image(image, "encode_jpeg", false);
-  JpegWriter writer;
-  if (!writer.write(image, quality)) throw IoError(fmt::format("encode_jpeg: {}", writer.errors.message));
-  const auto* bytes = reinterpret_cast<const std::byte*>(writer.buffer);
-  return {bytes, bytes + writer.size};
 }
 
 }  // namespace tessera::rils

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <string_view>
 #include <vector>
 
 #include "rils/data/image.h"
@@ -11,5 +12,11 @@ namespace tessera::rils {
 [[nodiscard]] std::vector<std::byte> encode_png(const Image& image);
 /// Encodes one or three channels as JPEG, with quality 1 to 100 and chroma at half resolution.
 [[nodiscard]] std::vector<std::byte> encode_jpeg(const Image& image, int quality = 90);
+
+namespace detail {
+/// Throws ShapeError unless the image has pixels and 1 or 3 channels (4 where alpha is allowed). `what` begins the
+/// message.
+void check_encodable(const Image& image, std::string_view what, bool alpha_allowed);
+}  // namespace detail
 
 }  // namespace tessera::rils

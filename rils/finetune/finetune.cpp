@@ -226,11 +226,12 @@ int train(const Config& config, const LabelledData& data, const FinetuningOption
 
     const bool best = validate(config, data, trainer, step, run, state, console);
 
-    if (best || run.save_due(step) || stop.requested()) {
+    const bool interrupted = stop.requested();
+    if (best || run.save_due(step) || interrupted) {
       save(config, data, trainer, run.checkpoint(step), state);
       run.saved(step, best);
     }
-    if (stop.requested()) return run.interrupted(step);
+    if (interrupted) return run.interrupted(step);
   }
   return run.finished();
 }

@@ -4,6 +4,7 @@
 #include <array>
 #include <cmath>
 #include <limits>
+#include <nlohmann/json.hpp>
 #include <string_view>
 
 #include "engine/core/error.h"
@@ -20,8 +21,11 @@ using Json = nlohmann::ordered_json;
 
 /// The lines of a log that belong to a step.
 std::vector<Json> read_records(const fs::path& path) {
-  std::vector<Json> records = read_json_lines(path);
-  std::erase_if(records, [](const Json& json) { return !json.contains("step"); });
+  std::vector<Json> records;
+  for (const std::string& line : read_json_lines(path)) {
+    Json json = Json::parse(line);
+    if (json.contains("step")) records.push_back(std::move(json));
+  }
   return records;
 }
 

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <array>
+#include <nlohmann/json.hpp>
 #include <vector>
 
 #include "engine/core/atomic_file.h"
@@ -53,17 +54,18 @@ std::string rows_of(const Json& values) {
 }
 
 std::string validations(const RunFolder& run) {
-  const std::vector<Json> lines = read_json_lines(run.results());
+  const std::vector<std::string> lines = read_json_lines(run.results());
   if (lines.empty()) return "";
   const auto best = run.best();
   return fmt::format("<h2>Last validation{}</h2>\n<table>{}</table>\n",
-                     best ? fmt::format(" (best at step {})", *best) : "", rows_of(lines.back()));
+                     best ? fmt::format(" (best at step {})", *best) : "", rows_of(Json::parse(lines.back())));
 }
 
 /// All values that `evaluate` wrote, with its commands.
 std::string evaluations(const fs::path& run) {
   std::string html;
-  for (const auto& [name, json] : read_evaluations(run)) {
+  for (const auto& [name, text] : read_evaluations(run)) {
+    const Json json = Json::parse(text);
     html += fmt::format("<div><h3>{}: {}</h3>\n<table>{}</table>\n", escape_xml(name),
                         escape_xml(json.value("dataset", "")), rows_of(json.at("metrics")));
     html += fmt::format("<details><summary>command</summary><pre>{}</pre></details></div>\n",

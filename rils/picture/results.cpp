@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <nlohmann/json.hpp>
 
 #include "engine/core/error.h"
 #include "rils/config/toml.h"
@@ -65,7 +66,8 @@ class Collector {
     if (f.data_path.empty()) throw ConfigError(fmt::format("{}: expected a run of finetune", folder.string()));
     const size_t column = owner(f.finetune, folder);
     // A later line replaces an earlier one: the last epoch counts, and the mean that follows the draws.
-    for (const Json& line : read_json_lines(run.results())) {
+    for (const std::string& text : read_json_lines(run.results())) {
+      const Json line = Json::parse(text);
       const int64_t shots = line.value("shots", int64_t{0});
       std::string how = f.linear ? "linear probe" : "fine-tuning";
       if (shots > 0)
@@ -125,7 +127,8 @@ ResultsTable results_table(const std::vector<fs::path>& runs, const std::vector<
   for (const char* task : {"zeroshot_retrieval", "zeroshot_classification", "knn", "pointing"}) {
     for (size_t run = 0; run < runs.size(); ++run) {
       for (const Evaluation& evaluation : read_evaluations(runs[run])) {
-        if (evaluation.json.value("task", "") == task) all.add_evaluation(evaluation.json, run);
+        const Json json = Json::parse(evaluation.json);
+        if (json.value("task", "") == task) all.add_evaluation(json, run);
       }
     }
   }

@@ -1,6 +1,7 @@
 #include "rils/picture/run_files.h"
 
 #include <algorithm>
+#include <nlohmann/json.hpp>
 
 #include "engine/core/atomic_file.h"
 #include "rils/run/lines.h"
@@ -8,16 +9,19 @@
 namespace tessera::rils {
 
 namespace fs = std::filesystem;
-using Json = nlohmann::ordered_json;
+namespace {
 
-std::vector<Json> read_json_lines(const fs::path& path) {
-  std::vector<Json> objects;
-  if (!fs::exists(path)) return objects;
-  for (const std::string& line : read_lines(path)) {
-    Json json = Json::parse(line, nullptr, /*allow_exceptions=*/false);
-    if (json.is_object()) objects.push_back(std::move(json));
-  }
-  return objects;
+nlohmann::json parse(const std::string& text) {
+  return nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
+}
+
+}  // namespace
+
+std::vector<std::string> read_json_lines(const fs::path& path) {
+  if (!fs::exists(path)) return {};
+  std::vector<std::string> lines = read_lines(path);
+  std::erase_if(lines, [](const std::string& line) { return !parse(line).is_object(); });
+  return lines;
 }
 
 std::vector<fs::path> files_in(const fs::path& folder, std::string_view extension) {
@@ -33,8 +37,9 @@ std::vector<fs::path> files_in(const fs::path& folder, std::string_view extensio
 std::vector<Evaluation> read_evaluations(const fs::path& run) {
   std::vector<Evaluation> found;
   for (const fs::path& file : files_in(run / "results", ".json")) {
-    Json json = Json::parse(read_file(file), nullptr, /*allow_exceptions=*/false);
-    if (json.is_object() && json.contains("metrics")) found.push_back({file.stem().string(), std::move(json)});
+    std::string text = read_file(file);
+    const auto json = parse(text);
+    if (json.is_object() && json.contains("metrics")) found.push_back({file.stem().string(), std::move(text)});
   }
   return found;
 }

@@ -1,20 +1,20 @@
 #pragma once
 
 #include <filesystem>
-#include <nlohmann/json.hpp>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace tessera::rils {
 
-/// The JSON objects of a .jsonl file, a line each. A line that is not an object (the last one of a killed run, say) is
-/// left out. Empty when the file does not exist.
-[[nodiscard]] std::vector<nlohmann::ordered_json> read_json_lines(const std::filesystem::path& path);
+/// The lines of a .jsonl file, each the text of a JSON object. A line that is not an object (the last one of a killed
+/// run, say) is left out. Empty when the file does not exist.
+[[nodiscard]] std::vector<std::string> read_json_lines(const std::filesystem::path& path);
 
 /// A file that `evaluate --output` wrote into the folder results/ of a run.
 struct Evaluation {
   std::string name;  // of the file, without .json
-  nlohmann::ordered_json json;
+  std::string json;  // the text of its object
 };
 /// All of them, ordered by name; files without metrics are left out.
 [[nodiscard]] std::vector<Evaluation> read_evaluations(const std::filesystem::path& run);

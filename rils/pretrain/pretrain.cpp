@@ -164,11 +164,12 @@ int train(TrainingSetup& setup, const PretrainingOptions& options, Console& cons
 
     const bool best = validate(setup, validation, step, run, state, console);
 
-    if (best || run.save_due(step) || stop.requested()) {
+    const bool interrupted = stop.requested();
+    if (best || run.save_due(step) || interrupted) {
       save(setup, run.checkpoint(step), state.best);
       run.saved(step, best);
     }
-    if (stop.requested()) return run.interrupted(step);
+    if (interrupted) return run.interrupted(step);
   }
   return run.finished();
 }

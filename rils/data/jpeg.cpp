@@ -1,14 +1,37 @@
-#include "rils/data/jpeg_errors.h"
-// jerror.h needs what jpeglib.h declares.
+// JPEG, read and written by libjpeg, whose errors leave it by longjmp.
+#include <fmt/format.h>
+
+#include <cstddef>
+#include <cstdio>
+// jpeglib.h needs size_t and FILE declared before it, jerror.h what jpeglib.h declares.
+#include <jpeglib.h>
+//
 #include <jerror.h>
 
+#include <csetjmp>
 #include <cstdint>
+#include <cstdlib>
 #include <string>
 
 #include "rils/data/decode.h"
+#include "rils/data/encode.h"
 
-namespace tessera::rils::detail {
+namespace tessera::rils {
 namespace {
+
+/// libjpeg's error manager with a place to jump to.
+struct JpegErrors {
+  jpeg_error_mgr base;
+  std::jmp_buf jump;
+  char message[JMSG_LENGTH_MAX];
+};
+
+/// Stores the message of an error and jumps out of the library. For jpeg_error_mgr::error_exit.
+[[noreturn]] void jump_out(j_common_ptr info) {
+  auto* errors = reinterpret_cast<JpegErrors*>(info->err);
+  errors->base.format_message(info, errors->message);
+  std::longjmp(errors->jump, 1);
+}
 
 constexpr int kMaxScans = 200;  // a progressive file may ask for thousands of passes over the whole image
 
@@ -101,9 +124,46 @@ Image rgb_of_inverted_cmyk(const Image& cmyk) {
   return rgb;
 }
 
+struct JpegWriter {
+  jpeg_compress_struct info{};
+  JpegErrors errors{};
+  unsigned char* buffer = nullptr;
+  unsigned long size = 0;
+
+  JpegWriter() {
+    info.err = jpeg_std_error(&errors.base);
+    errors.base.error_exit = jump_out;
+  }
+  ~JpegWriter() {
+    jpeg_destroy_compress(&info);
+    std::free(buffer);
+  }
+  JpegWriter(const JpegWriter&) = delete;
+  JpegWriter& operator=(const JpegWriter&) = delete;
+
+  bool write(const Image& image, int quality) {
+    if (setjmp(errors.jump) != 0) return false;
+    jpeg_create_compress(&info);
+    jpeg_mem_dest(&info, &buffer, &size);
+    info.image_width = static_cast<JDIMENSION>(image.width);
+    info.image_height = static_cast<JDIMENSION>(image.height);
+    info.input_components = image.channels;
+    info.in_color_space = image.channels == 1 ? JCS_GRAYSCALE : JCS_RGB;
+    jpeg_set_defaults(&info);
+    jpeg_set_quality(&info, quality, TRUE);
+    jpeg_start_compress(&info, TRUE);
+    while (info.next_scanline < info.image_height) {
+      auto* row = const_cast<JSAMPROW>(image.row(static_cast<int>(info.next_scanline)));
+      jpeg_write_scanlines(&info, &row, 1);
+    }
+    jpeg_finish_compress(&info);
+    return true;
+  }
+};
+
 }  // namespace
 
-Image decode_jpeg(std::span<const std::byte> bytes, int64_t max_pixels) {
+Image detail::decode_jpeg(std::span<const std::byte> bytes, int64_t max_pixels) {
   JpegReader reader;
   const auto fail = [&] { throw SampleError(skip::kBrokenImage, std::string("JPEG: ") + reader.errors.message); };
   if (!reader.read_header(bytes)) fail();
@@ -114,4 +174,12 @@ Image decode_jpeg(std::span<const std::byte> bytes, int64_t max_pixels) {
   return cmyk ? rgb_of_inverted_cmyk(image) : image;
 }
 
-}  // namespace tessera::rils::detail
+std::vector<std::byte> encode_jpeg(const Image& image, int quality) {
+  detail::check_encodable(image, "encode_jpeg", false);
+  JpegWriter writer;
+  if (!writer.write(image, quality)) throw IoError(fmt::format("encode_jpeg: {}", writer.errors.message));
+  const auto* bytes = reinterpret_cast<const std::byte*>(writer.buffer);
+  return {bytes, bytes + writer.size};
+}
+
+}  // namespace tessera::rils

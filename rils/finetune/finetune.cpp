@@ -224,6 +224,7 @@ int train(const Config& config, const LabelledData& data, const FinetuningOption
                       .unit = "images"},
                      logged);
 
+    // At the ends of epochs and after the last step.
     const bool best = validate(config, data, trainer, step, run, state, console);
 
     const bool interrupted = stop.requested();

@@ -162,6 +162,7 @@ int train(TrainingSetup& setup, const PretrainingOptions& options, Console& cons
                      logged);
     if (objective.contrastive) warn_when_stuck(setup, figures.losses.clip_loss, state, console);
 
+    // At the ends of epochs and after the last step.
     const bool best = validate(setup, validation, step, run, state, console);
 
     const bool interrupted = stop.requested();

@@ -12,10 +12,10 @@ namespace tessera::apps {
 /// Gives a program --version and the common form of help, with defaults in brackets. Call it before options are added.
 void set_up(CLI::App& app);
 
-/// Parses the command line, runs the action and returns the exit code. In names of options `-` and `_` are alike, and
-/// the last one counts of an option given twice. Errors become one line on stderr. The exit code is 2 for wrong usage
-/// or configuration (the line names the nearest known option), and 1 for a failure while running, which includes a
-/// standard output that cannot be written.
+/// Parses the command line, runs the action and returns the exit code. In names of options `-` and `_` are the same,
+/// and of an option that is given twice the last value counts. Errors become one line on stderr. The exit code is 2 for
+/// wrong usage or configuration (the line names the nearest known option), and 1 for a failure while running, which
+/// includes a standard output that cannot be written.
 int run(CLI::App& app, int argc, const char* const* argv, const std::function<int()>& action);
 
 /// The command as it was typed, in one line, for records.

@@ -31,15 +31,15 @@ int main(int argc, char** argv) {
       ->add_option("--batch", files.batch, "inputs of the objective: images, tokens, noise, view1, view2 (safetensors)")
       ->required();
   gradients->add_option("--out", files.out, "file to write: losses and grad.NAME (safetensors)")->required();
-  gradients->add_option("--precision", precision, "fp32 or amp_bf16");
+  gradients->add_option("--precision", precision, "precision: fp32 or amp_bf16");
   std::string device = "auto";
-  gradients->add_option("--device", device, "auto, cpu or cuda[:N]");
+  gradients->add_option("--device", device, "device: auto, cpu or cuda[:N]");
 
   auto* tokens = app.add_subcommand("tokens", "prints the token ids of each line of standard input");
   rils::TokensOptions text;
   tokens->add_option("--vocabulary", text.vocabulary, "merges file, plain or gzipped")->required();
   tokens->add_option("--context-length", text.context_length, "length of a sequence in tokens");
-  tokens->add_option("--truncation", text.truncation, "how a long text is shortened: keep-eot or cut");
+  tokens->add_option("--truncation", text.truncation, "truncation of a long text: keep-eot or cut");
 
   const auto checkpoint = apps::add_checkpoint_command(app);
   const auto draw = apps::add_picture_commands(app);

@@ -56,7 +56,7 @@ void add_report(CLI::App& sub, rils::ReportOptions& o) {
 std::function<int()> add_picture_commands(CLI::App& app) {
   const auto words = std::make_shared<Words>();
   rils::PictureOptions& o = words->options;
-  CLI::App* heat = add(app, *words, "heatmap", "draws where sentences are in an image");
+  CLI::App* heat = add(app, *words, "heatmap", "draws a heat map of each sentence over an image");
   add_image(*heat, o)->required();
   heat->add_option("--temperature", o.temperature, "temperature of the softmax; 0: the teacher's");
   CLI::App* hidden = add(app, *words, "reconstruction", "draws what the decoder predicts for hidden patches");

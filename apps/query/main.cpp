@@ -15,7 +15,7 @@ int main(int argc, char** argv) {
     sub->add_option("--vocabulary", o.vocabulary, "merges file; default: the one that the checkpoint names");
     sub->add_option("--batch-size", o.batch_size, "images per batch; the answers do not depend on it")
         ->check(CLI::PositiveNumber);
-    sub->add_option("--precision", o.precision, "fp32 or amp_bf16");
+    sub->add_option("--precision", o.precision, "precision: fp32 or amp_bf16");
     return sub;
   };
   std::vector<std::string> images;

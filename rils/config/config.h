@@ -67,7 +67,7 @@ struct LossConfig {
   double teacher_temperature = 0.04;  // softmax temperature of the target distribution
   double reconstruction_weight = 0.5;
   Gather gather = Gather::constant;
-  int64_t simulated_ranks = 0;   // 0: kRecipeRanks, lowered to a divisor of the batch; see simulated_ranks()
+  int64_t simulated_ranks = 0;   // 0: the largest divisor of the batch up to kRecipeRanks; see simulated_ranks()
   double logit_scale_max = 100;  // clamp of exp(logit_scale) after each step
   double mae_weight = 1.0;       // weight of the pixel loss of mae and mae+clip
   double ssl_temperature = 0.1;  // softmax temperature of the loss between two views of simclr and slip
@@ -116,8 +116,8 @@ struct AugmentConfig {
   bool operator==(const AugmentConfig&) const = default;
 };
 
-/// AdamW, linear warm-up, cosine. The authors' recipe is not public; these are the values of the code base that it
-/// grew from.
+/// AdamW, linear warm-up, cosine. RILS's recipe is not public; the defaults are those of SLIP, whose code RILS grew
+/// from.
 struct OptimConfig {
   int64_t batch_size = 64;        // pairs per process and micro-batch
   int64_t accum_freq = 1;         // micro-batches per step
@@ -179,8 +179,7 @@ struct FinetuneConfig {
   bool operator==(const FinetuneConfig&) const = default;
 };
 
-/// Everything that describes a run. The keys of the TOML file are the members' names; schema.h describes
-/// them.
+/// Everything that describes a run. The keys of the TOML file are the members' names; schema.h describes them.
 struct Config {
   ModelConfig model;
   LossConfig loss;
@@ -197,7 +196,7 @@ struct Config {
   return optim.warmup < 0 ? steps_per_epoch : optim.warmup;
 }
 
-/// Processes of the recipe that RILS grew from: the simulated ranks where nothing else is said.
+/// The number of processes in SLIP's recipe: the upper limit of the default simulated ranks.
 inline constexpr int64_t kRecipeRanks = 64;
 
 /// The data-parallel ranks that the reconstruction term is computed as. Rank r of S owns samples r·N/S … (r+1)·N/S of

@@ -27,7 +27,7 @@ struct Range {
   double max = std::numeric_limits<double>::infinity();
   bool min_open = false, max_open = false;
   [[nodiscard]] bool contains(double value) const;
-  /// "at least 1", "above 0", "in [0, 1)"; empty when everything is permitted.
+  /// "of at least 1", "above 0", "in [0, 1)"; empty when everything is permitted.
   [[nodiscard]] std::string describe() const;
 };
 
@@ -53,7 +53,7 @@ struct Key {
   std::vector<Choice> choices = {};  // empty: any value of the type
   Level level = Level::rare;
   OnResume on_resume = OnResume::may_change;
-  std::string old_path = {};  // what older files call it; empty: nothing else
+  std::string old_path = {};  // the path in older files; empty: the same
 
   /// "model.vision" and "width".
   [[nodiscard]] std::string_view section() const { return std::string_view(path).substr(0, path.rfind('.')); }
@@ -84,7 +84,7 @@ enum class Program : uint8_t { pretrain, finetune };
 
 /// Sets a key from a word of the command line: numbers, true and false, lists as "0.5,1". A list of integers may be one
 /// number alone; 0 is an empty one. `origin` begins the message ("--lr"). Throws ConfigError:
-/// `--lr: expected a number above 0, found "fast"`.
+/// `--lr: expected a number of at least 0, found "fast"`.
 void set_from_text(Config& config, const Key& key, std::string_view text, std::string_view origin);
 /// `section.key=value`, the argument of --set. Throws ConfigError, for an unknown key with the nearest known one.
 void set_assignment(Config& config, std::string_view assignment);
@@ -99,8 +99,8 @@ struct Difference {
   std::string first, second;  // as TOML writes them
 };
 [[nodiscard]] std::vector<Difference> differences(const Config& first, const Config& second);
-/// Whether a run may go on with another configuration: throws ConfigError that names the first key that must agree and
-/// does not. Batches may be cut otherwise as long as the global batch stays.
+/// Checks that a run may be resumed with another configuration. Throws ConfigError that names the first key that must
+/// agree and does not. The split into micro-batches may differ if the global batch is the same.
 void check_resumable(const Config& stored, const Config& now);
 
 /// Checks what must hold between keys: divisibility, order of bounds, ranks that divide the batch. Throws ConfigError.

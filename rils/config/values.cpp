@@ -63,7 +63,7 @@ std::string integers_text(const std::vector<int64_t>& values) {
   return fmt::format("{}", values.empty() ? 0 : values[0]);
 }
 
-/// What a key takes: "an integer at least 1", "one of rils, clip".
+/// What a key takes: "an integer of at least 1", "one of rils, clip".
 std::string expected(const Key& key, const Field& field) {
   const auto with_range = [&](const std::string& what) {
     const std::string range = key.range.describe();
@@ -89,7 +89,7 @@ std::string expected(const Key& key, const Field& field) {
   throw ConfigError(fmt::format("{}: expected {}, found {}", origin, expected(key, field), found));
 }
 
-/// '-' and '_' alike.
+/// Whether two words are equal when '-' and '_' count as the same.
 bool same_word(std::string_view a, std::string_view b) {
   return std::ranges::equal(
       a, b, [](char x, char y) { return x == y || ((x == '-' || x == '_') && (y == '-' || y == '_')); });

@@ -3,8 +3,6 @@
 #include <fmt/format.h>
 #include <webp/decode.h>
 
-#include <algorithm>
-#include <array>
 #include <cstring>
 #include <limits>
 #include <string>

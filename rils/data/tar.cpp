@@ -6,7 +6,6 @@
 #include <array>
 #include <charconv>
 #include <cstring>
-#include <limits>
 
 namespace tessera::rils {
 namespace {

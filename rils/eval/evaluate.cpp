@@ -8,7 +8,6 @@
 #include <nlohmann/json.hpp>
 
 #include "engine/core/atomic_file.h"
-#include "engine/core/error.h"
 #include "rils/eval/loaded_model.h"
 #include "rils/eval/scenes.h"
 #include "rils/eval/tasks.h"

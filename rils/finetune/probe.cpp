@@ -5,7 +5,6 @@
 #include <cmath>
 #include <set>
 
-#include "engine/core/error.h"
 #include "engine/ops/copy.h"
 #include "rils/finetune/classifier.h"
 #include "rils/finetune/logistic.h"

@@ -6,12 +6,12 @@
 
 namespace tessera::rils {
 
-/// Files of write_gradients, all safetensors with the official names of tensors.
+/// Files of write_gradients, all safetensors with RILS's names of tensors.
 struct GradientFiles {
   // Every trainable parameter. Frozen position tables and the running moments of a head may be present too.
   std::filesystem::path checkpoint;
-  // The inputs that the objective uses, of: images f32 [N,3,H,W], normalised; tokens i32 [N,context_length]; noise f32
-  // [N,patches]; view1 and view2, shaped as images.
+  // The inputs that the objective uses, out of: images f32 [N,3,H,W], normalised; tokens i32 [N,context_length]; noise
+  // f32 [N,patches]; view1 and view2, shaped as images.
   std::filesystem::path batch;
   // Written: loss, the terms of the objective (see rils/train/figures.h), and grad.NAME of every parameter, all f32.
   std::filesystem::path out;

@@ -8,7 +8,6 @@
 #include <istream>
 #include <ostream>
 
-#include "engine/core/error.h"
 #include "engine/ops/copy.h"
 #include "nn/io/safetensors.h"
 #include "rils/model/cost.h"

@@ -8,7 +8,7 @@
 
 namespace tessera::rils {
 
-/// Options of the commands of `inspect` that draw.
+/// Options of heatmap, reconstruction and retrievals.
 struct PictureOptions {
   std::string checkpoint;
   std::string vocabulary;

@@ -1,7 +1,5 @@
 #include "rils/method/patch_sentence.h"
 
-#include <vector>
-
 #include "autograd/ops/patch_sentence.h"
 #include "autograd/ops/pointwise.h"
 #include "engine/ops/copy.h"

@@ -6,14 +6,14 @@
 
 namespace tessera::rils {
 
-// RILS in the order of METHOD.md: encode, align, reconstruct. `step.cpp` runs the three on one tape, or on
-// tapes of their own if the global batch is divided. The other objectives share the first two.
+// RILS in the order of METHOD.md: encode, align, reconstruct. step.cpp runs the three on one tape, or on several if the
+// global batch is divided. The other objectives take the functions that they need from here.
 
 /// What a micro-batch of B images gives before the losses.
 struct ImagePass {
   TokenFeatures patches;  // patch tokens, B·P rows: what the masked pass starts from
-  TokenFeatures encoded;  // the full pass, B·(1 + P) rows
-  Var embedding;          // [B, E], L2-normalised
+  TokenFeatures encoded;  // the full pass, B·(1 + P) rows; absent unless the objective is contrastive
+  Var embedding;          // [B, E], L2-normalised; absent unless the objective is contrastive
 };
 /// 1. The images: patch tokens, and for a contrastive objective also the full pass and the joint embedding.
 [[nodiscard]] ImagePass encode_images(const Model& model, const Tensor& images, const PassOptions& options);
@@ -26,8 +26,8 @@ struct Alignment {
   Var scale;  // exp(logit_scale)
   Gate gate;  // closed if the objective reconstructs nothing in language space
 };
-/// 2. Images and sentences against each other, and the gate. image, text [N, E]. `factor` scales the reconstruction
-/// weight.
+/// 2. The contrastive loss between images and sentences, and the gate. image, text [N, E]. `factor` scales the
+/// reconstruction weight.
 [[nodiscard]] Alignment align(const Model& model, const LossConfig& loss, const Var& image, const Var& text,
                               double factor);
 

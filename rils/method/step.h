@@ -12,7 +12,7 @@ namespace tessera::rils {
 struct MicroBatch {
   Tensor images;            // f32 [B, 3, H, W], normalised; not for simclr
   Tensor tokens;            // i32 [B, context_length], zero-padded; where there is a text encoder
-  Tensor noise;             // f32 [B, patches], uniform, decides the masks; where there is a decoder
+  Tensor noise;             // f32 [B, patches], uniform; decides the masks; where there is a decoder
   Tensor view1{}, view2{};  // as images: two augmented views of each image; for simclr and slip
 };
 

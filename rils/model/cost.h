@@ -9,7 +9,7 @@ namespace tessera::rils {
 /// Trainable parameters by part.
 struct ParameterCounts {
   int64_t encoder = 0;
-  // 0 for objectives without them:
+  // The parts below are 0 for objectives without them.
   int64_t decoder = 0;  // decoder, its embedding and the mask token
   int64_t text = 0;     // with the text projection
   int64_t image_projection = 0;
@@ -22,7 +22,7 @@ struct ParameterCounts {
 /// Multiply-adds of one sample's forward pass, by part; products only.
 struct ForwardCost {
   double full_pass = 0;
-  double masked_pass = 0;  // of an image that passes the gate (of any, where pixels are reconstructed)
+  double masked_pass = 0;  // for an image that passes the gate; with MAE for every image
   double decoder = 0;      // likewise
   double text = 0;
   double projections = 0;

@@ -11,7 +11,7 @@
 
 namespace tessera::rils {
 
-/// The image tower and the other parts that the objective uses, with the official parameter names: text tower and
+/// The image tower and the other parts that the objective uses, with RILS's parameter names: text tower and
 /// projections into language space, decoder, SimCLR projection head. A model owns no parameter that its objective does
 /// not use.
 class Model {
@@ -33,7 +33,7 @@ class Model {
   [[nodiscard]] Var predict_hidden(const TokenFeatures& patches, const Masks& masks, std::span<const int64_t> samples,
                                    const PassOptions& options) const;
 
-  // What follows is language space. It throws ConfigError where the objective has none.
+  // The functions below need language space. They throw ConfigError if the objective has none.
   /// Features [R, D] in language space: x · image_projection, [R, E].
   [[nodiscard]] Var project(const Var& features) const;
   /// Image embeddings [B, E] before normalisation: the projected features.
@@ -42,8 +42,7 @@ class Model {
   [[nodiscard]] Var encode_text(const Tensor& tokens, const PassOptions& options) const;
   /// exp(logit_scale), one element.
   [[nodiscard]] Var logit_scale() const;
-  /// Clamps logit_scale, where there is one, to [0, ln maximum], as after each step of the published recipe's code
-  /// base.
+  /// Clamps logit_scale, if there is one, to [0, ln maximum], as SLIP's code does after each step.
   void clamp_logit_scale(double maximum);
 
  private:

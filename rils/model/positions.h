@@ -22,7 +22,7 @@ struct Grid {
 /// comes first. Computed in f64 and rounded to f32, as published. Throws ConfigError unless 4 divides the width.
 [[nodiscard]] Tensor position_table(const Grid& grid, int64_t width, DType dtype);
 
-/// The square grid of a table [1, 1 + G², D]. Throws ShapeError where the number of rows is not a square plus one.
+/// The square grid of a table [1, 1 + G², D]. Throws ShapeError if the number of rows is not a square plus one.
 [[nodiscard]] Grid grid_of(const Tensor& table);
 /// Whether an f32 table [1, 1 + G², D] is the sine-cosine one, to 10⁻⁶.
 [[nodiscard]] bool is_sine_cosine(const Tensor& table);

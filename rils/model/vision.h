@@ -26,8 +26,8 @@ struct PassOptions {
 /// The epsilon of an encoder's norms.
 [[nodiscard]] inline double norm_eps(const VisionConfig& vision) { return vision.pre_norm ? 1e-5 : 1e-6; }
 
-/// In what a tower differs from its configuration: a classifier trains the positions and may have a norm of its own
-/// instead of the final one, a detector has no CLS token and wider pictures.
+/// What a caller changes in the tower that a configuration describes. A classifier trains the positions and may have a
+/// norm of its own instead of the final one; a detector needs no CLS token and images that are not square.
 struct VisionTraits {
   bool trained_positions = false;  // even where the configuration freezes them
   bool final_norm = true;
@@ -52,9 +52,9 @@ struct TokenFeatures {
 };
 
 /// The image encoder: patch embedding, positions, CLS token, a norm where the configuration asks for one (`norm_pre`),
-/// blocks, the final norm before pooling (`norm`) or after it (`fc_norm`). Positions are an entry `visual.pos_embed`
-/// where they are trained, else a buffer. One set of weights serves the full and the masked pass. Parameters
-/// `visual.*`.
+/// blocks, the final norm before pooling (`norm`) or after it (`fc_norm`). Positions are a parameter
+/// `visual.pos_embed` if they are trained, else a buffer of this name. One set of weights serves the full and the
+/// masked pass. Parameters `visual.*`.
 class VisionTower {
  public:
   VisionTower(ParameterStore& store, const VisionConfig& config, DType dtype, VisionTraits traits = {});
@@ -65,17 +65,17 @@ class VisionTower {
   /// Patch tokens of images [B, 3, H, W], linear bias included, before positions are added: B·P rows without prefix,
   /// shared by the full and the masked pass. Throws ShapeError for images of another size than the tower's.
   [[nodiscard]] TokenFeatures patch_tokens(const Tensor& images, const PassOptions& options) const;
-  /// Every token after the blocks, and after the final norm where that stands before pooling: B·(1 + P) rows.
+  /// Every token after the blocks, and after the final norm if it comes before pooling: B·(prefix + P) rows.
   [[nodiscard]] TokenFeatures encode(const TokenFeatures& patches, const PassOptions& options) const;
-  /// The same for the CLS token and the visible patches of the chosen samples: [G·(1 + K), D].
+  /// The same for the visible patches of the chosen samples, the CLS token in front: [G·(prefix + K), D].
   [[nodiscard]] Var encode_visible(const TokenFeatures& patches, const Masks& masks, std::span<const int64_t> samples,
                                    const PassOptions& options) const;
-  /// One feature an image from encode()'s result: the mean of its patch rows or its CLS row, as configured, and the
-  /// final norm where that stands after pooling: [B, D].
+  /// One feature per image [B, D] from encode()'s result: the mean of its patch rows or its CLS row, as configured,
+  /// after the final norm if that comes after pooling.
   [[nodiscard]] Var pool(const TokenFeatures& encoded) const;
-  /// What follows pooling, for any rows [R, D]: that norm, or nothing.
+  /// Applies the norm that comes after pooling to rows [R, D]; without one it returns them unchanged.
   [[nodiscard]] Var after_pooling(const Var& rows) const;
-  /// One feature an image [B, D], from pixels to pooling.
+  /// One feature per image [B, D], from pixels to pooling.
   [[nodiscard]] Var features(const Tensor& images, const PassOptions& options) const {
     return pool(encode(patch_tokens(images, options), options));
   }

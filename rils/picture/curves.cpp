@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cmath>
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <string_view>
@@ -53,7 +52,7 @@ struct Figure {
   const char* unit;
   double factor = 1;
   bool from_zero = true;
-  bool validation = false;  // stands in results.jsonl, not in metrics.jsonl
+  bool validation = false;  // read from results.jsonl, not from metrics.jsonl
 };
 
 constexpr std::string_view kLoss = "loss";

@@ -7,7 +7,6 @@
 #include <vector>
 
 #include "engine/core/atomic_file.h"
-#include "engine/core/error.h"
 #include "rils/picture/results.h"
 #include "rils/picture/run_files.h"
 #include "rils/picture/sheets.h"

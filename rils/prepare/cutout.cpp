@@ -1,9 +1,6 @@
 #include "rils/prepare/cutout.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
-#include <array>
 #include <cstddef>
 #include <cstdlib>
 #include <map>

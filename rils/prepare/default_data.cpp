@@ -7,7 +7,6 @@
 #include <nlohmann/json.hpp>
 #include <set>
 #include <unordered_map>
-#include <utility>
 
 #include "engine/core/atomic_file.h"
 #include "engine/core/error.h"

@@ -6,7 +6,6 @@
 #include <array>
 #include <memory>
 #include <string_view>
-#include <system_error>
 #include <utility>
 
 #include "rils/data/file_datasets.h"

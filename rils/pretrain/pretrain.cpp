@@ -3,10 +3,8 @@
 #include <fmt/format.h>
 
 #include <cmath>
-#include <optional>
 
 #include "engine/core/error.h"
-#include "engine/cpu/peak.h"
 #include "engine/ops/kernels.h"
 #include "engine/runtime/context.h"
 #include "rils/config/toml.h"

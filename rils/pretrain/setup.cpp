@@ -4,7 +4,6 @@
 
 #include <cmath>
 
-#include "engine/core/error.h"
 #include "engine/cpu/peak.h"
 #include "engine/ops/kernels.h"
 #include "engine/runtime/context.h"

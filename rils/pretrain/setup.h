@@ -25,7 +25,7 @@ class TrainingSetup {
   [[nodiscard]] const Batch& batch() const { return current_; }
   /// Continues the data from where a run stopped.
   void restore_data(const LoaderState& state);
-  /// Loads weights alone and prints which did not match. Throws IoError.
+  /// Loads weights without a training state, and prints which did not match. Throws IoError.
   void start_from(const std::string& weights, Console& console);
   /// Prints the plan: model, data, batch, device and memory, one line each.
   void print_plan(Console& console) const;

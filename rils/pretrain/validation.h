@@ -12,7 +12,7 @@
 
 namespace tessera::rils {
 
-/// The result of a validation while training.
+/// The result of a validation during training.
 struct ValidationReport {
   Record record;                   // a line of results.jsonl, without the step
   std::vector<std::string> lines;  // for the console
@@ -28,7 +28,8 @@ class Validation {
 
   [[nodiscard]] bool has_pairs() const { return pairs_ != nullptr; }
   [[nodiscard]] bool has_classes() const { return classes_ != nullptr; }
-  /// Contrastive loss and recall both ways on the pairs, zero-shot accuracy on the labelled images, as asked for.
+  /// With `pairs`, the contrastive loss and the recalls in both directions on the pairs; with `classes`, the zero-shot
+  /// accuracy on the labelled images.
   [[nodiscard]] ValidationReport run(const Model& model, const PassOptions& pass, bool pairs, bool classes) const;
   /// Draws the best and worst retrievals, and for two pairs heat maps and, with a decoder, its predictions of hidden
   /// patches. Returns the files FOLDER/STEP-NAME.svg. Needs pairs.

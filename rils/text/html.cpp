@@ -1,5 +1,4 @@
 #include "rils/text/html.h"
-#include "rils/text/ascii.h"
 
 #include <algorithm>
 #include <charconv>

@@ -6,10 +6,10 @@
 
 namespace tessera::rils {
 
-// Optimizer: nn::AdamW or nn::Lars.
+// Optimizer is nn::AdamW or nn::Lars.
 
-/// Writes weights, training state and (where `ema` is there) averages. Weights last: a checkpoint counts once they are
-/// there.
+/// Writes the training state, the averages unless `ema` is null, and last the weights: a checkpoint is complete once
+/// they exist.
 template <class Optimizer>
 void save_checkpoint(const CheckpointFiles& files, const nn::ParameterStore& store, const Optimizer& optimizer,
                      nn::Ema* ema, const nn::Metadata& weights_metadata, const nn::Metadata& state_metadata);

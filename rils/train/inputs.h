@@ -11,10 +11,10 @@
 
 namespace tessera::rils {
 
-/// The configuration, its vocabulary size filled in from the vocabulary where it is 0. Throws as open_tokenizer.
+/// Returns the configuration with model.text.vocab_size taken from the vocabulary if it is 0. Throws as open_tokenizer.
 [[nodiscard]] Config with_vocabulary_size(Config config);
 
-/// The tokenizer that a configuration names; null where the objective has no text. Throws ConfigError when no
+/// The tokenizer that a configuration names; null if the objective has no text. Throws ConfigError when no
 /// vocabulary is named or when its size is not the model's, IoError when it cannot be read.
 [[nodiscard]] std::shared_ptr<const Tokenizer> open_tokenizer(const Config& config);
 /// Throws ConfigError without a tokenizer: the model has no text encoder.

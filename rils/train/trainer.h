@@ -28,8 +28,8 @@ struct StepFigures {
   double grad_norm = 0;  // before clipping
 };
 
-/// A model with its optimiser, schedule and averages: what a step changes, and what a checkpoint must hold. Knows no
-/// files but its own and no data.
+/// A model with its optimiser, schedule and averages: what a step changes, and what a checkpoint must hold. It knows no
+/// data, and no files but its checkpoints.
 class Trainer {
  public:
   /// `steps_per_epoch` is the warm-up where the configuration asks for one epoch.
@@ -46,9 +46,9 @@ class Trainer {
   /// One optimiser step on a global batch given in parts. Throws Error when the loss is not finite, before any weight
   /// is changed.
   StepFigures step(std::span<const MicroBatch> batches) { return step(batches, lr(steps())); }
-  /// The same at a learning rate of one's own.
+  /// The same at another learning rate.
   StepFigures step(std::span<const MicroBatch> batches, double lr);
-  /// The losses of the next step's batch, without a step.
+  /// The losses of a global batch at the full reconstruction weight. Changes nothing.
   [[nodiscard]] StepResult evaluate(std::span<const MicroBatch> batches);
 
   [[nodiscard]] bool has_ema() const { return ema_.has_value(); }

@@ -1,5 +1,7 @@
 #include "autograd/ops/rows.h"
 
+#include <array>
+
 #include "autograd/tape.h"
 #include "engine/ops/copy.h"
 
@@ -62,10 +64,7 @@ Var gather_rows(const Var& x, const RowIndex& index, const GatherInputs& in) {
 }
 
 Var concatenate_rows(const Var& a, const Var& b) {
-  const int64_t rows = a.value.size(0), more = b.value.size(0);
-  Tensor y = Tensor::empty({rows + more, a.value.size(1)}, a.dtype(), a.value.device());
-  copy_into(a.value, y.slice(0, 0, rows));
-  copy_into(b.value, y.slice(0, rows, more));
+  Tensor y = tessera::concatenate_rows(std::array{a.value, b.value});
   if (Tape* tape = recording({&a, &b})) {
     return tape->record(std::make_unique<ConcatenateRowsNode>(a, b), std::move(y));
   }

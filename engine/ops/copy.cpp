@@ -29,4 +29,17 @@ void fill(const Tensor& y, double value) {
   c.kernels().copy.fill(c, {.y = y, .value = value});
 }
 
+Tensor concatenate_rows(std::span<const Tensor> parts) {
+  if (parts.empty()) return {};
+  int64_t rows = 0;
+  for (const Tensor& p : parts) rows += p.size(0);
+  Tensor all = Tensor::empty({rows, parts[0].size(1)}, parts[0].dtype(), parts[0].device());
+  int64_t at = 0;
+  for (const Tensor& p : parts) {
+    copy_into(p, all.slice(0, at, p.size(0)));
+    at += p.size(0);
+  }
+  return all;
+}
+
 }  // namespace tessera

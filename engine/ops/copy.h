@@ -1,5 +1,7 @@
 #pragma once
 
+#include <span>
+
 #include "engine/ops/kernel.h"
 #include "engine/tensor/tensor.h"
 
@@ -30,5 +32,7 @@ struct CopyKernels {
 /// Copies x into y and converts its type. Throws ShapeError when shapes differ.
 void copy_into(const Tensor& x, const Tensor& y, GradMode mode = GradMode::overwrite);
 void fill(const Tensor& y, double value);
+/// The rows of tensors [r, D] of one dtype, below each other: [Σ r, D]. Absent without tensors.
+[[nodiscard]] Tensor concatenate_rows(std::span<const Tensor> parts);
 
 }  // namespace tessera

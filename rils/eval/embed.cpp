@@ -35,18 +35,6 @@ Decoded decode_into(const Dataset& data, int64_t index, const EvalTransform& tra
   return d;
 }
 
-Tensor join_rows(const std::vector<Tensor>& parts, int64_t width) {
-  int64_t rows = 0;
-  for (const Tensor& p : parts) rows += p.size(0);
-  Tensor all = Tensor::empty({rows, width});
-  int64_t at = 0;
-  for (const Tensor& p : parts) {
-    copy_into(p, all.slice(0, at, p.size(0)));
-    at += p.size(0);
-  }
-  return all;
-}
-
 std::vector<std::string> split_synonyms(const std::string& name) {
   std::vector<std::string> names;
   size_t begin = 0;
@@ -123,7 +111,7 @@ ImageEmbeddings embed_images(const Dataset& data, const EmbedOptions& options, c
     if (progress) progress(first + count, data.size());
   }
   if (parts.empty()) throw IoError(fmt::format("no usable image: {}", result.skipped.describe()));
-  result.values = join_rows(parts, parts.front().size(1));
+  result.values = concatenate_rows(parts);
   return result;
 }
 
@@ -142,7 +130,7 @@ Tensor embed_texts(const Model& model, std::span<const std::string> texts, const
     parts.push_back(l2_normalize(model.encode_text(tokens, options.pass).value).y);
     if (progress) progress(first + count, total);
   }
-  return join_rows(parts, model.config().embed_dim);
+  return parts.empty() ? Tensor::empty({0, model.config().embed_dim}) : concatenate_rows(parts);
 }
 
 std::string fill_template(const std::string& sentence_template, const std::string& name) {

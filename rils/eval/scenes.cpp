@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cmath>
 #include <map>
 #include <nlohmann/json.hpp>
 
@@ -62,8 +61,7 @@ PointingSummary pointing(const Model& model, const Dataset& data, const std::vec
     sentences.push_back(fill_template(sentence_template, name));
   }
   const Tensor prototypes = embed_texts(model, sentences, tokenize, options);
-  const int64_t patches = model.vision().grid().patches();
-  const auto grid = static_cast<int64_t>(std::llround(std::sqrt(static_cast<double>(patches))));
+  const int64_t grid = model.vision().grid().rows, patches = grid * grid;  // images are square
 
   PointingSummary summary;
   int64_t next = 0;

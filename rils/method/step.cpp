@@ -33,20 +33,6 @@ std::vector<Rows> rows_of(std::span<const MicroBatch> batches) {
 
 Tensor slice(const Tensor& x, const Rows& rows) { return x.slice(0, rows.first, rows.count); }
 
-/// The rows of all parts in one tensor; absent if there are no parts.
-Tensor concatenate(const std::vector<Tensor>& parts) {
-  if (parts.empty()) return {};
-  int64_t rows = 0;
-  for (const Tensor& p : parts) rows += p.size(0);
-  Tensor all = Tensor::empty({rows, parts.front().size(1)}, parts.front().dtype());
-  int64_t at = 0;
-  for (const Tensor& p : parts) {
-    copy_into(p, all.slice(0, at, p.size(0)));
-    at += p.size(0);
-  }
-  return all;
-}
-
 /// The inputs of the losses over the whole batch, one row per sample. A member is absent if the objective does not use
 /// it.
 template <class T>
@@ -144,7 +130,8 @@ class Step {
       parts.view1.push_back(model_.vision().features(b.view1, pass_).value);
       parts.view2.push_back(model_.vision().features(b.view2, pass_).value);
     }
-    return {concatenate(parts.image), concatenate(parts.text), concatenate(parts.view1), concatenate(parts.view2)};
+    return {concatenate_rows(parts.image), concatenate_rows(parts.text), concatenate_rows(parts.view1),
+            concatenate_rows(parts.view2)};
   }
 
   /// Adds the terms that need every row of the global batch, and makes the gate.

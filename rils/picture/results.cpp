@@ -69,7 +69,7 @@ class Collector {
     for (const std::string& text : read_json_lines(run.results())) {
       const Json line = Json::parse(text);
       const int64_t shots = line.value("shots", int64_t{0});
-      std::string how = f.linear ? "linear probe" : "fine-tuning";
+      std::string how = f.linear || f.probe == ProbeKind::lars ? "linear probe" : "fine-tuning";
       if (shots > 0)
         how = fmt::format("{} image{} a class, probe", shots, shots == 1 ? "" : "s");
       else if (f.train_fraction < 1)

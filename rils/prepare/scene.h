@@ -14,7 +14,7 @@
 namespace tessera::rils {
 
 /// One thing in a scene.
-struct SceneObject {
+struct PlacedCutout {
   const Cutout* cutout = nullptr;
   Box box;  // exactly around the pixels that the mask gives this object
 };
@@ -22,7 +22,7 @@ struct SceneObject {
 struct Scene {
   Image image;                                // three channels
   Image mask;                                 // one channel: 0 for background, k + 1 where object k is visible
-  std::vector<SceneObject> objects;           // from back to front
+  std::vector<PlacedCutout> objects;          // from back to front
   std::vector<std::pair<int, int>> in_front;  // (a, b): a hides at least 4 % of b
   std::string background;                     // Background::phrase
 };

@@ -31,7 +31,7 @@ struct PackedScene {
 
 SceneFacts facts_of(const Scene& scene, const ConceptTable& table) {
   SceneFacts facts;
-  for (const SceneObject& object : scene.objects) {
+  for (const PlacedCutout& object : scene.objects) {
     const Concept& what = table.concept_at(object.cutout->concept_index);
     facts.things.push_back(
         {what.name, what.mass, table.group_of(object.cutout->concept_index).name, object.cutout->colour, object.box});
@@ -42,7 +42,7 @@ SceneFacts facts_of(const Scene& scene, const ConceptTable& table) {
   return facts;
 }
 
-Json describe_object(const SceneObject& object, const ConceptTable& table, size_t index) {
+Json describe_object(const PlacedCutout& object, const ConceptTable& table, size_t index) {
   const Box& b = object.box;
   Json out;
   out["name"] = table.concept_at(object.cutout->concept_index).name;
@@ -63,7 +63,7 @@ Scene draw_scene(const SceneCast& cast, const std::vector<bool>& repeatable, int
   for (;;) {
     Scene scene = compose_scene(cast.draw(test, repeatable, random), size, SceneSizes{}, random);
     std::set<int> different;
-    for (const SceneObject& object : scene.objects) different.insert(object.cutout->concept_index);
+    for (const PlacedCutout& object : scene.objects) different.insert(object.cutout->concept_index);
     if (different.size() >= 2) return scene;
   }
 }

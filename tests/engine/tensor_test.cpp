@@ -48,6 +48,16 @@ TEST(Tensors, ShareMemoryWhenCopied) {
   EXPECT_EQ(a.data<float>()[2], 9);
 }
 
+TEST(Tensors, RowsOfSeveralAreConcatenated) {
+  EXPECT_FALSE(concatenate_rows({}));
+  const std::vector<Tensor> parts = {counting({2, 3}), Tensor::empty({0, 3}), counting({1, 3})};
+  const Tensor all = concatenate_rows(parts);
+  ASSERT_EQ(all.shape(), (Shape{3, 3}));
+  for (size_t i = 0; i < 9; ++i) {
+    EXPECT_EQ(all.data<float>()[i], i < 6 ? parts[0].data<float>()[i] : parts[2].data<float>()[i - 6]);
+  }
+}
+
 TEST(Tensors, ViewsLookIntoTheSameMemory) {
   const Tensor t = counting({3, 4});
   EXPECT_EQ(elements(t.slice(1, 1, 2)), (std::vector<float>{1, 2, 5, 6, 9, 10}));

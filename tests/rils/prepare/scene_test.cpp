@@ -59,7 +59,7 @@ TEST_F(SceneTest, MasksBoxesAndPixelsAgree) {
     ASSERT_FALSE(scene.objects.empty());
     EXPECT_EQ(*std::ranges::max_element(scene.mask.pixels), scene.objects.size());
     for (size_t k = 0; k < scene.objects.size(); ++k) {
-      const SceneObject& object = scene.objects[k];
+      const PlacedCutout& object = scene.objects[k];
       EXPECT_EQ(object.cutout, cast[k]) << "in the order given";
       EXPECT_EQ(object.box, box_in_mask(scene.mask, static_cast<int>(k + 1)));
       // Inside an ellipse of one colour, every pixel of the picture has this colour.

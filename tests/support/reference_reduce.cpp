@@ -1,4 +1,3 @@
-#include <algorithm>
 
 #include "tests/support/reference.h"
 

@@ -1,4 +1,3 @@
-
 #include "tests/support/reference.h"
 
 namespace tessera::test::reference {

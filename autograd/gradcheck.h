@@ -25,9 +25,8 @@ struct GradcheckResult {
 /// Compares the gradients of a function with central differences in f64.
 ///
 /// `function` gets one Var per input and returns a Var of any shape, whose inner product with a fixed random tensor is
-/// differentiated. Inputs must be contiguous f64 tensors (DTypeError). The function must be deterministic.
-/// `parameters` that the function uses are checked as well. A mismatch throws
-/// nothing and is told by the result.
+/// differentiated. Inputs and result must be f64 (DTypeError). The function must be deterministic. `parameters` that
+/// the function uses are checked as well. A mismatch throws nothing; the result reports it.
 [[nodiscard]] GradcheckResult gradcheck(const std::function<Var(const std::vector<Var>&)>& function,
                                         const std::vector<Tensor>& inputs, std::span<Parameter* const> parameters = {},
                                         const GradcheckOptions& options = {});

@@ -41,7 +41,7 @@ class ConfigError : public Error {
   using Error::Error;
 };
 
-/// A failing call into CUDA, cuBLASLt, cuDNN, NCCL or MPI.
+/// A failing call into another library, such as FreeType.
 class LibraryError : public Error {
  public:
   using Error::Error;

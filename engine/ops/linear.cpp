@@ -1,7 +1,5 @@
 #include "engine/ops/linear.h"
 
-#include <fmt/format.h>
-
 #include "engine/ops/check.h"
 #include "engine/ops/kernels.h"
 

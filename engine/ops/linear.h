@@ -1,7 +1,5 @@
 #pragma once
 
-#include <vector>
-
 #include "engine/ops/kernel.h"
 #include "engine/tensor/tensor.h"
 

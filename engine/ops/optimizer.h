@@ -1,7 +1,6 @@
 #pragma once
 
 #include <span>
-#include <vector>
 
 #include "engine/ops/kernel.h"
 #include "engine/tensor/tensor.h"
@@ -32,8 +31,9 @@ struct AdamWArgs {
   std::span<const ParameterRange> ranges;
   const StepState* state;
 };
-/// LARS (You et al.) as MAE's linear probe uses it. Where adapt[i] is set: g += wd·w, and g ·= trust·‖w‖/‖g‖ when both
-/// norms are positive. Then for every range u = μ u + g and w −= lr·u.
+/// LARS (You et al.) as MAE's linear probe uses it, with g = grad·gradient_scale, lr and wd from the range. Where
+/// adapt[i] is set: g += wd·w, and g ·= trust·‖w‖/‖g‖ when both norms are positive. Then for every range u = μ u + g
+/// and w −= lr·u.
 struct LarsArgs {
   View value, grad, momentum;
   std::span<const ParameterRange> ranges;

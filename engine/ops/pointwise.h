@@ -34,7 +34,8 @@ struct BinaryArgs {
   double alpha;
   GradMode mode;
 };
-/// y = alpha · x + beta · y, in place. Contiguous, equal dtypes (f32 or f64).
+/// y = alpha · x + beta · y, in place. An operand whose factor is 0 is not read, so that NaN there does not spread.
+/// Contiguous, equal dtypes (f32 or f64).
 struct AxpbyArgs {
   View x, y;
   double alpha, beta;

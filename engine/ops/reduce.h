@@ -13,8 +13,8 @@ struct SumArgs {
   double alpha;
   GradMode mode;
 };
-/// y [segments, D] (+)= mean over the rows begin+skip .. end of each segment of x [rows, D]; a segment without
-/// such rows gives zeros.
+/// y [segments, D] = mean over the rows of each segment of x [rows, D] from its row `skip` on; a segment without such
+/// rows gives zeros.
 struct SegmentMeanArgs {
   View x;
   Segments segments;

@@ -26,7 +26,7 @@ struct LoadReport {
   std::vector<std::string> missing;     // entries that the file does not have
   std::vector<std::string> unrestored;  // running buffers that the file does not have
   std::vector<std::string> unexpected;  // tensors that the model does not have
-  std::vector<std::string> mismatched;  // "NAME: file [..], model [..]"
+  std::vector<std::string> mismatched;  // "NAME [..] (expected [..])"
   /// True when the file has every entry, with its shape, and no tensor that the model does not have.
   [[nodiscard]] bool fits() const { return missing.empty() && unexpected.empty() && mismatched.empty(); }
   [[nodiscard]] bool complete() const { return fits() && unrestored.empty(); }

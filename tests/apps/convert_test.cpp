@@ -1,7 +1,5 @@
 // Weights of other projects in the programs, and our weights for them: inspect checkpoint --convert, and the programs
 // that read its results.
-#include <algorithm>
-
 #include "engine/core/atomic_file.h"
 #include "rils/query/npy.h"
 #include "tests/apps/tiny_run.h"

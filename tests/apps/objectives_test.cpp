@@ -1,7 +1,4 @@
 // Training with the objectives other than RILS and CLIP: stopping, resuming, and messages for what they cannot do.
-#include <algorithm>
-#include <cmath>
-
 #include "engine/core/atomic_file.h"
 #include "rils/data/encode.h"
 #include "tests/apps/tiny_run.h"

@@ -1,6 +1,4 @@
-// The programs themselves, as processes: help, versions and exit codes.
-#include <fmt/format.h>
-
+// The programs as processes: help, version, exit codes, and what a dry run leaves.
 #include <algorithm>
 
 #include "engine/core/atomic_file.h"

@@ -11,7 +11,6 @@
 #include <cerrno>
 #include <cstring>
 #include <random>
-#include <sstream>
 #include <thread>
 
 #include "engine/core/atomic_file.h"

@@ -1,6 +1,4 @@
 // Properties of every training run: equal objectives, batches, workers and seeds give equal results.
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <cmath>
 #include <numbers>
@@ -111,7 +109,7 @@ TEST_F(Training, WorkersDoNotMatter) {
   EXPECT_NE(column("other", "loss"), column("one", "loss"));
 }
 
-TEST_F(Training, GathersAndShardsAreWhatTheyAreCalled) {
+TEST_F(Training, GathersAndSimulatedRanksAreWhatTheyAreCalled) {
   const auto loss = [&](const std::string& name, const std::vector<std::string>& more) {
     train(name, more);
     return column(name, "loss");

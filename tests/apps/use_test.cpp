@@ -1,7 +1,6 @@
-// A trained model in use: query, the drawings of inspect, and its report about data with planted faults.
+// A trained model in use: evaluate, query, the drawings of inspect, and its report about data with planted faults.
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <sstream>
 
 #include "engine/core/atomic_file.h"

@@ -39,7 +39,6 @@ TEST(LinearRows, PartsMakeTheWhole) {
     b.grad = nan_filled({7});
     Tape tape;
     const TapeScope scope(tape);
-    Floats y;
     if (in_parts) {
       const Var q = linear(x, use(w), {.bias = use(b), .rows = {0, 2}});
       const Var kv = linear(x, use(w), {.bias = use(b), .rows = {2, 5}});

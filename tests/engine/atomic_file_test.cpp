@@ -5,7 +5,6 @@
 
 #include <csignal>
 #include <filesystem>
-#include <fstream>
 
 #include "engine/core/atomic_file.h"
 #include "engine/core/error.h"

@@ -54,7 +54,7 @@ class Optimizers : public testing::TestWithParam<const KernelTable*> {
   const KernelTable* previous_ = nullptr;
 };
 
-TEST_P(Optimizers, LeaveFrozenRunsAndGapsAlone) {
+TEST_P(Optimizers, LeaveFrozenRangesAndGapsAlone) {
   StepState state;
   state.lr = 0.5;
   const Tensor value = arena();

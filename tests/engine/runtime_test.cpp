@@ -3,7 +3,6 @@
 
 #include <atomic>
 #include <cstdlib>
-#include <memory>
 #include <numeric>
 #include <optional>
 #include <stdexcept>

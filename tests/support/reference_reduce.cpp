@@ -1,5 +1,3 @@
-#include <algorithm>
-
 #include "tests/support/reference.h"
 
 namespace tessera::test::reference {

@@ -173,7 +173,6 @@ void binary(Context& context, const BinaryArgs& a) {
   }
 }
 
-/// A factor of 0 means that its operand is not read, so that NaN there does not spread.
 template <class T>
 void axpby_as(Context& context, const AxpbyArgs& a) {
   using V = typename VecOf<T>::Type;

@@ -4,7 +4,6 @@
 
 #include <filesystem>
 #include <functional>
-#include <limits>
 #include <set>
 
 #include "engine/core/atomic_file.h"

@@ -42,7 +42,8 @@ const std::set<std::string_view>& may_change() {
   return keys;
 }
 
-/// A configuration that differs in this key alone; the first of some words that the key takes and that are new.
+/// Makes `to` differ from `from` in this key alone, by the first of some words that the key accepts; false if none
+/// does.
 bool changed(const Key& key, const Config& from, Config& to) {
   std::vector<std::string> words = {"true", "false", "128", "0.25", "0.5", "2", "0.25,0.5", "0.25,0.5,0.75", "other"};
   for (const Choice& choice : key.choices) words.emplace_back(choice.name);

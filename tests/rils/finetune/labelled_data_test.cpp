@@ -79,7 +79,7 @@ TEST(Draws, AFractionIsThatOfEachClass) {
   EXPECT_EQ(draw_fraction(data, 1.0, 1).size(), 140u);
 }
 
-TEST(Transforms, JudgingResizesBy256Over224) {
+TEST(Transforms, EvaluationResizesBy256Over224) {
   Config config = finetuning_defaults();
   for (const auto& [size, resize] : std::map<int, int>{{224, 256}, {96, 109}, {28, 32}, {32, 36}, {384, 384}}) {
     config.model.vision.image_size = size;

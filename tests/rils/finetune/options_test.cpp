@@ -351,7 +351,7 @@ TEST_F(FinetuneRun, ImagesWithTooManyPixelsAreSkippedInTraining) {
   }
 }
 
-TEST_F(FinetuneRun, JudgingCountsEveryImage) {
+TEST_F(FinetuneRun, ValidationCountsEveryImage) {
   const Config c = config();
   const LabelledData data = open_labelled(c);
   // Logits from the pixels alone, so that the figures can be written out.

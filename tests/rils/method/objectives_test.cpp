@@ -125,14 +125,14 @@ TEST(Pixels, OfAFlatPatchHaveTargetZero) {
   EXPECT_LE(test::absolute_error(target, Tensor::zeros(target.shape())), 1e-3);
 }
 
-TEST(Views, LossOfEqualRowsIsThatOfChance) {
+TEST(SimclrLoss, LossOfEqualRowsIsThatOfChance) {
   const Tensor rows = Tensor::full({5, 3}, 2.0);
   const SimclrLoss r = simclr_loss(rows, rows, 0.1);
   EXPECT_NEAR(r.loss.value.item(), std::log(9.0), 1e-6) << "each of nine others is as near";
   EXPECT_NEAR(r.accuracy, 0.2, 1e-12) << "the first of equals";
 }
 
-TEST(Views, LossOfFarRowsVanishes) {
+TEST(SimclrLoss, LossOfFarRowsVanishes) {
   Tensor rows = Tensor::zeros({4, 4});
   for (size_t i = 0; i < 4; ++i) rows.data<float>()[i * 4 + i] = 3.0F;
   const SimclrLoss r = simclr_loss(rows, rows, 0.05);
@@ -140,7 +140,7 @@ TEST(Views, LossOfFarRowsVanishes) {
   EXPECT_EQ(r.accuracy, 1.0);
 }
 
-TEST(Views, ABatchOfOneIsRefused) {
+TEST(SimclrLoss, ABatchOfOneIsRefused) {
   Model model(tiny(ObjectiveName::simclr), 0);
   MicroBatch batch;
   batch.view1 = batch.view2 = Tensor::zeros({1, 3, 8, 8});

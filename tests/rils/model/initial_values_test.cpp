@@ -151,7 +151,7 @@ TEST(InitialValues, AreDrawnFromTheirDistributions) {
   });
 }
 
-TEST(InitialValues, OfTheHeadOfTheViewsArePyTorchs) {
+TEST(InitialValues, OfTheSimclrProjectionHeadArePyTorchs) {
   nn::ParameterStore store;
   const ImageMlp mlp(store, 768, {.hidden = 4096, .output = 256}, DType::f32);
   expect_descriptions(store, {{R"(image_mlp\.layer1\.(weight|bias))", Kind::uniform, 0.036084392},

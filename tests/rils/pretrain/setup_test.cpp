@@ -15,7 +15,7 @@
 namespace tessera::rils {
 namespace {
 
-/// Where a console prints that nobody reads.
+/// A console whose output is thrown away.
 class Silence {
  public:
   Silence() : file_(std::fopen("/dev/null", "w")), console_(std::make_unique<Console>(file_)) {}

@@ -1,6 +1,5 @@
 // Metrics, event files, progress and signals.
 #include <fcntl.h>
-#include <fmt/format.h>
 #include <gtest/gtest.h>
 #include <stdlib.h>
 #include <unistd.h>

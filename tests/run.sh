@@ -8,7 +8,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 mode=${1:-all}
 . apps/setup.sh
 # shellcheck disable=SC2086
-tessera_install $tessera_build_packages libgtest-dev libbenchmark-dev || exit 1
+tessera_install $tessera_build_packages libgtest-dev || exit 1
 [ "$mode" = quick ] || tessera_install clang-format-14 clang-tidy-14 || exit 1
 export LC_ALL=C.UTF-8
 passed=0

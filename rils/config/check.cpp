@@ -84,12 +84,10 @@ void check_device(const std::string& device) {
   }
 }
 
-/// With the number of simulated ranks that is used; 0 where none is, as in fine-tuning.
-Config with_ranks(Config config) {
-  const bool used = terms_of(config.model.objective).reconstruction == Reconstruction::language &&
-                    config.finetune == FinetuneConfig{};
-  config.loss.simulated_ranks = used ? plan_batch(config, 1).simulated_ranks : 0;
-  return config;
+/// Whether a run reads the number of simulated ranks; fine-tuning does not.
+bool reads_ranks(const Config& config) {
+  return terms_of(config.model.objective).reconstruction == Reconstruction::language &&
+         config.finetune.data_path.empty();
 }
 
 }  // namespace
@@ -168,7 +166,13 @@ void check_resumable(const Config& stored, const Config& now) {
     throw ConfigError(
         fmt::format("--resume: optim.global_batch_size: expected the run's own {}, found {}", before, after));
   }
-  for (const Difference& d : differences(with_ranks(stored), with_ranks(now))) {
+  // The numbers that are used count, not whether they were given.
+  const bool ranks = reads_ranks(stored) && reads_ranks(now);
+  const auto resolved = [&](Config config) {
+    config.loss.simulated_ranks = ranks ? plan_batch(config, 1).simulated_ranks : 0;
+    return config;
+  };
+  for (const Difference& d : differences(resolved(stored), resolved(now))) {
     if (d.key->on_resume == OnResume::must_agree) {
       throw ConfigError(
           fmt::format("--resume: {}: expected the run's own {}, found {}", d.key->path, d.first, d.second));

@@ -17,8 +17,8 @@ void add_loss_keys(std::vector<Key>& keys) {
   loss("teacher_temperature", &L::teacher_temperature, "softmax temperature of the teacher (the target)", kPositive);
   loss("reconstruction_weight", &L::reconstruction_weight, "weight of the reconstruction term", kNotNegative).common();
   loss("gather", &L::gather, "gradient through keys and prototypes").common();
-  loss("simulated_ranks", &L::simulated_ranks,
-       "ranks to simulate, one denominator each; 0: largest divisor of the batch, at most 64", kNotNegative)
+  loss("simulated_ranks", &L::simulated_ranks, "ranks to simulate, one denominator each; 0: as many as 64",
+       kNotNegative)
       .common()
       .formerly("shards");
   loss("logit_scale_max", &L::logit_scale_max, "upper bound of the logit scale", {1, kInfinity});

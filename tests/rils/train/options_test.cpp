@@ -192,6 +192,7 @@ TEST(ReconstructionWarmUp, GrowsLinearlyFromZero) {
 TEST(LossOptions, EachIsPartOfTheLoss) {
   const auto loss_of = [](const std::string& objective, const std::vector<std::string>& assignments) {
     Config c = configured(assignments, objective);
+    c.loss.simulated_ranks = 1;  // so that the denominator spans several images
     Trainer trainer(c, kSteps);
     return trainer.step(std::vector{random_rows(3, 16)}).losses;
   };

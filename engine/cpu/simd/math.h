@@ -1,11 +1,9 @@
 #pragma once
 
-// Functions of VecF and VecD; include inside the region of isa_begin.h. The coefficients come from fit_coefficients.py;
-// the stated errors are the largest over all floats (or the stated range), measured by tests/engine/simd_test.cpp. VecD
-// calls the C library. A product of an argument with a rounded constant is amplified by exp: errors that grow with |x|
-// say so.
-
-#include "engine/cpu/simd/simd.h"
+// Functions of VecF and VecD. Include inside the region of isa_begin.h, after simd.h; engine/cuda/gpu_math.h includes it
+// after types of its own. The coefficients come from fit_coefficients.py; the stated errors are the largest over all
+// floats (or the stated range), measured by tests/engine/simd_test.cpp. VecD calls the C library. A product of an
+// argument with a rounded constant is amplified by exp: errors that grow with |x| say so.
 
 namespace tessera::cpu::TESSERA_ISA {
 
@@ -13,7 +11,9 @@ namespace tessera::cpu::TESSERA_ISA {
 template <int count>
 TESSERA_INLINE VecF polynomial(VecF x, const float (&c)[count]) {
   VecF r(c[count - 1]);
+#if !defined(__CUDACC__)  // nvcc unrolls a loop of a constant length unasked, and refuses this pragma
 #pragma GCC unroll 16
+#endif
   for (int i = count - 2; i >= 0; --i) r = fma(r, x, VecF(c[i]));
   return r;
 }

@@ -28,7 +28,7 @@ bool check_finite_wanted() {
 /// Throws when an element is not finite; `what` is "output" or "gradient".
 void check_finite(const Tensor& t, std::string_view node, const char* what) {
   if (!t || !is_floating(t.dtype())) return;
-  const Tensor wide = cast(t, DType::f64);
+  const Tensor wide = cast(t, DType::f64).to(Device::cpu());
   for (const double x : wide.data<double>()) {
     if (!std::isfinite(x)) {
       throw Error(fmt::format("{}: its {} ({}) holds {}", node, what, describe(t), x));
@@ -134,7 +134,8 @@ void Tape::backward(std::span<const Root> roots) {
     if (!root.seed && root.var.value.numel() != 1) {
       throw ShapeError(fmt::format("backward: a root of shape {} needs a seed", to_string(root.var.shape())));
     }
-    give(root.var.slot, root.seed ? root.seed : Tensor::full(root.var.shape(), 1.0, root.var.dtype()));
+    give(root.var.slot,
+         root.seed ? root.seed : filled(root.var.shape(), 1.0, root.var.dtype(), root.var.value.device()));
   }
   while (!nodes_.empty()) {
     const std::unique_ptr<Node> node = std::move(nodes_.back());

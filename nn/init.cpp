@@ -32,11 +32,14 @@ void initialise(const Tensor& tensor, Init init, uint64_t seed, std::string_view
     return;
   }
   const Philox random(seed, name);
-  if (tensor.dtype() == DType::f64) {
-    fill_random(tensor.data<double>(), init, random);
+  const bool here = tensor.device() == Device::cpu();
+  const Tensor host = here ? tensor : Tensor::empty(tensor.shape(), tensor.dtype());
+  if (host.dtype() == DType::f64) {
+    fill_random(host.data<double>(), init, random);
   } else {
-    fill_random(tensor.data<float>(), init, random);
+    fill_random(host.data<float>(), init, random);
   }
+  if (!here) copy_into(host, tensor);
 }
 
 }  // namespace tessera::nn

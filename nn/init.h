@@ -25,8 +25,8 @@ struct Init {
 /// U(−a, a) with a = 1/√fan_in: PyTorch's default for weights and biases of linear and convolution layers.
 [[nodiscard]] Init fan_in_uniform(int64_t fan_in);
 
-/// Fills a contiguous f32 or f64 tensor. The numbers depend on the seed, the name and the element alone. An f32 tensor
-/// gets the numbers of the f64 tensor, rounded.
+/// Fills a contiguous f32 or f64 tensor on any device. The numbers depend on the seed, the name and the element alone.
+/// An f32 tensor gets the numbers of the f64 tensor, rounded.
 void initialise(const Tensor& tensor, Init init, uint64_t seed, std::string_view name);
 
 }  // namespace tessera::nn

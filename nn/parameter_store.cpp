@@ -53,10 +53,10 @@ void ParameterStore::allocate(DType dtype) {
   }
   {
     const MemoryTag tag("parameters");
-    values_ = Tensor::zeros({total}, dtype);
+    values_ = Tensor::zeros({total}, dtype, device_);
   }
   const MemoryTag tag("gradients");
-  grads_ = Tensor::zeros({total}, dtype);
+  grads_ = Tensor::zeros({total}, dtype, device_);
   for (size_t i = 0; i < parameters_.size(); ++i) {
     Parameter& p = parameters_[i];
     p.value = part_of(values_, offsets[&p], shapes_[i]);

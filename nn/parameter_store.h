@@ -43,7 +43,8 @@ struct Buffer {
 /// layout. Layers register what they need in their constructors, and then allocate() gives everything memory.
 class ParameterStore {
  public:
-  ParameterStore() = default;
+  /// `device` is where the parameters will lie.
+  explicit ParameterStore(Device device = Device::cpu()) : device_(device) {}
   ParameterStore(const ParameterStore&) = delete;
   ParameterStore& operator=(const ParameterStore&) = delete;
 
@@ -61,7 +62,7 @@ class ParameterStore {
 
   /// Gives every parameter its place in the arenas and sets values to zero. Call it once, after the last add().
   void allocate(DType dtype);
-  /// Sets the initial values. The numbers of an entry depend on the seed and its name alone.
+  /// Sets the initial values, drawn on the host. The numbers of an entry depend on the seed and its name alone.
   void initialise(uint64_t seed);
 
   [[nodiscard]] const std::vector<Entry>& entries() const { return entries_; }
@@ -72,6 +73,7 @@ class ParameterStore {
   [[nodiscard]] const Tensor& values() const { return values_; }
   [[nodiscard]] const Tensor& grads() const { return grads_; }
   [[nodiscard]] DType dtype() const { return dtype_; }
+  [[nodiscard]] Device device() const { return device_; }
 
   /// Marks every gradient as absent, so that the next one overwrites.
   void clear_grads();
@@ -89,6 +91,7 @@ class ParameterStore {
   std::vector<Entry> entries_;
   std::map<std::string, size_t> by_name_;
   std::deque<Buffer> buffers_;
+  Device device_;
   Tensor values_, grads_;
   DType dtype_ = DType::f32;
 };

@@ -24,7 +24,7 @@ class PatchSentenceNode final : public Node {
     }
     // Gradients are f32; rounding them back to the operands' type is the last step.
     const auto wide = [](Slot slot, const Tensor& value) {
-      return slot ? GradOut{Tensor::empty(value.shape(), DType::f32), GradMode::overwrite} : GradOut{};
+      return slot ? GradOut{Tensor::empty(value.shape(), DType::f32, value.device()), GradMode::overwrite} : GradOut{};
     };
     const GradOut d_student = wide(student_, inputs_.student);
     const GradOut d_sentences = wide(sentences_, inputs_.sentences);

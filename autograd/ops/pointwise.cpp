@@ -8,6 +8,9 @@
 namespace tessera::autograd {
 namespace {
 
+/// The scalar 1 beside a tensor, in the type of its sums.
+Tensor one(const Tensor& like) { return filled({}, 1.0, check::statistics(like.dtype()), like.device()); }
+
 class UnaryNode final : public Node {
  public:
   UnaryNode(Unary op, const Var& x) : op_(op), x_(x) {}
@@ -43,7 +46,6 @@ class BinaryNode final : public Node {
   }
 
  private:
-  [[nodiscard]] static Tensor one(const Tensor& like) { return Tensor::full({}, 1.0, check::statistics(like.dtype())); }
   Binary op_;
   Var a_, b_;
   double alpha_;
@@ -80,9 +82,7 @@ Var binary(Binary op, const Var& a, const Var& b, double alpha) {
   return z;
 }
 
-Var scale(const Var& x, double alpha) {
-  return binary(Binary::mul, x, Tensor::full({}, 1.0, check::statistics(x.dtype())), alpha);
-}
+Var scale(const Var& x, double alpha) { return binary(Binary::mul, x, one(x.value), alpha); }
 
 Var cast(const Var& x, DType dtype) {
   if (x.dtype() == dtype) return x;

@@ -1,6 +1,7 @@
 #include "autograd/ops/reduce.h"
 
 #include "autograd/tape.h"
+#include "engine/ops/copy.h"
 #include "engine/ops/pointwise.h"
 
 namespace tessera::autograd {
@@ -14,7 +15,7 @@ class SumNode final : public Node {
   void backward(Tape& tape, const Tensor& dy) override {
     const GradOut dx = tape.sink(slot_);
     if (!dx) return;
-    const Tensor ones = Tensor::full(dx.tensor.shape(), 1.0, dx.tensor.dtype());
+    const Tensor ones = filled(dx.tensor.shape(), 1.0, dx.tensor.dtype(), dx.tensor.device());
     binary_into(Binary::mul, ones, dy, alpha_, dx);
   }
 

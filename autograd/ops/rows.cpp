@@ -18,7 +18,8 @@ class GatherRowsNode final : public Node {
         table_index_(in.table_index) {}
   [[nodiscard]] std::string_view name() const override { return "gather_rows"; }
   [[nodiscard]] size_t saved_bytes() const override {
-    return bytes_of({&index_.index(), &index_.order(), &table_index_.index(), &table_index_.order()});
+    constexpr size_t kEach = 2 * sizeof(int32_t);  // the index and its order
+    return kEach * static_cast<size_t>(index_.rows() + table_index_.rows());
   }
 
   void backward(Tape& tape, const Tensor& dy) override {

@@ -139,7 +139,7 @@ void run_rows(Context& context, std::span<const StridedOperand> operands, const 
   const int64_t rows = layout.numel() / inner;
   const int64_t pieces = (inner + kTaskElements - 1) / kTaskElements;
   const int64_t grain = std::max<int64_t>(1, kTaskElements / inner);
-  context.parallel_for(rows * pieces, grain, [&](int64_t begin, int64_t end, int) {
+  parallel_for(context, rows * pieces, grain, [&](int64_t begin, int64_t end, int) {
     for (int64_t task = begin; task < end; ++task) {
       const Offsets offsets = layout.offsets(task / pieces, layout.rank - 1);
       const int64_t first = task % pieces * kTaskElements;
@@ -178,7 +178,7 @@ void run_tiles(Context& context, std::span<const StridedOperand> operands, Layou
   const int64_t across = (all_columns + columns - 1) / columns;
   const int64_t outer = layout.numel() / (all_rows * all_columns);
   const int64_t grain = std::max<int64_t>(1, kTaskElements / (rows * columns));
-  context.parallel_for(outer * down * across, grain, [&](int64_t begin, int64_t end, int) {
+  parallel_for(context, outer * down * across, grain, [&](int64_t begin, int64_t end, int) {
     alignas(64) std::byte buffers[kMaxStridedOperands][kStagedElements * sizeof(double)];
     for (int64_t tile = begin; tile < end; ++tile) {
       const Offsets offsets = layout.offsets(tile / (down * across), layout.rank - 2);

@@ -2,7 +2,7 @@
 
 #include <span>
 
-#include "engine/runtime/context.h"
+#include "engine/cpu/host.h"
 #include "engine/tensor/view.h"
 
 namespace tessera::cpu {

@@ -2,14 +2,44 @@
 
 #include <cuda_runtime.h>
 
-namespace tessera {
-class Context;
-}
+#include "engine/runtime/context.h"
 
 namespace tessera::cuda {
 
+/// Throws DeviceError unless the status is success: "CALL: the reason".
+void check(cudaError_t status, const char* call);
+
+/// One GPU as a backend. Kernels and transfers are queued on one stream.
+class CudaBackend final : public Backend {
+ public:
+  explicit CudaBackend(int index);
+  ~CudaBackend() override;
+  CudaBackend(const CudaBackend&) = delete;
+  CudaBackend& operator=(const CudaBackend&) = delete;
+
+  [[nodiscard]] Device device() const override { return Device::cuda(index_); }
+  [[nodiscard]] const KernelTable& kernels() const override;
+  [[nodiscard]] CachingPool& pool() override { return *pool_; }
+  void upload(void* to, const void* host, size_t bytes) override;
+  void download(void* host, const void* from, size_t bytes) override;
+  void zero(void* block, size_t bytes) override;
+  void synchronize() override;
+  [[nodiscard]] std::string description() const override;
+  [[nodiscard]] double peak_flops(DType compute) const override;
+  [[nodiscard]] size_t memory_bytes() const override;
+
+  [[nodiscard]] cudaStream_t stream() const { return stream_; }
+
+ private:
+  int index_;
+  cudaStream_t stream_ = nullptr;
+  std::unique_ptr<CachingPool> pool_;
+};
+
 /// The stream on which a context's kernels run, one after the other.
-[[nodiscard]] cudaStream_t stream_of(Context& context);
+[[nodiscard]] inline cudaStream_t stream_of(Context& context) {
+  return static_cast<CudaBackend&>(context.backend()).stream();
+}
 /// Called after each launch. Throws DeviceError when the launch was refused; with TESSERA_SYNC=1 it waits for the
 /// kernel and reports its failure by name.
 void launched(const char* kernel, cudaStream_t stream);

@@ -1,12 +1,10 @@
 #include "engine/memory/pool.h"
 
 #include <fmt/format.h>
-#include <sys/mman.h>
 
 #include <algorithm>
 #include <bit>
-#include <cstdlib>
-#include <cstring>
+#include <utility>
 
 #include "engine/core/error.h"
 
@@ -14,7 +12,7 @@ namespace tessera {
 namespace {
 
 constexpr size_t kSmall = size_t{1} << 20;
-constexpr size_t kHuge = size_t{2} << 20;
+constexpr size_t kLarge = size_t{2} << 20;
 constexpr int kPoisonFresh = 0xff;  // a NaN in f32, bf16 and f64 alike
 constexpr int kPoisonFreed = 0xfe;
 
@@ -32,110 +30,104 @@ MemoryTag::MemoryTag(const char* name) : previous_(current_tag) { current_tag = 
 MemoryTag::~MemoryTag() { current_tag = previous_; }
 const char* MemoryTag::current() { return current_tag; }
 
-HostPool::HostPool(HostPoolOptions options) : options_(options) {}
+CachingPool::CachingPool(std::unique_ptr<MemorySource> source, PoolOptions options)
+    : source_(std::move(source)), options_(options) {}
 
-HostPool::~HostPool() { trim_locked(); }
+CachingPool::~CachingPool() { trim_locked(); }
 
-size_t HostPool::rounded(size_t bytes) {
+size_t CachingPool::rounded(size_t bytes) {
   if (bytes <= 64) return 64;
   const size_t size = quarter_power(bytes);
-  return size <= kSmall ? size : (size + kHuge - 1) / kHuge * kHuge;
+  return size <= kSmall ? size : (size + kLarge - 1) / kLarge * kLarge;
 }
 
-void* HostPool::from_system(size_t bytes) {
-  if (bytes < kHuge) return std::aligned_alloc(64, bytes);
-  // Over-allocate by one huge page so that the block starts on its boundary, and give the ends back.
-  void* raw = ::mmap(nullptr, bytes + kHuge, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (raw == MAP_FAILED) return nullptr;
-  const auto start = reinterpret_cast<uintptr_t>(raw);
-  const uintptr_t aligned = (start + kHuge - 1) / kHuge * kHuge;
-  if (aligned > start) ::munmap(raw, aligned - start);
-  if (const size_t tail = start + kHuge - aligned; tail > 0) ::munmap(reinterpret_cast<void*>(aligned + bytes), tail);
-  if (options_.huge_pages) ::madvise(reinterpret_cast<void*>(aligned), bytes, MADV_HUGEPAGE);
-  return reinterpret_cast<void*>(aligned);
-}
-
-void HostPool::to_system(void* block, size_t bytes) noexcept {
-  if (bytes < kHuge) {
-    std::free(block);
-  } else {
-    ::munmap(block, bytes);
-  }
-}
-
-void* HostPool::allocate(size_t bytes) {
-  const size_t size = rounded(bytes);
-  const std::lock_guard lock(mutex_);
-  void* block = nullptr;
-  if (auto it = free_.find(size); it != free_.end() && !it->second.empty()) {
-    block = it->second.back();
+CachingPool::Block CachingPool::cached(size_t size) {
+  const size_t most = size < kLarge ? size : size + size / 2;
+  for (auto it = free_.lower_bound(size); it != free_.end() && it->first <= most; ++it) {
+    if (it->second.empty()) continue;
+    const Block block{it->second.back(), it->first};
     it->second.pop_back();
-  } else {
-    const auto over = [&] {
-      return options_.limit_bytes != 0 && static_cast<size_t>(statistics_.reserved) + size > options_.limit_bytes;
-    };
-    if (over()) trim_locked();
-    if (over()) out_of_memory(bytes);
-    block = from_system(size);
-    if (block == nullptr) {
-      trim_locked();
-      block = from_system(size);
-    }
-    if (block == nullptr) out_of_memory(bytes);
-    statistics_.reserved += static_cast<int64_t>(size);
-    ++statistics_.system_allocations;
+    return block;
   }
-  if (options_.poison) std::memset(block, kPoisonFresh, size);
-  live_[block] = {size, current_tag};
-  ++statistics_.allocations;
-  statistics_.current += static_cast<int64_t>(size);
-  statistics_.peak = std::max(statistics_.peak, statistics_.current);
-  return block;
+  return {};
 }
 
-void HostPool::deallocate(void* block, size_t bytes) noexcept {
+CachingPool::Block CachingPool::fresh(size_t size) {
+  const auto ask = [&]() -> void* {
+    const bool over =
+        options_.limit_bytes != 0 && static_cast<size_t>(statistics_.reserved) + size > options_.limit_bytes;
+    return over ? nullptr : source_->take(size);
+  };
+  void* pointer = ask();
+  if (pointer == nullptr) {
+    trim_locked();
+    pointer = ask();
+  }
+  if (pointer == nullptr) return {};
+  statistics_.reserved += static_cast<int64_t>(size);
+  ++statistics_.system_allocations;
+  return {pointer, size};
+}
+
+void* CachingPool::allocate(size_t bytes) {
   const size_t size = rounded(bytes);
   const std::lock_guard lock(mutex_);
-  if (options_.poison) std::memset(block, kPoisonFreed, size);
-  live_.erase(block);
+  Block block = cached(size);
+  if (block.pointer == nullptr) block = fresh(size);
+  if (block.pointer == nullptr) out_of_memory(bytes);
+  if (options_.poison) source_->fill(block.pointer, kPoisonFresh, block.bytes);
+  live_[block.pointer] = {block.bytes, current_tag};
+  ++statistics_.allocations;
+  statistics_.current += static_cast<int64_t>(block.bytes);
+  statistics_.peak = std::max(statistics_.peak, statistics_.current);
+  return block.pointer;
+}
+
+void CachingPool::deallocate(void* block, size_t /*bytes*/) noexcept {
+  const std::lock_guard lock(mutex_);
+  const auto live = live_.find(block);
+  const size_t size = live->second.bytes;
+  live_.erase(live);
+  if (options_.poison) source_->fill(block, kPoisonFreed, size);
   statistics_.current -= static_cast<int64_t>(size);
   free_[size].push_back(block);
 }
 
-MemoryStatistics HostPool::statistics() const {
+MemoryStatistics CachingPool::statistics() const {
   const std::lock_guard lock(mutex_);
   return statistics_;
 }
 
-void HostPool::reset_peak() {
+void CachingPool::reset_peak() {
   const std::lock_guard lock(mutex_);
   statistics_.peak = statistics_.current;
 }
 
-void HostPool::trim() {
+void CachingPool::trim() {
   const std::lock_guard lock(mutex_);
   trim_locked();
 }
 
-void HostPool::trim_locked() noexcept {
+void CachingPool::trim_locked() noexcept {
+  source_->quiesce();
   for (auto& [size, blocks] : free_) {
-    for (void* block : blocks) to_system(block, size);
+    for (void* block : blocks) source_->give_back(block, size);
     statistics_.reserved -= static_cast<int64_t>(size * blocks.size());
     blocks.clear();
   }
 }
 
-void HostPool::set_limit(size_t bytes) {
+void CachingPool::set_limit(size_t bytes) {
   const std::lock_guard lock(mutex_);
   options_.limit_bytes = bytes;
 }
 
-std::vector<MemoryHolder> HostPool::largest_holders(size_t count) const {
+std::vector<MemoryHolder> CachingPool::largest_holders(size_t count) const {
   const std::lock_guard lock(mutex_);
   return holders_locked(count);
 }
 
-std::vector<MemoryHolder> HostPool::holders_locked(size_t count) const {
+std::vector<MemoryHolder> CachingPool::holders_locked(size_t count) const {
   std::map<std::string, MemoryHolder> by_tag;
   for (const auto& [block, live] : live_) {
     auto& holder = by_tag[live.tag];
@@ -153,10 +145,12 @@ std::vector<MemoryHolder> HostPool::holders_locked(size_t count) const {
   return holders;
 }
 
-void HostPool::out_of_memory(size_t bytes) const {
+void CachingPool::out_of_memory(size_t bytes) const {
   constexpr double kMiB = 1 << 20;
-  std::string message = fmt::format("out of memory: asked for {:.1f} MiB, {:.1f} MiB in use",
-                                    static_cast<double>(bytes) / kMiB, static_cast<double>(statistics_.current) / kMiB);
+  const std::string name = source_->name();
+  std::string message =
+      fmt::format("{}{}out of memory: asked for {:.1f} MiB, {:.1f} MiB in use", name, name.empty() ? "" : ": ",
+                  static_cast<double>(bytes) / kMiB, static_cast<double>(statistics_.current) / kMiB);
   if (options_.limit_bytes != 0) {
     message += fmt::format(", limit {:.1f} MiB", static_cast<double>(options_.limit_bytes) / kMiB);
   }

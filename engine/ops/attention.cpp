@@ -40,7 +40,7 @@ void check_inputs(const Tensor& q, const Tensor& k, const Tensor& v, const Atten
 }  // namespace
 
 AttentionResult attention(const Tensor& q, const Tensor& k, const Tensor& v, const AttentionOptions& o) {
-  Context& c = check::device(kOp, {{"q", q}, {"k", k}, {"v", v}});
+  Context& c = check::device(kOp, {{"q", q}, {"k", k}, {"v", v}}, {{"bias", o.bias}});
   check_inputs(q, k, v, o);
   AttentionResult r;
   r.o = Tensor::empty(q.shape(), q.dtype(), q.device());
@@ -49,8 +49,8 @@ AttentionResult attention(const Tensor& q, const Tensor& k, const Tensor& v, con
                                     .k = k,
                                     .v = v,
                                     .bias = o.bias,
-                                    .segments_q = o.segments_q,
-                                    .segments_kv = o.segments_kv,
+                                    .segments_q = o.segments_q.on(c.device()),
+                                    .segments_kv = o.segments_kv.on(c.device()),
                                     .causal = o.causal,
                                     .scale = o.scale,
                                     .o = r.o,
@@ -61,7 +61,8 @@ AttentionResult attention(const Tensor& q, const Tensor& k, const Tensor& v, con
 void attention_grad(const Tensor& q, const Tensor& k, const Tensor& v, const AttentionOptions& o,
                     const AttentionResult& result, const Tensor& d_o, const AttentionGrads& grads) {
   const auto& [dq, dk, dv, dbias] = grads;
-  Context& c = check::device(kOp, {{"q", q}, {"k", k}, {"v", v}, {"d_o", d_o}, {"dq", dq}, {"dk", dk}, {"dv", dv}});
+  Context& c = check::device(kOp, {{"q", q}, {"k", k}, {"v", v}, {"d_o", d_o}, {"dq", dq}, {"dk", dk}, {"dv", dv}},
+                             {{"bias", o.bias}, {"o", result.o}, {"lse", result.lse}, {"dbias", dbias.tensor}});
   check_inputs(q, k, v, o);
   check::shape(kOp, {"d_o", d_o}, q.shape(), "the shape of q");
   check::shape(kOp, {"dq", dq}, q.shape(), "the shape of q");
@@ -79,8 +80,8 @@ void attention_grad(const Tensor& q, const Tensor& k, const Tensor& v, const Att
                                      .o = result.o,
                                      .lse = result.lse,
                                      .d_o = d_o,
-                                     .segments_q = o.segments_q,
-                                     .segments_kv = o.segments_kv,
+                                     .segments_q = o.segments_q.on(c.device()),
+                                     .segments_kv = o.segments_kv.on(c.device()),
                                      .causal = o.causal,
                                      .scale = o.scale,
                                      .dq = dq,

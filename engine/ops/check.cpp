@@ -6,18 +6,19 @@
 
 namespace tessera::check {
 
-Context& device(const char* op, std::initializer_list<Operand> operands) {
-  const Tensor* first = nullptr;
+Context& device(const char* op, std::initializer_list<Operand> operands, std::initializer_list<Operand> optional) {
+  const Device expected = operands.size() == 0 ? Device::cpu() : operands.begin()->tensor.device();
+  const auto compare = [&](const Operand& operand) {
+    if (!operand.tensor || operand.tensor.device() == expected) return;
+    throw DeviceError(fmt::format("{}: {} is on {}, expected {}", op, operand.name, to_string(operand.tensor.device()),
+                                  to_string(expected)));
+  };
   for (const auto& operand : operands) {
     if (!operand.tensor) throw ShapeError(fmt::format("{}: {} is absent", op, operand.name));
-    if (first == nullptr) {
-      first = &operand.tensor;
-    } else if (!(operand.tensor.device() == first->device())) {
-      throw DeviceError(fmt::format("{}: {} is on {}, expected {}", op, operand.name,
-                                    to_string(operand.tensor.device()), to_string(first->device())));
-    }
+    compare(operand);
   }
-  return context(first == nullptr ? Device::cpu() : first->device());
+  for (const auto& operand : optional) compare(operand);
+  return context(expected);
 }
 
 void shape(const char* op, Operand operand, const Shape& expected, const char* why) {

@@ -14,8 +14,10 @@ struct Operand {
   const Tensor& tensor;
 };
 
-/// Checks that the operands exist and are on one device, and returns its context.
-[[nodiscard]] Context& device(const char* op, std::initializer_list<Operand> operands);
+/// Checks that the operands exist and that they and those of `optional` that exist are on one device, and returns its
+/// context. Every operand of an op stands here: an address of another device would crash a kernel.
+[[nodiscard]] Context& device(const char* op, std::initializer_list<Operand> operands,
+                              std::initializer_list<Operand> optional = {});
 /// Checks the extents; −1 in `expected` allows any. `why` says where the expectation comes from.
 void shape(const char* op, Operand operand, const Shape& expected, const char* why);
 void rank(const char* op, Operand operand, int expected);

@@ -6,6 +6,10 @@
 namespace tessera {
 
 void copy_into(const Tensor& x, const Tensor& y, GradMode mode) {
+  if (x && y && !(x.device() == y.device())) {
+    check::shape("copy", {"y", y}, x.shape(), "the shape of x");
+    return copy_into((x.dtype() == y.dtype() ? contiguous(x) : cast(x, y.dtype())).to(y.device()), y, mode);
+  }
   Context& c = check::device("copy", {{"x", x}, {"y", y}});
   check::shape("copy", {"y", y}, x.shape(), "the shape of x");
   if (!is_floating(y.dtype()) && y.dtype() != x.dtype()) {
@@ -27,6 +31,12 @@ Tensor clone(const Tensor& x) { return cast(x, x.dtype()); }
 void fill(const Tensor& y, double value) {
   Context& c = check::device("fill", {{"y", y}});
   c.kernels().copy.fill(c, {.y = y, .value = value});
+}
+
+Tensor filled(const Shape& shape, double value, DType dtype, Device device) {
+  const Tensor y = Tensor::empty(shape, dtype, device);
+  fill(y, value);
+  return y;
 }
 
 Tensor concatenate_rows(std::span<const Tensor> parts) {

@@ -29,9 +29,12 @@ struct CopyKernels {
 /// Returns x itself when it is contiguous, else a contiguous copy.
 [[nodiscard]] Tensor contiguous(const Tensor& x);
 [[nodiscard]] Tensor clone(const Tensor& x);
-/// Copies x into y and converts its type. Throws ShapeError when shapes differ.
+/// Copies x into y and converts its type. Throws ShapeError when shapes differ. Between devices the type is converted
+/// where x lies.
 void copy_into(const Tensor& x, const Tensor& y, GradMode mode = GradMode::overwrite);
 void fill(const Tensor& y, double value);
+/// A contiguous tensor whose elements are all `value`.
+[[nodiscard]] Tensor filled(const Shape& shape, double value, DType dtype, Device device);
 /// The rows of tensors [r, D] of one dtype, below each other: [Σ r, D]. Absent without tensors.
 [[nodiscard]] Tensor concatenate_rows(std::span<const Tensor> parts);
 

@@ -31,7 +31,9 @@ void check_row_scale(const char* op, const Tensor& row_scale, const SegmentTable
 
 LinearResult linear(const Tensor& x, const Tensor& w, const LinearOptions& o) {
   constexpr const char* kOp = "linear";
-  Context& c = check::device(kOp, {{"x", x}, {"w", w}});
+  Context& c =
+      check::device(kOp, {{"x", x}, {"w", w}},
+                    {{"bias", o.bias}, {"residual", o.residual}, {"row_scale", o.row_scale}, {"pack", o.pack}});
   check::rank(kOp, {"x", x}, 2);
   check::shape(kOp, {"w", w}, {-1, x.size(1)}, "columns of x");
   check_product_types(kOp, x, w);
@@ -56,7 +58,7 @@ LinearResult linear(const Tensor& x, const Tensor& w, const LinearOptions& o) {
                                  .bias = o.bias,
                                  .residual = o.residual,
                                  .row_scale = o.row_scale,
-                                 .segments = o.segments,
+                                 .segments = o.segments.on(c.device()),
                                  .act = o.act,
                                  .pre = r.pre,
                                  .y = r.y});
@@ -66,7 +68,7 @@ LinearResult linear(const Tensor& x, const Tensor& w, const LinearOptions& o) {
 Tensor prepare_dy(const Tensor& dy, const Tensor& row_scale, const SegmentTable& segments, DType compute,
                   const GradOut& col_sum) {
   constexpr const char* kOp = "prepare_dy";
-  Context& c = check::device(kOp, {{"dy", dy}});
+  Context& c = check::device(kOp, {{"dy", dy}}, {{"row_scale", row_scale}, {"col_sum", col_sum.tensor}});
   check::rank(kOp, {"dy", dy}, 2);
   check::dense_rows(kOp, {{"dy", dy}});
   check_row_scale(kOp, row_scale, segments, dy.size(0), dy.dtype());
@@ -76,7 +78,7 @@ Tensor prepare_dy(const Tensor& dy, const Tensor& row_scale, const SegmentTable&
   Tensor out = same ? Tensor() : Tensor::empty(dy.shape(), compute, dy.device());
   c.kernels().linear.prepare_dy(c, {.dy = dy,
                                     .row_scale = row_scale,
-                                    .segments = segments,
+                                    .segments = segments.on(c.device()),
                                     .out = out,
                                     .col_sum = col_sum.tensor,
                                     .sum_mode = col_sum.mode});
@@ -86,7 +88,8 @@ Tensor prepare_dy(const Tensor& dy, const Tensor& row_scale, const SegmentTable&
 void linear_grad_input(const Tensor& dy, const Tensor& w, const GradOut& dx, const LinearDxOptions& o) {
   if (!dx) return;
   constexpr const char* kOp = "linear_grad_input";
-  Context& c = check::device(kOp, {{"dy", dy}, {"w", w}, {"dx", dx.tensor}});
+  Context& c = check::device(kOp, {{"dy", dy}, {"w", w}, {"dx", dx.tensor}},
+                             {{"pre", o.pre}, {"pack", o.pack}, {"col_sum", o.col_sum.tensor}});
   check_product_types(kOp, dy, w);
   check::shape(kOp, {"dy", dy}, {-1, w.size(0)}, "rows of w");
   check::shape(kOp, {"dx", dx.tensor}, {dy.size(0), w.size(1)}, "rows of dy, columns of w");
@@ -118,7 +121,7 @@ void linear_grad_weight(const Tensor& dy, const Tensor& x, const GradOut& dw) {
 }
 
 void refresh_packs(const Tensor& w, DType compute, uint64_t version, Packed& packed) {
-  Context& c = check::device("pack", {{"w", w}});
+  Context& c = check::device("pack", {{"w", w}}, {{"forward", packed.forward}, {"grad_input", packed.grad_input}});
   const KernelTable& table = c.kernels();
   if (packed.table == &table && packed.compute == compute && packed.version == version) return;
   const MemoryTag tag("packed weights");

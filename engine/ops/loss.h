@@ -7,8 +7,9 @@ namespace tessera {
 
 /// Softmax cross-entropy of each row of logits [R, N] with its target, which is a label or a probability for each
 /// class: targets are labels i32 [R] (0 ≤ label < N) or probabilities [R, N] in the logits' type whose rows sum to one
-/// (smoothed or mixed labels). lse [R] = log Σ_j exp(logits_j), argmax i32 [R] (the first of equals), and loss [R] =
-/// lse − logits[label] or lse − Σ_j targets_j logits_j. Contiguous; f32 or f64.
+/// (smoothed or mixed labels). On a device the loss of a label out of range is NaN. lse [R] = log Σ_j exp(logits_j),
+/// argmax i32 [R] (the first of equals), and loss [R] = lse − logits[label] or lse − Σ_j targets_j logits_j.
+/// Contiguous; f32 or f64.
 struct CrossEntropyArgs {
   View logits, targets, loss, lse, argmax;
 };

@@ -8,9 +8,11 @@
 namespace tessera {
 namespace {
 
-Context& check_inputs(const char* op, const PatchSentenceInputs& in) {
+Context& check_inputs(const char* op, const PatchSentenceInputs& in,
+                      std::initializer_list<check::Operand> others = {}) {
   Context& c = check::device(
-      op, {{"student", in.student}, {"teacher", in.teacher}, {"sentences", in.sentences}, {"weight", in.weight}});
+      op, {{"student", in.student}, {"teacher", in.teacher}, {"sentences", in.sentences}, {"weight", in.weight}},
+      others);
   check::rank(op, {"student", in.student}, 2);
   const DType dtype = in.student.dtype();
   check::dtype(op, {"student", in.student}, {DType::f32, DType::bf16, DType::f64});
@@ -54,7 +56,12 @@ void patch_sentence_grad(const PatchSentenceInputs& in, const PatchSentenceResul
                          const GradOut& dstudent, const GradOut& dsentences) {
   if (!dstudent && !dsentences) return;
   constexpr const char* kOp = "patch_sentence_grad";
-  Context& c = check_inputs(kOp, in);
+  Context& c = check_inputs(kOp, in,
+                            {{"lse_student", result.lse_student},
+                             {"lse_teacher", result.lse_teacher},
+                             {"dloss", dloss},
+                             {"dstudent", dstudent.tensor},
+                             {"dsentences", dsentences.tensor}});
   if (dstudent) {
     check::shape(kOp, {"dstudent", dstudent.tensor}, in.student.shape(), "the shape of student");
     check::dtype(kOp, {"dstudent", dstudent.tensor}, {in.weight.dtype()});

@@ -1,6 +1,7 @@
 #include "engine/ops/pointwise.h"
 
 #include "engine/ops/check.h"
+#include "engine/ops/copy.h"
 #include "engine/ops/kernels.h"
 
 namespace tessera {
@@ -52,7 +53,7 @@ Tensor binary(Binary op, const Tensor& a, const Tensor& b, double alpha) {
 }
 
 Tensor scale(const Tensor& x, double alpha) {
-  return binary(Binary::mul, x, Tensor::full({}, 1.0, check::statistics(x.dtype())), alpha);
+  return binary(Binary::mul, x, filled({}, 1.0, check::statistics(x.dtype()), x.device()), alpha);
 }
 
 void axpby(double alpha, const Tensor& x, double beta, const Tensor& y) {

@@ -7,7 +7,7 @@ namespace tessera {
 
 void sum_into(const Tensor& x, const Tensor& w, double alpha, const GradOut& y) {
   if (!y) return;
-  Context& c = check::device("sum", {{"x", x}, {"y", y.tensor}});
+  Context& c = check::device("sum", {{"x", x}, {"y", y.tensor}}, {{"w", w}});
   check::dtype("sum", {"x", x}, {DType::f32, DType::bf16, DType::f64});
   check::contiguous("sum", {{"x", x}, {"w", w}, {"y", y.tensor}});
   check::dtype("sum", {"y", y.tensor}, {check::statistics(x.dtype())});
@@ -34,7 +34,7 @@ Tensor segment_mean(const Tensor& x, const SegmentTable& segments, int64_t skip)
   check::contiguous("segment_mean", {{"x", x}});
   check::segments("segment_mean", "segments", segments, x.size(0));
   Tensor y = Tensor::empty({segments.count(), x.size(1)}, x.dtype(), x.device());
-  c.kernels().reduce.segment_mean(c, {.x = x, .segments = segments, .skip = skip, .y = y});
+  c.kernels().reduce.segment_mean(c, {.x = x, .segments = segments.on(c.device()), .skip = skip, .y = y});
   return y;
 }
 
@@ -46,7 +46,7 @@ void segment_mean_grad(const Tensor& dy, const SegmentTable& segments, int64_t s
   check::contiguous("segment_mean_grad", {{"dy", dy}, {"dx", dx.tensor}});
   check::dtype("segment_mean_grad", {"dy", dy}, {dx.tensor.dtype()});
   c.kernels().reduce.segment_mean_grad(
-      c, {.dy = dy, .segments = segments, .skip = skip, .dx = dx.tensor, .mode = dx.mode});
+      c, {.dy = dy, .segments = segments.on(c.device()), .skip = skip, .dx = dx.tensor, .mode = dx.mode});
 }
 
 }  // namespace tessera

@@ -37,20 +37,21 @@ RowIndex::RowIndex(std::span<const int32_t> index, int64_t source_rows) : source
     has_fill_ = has_fill_ || i < 0;
   }
   const auto count = static_cast<int64_t>(index.size());
-  index_ = Tensor::from(index, {count});
-  order_ = Tensor::from(sorted_order(index, source_rows), {count});
+  index_ = std::make_shared<TwoSided>(Tensor::from(index, {count}));
+  order_ = std::make_shared<TwoSided>(Tensor::from(sorted_order(index, source_rows), {count}));
 }
 
 RowIndex RowIndex::fill_rows() const {
   std::vector<int32_t> entries(static_cast<size_t>(rows()));
-  const auto index = index_.data<int32_t>();
+  if (!index_) return {entries, 1};
+  const auto index = index_->host.data<int32_t>();
   std::ranges::transform(index, entries.begin(), [](int32_t i) { return i < 0 ? 0 : -1; });
   return {entries, 1};
 }
 
 Tensor gather_rows(const Tensor& x, const RowIndex& index, const GatherOptions& o) {
   constexpr const char* kOp = "gather_rows";
-  Context& c = check::device(kOp, {{"x", x}});
+  Context& c = check::device(kOp, {{"x", x}}, {{"fill", o.fill}, {"table", o.table}});
   check::rank(kOp, {"x", x}, 2);
   check::dtype(kOp, {"x", x}, {DType::f32, DType::bf16, DType::f64});
   check::contiguous(kOp, {{"x", x}, {"fill", o.fill}, {"table", o.table}});
@@ -78,10 +79,10 @@ Tensor gather_rows(const Tensor& x, const RowIndex& index, const GatherOptions& 
     check::dtype(kOp, {"y", y}, {DType::f32, DType::bf16});
   }
   c.kernels().rows.gather(c, {.x = x,
-                              .index = index.index(),
+                              .index = index.index_on(c.device()),
                               .fill = o.fill,
                               .table = o.table,
-                              .table_index = o.table ? o.table_index.index() : Tensor(),
+                              .table_index = o.table ? o.table_index.index_on(c.device()) : Tensor(),
                               .y = y});
   return y;
 }
@@ -94,8 +95,11 @@ void scatter_add_rows(const Tensor& dy, const RowIndex& index, const GradOut& dx
   check::shape(kOp, {"dx", dx.tensor}, {index.source_rows(), dy.size(1)}, "source rows, columns of dy");
   check::contiguous(kOp, {{"dy", dy}, {"dx", dx.tensor}});
   if (dy.dtype() == DType::f64 || dx.tensor.dtype() == DType::f64) check::dtype(kOp, {"dy", dy}, {dx.tensor.dtype()});
-  c.kernels().rows.scatter_add(
-      c, {.dy = dy, .index = index.index(), .order = index.order(), .dx = dx.tensor, .mode = dx.mode});
+  c.kernels().rows.scatter_add(c, {.dy = dy,
+                                   .index = index.index_on(c.device()),
+                                   .order = index.order_on(c.device()),
+                                   .dx = dx.tensor,
+                                   .mode = dx.mode});
 }
 
 }  // namespace tessera

@@ -25,17 +25,22 @@ struct RowKernels {
   Kernel<ScatterAddRowsArgs> scatter_add;
 };
 
-/// The rows to take, and what the backward needs to scatter to them. The constructor checks the entries.
+/// The rows to take, and what the backward needs to scatter to them. The constructor checks the entries. The entries
+/// are on the host; a device's copy is made when an op first needs it, and copies of a RowIndex share it.
 class RowIndex {
  public:
   RowIndex() = default;
   /// Entries are in [−1, source_rows); −1 means the fill row. Throws ShapeError for any other entry.
   RowIndex(std::span<const int32_t> index, int64_t source_rows);
   explicit operator bool() const { return static_cast<bool>(index_); }
-  [[nodiscard]] const Tensor& index() const { return index_; }
-  /// The stable sorting permutation.
-  [[nodiscard]] const Tensor& order() const { return order_; }
-  [[nodiscard]] int64_t rows() const { return index_ ? index_.numel() : 0; }
+  /// i32 [rows], on the host. Absent for a default-constructed index.
+  [[nodiscard]] Tensor index() const { return index_ ? index_->host : Tensor(); }
+  /// The stable sorting permutation, likewise.
+  [[nodiscard]] Tensor order() const { return order_ ? order_->host : Tensor(); }
+  /// Both, where kernels of a device can read them.
+  [[nodiscard]] Tensor index_on(Device device) const { return index_ ? index_->on(device) : Tensor(); }
+  [[nodiscard]] Tensor order_on(Device device) const { return order_ ? order_->on(device) : Tensor(); }
+  [[nodiscard]] int64_t rows() const { return index_ ? index_->host.numel() : 0; }
   [[nodiscard]] int64_t source_rows() const { return source_rows_; }
   [[nodiscard]] bool has_fill() const { return has_fill_; }
   /// Index 0 for the rows that take the fill row and −1 elsewhere. Scattering with it sums the gradient of the fill
@@ -43,7 +48,7 @@ class RowIndex {
   [[nodiscard]] RowIndex fill_rows() const;
 
  private:
-  Tensor index_, order_;
+  std::shared_ptr<TwoSided> index_, order_;
   int64_t source_rows_ = 0;
   bool has_fill_ = false;
 };

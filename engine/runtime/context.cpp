@@ -2,33 +2,29 @@
 
 #include <fmt/format.h>
 
+#include <map>
+#include <mutex>
+
 #include "engine/core/error.h"
-#include "engine/memory/pool.h"
 
 namespace tessera {
 
 Context::Context(Device device)
-    : device_(device),
-      pool_(std::make_unique<HostPool>()),
-      threads_(std::make_unique<ThreadPool>()),
-      kernels_(&default_cpu_kernel_table()) {}
-
-Context::~Context() = default;
-
-Allocator& Context::allocator() { return *pool_; }
-HostPool& Context::host_pool() { return *pool_; }
-
-void Context::set_threads(int threads) { threads_ = std::make_unique<ThreadPool>(threads); }
+    : backend_(open_backend(device)), pool_(backend_->pool()), kernels_(&backend_->kernels()) {}
 
 Context& context(Device device) {
-  if (device.type == DeviceType::cuda) {
-    throw DeviceError(fmt::format(
-        "{}: this build of Tessera has no CUDA backend, so it computes on the CPU; use device cpu", to_string(device)));
+  // Contexts are never destroyed: tensors with static lifetime may outlive any order of destruction.
+  if (device == Device::cpu()) {
+    static Context* const cpu = new Context(Device::cpu());
+    return *cpu;
   }
-  if (device.index != 0) throw DeviceError(fmt::format("cpu:{}: expected cpu", device.index));
-  // Never destroyed: tensors with static lifetime may outlive any order of destruction.
-  static Context* const cpu = new Context(Device::cpu());
-  return *cpu;
+  static std::mutex& mutex = *new std::mutex;
+  static auto& contexts = *new std::map<int, std::unique_ptr<Context>>;
+  if (device.type == DeviceType::cpu) throw DeviceError(fmt::format("cpu:{}: expected cpu", device.index));
+  const std::lock_guard lock(mutex);
+  auto& found = contexts[device.index];
+  if (!found) found = std::make_unique<Context>(device);
+  return *found;
 }
 
 Scratch::Scratch(Context& context, size_t bytes) : allocator_(context.allocator()), block_(nullptr), bytes_(bytes) {

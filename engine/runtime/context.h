@@ -6,12 +6,9 @@
 
 #include "engine/core/device.h"
 #include "engine/memory/allocator.h"
-#include "engine/runtime/thread_pool.h"
+#include "engine/runtime/backend.h"
 
 namespace tessera {
-
-struct KernelTable;  // see engine/ops/kernels.h
-class HostPool;
 
 // Kernel tables of the CPU. engine/cpu defines these functions.
 
@@ -22,47 +19,27 @@ class HostPool;
 /// The fastest table, or the one that the environment variable TESSERA_ISA names.
 [[nodiscard]] const KernelTable& default_cpu_kernel_table();
 
-/// Everything that a device needs to compute: memory, threads and kernels. There is one context per device, made on
-/// first use, and no other object holds such state. Only one thread at a time may compute on a context.
+/// Everything that a device needs to compute: its backend and the kernels in use. There is one context per device, made
+/// on first use, and no other object holds such state. Only one thread at a time may compute on a context.
 class Context {
  public:
   explicit Context(Device device);
-  ~Context();
   Context(const Context&) = delete;
   Context& operator=(const Context&) = delete;
 
-  [[nodiscard]] Device device() const { return device_; }
-  [[nodiscard]] Allocator& allocator();
+  [[nodiscard]] Device device() const { return backend_->device(); }
+  [[nodiscard]] Backend& backend() { return *backend_; }
+  [[nodiscard]] Allocator& allocator() { return pool_; }
   /// The pool behind allocator(), for its limit and the table of holders.
-  [[nodiscard]] HostPool& host_pool();
-  [[nodiscard]] ThreadPool& threads() { return *threads_; }
+  [[nodiscard]] CachingPool& pool() { return pool_; }
   [[nodiscard]] const KernelTable& kernels() const { return *kernels_; }
 
-  /// Splits [0, count) into fixed blocks of `grain` and calls body(begin, end, thread) for each. The blocks depend on
-  /// count and grain alone, so results do not depend on the number of threads.
-  template <class Body>
-  void parallel_for(int64_t count, int64_t grain, Body&& body) {
-    if (count <= 0) return;
-    const int64_t blocks = (count + grain - 1) / grain;
-    auto task = [&](int64_t block, int thread) {
-      const int64_t begin = block * grain;
-      body(begin, begin + grain < count ? begin + grain : count, thread);
-    };
-    if (blocks == 1) {
-      task(0, 0);
-    } else {
-      threads_->run(blocks, task);
-    }
-  }
-
-  /// For tests and benchmarks: sets another kernel table (the reference, another instruction set) or number of threads.
+  /// For tests and benchmarks: sets another kernel table (the reference, another instruction set).
   void set_kernels(const KernelTable& table) { kernels_ = &table; }
-  void set_threads(int threads);
 
  private:
-  Device device_;
-  std::unique_ptr<HostPool> pool_;
-  std::unique_ptr<ThreadPool> threads_;
+  std::unique_ptr<Backend> backend_;
+  CachingPool& pool_;
   const KernelTable* kernels_;
 };
 

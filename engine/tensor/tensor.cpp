@@ -3,7 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cstring>
+#include <array>
 
 #include "engine/core/error.h"
 #include "engine/runtime/context.h"
@@ -64,7 +64,7 @@ Tensor Tensor::empty(const Shape& shape, DType dtype, Device device) {
 
 Tensor Tensor::zeros(const Shape& shape, DType dtype, Device device) {
   Tensor t = empty(shape, dtype, device);
-  std::memset(t.pointer(), 0, t.bytes());
+  context(device).backend().zero(t.pointer(), t.bytes());
   return t;
 }
 
@@ -94,12 +94,12 @@ Tensor Tensor::full(const Shape& shape, double value, DType dtype) {
 }
 
 template <class T>
-Tensor Tensor::from(std::span<const T> values, const Shape& shape) {
+Tensor Tensor::from(std::span<const T> values, const Shape& shape, Device device) {
   if (static_cast<int64_t>(values.size()) != shape.numel()) {
     throw ShapeError(fmt::format("tensor: {} values for shape {}", values.size(), to_string(shape)));
   }
-  Tensor t = empty(shape, kDTypeOf<T>);
-  if (!values.empty()) std::memcpy(t.pointer(), values.data(), values.size_bytes());
+  Tensor t = empty(shape, kDTypeOf<T>, device);
+  context(device).backend().upload(t.pointer(), values.data(), values.size_bytes());
   return t;
 }
 
@@ -110,11 +110,15 @@ std::span<T> Tensor::data() const {
     throw DTypeError(fmt::format("tensor: data() as {} of {}", name_of(kDTypeOf<T>), describe(*this)));
   }
   if (!is_contiguous()) throw ShapeError(fmt::format("tensor: data() of {}, which is not contiguous", describe(*this)));
+  if (!(device() == Device::cpu())) {
+    throw DeviceError(
+        fmt::format("tensor: data() of {} on {}, expected cpu (call to())", describe(*this), to_string(device())));
+  }
   return {static_cast<T*>(pointer()), static_cast<size_t>(numel())};
 }
 
-#define TESSERA_INSTANTIATE(T)                                              \
-  template Tensor Tensor::from<T>(std::span<const T> values, const Shape&); \
+#define TESSERA_INSTANTIATE(T)                                                      \
+  template Tensor Tensor::from<T>(std::span<const T> values, const Shape&, Device); \
   template std::span<T> Tensor::data<T>() const;
 TESSERA_INSTANTIATE(float)
 TESSERA_INSTANTIATE(bfloat16)
@@ -135,7 +139,33 @@ bool Tensor::is_contiguous() const {
 
 double Tensor::item() const {
   if (!storage_ || numel() != 1) throw ShapeError(fmt::format("tensor: item() of {}", describe(*this)));
-  return load_element(pointer(), dtype_);
+  alignas(8) std::array<std::byte, 8> element{};
+  context(device()).backend().download(element.data(), pointer(), size_of(dtype_));
+  return load_element(element.data(), dtype_);
+}
+
+Tensor Tensor::to(Device target) const {
+  if (!storage_ || device() == target) return *this;
+  if (!is_contiguous())
+    throw ShapeError(fmt::format("tensor: to({}) of {}, which is not contiguous", to_string(target), describe(*this)));
+  const Device cpu = Device::cpu();
+  if (!(device() == cpu) && !(target == cpu)) return to(cpu).to(target);
+  Tensor copy = empty(shape_, dtype_, target);
+  if (target == cpu) {
+    context(device()).backend().download(copy.pointer(), pointer(), bytes());
+  } else {
+    context(target).backend().upload(copy.pointer(), pointer(), bytes());
+  }
+  return copy;
+}
+
+const Tensor& TwoSided::on(Device device) {
+  if (device == Device::cpu()) return host;
+  if (!copy || !(copy.device() == device)) {
+    const MemoryTag tag("index sets");
+    copy = host.to(device);
+  }
+  return copy;
 }
 
 void* Tensor::pointer() const {
@@ -196,14 +226,21 @@ Tensor Tensor::transpose(int a, int b) const {
 }
 
 SegmentTable::SegmentTable(std::span<const int64_t> lengths) {
-  auto offsets = std::make_shared<std::vector<int64_t>>(1, 0);
-  offsets->reserve(lengths.size() + 1);
-  for (const int64_t n : lengths) {
-    if (n < 0) throw ShapeError("segments: negative length");
-    offsets->push_back(offsets->back() + n);
-    max_len_ = std::max(max_len_, n);
+  const Tensor table = Tensor::empty({static_cast<int64_t>(lengths.size()) + 1}, DType::i64);
+  const auto offsets = table.data<int64_t>();
+  offsets[0] = 0;
+  for (size_t b = 0; b < lengths.size(); ++b) {
+    if (lengths[b] < 0) throw ShapeError("segments: negative length");
+    offsets[b + 1] = offsets[b] + lengths[b];
+    max_len_ = std::max(max_len_, lengths[b]);
   }
-  offsets_ = std::move(offsets);
+  table_ = std::make_shared<TwoSided>(table);
+}
+
+Segments SegmentTable::on(Device device) const {
+  if (!table_) return {};
+  const auto* numbers = static_cast<const int64_t*>(table_->on(device).pointer());
+  return {.offsets = offsets(), .on_device = numbers, .count = count(), .max_len = max_len_};
 }
 
 SegmentTable SegmentTable::uniform(int64_t count, int64_t length) {
@@ -217,6 +254,7 @@ std::string describe(const Tensor& tensor) {
 
 namespace {
 
+/// A host tensor of any layout.
 void print_into(std::string& out, const Tensor& t, const std::byte* p, int dim, int per_dim) {
   if (dim == t.rank()) {
     out += fmt::format("{:.5g}", load_element(p, t.dtype()));
@@ -238,7 +276,8 @@ std::string print(const Tensor& tensor, int per_dim) {
   std::string out = describe(tensor);
   if (!tensor) return out;
   out += ' ';
-  print_into(out, tensor, static_cast<const std::byte*>(tensor.pointer()), 0, per_dim);
+  const Tensor host = tensor.to(Device::cpu());
+  print_into(out, host, static_cast<const std::byte*>(host.pointer()), 0, per_dim);
   return out;
 }
 

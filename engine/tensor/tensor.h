@@ -21,14 +21,14 @@ class Tensor {
   /// Uninitialised contiguous memory.
   [[nodiscard]] static Tensor empty(const Shape& shape, DType dtype = DType::f32, Device device = Device::cpu());
   [[nodiscard]] static Tensor zeros(const Shape& shape, DType dtype = DType::f32, Device device = Device::cpu());
-  /// Every element is `value`, rounded to dtype. On the host.
+  /// Every element is `value`, rounded to dtype. On the host; engine/ops/copy.h has `filled` for a device.
   [[nodiscard]] static Tensor full(const Shape& shape, double value, DType dtype = DType::f32);
   /// Copies host values. Throws ShapeError unless their number is the shape's.
   template <class T>
-  [[nodiscard]] static Tensor from(std::span<const T> values, const Shape& shape);
+  [[nodiscard]] static Tensor from(std::span<const T> values, const Shape& shape, Device device = Device::cpu());
   template <class T>
-  [[nodiscard]] static Tensor from(const std::vector<T>& values, const Shape& shape) {
-    return from(std::span<const T>(values), shape);
+  [[nodiscard]] static Tensor from(const std::vector<T>& values, const Shape& shape, Device device = Device::cpu()) {
+    return from(std::span<const T>(values), shape, device);
   }
   /// A contiguous tensor in existing storage, from element `offset` on.
   Tensor(std::shared_ptr<Storage> storage, const Shape& shape, DType dtype, int64_t offset = 0);
@@ -47,11 +47,15 @@ class Tensor {
   [[nodiscard]] bool unique() const { return storage_.use_count() == 1; }
   [[nodiscard]] const std::shared_ptr<Storage>& storage() const { return storage_; }
 
-  /// The elements of a contiguous host tensor of type T. Throws DTypeError or ShapeError for any other tensor.
+  /// The elements of a contiguous tensor of type T on the host. Throws DeviceError, DTypeError or ShapeError for any
+  /// other tensor.
   template <class T>
   [[nodiscard]] std::span<T> data() const;
-  /// The one element of a host tensor, whatever its floating or integer type.
+  /// The one element, whatever its floating or integer type. On a device it waits for the work queued so far.
   [[nodiscard]] double item() const;
+  /// This tensor where it is already on `device`, else a copy there. Contiguous tensors only, when a copy is made; an
+  /// absent tensor stays absent. A copy to the host waits for the work queued so far.
+  [[nodiscard]] Tensor to(Device device) const;
   [[nodiscard]] void* pointer() const;
   [[nodiscard]] View view() const;
   /// Lets argument structs be filled with tensors. An absent tensor gives an absent view.
@@ -78,7 +82,17 @@ struct GradOut {
   explicit operator bool() const { return static_cast<bool>(tensor); }
 };
 
-/// Ragged rows: sample b owns rows begin(b) … end(b) − 1. Owns the offsets and converts to the kernels' Segments.
+/// Numbers that are made on the host and read on a device: the host's tensor, and a copy on the device that asked last,
+/// made when it is first asked for. Not for two threads at a time.
+struct TwoSided {
+  Tensor host;
+  Tensor copy{};
+
+  [[nodiscard]] const Tensor& on(Device device);
+};
+
+/// Ragged rows: sample b owns rows begin(b) … end(b) − 1. Owns the offsets, on the host, and a copy on one device, made
+/// when it is first needed; tables that are copies of each other share both.
 class SegmentTable {
  public:
   SegmentTable() = default;
@@ -87,15 +101,17 @@ class SegmentTable {
   /// `count` segments of `length` rows.
   [[nodiscard]] static SegmentTable uniform(int64_t count, int64_t length);
 
-  [[nodiscard]] int64_t count() const { return offsets_ ? static_cast<int64_t>(offsets_->size()) - 1 : 0; }
-  [[nodiscard]] int64_t rows() const { return offsets_ ? offsets_->back() : 0; }
+  [[nodiscard]] int64_t count() const { return table_ ? table_->host.numel() - 1 : 0; }
+  [[nodiscard]] int64_t rows() const { return table_ ? offsets()[count()] : 0; }
   [[nodiscard]] int64_t max_len() const { return max_len_; }
-  [[nodiscard]] int64_t begin(int64_t b) const { return (*offsets_)[static_cast<size_t>(b)]; }
-  [[nodiscard]] int64_t end(int64_t b) const { return (*offsets_)[static_cast<size_t>(b) + 1]; }
-  operator Segments() const { return {offsets_ ? offsets_->data() : nullptr, count(), max_len_}; }
+  [[nodiscard]] int64_t begin(int64_t b) const { return offsets()[b]; }
+  [[nodiscard]] int64_t end(int64_t b) const { return offsets()[b + 1]; }
+  /// What kernels on a device read. An empty table gives null pointers.
+  [[nodiscard]] Segments on(Device device) const;
 
  private:
-  std::shared_ptr<const std::vector<int64_t>> offsets_;
+  [[nodiscard]] const int64_t* offsets() const { return static_cast<const int64_t*>(table_->host.pointer()); }
+  std::shared_ptr<TwoSided> table_;
   int64_t max_len_ = 0;
 };
 

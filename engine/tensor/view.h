@@ -34,9 +34,11 @@ struct View {
 /// Whether a gradient kernel stores or adds.
 enum class GradMode : uint8_t { overwrite, accumulate };
 
-/// Ragged rows: sample b owns rows offsets[b] … offsets[b + 1] − 1. `offsets` has count + 1 entries, on the host.
+/// Ragged rows: sample b owns rows offsets[b] … offsets[b + 1] − 1. `offsets` has count + 1 entries, on the host;
+/// `on_device` holds the same numbers where the device's kernels can read them.
 struct Segments {
   const int64_t* offsets = nullptr;
+  const int64_t* on_device = nullptr;
   int64_t count = 0;
   int64_t max_len = 0;
 

@@ -34,9 +34,10 @@ constexpr const char* kSteps = "optimizer_steps";
 
 void save_weights(const std::filesystem::path& path, const ParameterStore& store, const Tensor& values,
                   const Metadata& metadata) {
+  const Tensor host = values.to(Device::cpu());
   std::vector<NamedTensor> tensors;
-  for (const Entry& entry : store.entries()) tensors.push_back({entry.name, part_of(values, entry)});
-  for (const Buffer& buffer : store.buffers()) tensors.push_back({buffer.name, buffer.tensor});
+  for (const Entry& entry : store.entries()) tensors.push_back({entry.name, part_of(host, entry)});
+  for (const Buffer& buffer : store.buffers()) tensors.push_back({buffer.name, buffer.tensor.to(Device::cpu())});
   write_safetensors(path, tensors, metadata);
 }
 
@@ -108,9 +109,11 @@ Moments moments_of(const Lars& o) { return {{"m.", o.momentum()}}; }
 
 void save_moments(const std::filesystem::path& path, const ParameterStore& store, const Moments& moments, int64_t steps,
                   Metadata metadata) {
+  Moments host;
+  for (const auto& [prefix, arena] : moments) host.emplace_back(prefix, arena.to(Device::cpu()));
   std::vector<NamedTensor> tensors;
   for (const Entry& entry : store.entries()) {
-    for (const auto& [prefix, arena] : moments) tensors.push_back({prefix + entry.name, part_of(arena, entry)});
+    for (const auto& [prefix, arena] : host) tensors.push_back({prefix + entry.name, part_of(arena, entry)});
   }
   metadata[kSteps] = std::to_string(steps);
   write_safetensors(path, tensors, metadata);

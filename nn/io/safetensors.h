@@ -48,8 +48,8 @@ class SafetensorsFile {
   std::map<std::string, std::string> metadata_;
 };
 
-/// Writes contiguous tensors in the given order. The file appears whole or not at all. Data begin at a multiple of 64
-/// bytes.
+/// Writes contiguous tensors of the host in the given order. The file appears whole or not at all. Data begin at a
+/// multiple of 64 bytes.
 void write_safetensors(const std::filesystem::path& path, std::span<const NamedTensor> tensors,
                        const std::map<std::string, std::string>& metadata = {});
 

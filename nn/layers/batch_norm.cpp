@@ -13,7 +13,7 @@ constexpr double kMomentum = 0.1;
 BatchNorm::BatchNorm(ParameterStore& store, const std::string& prefix, int64_t width, DType dtype)
     : weight_(&store.add(prefix + ".weight", {width}, ones())),
       bias_(&store.add(prefix + ".bias", {width}, zeros())),
-      kept_{Tensor::zeros({width}, dtype), Tensor::full({width}, 1.0, dtype)},
+      kept_{Tensor::zeros({width}, dtype, store.device()), filled({width}, 1.0, dtype, store.device())},
       batches_(Tensor::zeros({}, DType::i64)) {
   store.add_buffer(prefix + ".running_mean", kept_.mean, Buffer::Kind::running);
   store.add_buffer(prefix + ".running_var", kept_.variance, Buffer::Kind::running);

@@ -25,7 +25,7 @@ class BatchNorm {
   Parameter* weight_ = nullptr;
   Parameter* bias_ = nullptr;
   ColumnMoments kept_;
-  Tensor batches_;  // i64 []
+  Tensor batches_;  // i64 [], on the host: nothing computes with it
 };
 
 }  // namespace tessera::nn

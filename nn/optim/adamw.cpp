@@ -41,8 +41,8 @@ std::vector<ParameterRange> ranges_of(const ParameterStore& store, const GroupRu
 AdamW::AdamW(ParameterStore& store, const AdamWOptions& options, const GroupRule& rule)
     : store_(store), options_(options), ranges_(ranges_of(store, rule)) {
   const MemoryTag tag("optimiser moments");
-  m_ = Tensor::zeros(store.values().shape(), store.dtype());
-  v_ = Tensor::zeros(store.values().shape(), store.dtype());
+  m_ = Tensor::zeros(store.values().shape(), store.dtype(), store.device());
+  v_ = Tensor::zeros(store.values().shape(), store.dtype(), store.device());
 }
 
 double AdamW::grad_norm() const { return norm2(store_.grads(), ranges_); }

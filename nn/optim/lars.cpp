@@ -14,7 +14,7 @@ Lars::Lars(ParameterStore& store, const LarsOptions& options) : store_(store), o
     adapt_.push_back(adapted ? 1 : 0);
   }
   const MemoryTag tag("optimiser moments");
-  momentum_ = Tensor::zeros(store.values().shape(), store.dtype());
+  momentum_ = Tensor::zeros(store.values().shape(), store.dtype(), store.device());
 }
 
 double Lars::grad_norm() const { return norm2(store_.grads(), ranges_); }

@@ -87,7 +87,7 @@ ImageEmbeddings embed_images(const Dataset& data, const EmbedOptions& options, c
     const Tensor staged = Tensor::empty({count, pixels});
     std::vector<Decoded> decoded(static_cast<size_t>(count));
     const auto values = staged.data<float>();
-    cpu_context().threads().run(count, [&](int64_t i, int) {
+    cpu::threads(cpu_context()).run(count, [&](int64_t i, int) {
       const auto out = values.subspan(static_cast<size_t>(i * pixels), static_cast<size_t>(pixels));
       decoded[static_cast<size_t>(i)] = decode_into(data, first + i, options.transform, out);
     });

@@ -70,8 +70,9 @@ DataSurvey survey_data(const Dataset& data, const Tokenizer* tokenizer, int64_t 
   for (int64_t first = 0; first < data.size(); first += kBatch) {
     const int64_t count = std::min(kBatch, data.size() - first);
     std::vector<Reading> readings(static_cast<size_t>(count));
-    cpu_context().threads().run(
-        count, [&](int64_t i, int) { readings[static_cast<size_t>(i)] = read(data, first + i, max_image_pixels); });
+    cpu::threads(cpu_context()).run(count, [&](int64_t i, int) {
+      readings[static_cast<size_t>(i)] = read(data, first + i, max_image_pixels);
+    });
     for (int64_t i = 0; i < count; ++i) {
       Reading& r = readings[static_cast<size_t>(i)];
       if (!r.usable) {

@@ -1,4 +1,4 @@
-// The caching pool of host memory.
+// The caching pool, over memory of the host.
 #include <gtest/gtest.h>
 
 #include <cstring>
@@ -15,25 +15,25 @@ namespace {
 
 constexpr size_t kMiB = size_t{1} << 20;
 
-TEST(HostPool, ClassesWasteAtMostAQuarterAndAlign) {
+TEST(CachingPool, ClassesWasteAtMostAQuarterAndAlign) {
   size_t previous = 0;
   for (size_t bytes = 0; bytes < 9 * kMiB; bytes += bytes / 50 + 1) {
-    const size_t size = HostPool::rounded(bytes);
+    const size_t size = CachingPool::rounded(bytes);
     ASSERT_GE(size, bytes);
     ASSERT_EQ(size % 64, 0u) << bytes;
     ASSERT_GE(size, previous) << "classes grow with the request";
-    ASSERT_EQ(HostPool::rounded(size), size) << "a class is its own class";
+    ASSERT_EQ(CachingPool::rounded(size), size) << "a class is its own class";
     if (bytes >= 512 && bytes <= kMiB) {
       ASSERT_LE(size, bytes + bytes / 4) << bytes;
     }
     previous = size;
   }
-  EXPECT_EQ(HostPool::rounded(0), 64u);
-  EXPECT_EQ(HostPool::rounded(kMiB + 1), 2 * kMiB);
+  EXPECT_EQ(CachingPool::rounded(0), 64u);
+  EXPECT_EQ(CachingPool::rounded(kMiB + 1), 2 * kMiB);
 }
 
-TEST(HostPool, HandsOutTheLastFreedBlockOfAClass) {
-  HostPool pool;
+TEST(CachingPool, HandsOutTheLastFreedBlockOfAClass) {
+  CachingPool pool(host_memory());
   void* first = pool.allocate(1000);
   void* second = pool.allocate(1000);
   pool.deallocate(first, 1000);
@@ -47,8 +47,8 @@ TEST(HostPool, HandsOutTheLastFreedBlockOfAClass) {
   pool.deallocate(other, 5000);
 }
 
-TEST(HostPool, BlocksAreAlignedDistinctAndWritable) {
-  HostPool pool;
+TEST(CachingPool, BlocksAreAlignedDistinctAndWritable) {
+  CachingPool pool(host_memory());
   std::map<void*, size_t> blocks;
   const size_t sizes[] = {0, 0, 1, 63, 64, 65, 4097, kMiB, 3 * kMiB, 5 * kMiB};
   for (const size_t bytes : sizes) {
@@ -58,17 +58,17 @@ TEST(HostPool, BlocksAreAlignedDistinctAndWritable) {
       EXPECT_EQ(reinterpret_cast<uintptr_t>(block) % (2 * kMiB), 0u) << "a huge page";
     }
     EXPECT_TRUE(blocks.emplace(block, bytes).second);
-    std::memset(block, 0x5a, HostPool::rounded(bytes));
+    std::memset(block, 0x5a, CachingPool::rounded(bytes));
   }
   EXPECT_EQ(blocks.size(), std::size(sizes));
   for (const auto& [block, bytes] : blocks) pool.deallocate(block, bytes);
 }
 
-TEST(HostPool, CountsWhatItHolds) {
-  HostPool pool;
+TEST(CachingPool, CountsWhatItHolds) {
+  CachingPool pool(host_memory());
   void* a = pool.allocate(1024);
   void* b = pool.allocate(3 * kMiB);
-  const auto size_b = static_cast<int64_t>(HostPool::rounded(3 * kMiB));
+  const auto size_b = static_cast<int64_t>(CachingPool::rounded(3 * kMiB));
   EXPECT_EQ(pool.statistics().current, 1024 + size_b);
   pool.deallocate(b, 3 * kMiB);
   const MemoryStatistics s = pool.statistics();
@@ -87,8 +87,8 @@ TEST(HostPool, CountsWhatItHolds) {
   EXPECT_EQ(pool.statistics().current, 0);
 }
 
-TEST(HostPool, ALimitNamesTheLargestHolders) {
-  HostPool pool({.limit_bytes = 10 * kMiB});
+TEST(CachingPool, ALimitNamesTheLargestHolders) {
+  CachingPool pool(host_memory(), {.limit_bytes = 10 * kMiB});
   const MemoryTag outer("activations");
   void* large = pool.allocate(6 * kMiB);
   void* small = nullptr;
@@ -117,8 +117,8 @@ TEST(HostPool, ALimitNamesTheLargestHolders) {
   pool.deallocate(small, 2 * kMiB);
 }
 
-TEST(HostPool, GivesCachedBlocksBackBeforeItRefuses) {
-  HostPool pool({.limit_bytes = 10 * kMiB});
+TEST(CachingPool, GivesCachedBlocksBackBeforeItRefuses) {
+  CachingPool pool(host_memory(), {.limit_bytes = 10 * kMiB});
   pool.deallocate(pool.allocate(8 * kMiB), 8 * kMiB);
   EXPECT_EQ(pool.statistics().reserved, static_cast<int64_t>(8 * kMiB));
   void* other = pool.allocate(4 * kMiB);
@@ -130,14 +130,14 @@ TEST(HostPool, GivesCachedBlocksBackBeforeItRefuses) {
   pool.deallocate(other, 4 * kMiB);
 }
 
-TEST(HostPool, AbsurdRequestsAreErrorsNotCrashes) {
-  HostPool pool;
+TEST(CachingPool, AbsurdRequestsAreErrorsNotCrashes) {
+  CachingPool pool(host_memory());
   EXPECT_THROW((void)pool.allocate(size_t{1} << 60), OutOfMemoryError);
   EXPECT_EQ(pool.statistics().current, 0);
 }
 
-TEST(HostPool, PoisonMarksFreshAndFreedBlocks) {
-  HostPool pool({.poison = true});
+TEST(CachingPool, PoisonMarksFreshAndFreedBlocks) {
+  CachingPool pool(host_memory(), {.poison = true});
   auto* block = static_cast<unsigned char*>(pool.allocate(100));
   for (int i = 0; i < 100; ++i) ASSERT_EQ(block[i], 0xff);
   std::memset(block, 0, 100);
@@ -148,8 +148,8 @@ TEST(HostPool, PoisonMarksFreshAndFreedBlocks) {
   pool.deallocate(again, 100);
 }
 
-TEST(HostPool, ThreadsShareIt) {
-  HostPool pool;
+TEST(CachingPool, ThreadsShareIt) {
+  CachingPool pool(host_memory());
   std::vector<std::thread> threads;
   for (unsigned t = 0; t < 4; ++t) {
     threads.emplace_back([&pool, t] {
@@ -169,7 +169,7 @@ TEST(HostPool, ThreadsShareIt) {
 }
 
 TEST(Storage, ReturnsItsBlock) {
-  HostPool pool;
+  CachingPool pool(host_memory());
   {
     const Storage storage(Device::cpu(), pool, 100);
     EXPECT_GT(pool.statistics().current, 0);

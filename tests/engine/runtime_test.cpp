@@ -91,15 +91,15 @@ TEST(ThreadPools, TakeTheirNumberFromTheEnvironment) {
 TEST(Contexts, SplitWorkByTheProblemAlone) {
   for (const int threads : {1, 2, 3}) {
     Context context(Device::cpu());
-    context.set_threads(threads);
+    cpu::host(context).set_threads(threads);
     std::vector<std::atomic<int>> ends(101);
-    context.parallel_for(100, 7, [&](int64_t begin, int64_t end, int) {
+    cpu::parallel_for(context, 100, 7, [&](int64_t begin, int64_t end, int) {
       EXPECT_EQ(begin % 7, 0);
       EXPECT_EQ(end, std::min<int64_t>(begin + 7, 100));
       ++ends[static_cast<size_t>(end)];
     });
     EXPECT_EQ(std::accumulate(ends.begin(), ends.end(), 0), 15);
-    context.parallel_for(0, 7, [](int64_t, int64_t, int) { ADD_FAILURE() << "nothing to do"; });
+    cpu::parallel_for(context, 0, 7, [](int64_t, int64_t, int) { ADD_FAILURE() << "nothing to do"; });
   }
 }
 
@@ -108,8 +108,8 @@ TEST(Contexts, ScratchComesFromThePoolAndReturns) {
   {
     const Scratch scratch(context, 1000);
     EXPECT_EQ(reinterpret_cast<uintptr_t>(scratch.as<float>()) % 64, 0u);
-    ASSERT_EQ(context.host_pool().largest_holders(1).size(), 1u);
-    EXPECT_EQ(context.host_pool().largest_holders(1)[0].tag, "kernel scratch");
+    ASSERT_EQ(context.pool().largest_holders(1).size(), 1u);
+    EXPECT_EQ(context.pool().largest_holders(1)[0].tag, "kernel scratch");
   }
   EXPECT_EQ(context.allocator().statistics().current, 0);
 }

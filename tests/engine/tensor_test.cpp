@@ -127,7 +127,7 @@ TEST(SegmentTables, KnowTheirRows) {
   EXPECT_EQ(t.max_len(), 5);
   EXPECT_EQ(t.begin(2), 3);
   EXPECT_EQ(t.end(1), 3);
-  const Segments s = t;
+  const Segments s = t.on(Device::cpu());
   EXPECT_EQ(s.rows(), 8);
   EXPECT_EQ(s.end(2), 8);
   const SegmentTable u = SegmentTable::uniform(4, 7);

@@ -20,7 +20,7 @@ const std::map<std::string, int> kRank{{"engine", 0}, {"autograd", 1}, {"nn", 2}
 
 /// The same rule for the second-level folders of engine and rils.
 const std::map<std::string, std::vector<std::string>> kOrder{
-    {"engine", {"core", "memory", "runtime", "tensor", "ops", "cpu"}},
+    {"engine", {"core", "memory", "runtime", "tensor", "ops", "cpu", "cuda"}},
     {"rils",
      {"text", "data", "prepare", "config", "run", "model", "method", "train", "eval", "picture", "pretrain", "finetune",
       "convert", "query", "inspect"}}};

@@ -89,7 +89,7 @@ Problem forward_problem(Values& values, DType dtype, const LinearPick& pick) {
                            .bias = v[2],
                            .residual = pick.in_place ? v[6] : v[3],
                            .row_scale = v[4],
-                           .segments = segments,
+                           .segments = segments.on(c.device()),
                            .act = pick.act,
                            .pre = v[5],
                            .y = v[6]});
@@ -163,8 +163,12 @@ Problem prepare_problem(Values& values, DType dtype, const PreparePick& pick) {
       pick.cast ? out("out", pick.out, {pick.rows, pick.columns}, {.c = 2, .elementwise = true}) : absent("out"),
       pick.col_sum ? sum_out("col_sum", wide(dtype), {pick.columns}, plain_sum(pick.rows)) : absent("col_sum")};
   p.call = [=](Context& c, const KernelTable& t, Views v, GradMode mode) {
-    t.linear.prepare_dy(
-        c, {.dy = v[0], .row_scale = v[1], .segments = segments, .out = v[2], .col_sum = v[3], .sum_mode = mode});
+    t.linear.prepare_dy(c, {.dy = v[0],
+                            .row_scale = v[1],
+                            .segments = segments.on(c.device()),
+                            .out = v[2],
+                            .col_sum = v[3],
+                            .sum_mode = mode});
   };
   if (pick.cast && (pick.out != dtype || pick.row_scale)) {
     p.op = [=](Tensors t, GradMode mode) -> std::vector<Tensor> {
@@ -306,7 +310,7 @@ std::vector<Gradient> linear_gradients() {
                                              {.bias = v[2],
                                               .residual = v[3],
                                               .row_scale = scale_of(t),
-                                              .segments = segments,
+                                              .segments = segments.on(c.device()),
                                               .out_dtype = wide(t)});
                    },
                .k = 6});
@@ -334,7 +338,7 @@ std::vector<Gradient> linear_gradients() {
                                                    .act = act,
                                                    .residual = v[5],
                                                    .row_scale = scale_of(t),
-                                                   .segments = segments,
+                                                   .segments = segments.on(c.device()),
                                                    .out_dtype = wide(t)});
                      },
                  .k = 7});

@@ -58,7 +58,7 @@ Problem segment_mean_problem(Values& values, DType dtype, const std::vector<int6
   p.operands = {in("x", dtype, values.normal({segments.rows(), width})),
                 out("y", dtype, {segments.count(), width}, {.c = 3, .k = 16, .floor = 0.1})};
   p.call = [=](Context& c, const KernelTable& t, Views v, GradMode) {
-    t.reduce.segment_mean(c, {.x = v[0], .segments = segments, .skip = skip, .y = v[1]});
+    t.reduce.segment_mean(c, {.x = v[0], .segments = segments.on(c.device()), .skip = skip, .y = v[1]});
   };
   p.op = [=](Tensors t, GradMode) -> std::vector<Tensor> { return {segment_mean(t[0], segments, skip)}; };
   return p;
@@ -72,7 +72,8 @@ Problem segment_mean_grad_problem(Values& values, DType dtype, const std::vector
   p.operands = {in("dy", dtype, values.normal({segments.count(), width})),
                 sum_out("dx", dtype, {segments.rows(), width}, {.c = 3})};
   p.call = [=](Context& c, const KernelTable& t, Views v, GradMode mode) {
-    t.reduce.segment_mean_grad(c, {.dy = v[0], .segments = segments, .skip = skip, .dx = v[1], .mode = mode});
+    t.reduce.segment_mean_grad(
+        c, {.dy = v[0], .segments = segments.on(c.device()), .skip = skip, .dx = v[1], .mode = mode});
   };
   p.op = [=](Tensors t, GradMode mode) -> std::vector<Tensor> {
     segment_mean_grad(t[0], segments, skip, {t[1], mode});

@@ -33,7 +33,7 @@ class AccumulatedProduct {
     if (sizes_.m == 0 || sizes_.n == 0) return;
     const int64_t each = sizes_.a_elements() + sizes_.b_elements() + Sizes::lines(Sizes::kTile);
     const Scratch packed(context, bytes(wide_ ? sizes_.tiles * sizes_.a_stride : sizes_.panels * sizes_.b_elements()));
-    const Scratch scratch(context, bytes(each * context.threads().threads()));
+    const Scratch scratch(context, bytes(each * threads(context).threads()));
     for (int64_t block = 0; block < sizes_.k_blocks; ++block) {
       const auto buffers = [&](int thread) {
         E* memory = scratch.template as<E>() + thread * each;
@@ -63,10 +63,9 @@ class AccumulatedProduct {
   template <class BuffersOf>
   void wide_block(Context& context, int64_t k_block, E* a, const BuffersOf& buffers, bool add) const {
     const int64_t grain = max_of(1, 2 * kGrain / max_of(1, sizes_.a_stride));
-    context.parallel_for(sizes_.tiles, grain, [&](int64_t begin, int64_t end, int) {
-      pack_left(begin, end, k_block, a + begin * sizes_.a_stride);
-    });
-    context.parallel_for(sizes_.panels, sizes_.panels_per_task(), [&](int64_t begin, int64_t end, int thread) {
+    parallel_for(context, sizes_.tiles, grain,
+                 [&](int64_t begin, int64_t end, int) { pack_left(begin, end, k_block, a + begin * sizes_.a_stride); });
+    parallel_for(context, sizes_.panels, sizes_.panels_per_task(), [&](int64_t begin, int64_t end, int thread) {
       const Buffers buffer = buffers(thread);
       for (int64_t panel = begin; panel < end; ++panel) {
         pack_right(panel, panel + 1, k_block, buffer.b);
@@ -78,10 +77,10 @@ class AccumulatedProduct {
   template <class BuffersOf>
   void tall_block(Context& context, int64_t k_block, E* b, const BuffersOf& buffers, bool add) const {
     const int64_t grain = max_of(4, 2 * kGrain / max_of(1, sizes_.b_elements()));
-    context.parallel_for(sizes_.panels, grain, [&](int64_t begin, int64_t end, int) {
+    parallel_for(context, sizes_.panels, grain, [&](int64_t begin, int64_t end, int) {
       pack_right(begin, end, k_block, b + begin * sizes_.b_elements());
     });
-    context.parallel_for(sizes_.row_blocks, 1, [&](int64_t begin, int64_t end, int thread) {
+    parallel_for(context, sizes_.row_blocks, 1, [&](int64_t begin, int64_t end, int thread) {
       const Buffers buffer = buffers(thread);
       for (int64_t block = begin; block < end; ++block) {
         const int64_t first = sizes_.first_tile(block);

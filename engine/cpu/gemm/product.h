@@ -88,8 +88,8 @@ class Product {
     const Scratch packed(context, ahead ? bytes(sizes_.panels * sizes_.k * Sizes::kColumns) : 0);
     if (ahead) pack_right(context, packed.template as<E>());
     const int64_t each = workspace_elements();
-    const Scratch scratch(context, bytes(each * context.threads().threads()));
-    context.parallel_for(sizes_.row_blocks, 1, [&](int64_t begin, int64_t end, int thread) {
+    const Scratch scratch(context, bytes(each * threads(context).threads()));
+    parallel_for(context, sizes_.row_blocks, 1, [&](int64_t begin, int64_t end, int thread) {
       for (int64_t block = begin; block < end; ++block) {
         compute_rows(block, scratch.template as<E>() + thread * each);
       }
@@ -102,8 +102,8 @@ class Product {
     // With several blocks of k, packed a comes from beyond the L2 cache, so the panels of a task share what is read.
     const int64_t group = min_of(sizes_.panels, max_of(sizes_.k_blocks == 1 ? 1 : 6, sizes_.panels_per_task()));
     const int64_t each = sizes_.b_elements() + sizes_.sum_elements(group);
-    const Scratch scratch(context, bytes(each * context.threads().threads()));
-    context.parallel_for(sizes_.panels, group, [&](int64_t begin, int64_t end, int thread) {
+    const Scratch scratch(context, bytes(each * threads(context).threads()));
+    parallel_for(context, sizes_.panels, group, [&](int64_t begin, int64_t end, int thread) {
       E* memory = scratch.template as<E>() + thread * each;
       compute(0, sizes_.tiles, begin, end, {nullptr, memory, memory + sizes_.b_elements()});
     });
@@ -113,7 +113,7 @@ class Product {
   void pack_right(Context& context, E* out) {
     const int64_t stride = sizes_.k * Sizes::kColumns;
     const int64_t grain = max_of(1, 2 * kGrain / max_of(1, stride));
-    context.parallel_for(sizes_.panels, grain, [&](int64_t begin, int64_t end, int) {
+    parallel_for(context, sizes_.panels, grain, [&](int64_t begin, int64_t end, int) {
       const int64_t first = begin * Sizes::kColumns;
       const int64_t rows = min_of(end * Sizes::kColumns, sizes_.n) - first;
       pack_panels<Sizes::kColumns>(b_.rows, first, rows, 0, sizes_.k, out + begin * stride, stride);
@@ -124,7 +124,7 @@ class Product {
   /// Packs all of a: [block of k][tile][step][kRows].
   void pack_left(Context& context, E* out) {
     const int64_t grain = max_of(1, 2 * kGrain / max_of(1, sizes_.k * Sizes::kRows));
-    context.parallel_for(sizes_.tiles, grain, [&](int64_t begin, int64_t end, int) {
+    parallel_for(context, sizes_.tiles, grain, [&](int64_t begin, int64_t end, int) {
       for (int64_t block = 0; block < sizes_.k_blocks; ++block) {
         pack_tiles(begin, end, block, out + block * sizes_.a_elements() + begin * sizes_.a_stride);
       }

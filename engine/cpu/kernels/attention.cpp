@@ -1,7 +1,7 @@
 #include "engine/ops/attention.h"
 
+#include "engine/cpu/host.h"
 #include "engine/cpu/tables.h"
-#include "engine/runtime/context.h"
 
 #include <type_traits>
 
@@ -204,15 +204,15 @@ void forward_as(Context& context, const AttentionArgs& a) {
   const Sizes<V> size(a.q, a.segments_q, a.segments_kv);
   const int64_t elements =
       round_up(size.keys * (size.d + size.columns()) + size.panels() + size.scores() + size.queries * (size.d + 2), 16);
-  const Scratch scratch(context, static_cast<size_t>(elements * context.threads().threads()) * sizeof(E));
+  const Scratch scratch(context, static_cast<size_t>(elements * threads(context).threads()) * sizeof(E));
   const int64_t heads = a.q.size(1);
   const int64_t work = size.queries * size.keys * max_of(1, size.d);
-  context.parallel_for(a.segments_q.count * heads, max_of(1, 32 * kGrain / work),
-                       [&](int64_t begin, int64_t end, int thread) {
-                         for (int64_t task = begin; task < end; ++task) {
-                           forward_head<T>(a, task / heads, task % heads, size, scratch.as<E>() + thread * elements);
-                         }
-                       });
+  parallel_for(context, a.segments_q.count * heads, max_of(1, 32 * kGrain / work),
+               [&](int64_t begin, int64_t end, int thread) {
+                 for (int64_t task = begin; task < end; ++task) {
+                   forward_head<T>(a, task / heads, task % heads, size, scratch.as<E>() + thread * elements);
+                 }
+               });
 }
 
 void forward(Context& context, const AttentionArgs& a) {
@@ -361,14 +361,14 @@ void backward_as(Context& context, const AttentionGradArgs& a) {
   using E = typename V::Element;
   const Sizes<V> size(a.q, a.segments_q, a.segments_kv);
   const int64_t elements = BackwardBuffers<V>::elements(size);
-  const Scratch scratch(context, static_cast<size_t>(elements * context.threads().threads()) * sizeof(E));
+  const Scratch scratch(context, static_cast<size_t>(elements * threads(context).threads()) * sizeof(E));
   const int64_t heads = a.q.size(1);
   if (a.dbias) {
     // Segments share the bias, so a task is a head and takes its segments in order.
     if (a.bias_mode == GradMode::overwrite) {
       for (int64_t i = 0; i < a.dbias.numel(); ++i) a.dbias.data<E>()[i] = E(0);
     }
-    context.parallel_for(heads, 1, [&](int64_t begin, int64_t end, int thread) {
+    parallel_for(context, heads, 1, [&](int64_t begin, int64_t end, int thread) {
       for (int64_t head = begin; head < end; ++head) {
         for (int64_t s = 0; s < a.segments_q.count; ++s) {
           backward_head<T>(a, s, head, size, scratch.as<E>() + thread * elements);
@@ -378,12 +378,12 @@ void backward_as(Context& context, const AttentionGradArgs& a) {
     return;
   }
   const int64_t work = size.queries * size.keys * max_of(1, size.d);
-  context.parallel_for(a.segments_q.count * heads, max_of(1, 16 * kGrain / work),
-                       [&](int64_t begin, int64_t end, int thread) {
-                         for (int64_t task = begin; task < end; ++task) {
-                           backward_head<T>(a, task / heads, task % heads, size, scratch.as<E>() + thread * elements);
-                         }
-                       });
+  parallel_for(context, a.segments_q.count * heads, max_of(1, 16 * kGrain / work),
+               [&](int64_t begin, int64_t end, int thread) {
+                 for (int64_t task = begin; task < end; ++task) {
+                   backward_head<T>(a, task / heads, task % heads, size, scratch.as<E>() + thread * elements);
+                 }
+               });
 }
 
 void backward(Context& context, const AttentionGradArgs& a) {

@@ -1,7 +1,7 @@
 #include "engine/ops/linear.h"
 
+#include "engine/cpu/host.h"
 #include "engine/cpu/tables.h"
-#include "engine/runtime/context.h"
 
 // The rest lies inside the region of the instruction set.
 #include "engine/cpu/simd/isa_begin.h"
@@ -69,7 +69,7 @@ void pack_bf16(Context& context, const Operand<float>& rows, int64_t n, int64_t 
   constexpr int kColumns = Tile<float>::kColumns;
   constexpr int64_t kSteps = 64;
   const int64_t grain = max_of(1, kGrain / max_of(1, k * kColumns));
-  context.parallel_for(ceil_div(n, kColumns), grain, [&](int64_t begin, int64_t end, int) {
+  parallel_for(context, ceil_div(n, kColumns), grain, [&](int64_t begin, int64_t end, int) {
     alignas(64) float buffer[kSteps * kColumns];
     for (int64_t panel = begin; panel < end; ++panel) {
       const int64_t columns = min_of(kColumns, n - panel * kColumns);

@@ -1,7 +1,7 @@
 #include "engine/ops/loss.h"
 
+#include "engine/cpu/host.h"
 #include "engine/cpu/tables.h"
-#include "engine/runtime/context.h"
 
 // The rest lies inside the region of the instruction set.
 #include "engine/cpu/simd/isa_begin.h"
@@ -14,10 +14,10 @@ namespace {
 /// Calls body(row) for each row of logits.
 template <class Body>
 void for_each_row(Context& context, const View& logits, const Body& body) {
-  context.parallel_for(logits.size(0), max_of(1, kGrain / max_of(1, logits.size(1))),
-                       [&](int64_t begin, int64_t end, int) {
-                         for (int64_t r = begin; r < end; ++r) body(r);
-                       });
+  parallel_for(context, logits.size(0), max_of(1, kGrain / max_of(1, logits.size(1))),
+               [&](int64_t begin, int64_t end, int) {
+                 for (int64_t r = begin; r < end; ++r) body(r);
+               });
 }
 
 /// Σ_j p_j (x_j − top): relative to the largest logit, so that the difference of large numbers is taken once.

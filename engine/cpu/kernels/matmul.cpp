@@ -1,7 +1,7 @@
 #include "engine/ops/matmul.h"
 
+#include "engine/cpu/host.h"
 #include "engine/cpu/tables.h"
-#include "engine/runtime/context.h"
 
 // The rest lies inside the region of the instruction set.
 #include "engine/cpu/simd/isa_begin.h"
@@ -91,8 +91,8 @@ void matmul_as(Context& context, const MatmulArgs& args) {
   }
   int64_t each = 0;
   with_product(0, [&](const auto& product) { each = product.workspace_elements(); });
-  const Scratch scratch(context, static_cast<size_t>(each * context.threads().threads()) * sizeof(E));
-  context.parallel_for(count, max_of(1, (kSharedWork / 8) / work), [&](int64_t begin, int64_t end, int thread) {
+  const Scratch scratch(context, static_cast<size_t>(each * threads(context).threads()) * sizeof(E));
+  parallel_for(context, count, max_of(1, (kSharedWork / 8) / work), [&](int64_t begin, int64_t end, int thread) {
     for (int64_t i = begin; i < end; ++i) {
       with_product(i, [&](const auto& product) { product.run_alone(scratch.template as<E>() + thread * each); });
     }

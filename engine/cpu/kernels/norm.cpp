@@ -1,7 +1,7 @@
 #include "engine/ops/norm.h"
 
+#include "engine/cpu/host.h"
 #include "engine/cpu/tables.h"
-#include "engine/runtime/context.h"
 
 // The rest lies inside the region of the instruction set.
 #include "engine/cpu/simd/isa_begin.h"
@@ -36,7 +36,7 @@ void layer_norm_as(Context& context, const LayerNormArgs& a) {
   const int64_t n = a.x.size(1);
   const auto* gamma = a.gamma.data<const E>();
   const auto* beta = a.beta.data<const E>();
-  context.parallel_for(a.x.size(0), row_grain(n), [&](int64_t begin, int64_t end, int) {
+  parallel_for(context, a.x.size(0), row_grain(n), [&](int64_t begin, int64_t end, int) {
     for (int64_t r = begin; r < end; ++r) {
       const E* x = a.x.data<const E>() + r * n;
       Y* y = a.y.data<Y>() + r * n;
@@ -107,7 +107,7 @@ void layer_norm_grad_as(Context& context, const LayerNormGradArgs& a) {
   const Scratch scratch(context, parameters ? static_cast<size_t>(blocks * 2 * n) * sizeof(E) : 0);
   E* partials = scratch.as<E>();  // [blocks][dgamma, dbeta][n]
   const int64_t grain = parameters ? max_of(1, kGrain / (min_of(max_of(rows, 1), kTreeRows) * n)) : 1;
-  context.parallel_for(blocks, grain, [&](int64_t begin, int64_t end, int) {
+  parallel_for(context, blocks, grain, [&](int64_t begin, int64_t end, int) {
     for (int64_t b = begin; b < end; ++b) {
       E* dgamma = a.dgamma ? partials + b * 2 * n : nullptr;
       E* dbeta = a.dbeta ? partials + (b * 2 + 1) * n : nullptr;
@@ -145,7 +145,7 @@ template <class E>
 void l2_normalize_as(Context& context, const L2NormalizeArgs& a) {
   using V = typename VecOf<E>::Type;
   const int64_t n = a.x.size(1);
-  context.parallel_for(a.x.size(0), row_grain(n), [&](int64_t begin, int64_t end, int) {
+  parallel_for(context, a.x.size(0), row_grain(n), [&](int64_t begin, int64_t end, int) {
     for (int64_t r = begin; r < end; ++r) {
       const E* x = a.x.data<const E>() + r * n;
       E* y = a.y.data<E>() + r * n;
@@ -168,7 +168,7 @@ void l2_normalize_grad_as(Context& context, const L2NormalizeGradArgs& a) {
   using V = typename VecOf<E>::Type;
   const int64_t n = a.y.size(1);
   const bool accumulate = a.mode == GradMode::accumulate;
-  context.parallel_for(a.y.size(0), row_grain(n), [&](int64_t begin, int64_t end, int) {
+  parallel_for(context, a.y.size(0), row_grain(n), [&](int64_t begin, int64_t end, int) {
     for (int64_t r = begin; r < end; ++r) {
       const E* y = a.y.data<const E>() + r * n;
       const E* dy = a.dy.data<const E>() + r * n;
@@ -230,7 +230,7 @@ void batch_norm_as(Context& context, const BatchNormArgs& a) {
     const auto variance = static_cast<double>(a.variance.data<const E>()[c]);
     rstd[c] = static_cast<E>(1.0 / __builtin_sqrt(variance + a.eps));
   }
-  context.parallel_for(a.x.size(0), row_grain(n), [&](int64_t begin, int64_t end, int) {
+  parallel_for(context, a.x.size(0), row_grain(n), [&](int64_t begin, int64_t end, int) {
     for (int64_t r = begin; r < end; ++r) {
       const E* x = a.x.data<const E>() + r * n;
       Y* y = a.y.data<Y>() + r * n;
@@ -260,7 +260,7 @@ void batch_norm_grad_rows(Context& context, const BatchNormGradArgs& a, const ty
   const auto* gamma = a.gamma.data<const E>();
   const bool accumulate = a.dx_mode == GradMode::accumulate;
   const V inverse(1.0 / static_cast<double>(max_of(1, rows)));
-  context.parallel_for(rows, row_grain(n), [&](int64_t begin, int64_t end, int) {
+  parallel_for(context, rows, row_grain(n), [&](int64_t begin, int64_t end, int) {
     for (int64_t r = begin; r < end; ++r) {
       const E* x = a.x.data<const E>() + r * n;
       const T* dy = a.dy.data<const T>() + r * n;

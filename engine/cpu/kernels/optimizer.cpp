@@ -1,7 +1,7 @@
 #include "engine/ops/optimizer.h"
 
+#include "engine/cpu/host.h"
 #include "engine/cpu/tables.h"
-#include "engine/runtime/context.h"
 
 // The rest lies inside the region of the instruction set.
 #include "engine/cpu/simd/isa_begin.h"
@@ -33,7 +33,7 @@ class Blocks {
   /// body(range number, offset in the arena, count, block) for each block, in parallel.
   template <class Body>
   void run(Context& context, const Body& body) const {
-    context.parallel_for(count(), 1, [&](int64_t block, int64_t, int) {
+    parallel_for(context, count(), 1, [&](int64_t block, int64_t, int) {
       size_t low = 0;
       size_t high = ranges_.size();
       while (high - low > 1) {  // the last range whose first block is not after this one

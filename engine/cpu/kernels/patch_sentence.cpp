@@ -1,7 +1,7 @@
 #include "engine/ops/patch_sentence.h"
 
+#include "engine/cpu/host.h"
 #include "engine/cpu/tables.h"
-#include "engine/runtime/context.h"
 
 // The rest lies inside the region of the instruction set.
 #include "engine/cpu/simd/isa_begin.h"
@@ -58,7 +58,7 @@ struct PatchSentence {
   }
 
   void pack(Context& context, E* packed) const {
-    context.parallel_for((count + kSentenceBlock - 1) / kSentenceBlock, 1, [&](int64_t begin, int64_t end, int) {
+    parallel_for(context, (count + kSentenceBlock - 1) / kSentenceBlock, 1, [&](int64_t begin, int64_t end, int) {
       const int64_t first = begin * kSentenceBlock;
       pack_right(by_row(sentences + first * width), min_of(count, end * kSentenceBlock) - first, 0, width,
                  packed + first * width);
@@ -117,8 +117,8 @@ void patch_sentence_as(Context& context, const PatchSentenceArgs& args) {
   const Scratch packed(context, static_cast<size_t>(ps.packed_elements()) * sizeof(E));
   ps.pack(context, packed.as<E>());
   const int64_t elements = ps.left_elements() + 2 * ps.logit_elements();
-  const Scratch scratch(context, static_cast<size_t>(elements * context.threads().threads()) * sizeof(E));
-  context.parallel_for(ps.rows, kRowBlock<E>, [&](int64_t begin, int64_t end, int thread) {
+  const Scratch scratch(context, static_cast<size_t>(elements * threads(context).threads()) * sizeof(E));
+  parallel_for(context, ps.rows, kRowBlock<E>, [&](int64_t begin, int64_t end, int thread) {
     E* left = scratch.as<E>() + thread * elements;
     E* a = left + ps.left_elements();
     E* b = a + ps.logit_elements();
@@ -184,13 +184,13 @@ class PatchSentenceGrad {
         sum_elements_(round_up(max_of(kSentenceBlock, kRowBlock<E>) * ps_.width, 16)),
         elements_(ps_.left_elements() + 2 * PatchSentence<T>::logit_elements() + right_elements_ + sum_elements_),
         packed_(context, static_cast<size_t>(ps_.packed_elements()) * sizeof(E)),
-        scratch_(context, static_cast<size_t>(elements_ * context.threads().threads()) * sizeof(E)) {
+        scratch_(context, static_cast<size_t>(elements_ * threads(context).threads()) * sizeof(E)) {
     ps_.pack(context, packed_.template as<E>());
   }
 
   /// The gradient of the student. A task owns a block of rows and takes the sentences in order.
   void student() const {
-    context_.parallel_for(ps_.rows, kRowBlock<E>, [&](int64_t begin, int64_t end, int thread) {
+    parallel_for(context_, ps_.rows, kRowBlock<E>, [&](int64_t begin, int64_t end, int thread) {
       const Buffers b(*this, thread);
       const int64_t n = end - begin;
       for (int64_t i = 0; i < n * ps_.width; ++i) b.sums[i] = E(0);
@@ -207,7 +207,7 @@ class PatchSentenceGrad {
 
   /// The gradient of the sentences. A task owns a block of sentences and takes the rows in order.
   void sentences() const {
-    context_.parallel_for(ps_.count, kSentenceBlock, [&](int64_t begin, int64_t end, int thread) {
+    parallel_for(context_, ps_.count, kSentenceBlock, [&](int64_t begin, int64_t end, int thread) {
       const Buffers b(*this, thread);
       const int64_t m = end - begin;
       for (int64_t i = 0; i < m * ps_.width; ++i) b.sums[i] = E(0);

@@ -1,7 +1,7 @@
 #include "engine/ops/patches.h"
 
+#include "engine/cpu/host.h"
 #include "engine/cpu/tables.h"
-#include "engine/runtime/context.h"
 
 // The rest lies inside the region of the instruction set.
 #include "engine/cpu/simd/isa_begin.h"
@@ -25,7 +25,7 @@ void patchify_as(Context& context, const PatchifyArgs& a) {
   const auto* images = a.images.data<const T>();
   auto* patches = a.patches.data<Y>();
   const int64_t grain = max_of(1, kGrain / max_of(1, grid_columns * length));
-  context.parallel_for(a.images.size(0) * grid_rows, grain, [&](int64_t begin, int64_t end, int) {
+  parallel_for(context, a.images.size(0) * grid_rows, grain, [&](int64_t begin, int64_t end, int) {
     for (int64_t task = begin; task < end; ++task) {
       const int64_t image = task / grid_rows;
       const int64_t top = task % grid_rows * p;

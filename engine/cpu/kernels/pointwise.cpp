@@ -180,7 +180,7 @@ void axpby_as(Context& context, const AxpbyArgs& a) {
   const V beta(a.beta);
   const auto* x = a.x.data<const T>();
   auto* y = a.y.data<T>();
-  context.parallel_for(a.y.numel(), kGrain, [&](int64_t begin, int64_t end, int) {
+  parallel_for(context, a.y.numel(), kGrain, [&](int64_t begin, int64_t end, int) {
     if (a.beta == 0) {
       sweep<V>(end - begin, [&](int64_t i, auto count) TESSERA_INLINE_BODY {
         store(a.alpha == 0 ? V(0.0) : alpha * load<V>(x + begin + i, count), y + begin + i, count);

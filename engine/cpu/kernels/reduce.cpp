@@ -1,7 +1,7 @@
 #include "engine/ops/reduce.h"
 
+#include "engine/cpu/host.h"
 #include "engine/cpu/tables.h"
-#include "engine/runtime/context.h"
 
 // The rest lies inside the region of the instruction set.
 #include "engine/cpu/simd/isa_begin.h"
@@ -36,7 +36,7 @@ void sum_as(Context& context, const SumArgs& a) {
   const int64_t blocks = blocks_of(n, kTreeElements);
   const Scratch scratch(context, static_cast<size_t>(blocks) * sizeof(E));
   E* partials = scratch.as<E>();
-  context.parallel_for(blocks, 2 * kGrain / kTreeElements, [&](int64_t begin, int64_t end, int) {
+  parallel_for(context, blocks, 2 * kGrain / kTreeElements, [&](int64_t begin, int64_t end, int) {
     for (int64_t b = begin; b < end; ++b) {
       const int64_t first = b * kTreeElements;
       partials[b] = block_sum<V>(x + first, w == nullptr ? w : w + first, min_of(kTreeElements, n - first));
@@ -66,9 +66,9 @@ void segment_mean_as(Context& context, const SegmentMeanArgs& a) {
   auto* y = a.y.data<T>();
   const int64_t per_thread = max_of(1, blocks_of(a.segments.max_len, kTreeRows)) * columns;
   const Scratch scratch(context,
-                        static_cast<size_t>(per_thread) * static_cast<size_t>(context.threads().threads()) * sizeof(E));
+                        static_cast<size_t>(per_thread) * static_cast<size_t>(threads(context).threads()) * sizeof(E));
   const int64_t grain = segment_grain(a.segments, columns);
-  context.parallel_for(a.segments.count, grain, [&](int64_t begin, int64_t end, int thread) {
+  parallel_for(context, a.segments.count, grain, [&](int64_t begin, int64_t end, int thread) {
     E* partials = scratch.as<E>() + thread * per_thread;
     for (int64_t s = begin; s < end; ++s) {
       const int64_t first = a.segments.begin(s) + a.skip;
@@ -100,7 +100,7 @@ void segment_mean_grad_as(Context& context, const SegmentMeanGradArgs& a) {
   auto* dx = a.dx.data<T>();
   const bool accumulate = a.mode == GradMode::accumulate;
   const int64_t grain = segment_grain(a.segments, columns);
-  context.parallel_for(a.segments.count, grain, [&](int64_t begin, int64_t end, int) {
+  parallel_for(context, a.segments.count, grain, [&](int64_t begin, int64_t end, int) {
     for (int64_t s = begin; s < end; ++s) {
       const int64_t first = min_of(a.segments.begin(s) + a.skip, a.segments.end(s));
       const V factor(1.0 / static_cast<double>(max_of(1, a.segments.end(s) - first)));

@@ -1,7 +1,7 @@
 #include "engine/ops/rows.h"
 
+#include "engine/cpu/host.h"
 #include "engine/cpu/tables.h"
-#include "engine/runtime/context.h"
 
 // The rest lies inside the region of the instruction set.
 #include "engine/cpu/simd/isa_begin.h"
@@ -44,7 +44,7 @@ void gather_as(Context& context, const GatherRowsArgs& a) {
   const auto* source = a.x.data<const T>();
   const auto* table = a.table.data<const T>();
   const auto* fill = a.fill.data<const T>();
-  context.parallel_for(a.y.size(0), max_of(1, kGrain / max_of(1, n)), [&](int64_t begin, int64_t end, int) {
+  parallel_for(context, a.y.size(0), max_of(1, kGrain / max_of(1, n)), [&](int64_t begin, int64_t end, int) {
     for (int64_t r = begin; r < end; ++r) {
       const int64_t from = index == nullptr ? r : index[r];
       const T* x = from < 0 ? fill : source + from * n;
@@ -155,7 +155,7 @@ void scatter_as(Context& context, const ScatterAddRowsArgs& a) {
   const int64_t width = few_rows ? kColumns : n;
   const int64_t strips = (n + width - 1) / width;
   const int64_t per_row = max_of(1, count / max_of(1, rows)) * width;
-  context.parallel_for(rows * strips, max_of(1, kGrain / per_row), [&](int64_t begin, int64_t end, int) {
+  parallel_for(context, rows * strips, max_of(1, kGrain / per_row), [&](int64_t begin, int64_t end, int) {
     if (strips == 1) {
       scatter_block<T, X>(a, begin, end, 0, n);
       return;

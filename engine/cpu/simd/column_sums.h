@@ -18,29 +18,29 @@ void sum_blocks(Context& context, int64_t rows, int64_t columns, typename V::Ele
   constexpr int64_t kStripColumns = 2048;  // a strip of partial sums stays in the L1 cache
   const int64_t strips = (columns + kStripColumns - 1) / kStripColumns;
   const int64_t task_elements = max_of(1, min_of(rows, kTreeRows) * min_of(columns, kStripColumns));
-  context.parallel_for(tree_blocks(rows) * strips, max_of(1, kGrain / task_elements),
-                       [&](int64_t begin, int64_t end, int) {
-                         for (int64_t task = begin; task < end; ++task) {
-                           const int64_t block = task / strips;
-                           const int64_t first = task % strips * kStripColumns;
-                           const int64_t n = min_of(kStripColumns, columns - first);
-                           E* to = partials == nullptr ? nullptr : partials + block * K * columns + first;
-                           for (int k = 0; to != nullptr && k < K; ++k) {
-                             __builtin_memset(to + k * columns, 0, static_cast<size_t>(n) * sizeof(E));
-                           }
-                           const int64_t last = min_of(rows, (block + 1) * kTreeRows);
-                           for (int64_t r = block * kTreeRows; r < last; ++r) {
-                             sweep<V>(n, [&](int64_t i, auto count) TESSERA_INLINE_BODY {
-                               V t[K];
-                               terms(r, first + i, count, t);
-                               for (int k = 0; to != nullptr && k < K; ++k) {
-                                 E* sum = to + k * columns + i;
-                                 store(load<V>(sum, count) + t[k], sum, count);
-                               }
-                             });
-                           }
-                         }
-                       });
+  parallel_for(context, tree_blocks(rows) * strips, max_of(1, kGrain / task_elements),
+               [&](int64_t begin, int64_t end, int) {
+                 for (int64_t task = begin; task < end; ++task) {
+                   const int64_t block = task / strips;
+                   const int64_t first = task % strips * kStripColumns;
+                   const int64_t n = min_of(kStripColumns, columns - first);
+                   E* to = partials == nullptr ? nullptr : partials + block * K * columns + first;
+                   for (int k = 0; to != nullptr && k < K; ++k) {
+                     __builtin_memset(to + k * columns, 0, static_cast<size_t>(n) * sizeof(E));
+                   }
+                   const int64_t last = min_of(rows, (block + 1) * kTreeRows);
+                   for (int64_t r = block * kTreeRows; r < last; ++r) {
+                     sweep<V>(n, [&](int64_t i, auto count) TESSERA_INLINE_BODY {
+                       V t[K];
+                       terms(r, first + i, count, t);
+                       for (int k = 0; to != nullptr && k < K; ++k) {
+                         E* sum = to + k * columns + i;
+                         store(load<V>(sum, count) + t[k], sum, count);
+                       }
+                     });
+                   }
+                 }
+               });
 }
 
 /// Adds `count` rows of partials, `stride` apart, pairwise: the sums end in the first row and, where `out` is present,
@@ -49,7 +49,7 @@ template <class V>
 void finish_sums(Context& context, typename V::Element* partials, int64_t count, int64_t stride, int64_t columns,
                  const View& out, GradMode mode) {
   using E = typename V::Element;
-  context.parallel_for(columns, max_of(64, kGrain / max_of(1, count)), [&](int64_t begin, int64_t end, int) {
+  parallel_for(context, columns, max_of(64, kGrain / max_of(1, count)), [&](int64_t begin, int64_t end, int) {
     tree_sum_rows<V>(partials, count, stride, begin, end);
     if (!out) return;
     E* y = out.data<E>() + begin;

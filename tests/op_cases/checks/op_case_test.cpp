@@ -10,6 +10,7 @@
 #include "autograd/gradcheck.h"
 #include "autograd/tape.h"
 #include "engine/ops/copy.h"
+#include "engine/runtime/context.h"
 #include "tests/op_cases/checks/problem_check.h"
 #include "tests/support/reference.h"
 
@@ -46,6 +47,41 @@ TEST_P(OpCases, MatchTheReference) {
 
 INSTANTIATE_TEST_SUITE_P(Kernels, OpCases, testing::ValuesIn(typed_cases()),
                          [](const auto& p) { return fmt::format("{}_{}", p.param.op->name, name_of(p.param.dtype)); });
+
+/// The same memory under the name of another device. Nothing may touch it there.
+Tensor elsewhere(const Tensor& t) {
+  return {std::make_shared<Storage>(Device::cuda(7), cpu_context().allocator(), t.bytes() + 1), t.shape(), t.dtype()};
+}
+
+/// Every operand of a public function on the wrong device is refused by name: on a GPU its address would crash a
+/// kernel.
+TEST_P(OpCases, RefuseAnOperandOfAnotherDevice) {
+  for (const Problem& problem : GetParam().op->problems(GetParam().dtype)) {
+    if (!problem.op) continue;
+    for (const GradMode mode : {GradMode::overwrite, GradMode::accumulate}) {
+      std::vector<Tensor> tensors;
+      size_t present = 0;
+      for (const Operand& o : problem.operands) {
+        tensors.push_back(o.absent ? Tensor() : Tensor::zeros(o.shape, o.dtype));
+        present += o.absent ? 0 : 1;
+      }
+      for (size_t i = 0; present > 1 && i < tensors.size(); ++i) {
+        if (!tensors[i]) continue;
+        const Operand& o = problem.operands[i];
+        auto mixed = tensors;
+        mixed[i] = elsewhere(tensors[i]);
+        try {
+          (void)problem.op(mixed, mode);
+          // The function makes this output itself.
+          EXPECT_NE(o.role, Role::in) << problem.name << ": " << o.name << " on cuda:7 is not refused";
+        } catch (const DeviceError& e) {
+          EXPECT_NE(std::string(e.what()).find(" is on c"), std::string::npos) << problem.name << ": " << e.what();
+        }
+      }
+    }
+    if (HasFailure()) return;
+  }
+}
 
 class OpGradients : public testing::TestWithParam<const OpCase*> {};
 

@@ -276,7 +276,7 @@ Context& context_with(int threads) {
   auto& context = contexts[threads];
   if (!context) {
     context = std::make_unique<Context>(Device::cpu());
-    context->set_threads(threads);
+    cpu::host(*context).set_threads(threads);
     spoil_pool(*context);
   }
   return *context;

@@ -1,0 +1,33 @@
+#include "engine/cpu/host.h"
+
+#include <fmt/format.h>
+
+#include <cstring>
+
+#include "engine/cpu/peak.h"
+#include "engine/ops/kernels.h"
+
+namespace tessera {
+
+std::unique_ptr<Backend> open_cpu_backend() { return std::make_unique<cpu::Host>(); }
+
+namespace cpu {
+
+Host::Host() : pool_(host_memory()), threads_(std::make_unique<ThreadPool>()) {}
+
+void Host::upload(void* to, const void* host, size_t bytes) {
+  if (bytes > 0) std::memcpy(to, host, bytes);
+}
+void Host::download(void* host, const void* from, size_t bytes) {
+  if (bytes > 0) std::memcpy(host, from, bytes);
+}
+void Host::zero(void* block, size_t bytes) {
+  if (bytes > 0) std::memset(block, 0, bytes);
+}
+
+std::string Host::description() const { return fmt::format("{}, {} threads", kernels().name, threads_->threads()); }
+
+double Host::peak_flops(DType /*compute*/) const { return fma_peak(kernels().name) * threads_->threads(); }
+
+}  // namespace cpu
+}  // namespace tessera

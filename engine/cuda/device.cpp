@@ -1,0 +1,129 @@
+#include "engine/cuda/device.h"
+
+#include <fmt/format.h>
+
+#include <cstdlib>
+
+#include "engine/core/error.h"
+#include "engine/cuda/tables.h"
+
+namespace tessera::cuda {
+namespace {
+
+/// Memory of a GPU. Everything that uses it is queued on `stream`.
+class DeviceMemory final : public MemorySource {
+ public:
+  DeviceMemory(int index, cudaStream_t stream) : index_(index), stream_(stream) {}
+
+  void* take(size_t bytes) noexcept override {
+    void* block = nullptr;
+    if (cudaMalloc(&block, bytes) == cudaSuccess) return block;
+    (void)cudaGetLastError();  // out of memory is an answer here; the next launch must not report it
+    return nullptr;
+  }
+  void give_back(void* block, size_t /*bytes*/) noexcept override { (void)cudaFree(block); }
+  void fill(void* block, int byte, size_t bytes) noexcept override {
+    (void)cudaMemsetAsync(block, byte, bytes, stream_);
+  }
+  void quiesce() noexcept override { (void)cudaStreamSynchronize(stream_); }
+  std::string name() const override { return to_string(Device::cuda(index_)); }
+
+ private:
+  int index_;
+  cudaStream_t stream_;
+};
+
+bool sync_wanted() {
+  static const bool wanted = [] {
+    const char* text = std::getenv("TESSERA_SYNC");
+    return text != nullptr && *text != '\0' && *text != '0';
+  }();
+  return wanted;
+}
+
+int attribute(cudaDeviceAttr which, int index) {
+  int value = 0;
+  check(cudaDeviceGetAttribute(&value, which, index), "cudaDeviceGetAttribute");
+  return value;
+}
+
+/// Operations per clock and multiprocessor, without sparsity, from the programming guide's table of throughputs and the
+/// data sheets of A100, H100 and B200 (tensor cores for bf16, ordinary cores for f32 and f64).
+double flops_per_clock(int major, int minor, DType compute) {
+  struct Row {
+    int major;
+    double bf16, f32, f64;
+  };
+  constexpr Row kRows[] = {{12, 1024, 256, 4}, {10, 8192, 256, 128}, {9, 4096, 256, 128}, {8, 2048, 128, 64}};
+  Row row = kRows[3];
+  for (const Row& r : kRows) {
+    if (major >= r.major) {
+      row = r;
+      break;
+    }
+  }
+  if (major == 8 && minor != 0) row = {8, 1024, 256, 4};  // the smaller chips of the family
+  return compute == DType::bf16 ? row.bf16 : compute == DType::f64 ? row.f64 : row.f32;
+}
+
+}  // namespace
+
+void check(cudaError_t status, const char* call) {
+  if (status != cudaSuccess) throw DeviceError(fmt::format("{}: {}", call, cudaGetErrorString(status)));
+}
+
+void launched(const char* kernel, cudaStream_t stream) {
+  check(cudaGetLastError(), kernel);
+  if (sync_wanted()) check(cudaStreamSynchronize(stream), kernel);
+}
+
+CudaBackend::CudaBackend(int index) : index_(index) {
+  check(cudaSetDevice(index), "cudaSetDevice");
+  check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "cudaStreamCreateWithFlags");
+  pool_ = std::make_unique<CachingPool>(std::make_unique<DeviceMemory>(index, stream_));
+}
+
+CudaBackend::~CudaBackend() {
+  pool_.reset();
+  (void)cudaStreamDestroy(stream_);
+}
+
+const KernelTable& CudaBackend::kernels() const { return kernel_table(); }
+
+void CudaBackend::upload(void* to, const void* host, size_t bytes) {
+  if (bytes == 0) return;
+  check(cudaMemcpyAsync(to, host, bytes, cudaMemcpyHostToDevice, stream_), "cudaMemcpyAsync");
+}
+
+void CudaBackend::download(void* host, const void* from, size_t bytes) {
+  if (bytes == 0) return;
+  check(cudaMemcpyAsync(host, from, bytes, cudaMemcpyDeviceToHost, stream_), "cudaMemcpyAsync");
+  synchronize();
+}
+
+void CudaBackend::zero(void* block, size_t bytes) {
+  if (bytes > 0) check(cudaMemsetAsync(block, 0, bytes, stream_), "cudaMemsetAsync");
+}
+
+void CudaBackend::synchronize() { check(cudaStreamSynchronize(stream_), "cudaStreamSynchronize"); }
+
+std::string CudaBackend::description() const {
+  cudaDeviceProp properties{};
+  check(cudaGetDeviceProperties(&properties, index_), "cudaGetDeviceProperties");
+  return fmt::format("{}, {:.0f} GiB", properties.name, static_cast<double>(memory_bytes()) / 0x1p30);
+}
+
+double CudaBackend::peak_flops(DType compute) const {
+  const int major = attribute(cudaDevAttrComputeCapabilityMajor, index_);
+  const int minor = attribute(cudaDevAttrComputeCapabilityMinor, index_);
+  const double clock = 1e3 * attribute(cudaDevAttrClockRate, index_);  // kHz
+  return flops_per_clock(major, minor, compute) * clock * attribute(cudaDevAttrMultiProcessorCount, index_);
+}
+
+size_t CudaBackend::memory_bytes() const {
+  size_t available = 0, total = 0;
+  check(cudaMemGetInfo(&available, &total), "cudaMemGetInfo");
+  return total;
+}
+
+}  // namespace tessera::cuda

@@ -1,0 +1,47 @@
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <string>
+
+#include "engine/core/device.h"
+#include "engine/core/dtype.h"
+#include "engine/memory/pool.h"
+
+namespace tessera {
+
+struct KernelTable;  // see engine/ops/kernels.h
+
+/// What one device offers below the ops: memory, transfers, kernels. Work on a device runs in the order in which it was
+/// queued; on the CPU a call returns when it is done. Transfers and kernels throw DeviceError when the device fails.
+class Backend {
+ public:
+  virtual ~Backend() = default;
+
+  [[nodiscard]] virtual Device device() const = 0;
+  [[nodiscard]] virtual const KernelTable& kernels() const = 0;
+  [[nodiscard]] virtual CachingPool& pool() = 0;
+
+  /// Copies host memory to the device. `host` may be reused when the call returns.
+  virtual void upload(void* to, const void* host, size_t bytes) = 0;
+  /// Copies to host memory what the work queued so far leaves in `from`, and waits for it.
+  virtual void download(void* host, const void* from, size_t bytes) = 0;
+  /// Sets every byte to zero.
+  virtual void zero(void* block, size_t bytes) = 0;
+  /// Waits for all queued work.
+  virtual void synchronize() = 0;
+
+  /// The hardware in a few words, for logs: "avx2, 2 threads", "NVIDIA H100 80GB HBM3".
+  [[nodiscard]] virtual std::string description() const = 0;
+  /// The most operations per second in products of this type (a multiply-add counts as two).
+  [[nodiscard]] virtual double peak_flops(DType compute) const = 0;
+  /// Bytes of memory that the device has; 0 where the operating system decides.
+  [[nodiscard]] virtual size_t memory_bytes() const { return 0; }
+};
+
+/// The backend of a device; engine/cpu defines that of the CPU, and a plugin brings that of a GPU. Throws DeviceError
+/// with the reason in one sentence when the device is not available.
+[[nodiscard]] std::unique_ptr<Backend> open_backend(Device device);
+[[nodiscard]] std::unique_ptr<Backend> open_cpu_backend();
+
+}  // namespace tessera

@@ -54,7 +54,7 @@ template <class Use>
 void with_pack(Context& c, const KernelTable& t, const View& w, DType compute, Side side, const Use& use) {
   const size_t bytes = t.linear.pack_bytes(w.size(0), w.size(1), compute, side);
   if (bytes == 0) return use(View{});
-  const Guarded pack({static_cast<int64_t>(bytes)}, DType::u8, {});
+  const Guarded pack({static_cast<int64_t>(bytes)}, DType::u8, {}, c.device());
   const View forward = side == Side::forward ? View(pack.tensor()) : View{};
   const View grad_input = side == Side::grad_input ? View(pack.tensor()) : View{};
   t.linear.pack(c, {.w = w, .compute = compute, .forward = forward, .grad_input = grad_input});

@@ -103,7 +103,14 @@ double unit_roundoff(DType dtype) {
   }
 }
 
-Guarded::Guarded(const Shape& shape, DType dtype, const Layout& layout) {
+namespace {
+
+/// Where an operand lies in memory: its extents in the order of memory.
+struct Place {
+  std::vector<int> order;
+  Shape memory;
+};
+Place place_of(const Shape& shape, const Layout& layout) {
   std::vector<int> order = layout.order;
   if (order.empty()) {
     order.resize(static_cast<size_t>(shape.rank()));
@@ -112,38 +119,68 @@ Guarded::Guarded(const Shape& shape, DType dtype, const Layout& layout) {
   Shape memory;
   for (const int d : order) memory.push_back(shape[d]);
   if (layout.pad > 0) memory[layout.pad_dim] += layout.pad;
-  const size_t bytes = static_cast<size_t>(memory.numel()) * size_of(dtype);
-  const size_t guarded = bytes + 2 * kGuardBytes + kAlignment;
-  block_ = std::make_shared<Storage>(Device::cpu(), cpu_context().allocator(), guarded);
-  poison();
+  return {order, memory};
+}
+
+Tensor placed(const std::shared_ptr<Storage>& block, const Shape& shape, DType dtype, const Layout& layout) {
+  auto [order, memory] = place_of(shape, layout);
   // A dense operand is aligned as the pool aligns it; a strided one starts one element later.
   const size_t start = kGuardBytes / size_of(dtype) + (layout.dense() ? 0 : 1);
-  tensor_ = Tensor(block_, memory, dtype, static_cast<int64_t>(start));
-  if (layout.pad > 0) tensor_ = tensor_.slice(layout.pad_dim, layout.pad / 2, memory[layout.pad_dim] - layout.pad);
+  Tensor tensor(block, memory, dtype, static_cast<int64_t>(start));
+  if (layout.pad > 0) tensor = tensor.slice(layout.pad_dim, layout.pad / 2, memory[layout.pad_dim] - layout.pad);
   // Brings the dimensions from their order in memory to their logical places.
   for (int d = 0; d < shape.rank(); ++d) {
     const auto from = static_cast<int>(std::ranges::find(order, d) - order.begin());
-    tensor_ = tensor_.transpose(d, from);
+    tensor = tensor.transpose(d, from);
     std::swap(order[static_cast<size_t>(d)], order[static_cast<size_t>(from)]);
   }
+  return tensor;
 }
 
-std::span<std::byte> Guarded::block() const { return {static_cast<std::byte*>(block_->pointer()), block_->bytes()}; }
+}  // namespace
 
-void Guarded::poison() { std::ranges::fill(block(), kGuard); }
+Guarded::Guarded(const Shape& shape, DType dtype, const Layout& layout, Device device) {
+  const size_t bytes = static_cast<size_t>(place_of(shape, layout).memory.numel()) * size_of(dtype);
+  const size_t guarded = bytes + 2 * kGuardBytes + kAlignment;
+  host_ = std::make_shared<Storage>(Device::cpu(), cpu_context().allocator(), guarded);
+  const bool here = device == Device::cpu();
+  block_ = here ? host_ : std::make_shared<Storage>(device, context(device).allocator(), guarded);
+  mirror_ = placed(host_, shape, dtype, layout);
+  tensor_ = here ? mirror_ : placed(block_, shape, dtype, layout);
+  poison();
+}
+
+std::span<std::byte> Guarded::block() const { return {static_cast<std::byte*>(host_->pointer()), host_->bytes()}; }
+
+void Guarded::push() const {
+  if (block_ == host_) return;
+  context(block_->device()).backend().upload(block_->pointer(), host_->pointer(), host_->bytes());
+}
+void Guarded::pull() const {
+  if (block_ == host_) return;
+  context(block_->device()).backend().download(host_->pointer(), block_->pointer(), host_->bytes());
+}
+
+void Guarded::poison() {
+  std::ranges::fill(block(), kGuard);
+  push();
+}
 
 void Guarded::assign(const Tensor& values) {
-  const View to = tensor_;
-  const View from = values;
+  const View to = mirror_;
+  const Tensor host = values.to(Device::cpu());
+  const View from = host;
   std::vector<double> numbers;
   numbers.reserve(static_cast<size_t>(from.numel()));
   for_each_offset(from, [&](int64_t offset) { numbers.push_back(load(from, offset)); });
   size_t i = 0;
   for_each_offset(to, [&](int64_t offset) { store(to, offset, numbers[i++]); });
+  push();
 }
 
 bool Guarded::guards_intact() const {
-  const View view = tensor_;
+  pull();
+  const View view = mirror_;
   std::vector<std::byte> outside(block().begin(), block().end());
   const auto size = static_cast<std::ptrdiff_t>(size_of(view.dtype));
   for_each_offset(view, [&](int64_t offset) {
@@ -154,7 +191,8 @@ bool Guarded::guards_intact() const {
 }
 
 std::vector<std::byte> Guarded::content() const {
-  const View view = tensor_;
+  pull();
+  const View view = mirror_;
   const size_t size = size_of(view.dtype);
   std::vector<std::byte> bytes(static_cast<size_t>(view.numel()) * size);
   std::byte* to = bytes.data();
@@ -166,7 +204,8 @@ std::vector<std::byte> Guarded::content() const {
 }
 
 std::vector<double> Guarded::values() const {
-  const View view = tensor_;
+  pull();
+  const View view = mirror_;
   std::vector<double> result;
   result.reserve(static_cast<size_t>(view.numel()));
   for_each_offset(view, [&](int64_t offset) { result.push_back(load(view, offset)); });

@@ -33,11 +33,11 @@ void store(const View& view, int64_t offset, double value);
 /// Half the distance from 1 to the next number: the relative error of one rounding. 0 for integers.
 [[nodiscard]] double unit_roundoff(DType dtype);
 
-/// An operand inside a larger block. Every byte outside the operand holds 0xff, a NaN in each floating type. So a read
-/// outside spoils a result, and a write outside is detected.
+/// An operand inside a larger block on a device. Every byte outside the operand holds 0xff, a NaN in each floating
+/// type. So a read outside spoils a result, and a write outside is detected.
 class Guarded {
  public:
-  Guarded(const Shape& shape, DType dtype, const Layout& layout);
+  Guarded(const Shape& shape, DType dtype, const Layout& layout, Device device = Device::cpu());
 
   [[nodiscard]] const Tensor& tensor() const { return tensor_; }
   /// Fills the elements with 0xff too.
@@ -52,8 +52,10 @@ class Guarded {
 
  private:
   [[nodiscard]] std::span<std::byte> block() const;
-  std::shared_ptr<Storage> block_;
-  Tensor tensor_;
+  void push() const;
+  void pull() const;
+  std::shared_ptr<Storage> host_, block_;  // the same block on the host, where values are set and read; often itself
+  Tensor mirror_, tensor_;
 };
 
 }  // namespace tessera::test

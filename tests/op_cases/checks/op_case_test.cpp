@@ -35,12 +35,13 @@ std::vector<TypedCase> typed_cases() {
 class OpCases : public testing::TestWithParam<TypedCase> {};
 
 TEST_P(OpCases, MatchTheReference) {
-  const auto tables = cpu_kernel_tables();
+  std::vector<Target> targets;
+  for (const KernelTable* table : cpu_kernel_tables()) targets.push_back(cpu_target(*table));
   const auto problems = GetParam().op->problems(GetParam().dtype);
   ASSERT_FALSE(problems.empty());
   int failed = 0;
   for (const Problem& problem : problems) {
-    check_problem(problem, GetParam().dtype, tables);
+    check_problem(problem, GetParam().dtype, targets);
     if (HasFailure() && ++failed == 5) FAIL() << "and so on";
   }
 }

@@ -17,8 +17,6 @@ namespace {
 using Bytes = std::vector<std::byte>;
 using Numbers = std::vector<double>;
 
-constexpr int kThreads[] = {2, 3};
-
 bool is_output(const Operand& o) { return !o.absent && o.role != Role::in; }
 
 /// Entries of a dimension in another order: blocks reversed and rotated, so that ends and middles change places.
@@ -46,20 +44,21 @@ Tensor from_bytes(const Bytes& bytes, const Shape& shape, DType dtype) {
 /// Guarded memory for some operands of a problem. The places of the others are absent.
 class Memory {
  public:
-  explicit Memory(const Problem& problem) : blocks_(problem.operands.size()) {}
+  Memory(const Problem& problem, Device device) : device_(device), blocks_(problem.operands.size()) {}
 
   Guarded& add(size_t i, const Operand& o) {
-    blocks_[i] = std::make_unique<Guarded>(o.shape, o.dtype, o.layout);
+    blocks_[i] = std::make_unique<Guarded>(o.shape, o.dtype, o.layout, device_);
     return *blocks_[i];
   }
   [[nodiscard]] const Guarded* at(size_t i) const { return blocks_[i].get(); }
 
  private:
+  Device device_;
   std::vector<std::unique_ptr<Guarded>> blocks_;
 };
 
-Memory bind_inputs(const Problem& problem) {
-  Memory memory(problem);
+Memory bind_inputs(const Problem& problem, Device device) {
+  Memory memory(problem, device);
   for (size_t i = 0; i < problem.operands.size(); ++i) {
     const Operand& o = problem.operands[i];
     if (!o.absent && o.role == Role::in) memory.add(i, o).assign(o.values);
@@ -74,8 +73,8 @@ Tensor initial(const Operand& o, GradMode mode) {
   return {};
 }
 
-Memory bind_outputs(const Problem& problem, GradMode mode) {
-  Memory memory(problem);
+Memory bind_outputs(const Problem& problem, GradMode mode, Device device) {
+  Memory memory(problem, device);
   for (size_t i = 0; i < problem.operands.size(); ++i) {
     const Operand& o = problem.operands[i];
     if (!is_output(o)) continue;
@@ -87,9 +86,10 @@ Memory bind_outputs(const Problem& problem, GradMode mode) {
 
 class Check {
  public:
-  Check(const Problem& problem, DType dtype) : problem_(problem), dtype_(dtype), inputs_(bind_inputs(problem)) {
+  Check(const Problem& problem, DType dtype)
+      : problem_(problem), dtype_(dtype), host_inputs_(bind_inputs(problem, Device::cpu())) {
     for (size_t i = 0; i < problem.operands.size(); ++i) {
-      input_bytes_.push_back(inputs_.at(i) != nullptr ? inputs_.at(i)->content() : Bytes());
+      input_bytes_.push_back(host_inputs_.at(i) != nullptr ? host_inputs_.at(i)->content() : Bytes());
       sums_ = sums_ || (is_output(problem.operands[i]) && problem.operands[i].role == Role::sum);
     }
     expected_ = reference(GradMode::overwrite);
@@ -99,18 +99,21 @@ class Check {
     }
   }
 
-  void run(const KernelTable& table) {
+  void run(const Target& target) {
+    target_ = &target;
+    const Memory inputs = bind_inputs(problem_, target.device);
     modes_ = {GradMode::overwrite};
     if (sums_) modes_.push_back(GradMode::accumulate);
     for (const GradMode mode : modes_) {
-      where_ = fmt::format("{}, {}, {}", problem_.name, table.name, mode == GradMode::overwrite ? "stored" : "added");
-      const std::vector<Bytes> one = call(table, mode, 1, inputs_, true);
+      where_ = fmt::format("{}, {}, {}", problem_.name, target.table->name,
+                           mode == GradMode::overwrite ? "stored" : "added");
+      const std::vector<Bytes> one = call(mode, target.executions.front(), inputs, true);
       if (testing::Test::HasFailure()) return;  // the rest would only repeat it
-      for (const int threads : kThreads) {
-        expect_equal(call(table, mode, threads, inputs_, false), one, fmt::format("{} threads", threads));
+      for (size_t i = 1; i < target.executions.size(); ++i) {
+        expect_equal(call(mode, target.executions[i], inputs, false), one, target.executions[i].name);
       }
-      if (problem_.op) check_op(table, mode, one);
-      if (mode == GradMode::overwrite && !problem_.batch.empty()) check_permutation(table, one);
+      if (problem_.op) check_op(mode, one, inputs);
+      if (mode == GradMode::overwrite && !problem_.batch.empty()) check_permutation(one);
     }
   }
 
@@ -129,7 +132,7 @@ class Check {
         }
         views.push_back(results[i]);
       } else {
-        views.push_back(inputs_.at(i) != nullptr ? View(inputs_.at(i)->tensor()) : View());
+        views.push_back(host_inputs_.at(i) != nullptr ? View(host_inputs_.at(i)->tensor()) : View());
       }
     }
     problem_.call(context_with(1), reference_kernels(), views, mode);
@@ -154,16 +157,16 @@ class Check {
   }
 
   /// Calls the kernels and returns the bytes of each output.
-  std::vector<Bytes> call(const KernelTable& table, GradMode mode, int threads, const Memory& inputs, bool compare) {
-    const Memory outputs = bind_outputs(problem_, mode);
+  std::vector<Bytes> call(GradMode mode, const Execution& execution, const Memory& inputs, bool compare) {
+    const Memory outputs = bind_outputs(problem_, mode, target_->device);
     std::vector<View> views;
     for (size_t i = 0; i < problem_.operands.size(); ++i) {
       const Guarded* block = outputs.at(i) != nullptr ? outputs.at(i) : inputs.at(i);
       views.push_back(block != nullptr ? View(block->tensor()) : View());
     }
-    Context& context = context_with(threads);
-    context.set_kernels(table);
-    problem_.call(context, table, views, mode);
+    Context& context = execution.context();
+    context.set_kernels(*target_->table);
+    problem_.call(context, *target_->table, views, mode);
     std::vector<Bytes> results;
     for (size_t i = 0; i < problem_.operands.size(); ++i) {
       const Guarded* output = outputs.at(i);
@@ -207,12 +210,12 @@ class Check {
     }
   }
 
-  void check_op(const KernelTable& table, GradMode mode, const std::vector<Bytes>& expected) {
-    const WithKernels scope(table);
-    const Memory outputs = bind_outputs(problem_, mode);
+  void check_op(GradMode mode, const std::vector<Bytes>& expected, const Memory& inputs) {
+    const WithKernels scope(*target_->table, target_->device);
+    const Memory outputs = bind_outputs(problem_, mode, target_->device);
     std::vector<Tensor> tensors;
     for (size_t i = 0; i < problem_.operands.size(); ++i) {
-      const Guarded* block = outputs.at(i) != nullptr ? outputs.at(i) : inputs_.at(i);
+      const Guarded* block = outputs.at(i) != nullptr ? outputs.at(i) : inputs.at(i);
       tensors.push_back(block != nullptr ? block->tensor() : Tensor());
     }
     const std::vector<Tensor> returned = problem_.op(tensors, mode);
@@ -230,8 +233,8 @@ class Check {
     }
   }
 
-  void check_permutation(const KernelTable& table, const std::vector<Bytes>& straight) {
-    Memory inputs(problem_);
+  void check_permutation(const std::vector<Bytes>& straight) {
+    Memory inputs(problem_, target_->device);
     std::vector<Bytes> expected = straight;
     std::map<size_t, int> dims;
     for (const BatchDim& b : problem_.batch) dims[b.operand] = b.dim;
@@ -240,18 +243,19 @@ class Check {
       const auto permute = [&](const Bytes& bytes) {
         return dims.contains(i) ? permuted(bytes, o.shape, o.dtype, dims[i], problem_.batch_block) : bytes;
       };
-      if (inputs_.at(i) != nullptr) {
+      if (host_inputs_.at(i) != nullptr) {
         inputs.add(i, o).assign(from_bytes(permute(input_bytes_[i]), o.shape, o.dtype));
       } else {
         expected[i] = permute(straight[i]);
       }
     }
-    expect_equal(call(table, GradMode::overwrite, 1, inputs, false), expected, "a permuted batch");
+    expect_equal(call(GradMode::overwrite, target_->executions.front(), inputs, false), expected, "a permuted batch");
   }
 
   const Problem& problem_;
   DType dtype_;
-  Memory inputs_;
+  Memory host_inputs_;
+  const Target* target_ = nullptr;
   std::vector<Bytes> input_bytes_;
   bool sums_ = false;
   std::vector<Numbers> expected_, expected_sums_;
@@ -282,16 +286,26 @@ Context& context_with(int threads) {
   return *context;
 }
 
-WithKernels::WithKernels(const KernelTable& table) : previous_(&cpu_context().kernels()) {
-  cpu_context().set_kernels(table);
+WithKernels::WithKernels(const KernelTable& table, Device device)
+    : context_(context(device)), previous_(&context_.kernels()) {
+  context_.set_kernels(table);
 }
-WithKernels::~WithKernels() { cpu_context().set_kernels(*previous_); }
+WithKernels::~WithKernels() { context_.set_kernels(*previous_); }
 
-void check_problem(const Problem& problem, DType dtype, std::span<const KernelTable* const> tables) {
+Target cpu_target(const KernelTable& table) {
+  Target target{&table, Device::cpu(), {}};
+  for (const int threads : {1, 2, 3}) {
+    target.executions.push_back(
+        {fmt::format("{} threads", threads), [threads]() -> Context& { return context_with(threads); }});
+  }
+  return target;
+}
+
+void check_problem(const Problem& problem, DType dtype, std::span<const Target> targets) {
   Check check(problem, dtype);
-  for (const KernelTable* table : tables) {
+  for (const Target& target : targets) {
     if (testing::Test::HasFatalFailure()) return;
-    check.run(*table);
+    check.run(target);
   }
 }
 

@@ -18,10 +18,17 @@ struct FillArgs {
   View y;
   double value;
 };
+/// y[i, i] += value for i < min(R, C); y [R, C] is floating, with any strides. The value is rounded to y's type (bf16:
+/// to f32) before the sum is.
+struct AddDiagonalArgs {
+  View y;
+  double value;
+};
 
 struct CopyKernels {
   Kernel<CopyArgs> copy;
   Kernel<FillArgs> fill;
+  Kernel<AddDiagonalArgs> add_diagonal;
 };
 
 /// A contiguous copy in `dtype`.
@@ -32,6 +39,8 @@ struct CopyKernels {
 /// Copies x into y and converts its type. Throws ShapeError when shapes differ.
 void copy_into(const Tensor& x, const Tensor& y, GradMode mode = GradMode::overwrite);
 void fill(const Tensor& y, double value);
+/// Adds value to the diagonal of y [R, C].
+void add_diagonal(const Tensor& y, double value);
 /// The rows of tensors [r, D] of one dtype, below each other: [Σ r, D]. Absent without tensors.
 [[nodiscard]] Tensor concatenate_rows(std::span<const Tensor> parts);
 

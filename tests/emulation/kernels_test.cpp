@@ -19,7 +19,12 @@ const KernelTable& table() {
   static const KernelTable result = [] {
     KernelTable t = *cpu_kernel_tables().front();
     t.name = "cuda";
+    t.copy = cuda::kCopyKernels;
+    t.pointwise = cuda::kPointwiseKernels;
+    t.reduce = cuda::kReduceKernels;
+    t.rows = cuda::kRowKernels;
     t.patches = cuda::kPatchKernels;
+    t.optimizer = cuda::kOptimizerKernels;
     return t;
   }();
   return result;
@@ -28,7 +33,7 @@ const KernelTable& table() {
 /// The families whose cases run.
 bool exists(const OpCase& op) {
   const std::string& slot = op.slots.front();
-  for (const char* family : {"patches."}) {
+  for (const char* family : {"copy.", "pointwise.", "reduce.", "rows.", "patches.", "optimizer."}) {
     if (slot.starts_with(family)) return true;
   }
   return false;

@@ -21,6 +21,7 @@ const KernelTable& table() {
     t.name = "cuda";
     t.patches = cuda::kPatchKernels;
     t.norm = cuda::kNormKernels;
+    t.loss = cuda::kLossKernels;
     return t;
   }();
   return result;
@@ -29,7 +30,7 @@ const KernelTable& table() {
 /// The families whose cases run.
 bool exists(const OpCase& op) {
   const std::string& slot = op.slots.front();
-  for (const char* family : {"patches.", "norm."}) {
+  for (const char* family : {"patches.", "norm.", "loss."}) {
     if (slot.starts_with(family)) return true;
   }
   return false;

@@ -123,7 +123,7 @@ __device__ inline void put_dx(E* dx, const E (&g)[V], const E (&normal)[V], E sc
 /// once and dx is written once. The sums for dgamma and dbeta stay in registers, too, until the warps' sums are added
 /// in ascending order.
 template <class E, class T, int V, int K>
-__global__ void __launch_bounds__(kGradThreads, V* K <= 24 ? 3 : 2)
+__global__ void __launch_bounds__(kGradThreads, V* K <= 24 ? 3 : 1)
     layer_norm_grad_kernel(GradData<E, T> a, int block_rows) {
   GPU_DYNAMIC_SHARED(E, shared);  // [kGradWarps][n]
   const int n = static_cast<int>(a.n);

@@ -30,7 +30,8 @@ __device__ inline void each_group(int lane, int n, const F& f) {
 }
 
 /// Chooses V and K for a row of n elements of E: calls f with both as integral constants and returns true, or returns
-/// false for a row that is too long for the registers of a warp. `packs` says whether V may be more than 1.
+/// false for a row that is too long for the registers of a warp: beyond 1,024 elements, or fewer one by one or in f64.
+/// `packs` says whether V may be more than 1.
 template <class E, class F>
 bool by_row_width(int64_t n, bool packs, const F& f) {
   const auto call = [&](auto v, auto k) {
@@ -41,8 +42,8 @@ bool by_row_width(int64_t n, bool packs, const F& f) {
   constexpr auto k8 = std::integral_constant<int, 8>();
   if constexpr (std::is_same_v<E, float>) {
     constexpr auto k4 = std::integral_constant<int, 4>();
+    if (!packs) return n <= 256 ? call(k1, k8) : n <= 512 && call(k1, std::integral_constant<int, 16>());
     if (n > 1024) return false;
-    if (!packs) return n <= 256 ? call(k1, k8) : call(k1, std::integral_constant<int, 32>());
     if (n <= 256) return call(k4, std::integral_constant<int, 2>());
     if (n <= 512) return call(k4, k4);
     if (n <= 768) return call(k4, std::integral_constant<int, 6>());

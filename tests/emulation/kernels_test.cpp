@@ -22,6 +22,7 @@ const KernelTable& table() {
     t.patches = cuda::kPatchKernels;
     t.norm = cuda::kNormKernels;
     t.loss = cuda::kLossKernels;
+    t.patch_sentence = cuda::kPatchSentenceKernels;
     return t;
   }();
   return result;
@@ -30,7 +31,7 @@ const KernelTable& table() {
 /// The families whose cases run.
 bool exists(const OpCase& op) {
   const std::string& slot = op.slots.front();
-  for (const char* family : {"patches.", "norm.", "loss."}) {
+  for (const char* family : {"patches.", "norm.", "loss.", "patch_sentence."}) {
     if (slot.starts_with(family)) return true;
   }
   return false;

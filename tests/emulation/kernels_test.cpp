@@ -19,6 +19,8 @@ const KernelTable& table() {
   static const KernelTable result = [] {
     KernelTable t = *cpu_kernel_tables().front();
     t.name = "cuda";
+    t.linear = cuda::kLinearKernels;
+    t.matmul = cuda::kMatmulKernels;
     t.patches = cuda::kPatchKernels;
     return t;
   }();
@@ -28,7 +30,7 @@ const KernelTable& table() {
 /// The families whose cases run.
 bool exists(const OpCase& op) {
   const std::string& slot = op.slots.front();
-  for (const char* family : {"patches."}) {
+  for (const char* family : {"linear.", "matmul.", "patches."}) {
     if (slot.starts_with(family)) return true;
   }
   return false;

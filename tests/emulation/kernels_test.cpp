@@ -3,12 +3,14 @@
 #include <gtest/gtest.h>
 
 #include "engine/cuda/device.h"
+#include "engine/cuda/product.h"
 #include "engine/cuda/tables.h"
 #include "tests/op_cases/checks/problem_check.h"
 
 namespace tessera::cuda {
 cudaStream_t stream_of(Context&) { return nullptr; }
 void launched(const char*, cudaStream_t) {}
+void compute(Context& context, const Product& product) { own_product(context, product); }
 }  // namespace tessera::cuda
 
 namespace tessera::test {

@@ -1,6 +1,7 @@
 // How a product is cut into blocks, and the sum of its parts.
 #include "engine/cuda/product.h"
 
+#include "engine/cuda/column_sums.h"
 #include "engine/cuda/gpu_product.h"
 #include "engine/runtime/context.h"
 
@@ -150,17 +151,18 @@ ProductPlan plan_of(const Product& p, int step, int largest_tile, int64_t concur
   plan.part = p.k;
   // The time of a number of parts, in blocks of k: rounds of concurrent tiles, and the parts on their way through
   // memory, which takes about a twelfth of a block of a large tile for each tile.
-  double best = 0;
-  for (int64_t parts = 1; parts <= most_parts; ++parts) {
-    if (parts > 1 && parts * p.m * p.n * 4 > kMostPartBytes) break;
-    const int64_t part = blocks_of(blocks, parts);
+  const auto time_of = [&](int64_t parts) {
     const double rounds = static_cast<double>(blocks_of(plan.tiles() * parts, concurrent));
     const double moved = parts > 1 ? static_cast<double>(parts * plan.tiles()) / 12 : 0;
-    const double time = rounds * static_cast<double>(part) + moved;
-    if (parts > 1 && time >= best) continue;
-    best = time;
+    return rounds * static_cast<double>(blocks_of(blocks, parts)) + moved;
+  };
+  double best = time_of(1);
+  for (int64_t parts = 2; parts <= most_parts && parts * p.m * p.n * 4 <= kMostPartBytes; ++parts) {
+    if (time_of(parts) >= best) continue;
+    best = time_of(parts);
+    const int64_t part = blocks_of(blocks, parts);
     plan.parts = blocks_of(blocks, part);
-    plan.part = parts > 1 ? part * step : p.k;
+    plan.part = part * step;
   }
   return plan;
 }
@@ -169,7 +171,5 @@ void own_product(Context& context, const Product& product) {
   if (product.n == 0 || product.batches == 0) return;
   product.dtype == DType::f64 ? product_as<double>(context, product) : product_as<float>(context, product);
 }
-
-void compute(Context& context, const Product& product) { own_product(context, product); }
 
 }  // namespace tessera::cuda

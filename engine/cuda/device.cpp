@@ -77,6 +77,8 @@ void launched(const char* kernel, cudaStream_t stream) {
   if (sync_wanted()) check(cudaStreamSynchronize(stream), kernel);
 }
 
+Products& products_of(Context& context) { return static_cast<CudaBackend&>(context.backend()).products(); }
+
 CudaBackend::CudaBackend(int index) : index_(index) {
   check(cudaSetDevice(index), "cudaSetDevice");
   check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "cudaStreamCreateWithFlags");

@@ -2,6 +2,7 @@
 
 #include <cuda_runtime.h>
 
+#include "engine/cuda/products.h"
 #include "engine/runtime/context.h"
 
 namespace tessera::cuda {
@@ -29,11 +30,13 @@ class CudaBackend final : public Backend {
   [[nodiscard]] size_t memory_bytes() const override;
 
   [[nodiscard]] cudaStream_t stream() const { return stream_; }
+  [[nodiscard]] Products& products() { return products_; }
 
  private:
   int index_;
   cudaStream_t stream_ = nullptr;
   std::unique_ptr<CachingPool> pool_;
+  Products products_;
 };
 
 /// The stream on which a context's kernels run, one after the other.

@@ -11,7 +11,9 @@ namespace tessera::test {
 namespace {
 
 constexpr double kEps = 1e-6;
-const std::vector<Shape> kShapes{{0, 5}, {1, 1}, {3, 17}, {5, 96}, {67, 193}, {257, 64}, {2, 4099}};
+// Among them widths that a processor or a device keeps in registers, and some that it does not.
+const std::vector<Shape> kShapes{{0, 5},   {1, 1},   {3, 17},  {5, 96},   {67, 193}, {257, 64},
+                                 {9, 300}, {6, 509}, {5, 768}, {3, 1024}, {3, 1028}, {2, 4099}};
 
 struct NormPick {
   Shape shape;

@@ -117,7 +117,8 @@ Problem patch_sentence_grad_problem(Values& values, DType dtype, const PatchSent
 std::vector<Problem> patch_sentence_problems(DType dtype) {
   Values values("patch_sentence");
   std::vector<Problem> problems;
-  // Among them one row and one sentence beyond a block, and temperatures whose logits leave the range of exp.
+  // Among them one row and one sentence beyond a block, a width of several blocks whose rows are aligned to 16 bytes,
+  // and temperatures whose logits leave the range of exp.
   for (const PatchSentence& e : {PatchSentence{0, 3, 4},
                                  {1, 1, 1},
                                  {5, 7, 16},
@@ -126,6 +127,7 @@ std::vector<Problem> patch_sentence_problems(DType dtype) {
                                  {289, 70, 48},
                                  {65, 257, 130},
                                  {20, 1025, 32},
+                                 {70, 131, 200},
                                  {40, 33, 5, {.student = 0.002, .teacher = 0.001}},
                                  {64, 1, 5, {.student = 0.002, .teacher = 0.001}}}) {
     problems.push_back(patch_sentence_problem(values, dtype, e));

@@ -114,7 +114,7 @@ struct Running {
 /// A block owns 64 rows and some tiles of sentences. A thread keeps the running sums of its own columns; the 16 of a
 /// row are merged at the end, in order. The result is states [blockIdx.y][value][row].
 template <class T, bool kAligned>
-__global__ void __launch_bounds__(kTileThreads)
+__global__ void __launch_bounds__(kTileThreads, kTileBlocks<T>)
     patch_sentence_kernel(Logits<T> x, int tiles, int tiles_a_block, Number<T>* __restrict__ states) {
   using Tile = PatchTile<T>;
   using E = Number<T>;
@@ -224,7 +224,8 @@ struct Slopes {
 
 /// A block owns 64 rows and a tile of sentences. Columns from the last sentence to the pitch get zeros.
 template <class T, bool kAligned>
-__global__ void __launch_bounds__(kTileThreads) patch_slopes_kernel(Logits<T> x, int tiles, Slopes<T> s) {
+__global__ void __launch_bounds__(kTileThreads, kTileBlocks<T>)
+    patch_slopes_kernel(Logits<T> x, int tiles, Slopes<T> s) {
   using Tile = PatchTile<T>;
   using E = Number<T>;
   GPU_DYNAMIC_SHARED(E, shared);
@@ -272,7 +273,7 @@ struct ProductOut {
 /// out (+)= Σ over parts of part · right, where a block owns a tile and a range of steps. With kTransposed a part is
 /// stored by step: its rows are the steps.
 template <class T, bool kTransposed, bool kAligned>
-__global__ void __launch_bounds__(kTileThreads)
+__global__ void __launch_bounds__(kTileThreads, kTileBlocks<T>)
     patch_product_kernel(Factors<T, kParts<T>> f, int tiles, int steps, int steps_a_split, ProductOut<Number<T>> out) {
   using Tile = PatchTile<T>;
   using E = Number<T>;

@@ -95,7 +95,7 @@ std::vector<Problem> cross_entropy_problems(DType dtype) {
     }
     for (const Shape& shape : kFarShapes) add(values, shape, kFarSpread, targets);
   };
-  std::vector<Shape> shapes{{0, 5}, {1, 1}, {3, 7}, {17, 33}, {31, 130}, {9, 1000}};
+  std::vector<Shape> shapes{{0, 5}, {1, 1}, {3, 7}, {17, 33}, {31, 130}, {9, 1000}, {5, 1028}};
   Values probabilities("soft_cross_entropy");
   add_all(probabilities, shapes, Targets::probabilities);
   shapes.push_back({3, 4099});

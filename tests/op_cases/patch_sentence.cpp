@@ -137,7 +137,7 @@ std::vector<Problem> patch_sentence_problems(DType dtype) {
   }
   problems.push_back(patch_sentence_grad_problem(values, dtype, {37, 33, 65}, false, true));
   // Rows that begin one element after a multiple of 16 bytes.
-  const PatchSentence shifted{.rows = 20, .sentences = 7, .width = 16, .layout = padded(2, 0)};
+  const PatchSentence shifted{.rows = 20, .sentences = 33, .width = 64, .layout = padded(2, 0)};
   problems.push_back(patch_sentence_problem(values, dtype, shifted));
   problems.push_back(patch_sentence_grad_problem(values, dtype, shifted, true, true));
   return problems;

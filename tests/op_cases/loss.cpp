@@ -94,6 +94,7 @@ std::vector<Problem> cross_entropy_problems(DType dtype) {
       for (const double spread : {1.0, 40.0}) add(values, shape, spread, targets);
     }
     for (const Shape& shape : kFarShapes) add(values, shape, kFarSpread, targets);
+    add(values, {5, 1028}, 1, targets);
   };
   std::vector<Shape> shapes{{0, 5}, {1, 1}, {3, 7}, {17, 33}, {31, 130}, {9, 1000}};
   Values probabilities("soft_cross_entropy");

@@ -11,13 +11,19 @@ namespace tessera::test {
 namespace {
 
 constexpr double kEps = 1e-6;
-const std::vector<Shape> kShapes{{0, 5}, {1, 1}, {3, 17}, {5, 96}, {67, 193}, {257, 64}, {2, 4099}};
+// Among them widths that a processor or a device keeps in registers, and some that it does not.
+const std::vector<Shape> kShapes{{0, 5},   {1, 1},   {3, 17},  {5, 96},   {67, 193}, {257, 64},
+                                 {9, 300}, {6, 509}, {5, 768}, {3, 1024}, {3, 1028}, {2, 4099}};
 
 struct NormPick {
   Shape shape;
   double mean = 0.3;
   bool dx = true, dgamma = true, dbeta = true;
+  Layout layout{};  // of x, y and their gradients
 };
+
+/// Dense rows that begin one element after a multiple of 16 bytes.
+const Layout kShifted = padded(2, 0);
 
 Problem layer_norm_problem(Values& values, DType dtype, const NormPick& pick) {
   const DType type = wide(dtype);
@@ -28,10 +34,10 @@ Problem layer_norm_problem(Values& values, DType dtype, const NormPick& pick) {
   // The mean carries the rounding of the row's largest numbers into every element.
   const double spread = 1 + std::abs(pick.mean);
   const double k = static_cast<double>(width) + 4;
-  p.operands = {in("x", type, values.normal(pick.shape, 1.3, pick.mean)),
+  p.operands = {in("x", type, values.normal(pick.shape, 1.3, pick.mean), pick.layout),
                 in("gamma", type, values.normal({width}, 0.5, 1)),
                 in("beta", type, values.normal({width})),
-                out("y", dtype, pick.shape, {.c = 2, .k = k, .floor = spread}),
+                out("y", dtype, pick.shape, {.c = 2, .k = k, .floor = spread}, pick.layout),
                 out("mean", type, {rows}, {.c = 1, .k = k, .floor = spread}),
                 out("rstd", type, {rows}, {.c = 2, .k = k, .elementwise = true})};
   if (width == 1) p.operands[5].tolerance.floor = 1;
@@ -61,8 +67,8 @@ Problem layer_norm_grad_problem(Values& values, DType dtype, const NormPick& pic
                 forward.operands[1],
                 in("mean", type, saved[4]),
                 in("rstd", type, saved[5]),
-                in("dy", dtype, values.normal(pick.shape)),
-                pick.dx ? sum_out("dx", type, pick.shape, {.c = 2, .k = k, .floor = 1}) : absent("dx"),
+                in("dy", dtype, values.normal(pick.shape), pick.layout),
+                pick.dx ? sum_out("dx", type, pick.shape, {.c = 2, .k = k, .floor = 1}, pick.layout) : absent("dx"),
                 pick.dgamma ? sum_out("dgamma", type, {pick.shape[1]}, column) : absent("dgamma"),
                 pick.dbeta ? sum_out("dbeta", type, {pick.shape[1]}, column) : absent("dbeta")};
   p.call = [](Context& c, const KernelTable& t, Views v, GradMode mode) {
@@ -100,6 +106,10 @@ std::vector<Problem> layer_norm_problems(DType dtype) {
   problems.push_back(layer_norm_grad_problem(values, dtype, {.shape = {40, 65}, .dx = false, .dbeta = false}));
   problems.push_back(layer_norm_grad_problem(values, dtype, {.shape = {40, 65}, .dx = false, .dgamma = false}));
   problems.push_back(layer_norm_grad_problem(values, dtype, {.shape = {513, 33}}));
+  for (const Shape& shape : {Shape{9, 64}, Shape{3, 1028}}) {
+    problems.push_back(layer_norm_problem(values, dtype, {.shape = shape, .layout = kShifted}));
+    problems.push_back(layer_norm_grad_problem(values, dtype, {.shape = shape, .layout = kShifted}));
+  }
   return problems;
 }
 

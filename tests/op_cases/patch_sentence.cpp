@@ -16,6 +16,7 @@ constexpr Temperatures kTemperatures{.student = 0.1, .teacher = 0.04};
 struct PatchSentence {
   int64_t rows, sentences, width;
   Temperatures at = kTemperatures;
+  Layout layout{};  // of the rows and sentences
 };
 
 /// The rounding of logits and of their log-sum-exp is a relative error of probabilities: 1 at the usual temperatures,
@@ -42,9 +43,9 @@ Problem patch_sentence_problem(Values& values, DType dtype, const PatchSentence&
   const Tolerance near{.c = 2, .k = static_cast<double>(e.width) + 4, .floor = 1 / e.at.teacher};
   Tolerance product = near;  // of a probability and a difference of logits
   product.c *= coldness(e.at);
-  p.operands = {in("student", dtype, values.unit_rows({e.rows, e.width})),
-                in("teacher", dtype, values.unit_rows({e.rows, e.width})),
-                in("sentences", dtype, values.unit_rows({e.sentences, e.width})),
+  p.operands = {in("student", dtype, values.unit_rows({e.rows, e.width}), e.layout),
+                in("teacher", dtype, values.unit_rows({e.rows, e.width}), e.layout),
+                in("sentences", dtype, values.unit_rows({e.sentences, e.width}), e.layout),
                 in("weight", type, row_weights(values, e.rows)),
                 out("loss", type, {e.rows}, product),
                 out("lse_student", type, {e.rows}, near),
@@ -87,7 +88,7 @@ Problem patch_sentence_grad_problem(Values& values, DType dtype, const PatchSent
       in("lse_student", type, saved[5]),
       in("lse_teacher", type, saved[6]),
       in("dloss", type, values.normal({}, 0.1, 1)),
-      student ? sum_out("dstudent", type, {e.rows, e.width}, sum_of(e.width)) : absent("dstudent"),
+      student ? sum_out("dstudent", type, {e.rows, e.width}, sum_of(e.width), e.layout) : absent("dstudent"),
       sentences ? sum_out("dsentences", type, {e.sentences, e.width}, sum_of(e.width + e.rows)) : absent("dsentences")};
   p.call = [at = e.at](Context& c, const KernelTable& t, Views v, GradMode mode) {
     t.patch_sentence.backward(c, {.student = v[0],
@@ -117,7 +118,8 @@ Problem patch_sentence_grad_problem(Values& values, DType dtype, const PatchSent
 std::vector<Problem> patch_sentence_problems(DType dtype) {
   Values values("patch_sentence");
   std::vector<Problem> problems;
-  // Among them one row and one sentence beyond a block, and temperatures whose logits leave the range of exp.
+  // Among them one row and one sentence beyond a block, a width of several blocks whose rows are aligned to 16 bytes,
+  // and temperatures whose logits leave the range of exp.
   for (const PatchSentence& e : {PatchSentence{0, 3, 4},
                                  {1, 1, 1},
                                  {5, 7, 16},
@@ -126,6 +128,7 @@ std::vector<Problem> patch_sentence_problems(DType dtype) {
                                  {289, 70, 48},
                                  {65, 257, 130},
                                  {20, 1025, 32},
+                                 {70, 131, 200},
                                  {40, 33, 5, {.student = 0.002, .teacher = 0.001}},
                                  {64, 1, 5, {.student = 0.002, .teacher = 0.001}}}) {
     problems.push_back(patch_sentence_problem(values, dtype, e));
@@ -133,6 +136,10 @@ std::vector<Problem> patch_sentence_problems(DType dtype) {
     problems.push_back(patch_sentence_grad_problem(values, dtype, e, true, false));
   }
   problems.push_back(patch_sentence_grad_problem(values, dtype, {37, 33, 65}, false, true));
+  // Rows that begin one element after a multiple of 16 bytes.
+  const PatchSentence shifted{.rows = 20, .sentences = 33, .width = 64, .layout = padded(2, 0)};
+  problems.push_back(patch_sentence_problem(values, dtype, shifted));
+  problems.push_back(patch_sentence_grad_problem(values, dtype, shifted, true, true));
   return problems;
 }
 

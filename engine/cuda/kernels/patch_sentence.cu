@@ -9,18 +9,20 @@
 
 // The forward keeps running maxima and sums of each row and no logits.
 //
-// The backward takes the rows in strips. Of a strip it computes the slopes c_r (q − p) once, into scratch memory that
-// is small enough for the L2 cache, and multiplies them with the sentences and, transposed, with the student's rows.
-// To compute the logits again for each of the two products would cost a third more arithmetic, and a block that keeps
-// 64 rows of either gradient would need 64 · E sums in registers. A slope in bf16 is three parts, each rounded,
-// whose sum has the digits of f32: with two parts the error of 2⁻¹⁸ is beyond the bounds of f32 sums.
+// The backward takes the rows in strips. Of a strip it computes the slopes c_r (q − p) once, into scratch memory of a
+// bounded size, and multiplies them with the sentences and, transposed, with the student's rows. To compute the logits
+// again for each of the two products would cost a quarter more arithmetic, and a block that keeps 64 rows of either
+// gradient would need 64 · E sums in registers. A slope in bf16 is three parts, each rounded, whose sum has the digits
+// of f32: with two parts the error of 2⁻¹⁸ is beyond the bounds of f32 sums.
 namespace tessera::cuda {
 namespace {
 
 /// Thread blocks that fill the device: two for each of its 132 processors. The emulator takes few, so that small
 /// problems have blocks with several tiles, and several strips.
 constexpr int64_t kFullDevice = kEmulated ? 3 : 264;
-constexpr int64_t kStripBytes = kEmulated ? int64_t{48} << 10 : int64_t{32} << 20;
+/// A strip of slopes has at least 32 MiB, which stay in the L2 cache, and at most 128.
+constexpr int64_t kLeastStripBytes = kEmulated ? int64_t{48} << 10 : int64_t{32} << 20;
+constexpr int64_t kMostStripBytes = 4 * kLeastStripBytes;
 constexpr int kMostSplits = 16;
 constexpr double kBelowEveryLogit = -1e30;  // finite, so that differences with it stay numbers
 
@@ -114,7 +116,7 @@ struct Running {
 /// A block owns 64 rows and some tiles of sentences. A thread keeps the running sums of its own columns; the 16 of a
 /// row are merged at the end, in order. The result is states [blockIdx.y][value][row].
 template <class T, bool kAligned>
-__global__ void __launch_bounds__(kTileThreads)
+__global__ void __launch_bounds__(kTileThreads, kTileBlocks<T>)
     patch_sentence_kernel(Logits<T> x, int tiles, int tiles_a_block, Number<T>* __restrict__ states) {
   using Tile = PatchTile<T>;
   using E = Number<T>;
@@ -224,7 +226,8 @@ struct Slopes {
 
 /// A block owns 64 rows and a tile of sentences. Columns from the last sentence to the pitch get zeros.
 template <class T, bool kAligned>
-__global__ void __launch_bounds__(kTileThreads) patch_slopes_kernel(Logits<T> x, int tiles, Slopes<T> s) {
+__global__ void __launch_bounds__(kTileThreads, kTileBlocks<T>)
+    patch_slopes_kernel(Logits<T> x, int tiles, Slopes<T> s) {
   using Tile = PatchTile<T>;
   using E = Number<T>;
   GPU_DYNAMIC_SHARED(E, shared);
@@ -272,7 +275,7 @@ struct ProductOut {
 /// out (+)= Σ over parts of part · right, where a block owns a tile and a range of steps. With kTransposed a part is
 /// stored by step: its rows are the steps.
 template <class T, bool kTransposed, bool kAligned>
-__global__ void __launch_bounds__(kTileThreads)
+__global__ void __launch_bounds__(kTileThreads, kTileBlocks<T>)
     patch_product_kernel(Factors<T, kParts<T>> f, int tiles, int steps, int steps_a_split, ProductOut<Number<T>> out) {
   using Tile = PatchTile<T>;
   using E = Number<T>;
@@ -322,8 +325,7 @@ class PatchSentenceGrad {
         rows_(x_.factors.left_lines),
         count_(x_.factors.right_lines),
         pitch_(blocks_of(count_, 8) * 8),
-        strip_(at_most(blocks_of(rows_, Tile::kRows), at_least(kStripBytes / (row_bytes() * Tile::kRows), 1)) *
-               Tile::kRows),
+        strip_(at_most(blocks_of(rows_, Tile::kRows), strip_blocks()) * Tile::kRows),
         splits_(splits_of(strip_, count_, x_.width)),
         steps_a_split_(blocks_of(blocks_of(strip_, splits_), Tile::kSteps) * Tile::kSteps),
         slopes_(context, static_cast<size_t>(strip_ * row_bytes())),
@@ -353,6 +355,12 @@ class PatchSentenceGrad {
 
  private:
   [[nodiscard]] int64_t row_bytes() const { return pitch_ * kParts<T> * static_cast<int64_t>(sizeof(T)); }
+  /// The blocks of rows in a strip: enough for the product with the sentences to fill the device, within the limits.
+  [[nodiscard]] int64_t strip_blocks() const {
+    const int64_t block_bytes = row_bytes() * Tile::kRows;
+    const int64_t filling = blocks_of(kFullDevice, blocks_of(x_.width, Tile::kColumns)) * block_bytes;
+    return at_least(at_most(at_least(filling, kLeastStripBytes), kMostStripBytes) / block_bytes, 1);
+  }
   /// The ranges of a strip's rows that blocks sum for dsentences: as many as fill the device. Their sums lie in scratch
   /// memory, are added to from strip to strip, and meet at the end.
   [[nodiscard]] static int64_t splits_of(int64_t strip, int64_t count, int64_t width) {

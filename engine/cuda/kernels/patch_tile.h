@@ -14,10 +14,13 @@ namespace tessera::cuda {
 
 inline constexpr int kTileThreads = 256;
 inline constexpr int kTileOwners = 16;
+/// Blocks on a processor at a time.
+template <class T>
+inline constexpr int kTileBlocks = sizeof(T) == sizeof(double) ? 1 : 2;
 #if defined(__CUDACC__)
 inline constexpr bool kEmulated = false;
 #else
-inline constexpr bool kEmulated = true;  // fragments beyond an edge are skipped, because they cost so much time there
+inline constexpr bool kEmulated = true;  // what lies beyond an edge is skipped, because it costs so much time there
 #endif
 
 /// kLefts matrices [left_lines, steps] of one layout and a matrix [right_lines, steps]. A matrix is stored by line,
@@ -220,6 +223,7 @@ struct FmaTile {
   /// kLines lines and kSteps steps as [step][line], zeros beyond the edges.
   template <int kLines, bool kByStep>
   __device__ static void load(E* to, const E* from, int64_t stride, int line, int lines, int step, int steps) {
+#pragma unroll 4
     for (int p = static_cast<int>(threadIdx.x); p < kLines * kSteps; p += kTileThreads) {
       const int l = kByStep ? p % kLines : p / kSteps;
       const int s = kByStep ? p / kLines : p % kSteps;
@@ -237,6 +241,7 @@ struct FmaTile {
     E* const right = lefts + kLefts * kLeftElements;
     for (int tile = at.tile; tile < at.last_tile; ++tile) {
       Sums sums[kSums] = {};
+      const bool live = at.row + row(0) < f.left_lines && tile * kColumns + column(0) < f.right_lines;
       for (int step = at.step; step < at.last_step; step += kSteps) {
 #pragma unroll
         for (int l = 0; l < kLefts; ++l) {
@@ -246,7 +251,9 @@ struct FmaTile {
         load<kColumns, kRightByStep>(right, f.right, f.right_stride, tile * kColumns, f.right_lines, step,
                                      at.last_step);
         __syncthreads();
+#pragma unroll 4
         for (int s = 0; s < kSteps; ++s) {
+          if (kEmulated && !live) break;
           E b[kColumnsEach];
 #pragma unroll
           for (int j = 0; j < kColumnsEach; j += kAdjacent) {

@@ -17,7 +17,7 @@ struct Weight {
     Parameter* p = var.parameter;
     if (p == nullptr || !whole()) return {};
     refresh_packs(p->value, compute, p->version, p->packed);
-    return side == Side::forward ? p->packed.forward : p->packed.grad_input;
+    return p->packed.of(side);
   }
   /// The sink of the range's gradient. A fresh gradient is cleared first, since nothing may write the other rows.
   [[nodiscard]] GradOut sink(Tape& tape) const { return part(tape.sink(var.slot), rows); }

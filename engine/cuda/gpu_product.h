@@ -7,15 +7,18 @@
 
 namespace tessera::cuda {
 
-/// On the emulator small tiles, and nothing computed that lies outside the result, keep the tests fast.
+/// The emulator does not compute what lies outside the result.
 #if defined(__CUDACC__)
 inline constexpr bool kEmulated = false;
 #else
 inline constexpr bool kEmulated = true;
 #endif
 
-inline constexpr int kLargeTile = kEmulated ? 64 : 128;
+inline constexpr int kLargeTile = 128;
 inline constexpr int kSmallTile = 64;
+/// Large tiles that an H100 computes at once: two on each of its processors. On the emulator few, so that small
+/// problems are cut as large ones are.
+inline constexpr int64_t kConcurrentTiles = kEmulated ? 8 : int64_t{2} * 132;
 /// A finished tile lies in shared memory with this much room between its rows, so that fragments meet no bank twice.
 inline constexpr int kTilePad = 8;
 
@@ -211,9 +214,6 @@ struct ProductPlan {
 
   [[nodiscard]] int64_t tiles() const { return row_tiles * column_tiles; }
 };
-/// `step` is the kernel's block of k, `concurrent` the number of large tiles that an H100 computes at once.
-[[nodiscard]] ProductPlan plan_of(const Product& p, int step, int largest_tile, int64_t concurrent);
-
 /// A launch of a kernel over the tiles of a plan: what it is told beside the operands.
 template <class E>
 struct ProductLaunch {
@@ -233,6 +233,9 @@ struct ProductLaunch {
   }
 };
 
+/// The largest tile that the kernels have for a product's operands.
+[[nodiscard]] int largest_tile_bf16(const Product& p);
+[[nodiscard]] int largest_tile_fma(const Product& p);
 /// Launches the kernel for bf16 operands, and the one for f32 or f64 operands.
 void launch_bf16(Context& context, const Product& p, const ProductLaunch<float>& launch);
 void launch_fma(Context& context, const Product& p, const ProductLaunch<float>& launch);

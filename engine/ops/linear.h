@@ -35,7 +35,8 @@ struct PrepareArgs {
   GradMode sum_mode = GradMode::overwrite;
 };
 /// dx [M,K] (+)= (dy W) · act'(pre); col_sum [K] (+)= the column sums of what was added, taken in f32 before rounding.
-/// dy [M,N] in the compute dtype, pre [M,K] (absent for Act::none), dx compute dtype or f32.
+/// dy [M,N] in the compute dtype, pre [M,K] (absent for Act::none), dx compute dtype or f32. `pack` holds bytes for
+/// Side::grad_input, or for Side::forward from a table that keeps no pack for Side::grad_input.
 struct LinearDxArgs {
   View dy, w, pack{}, pre{};
   Act act = Act::none;
@@ -61,7 +62,7 @@ struct LinearKernels {
   Kernel<LinearDwArgs> grad_weight;
   Kernel<PackArgs> pack;
   /// Bytes of a kept pack. 0 where keeping one does not pay: in f32, where two packs would double a model's memory, and
-  /// in f64.
+  /// in f64. A table whose forward pack serves both products keeps none for Side::grad_input.
   size_t (*pack_bytes)(int64_t n, int64_t k, DType compute, Side side);
 };
 
@@ -71,6 +72,11 @@ struct Packed {
   DType compute = DType::f32;
   uint64_t version = 0;
   const void* table = nullptr;  // the kernel table that made them
+
+  /// What a product of this side takes: where no pack is kept for the gradient of the input, the forward one.
+  [[nodiscard]] const Tensor& of(Side side) const {
+    return side == Side::grad_input && grad_input ? grad_input : forward;
+  }
 };
 
 /// Optional parts of a forward product; see LinearArgs.

@@ -15,10 +15,11 @@ namespace {
 struct Extents {
   int64_t m, n, k;
 };
-/// Each extent is empty, 1, prime, one more than the tiles of 14, 16 and 32, or more than a block of K or of rows.
+/// Each extent is empty, 1, prime, one more than the tiles of 14, 16 and 32, or more than a block of K or of rows; the
+/// last are whole vectors of every kind, and several tiles of 64.
 const std::vector<Extents> kExtents{{0, 5, 7},      {5, 0, 7},     {5, 7, 0},      {1, 1, 1},    {1, 37, 19},
                                     {13, 1, 33},    {14, 32, 64},  {15, 33, 65},   {29, 97, 31}, {67, 130, 101},
-                                    {17, 34, 1100}, {300, 20, 48}, {40, 1050, 21}, {5, 7, 1537}};
+                                    {17, 34, 1100}, {300, 20, 48}, {40, 1050, 21}, {5, 7, 1537}, {72, 136, 200}};
 /// Many rows with several blocks in the sum over k, or over n.
 constexpr Extents kManyRows{480, 3, 1535}, kManyRowsOverN{480, 1535, 3};
 
@@ -49,10 +50,13 @@ Tensor weights(Values& values, Extents e) {
   return values.normal({e.n, e.k}, 1 / std::sqrt(std::max(1.0, static_cast<double>(e.k))));
 }
 
-/// Packs into guarded memory and runs with the bytes, or with an absent pack where the table keeps none.
+/// Packs into guarded memory and runs with the bytes, those of the forward side where the table keeps none for this
+/// one, or with an absent pack where it keeps none at all.
 template <class Use>
-void with_pack(Context& c, const KernelTable& t, const View& w, DType compute, Side side, const Use& use) {
-  const size_t bytes = t.linear.pack_bytes(w.size(0), w.size(1), compute, side);
+void with_pack(Context& c, const KernelTable& t, const View& w, DType compute, Side wanted, const Use& use) {
+  const auto bytes_of = [&](Side side) { return t.linear.pack_bytes(w.size(0), w.size(1), compute, side); };
+  const Side side = bytes_of(wanted) > 0 ? wanted : Side::forward;
+  const size_t bytes = bytes_of(side);
   if (bytes == 0) return use(View{});
   const Guarded pack({static_cast<int64_t>(bytes)}, DType::u8, {}, c.device());
   const View forward = side == Side::forward ? View(pack.tensor()) : View{};
@@ -279,7 +283,7 @@ std::vector<Problem> dw_problems(DType dtype) {
   std::vector<Problem> problems;
   for (const Extents& e : kExtents) problems.push_back(dw_problem(values, dtype, e, false));
   // Two and three blocks of k, here the rows, for a wide and a tall gradient, and one of several blocks of rows.
-  for (const Extents& e : {Extents{1100, 17, 34}, {1537, 5, 34}, {769, 34, 17}, {1537, 34, 5}}) {
+  for (const Extents& e : {Extents{1100, 17, 34}, {1537, 5, 34}, {769, 34, 17}, {1537, 34, 5}, {1096, 24, 40}}) {
     problems.push_back(dw_problem(values, dtype, e, false));
   }
   if (dtype == DType::f32) problems.push_back(dw_problem(values, dtype, {1535, 480, 3}, false));

@@ -87,6 +87,43 @@ DeviceEpilogue<E> epilogue_of(const Product& p) {
           .sums = nullptr};
 }
 
+/// How a product is cut into blocks.
+ProductPlan plan_of(const Product& p) {
+  constexpr int64_t kStep = 32;  // a multiple of the steps of a stage in every kernel
+  constexpr int64_t kMostParts = 16;
+  constexpr int64_t kFewestSteps = 8;  // blocks of k in a part
+  constexpr int64_t kMostPartBytes = int64_t{64} << 20;
+  ProductPlan plan{};
+  const auto set_tile = [&](int tile) {
+    plan.tile = tile;
+    plan.row_tiles = blocks_of(p.m, tile);
+    plan.column_tiles = blocks_of(p.n, tile);
+  };
+  const int64_t blocks = blocks_of(p.k, kStep);
+  const int64_t most_parts = p.split ? blocks / kFewestSteps < kMostParts ? blocks / kFewestSteps : kMostParts : 1;
+  set_tile(p.dtype == DType::bf16 ? largest_tile_bf16(p) : largest_tile_fma(p));
+  // Few large tiles would leave processors idle.
+  if (plan.tiles() * p.batches * (most_parts > 1 ? most_parts : 1) < kConcurrentTiles / 2) set_tile(kSmallTile);
+  plan.parts = 1;
+  plan.part = p.k;
+  // The time of a number of parts, in blocks of k: rounds of concurrent tiles, and the parts on their way through
+  // memory, which takes about a twelfth of a block of a large tile for each tile.
+  const auto time_of = [&](int64_t parts) {
+    const double rounds = static_cast<double>(blocks_of(plan.tiles() * parts, kConcurrentTiles));
+    const double moved = parts > 1 ? static_cast<double>(parts * plan.tiles()) / 12 : 0;
+    return rounds * static_cast<double>(blocks_of(blocks, parts)) + moved;
+  };
+  double best = time_of(1);
+  for (int64_t parts = 2; parts <= most_parts && parts * p.m * p.n * 4 <= kMostPartBytes; ++parts) {
+    if (time_of(parts) >= best) continue;
+    best = time_of(parts);
+    const int64_t part = blocks_of(blocks, parts);
+    plan.parts = blocks_of(blocks, part);
+    plan.part = part * kStep;
+  }
+  return plan;
+}
+
 template <class E>
 void launch(Context& context, const Product& p, const ProductLaunch<E>& l) {
   if constexpr (sizeof(E) == sizeof(float)) {
@@ -111,10 +148,7 @@ void product_in_parts(Context& context, const Product& p, const ProductPlan& pla
 
 template <class E>
 void product_as(Context& context, const Product& p) {
-  constexpr bool kWide = sizeof(E) == sizeof(double);
-  // Blocks of large tiles that an H100 holds at once: two a processor.
-  constexpr int64_t kConcurrent = int64_t{2} * 132;
-  const ProductPlan plan = plan_of(p, p.dtype == DType::bf16 ? 32 : 16, kWide ? kSmallTile : kLargeTile, kConcurrent);
+  const ProductPlan plan = plan_of(p);
   if (plan.parts > 1) return product_in_parts<E>(context, p, plan);
   DeviceEpilogue<E> epilogue = epilogue_of<E>(p);
   const Scratch sums(context, p.column_sums ? static_cast<size_t>(plan.row_tiles * p.n) * sizeof(E) : 0);
@@ -131,41 +165,6 @@ void product_as(Context& context, const Product& p) {
 }
 
 }  // namespace
-
-ProductPlan plan_of(const Product& p, int step, int largest_tile, int64_t concurrent) {
-  constexpr int64_t kMostParts = 16;
-  constexpr int64_t kFewestSteps = 8;  // blocks of k in a part
-  constexpr int64_t kMostPartBytes = int64_t{64} << 20;
-  ProductPlan plan{};
-  const auto set_tile = [&](int tile) {
-    plan.tile = tile;
-    plan.row_tiles = blocks_of(p.m, tile);
-    plan.column_tiles = blocks_of(p.n, tile);
-  };
-  const int64_t blocks = blocks_of(p.k, step);
-  const int64_t most_parts = p.split ? blocks / kFewestSteps < kMostParts ? blocks / kFewestSteps : kMostParts : 1;
-  set_tile(largest_tile);
-  // Few large tiles would leave processors idle.
-  if (plan.tiles() * p.batches * (most_parts > 1 ? most_parts : 1) < concurrent / 2) set_tile(kSmallTile);
-  plan.parts = 1;
-  plan.part = p.k;
-  // The time of a number of parts, in blocks of k: rounds of concurrent tiles, and the parts on their way through
-  // memory, which takes about a twelfth of a block of a large tile for each tile.
-  const auto time_of = [&](int64_t parts) {
-    const double rounds = static_cast<double>(blocks_of(plan.tiles() * parts, concurrent));
-    const double moved = parts > 1 ? static_cast<double>(parts * plan.tiles()) / 12 : 0;
-    return rounds * static_cast<double>(blocks_of(blocks, parts)) + moved;
-  };
-  double best = time_of(1);
-  for (int64_t parts = 2; parts <= most_parts && parts * p.m * p.n * 4 <= kMostPartBytes; ++parts) {
-    if (time_of(parts) >= best) continue;
-    best = time_of(parts);
-    const int64_t part = blocks_of(blocks, parts);
-    plan.parts = blocks_of(blocks, part);
-    plan.part = part * step;
-  }
-  return plan;
-}
 
 void own_product(Context& context, const Product& product) {
   if (product.n == 0 || product.batches == 0) return;

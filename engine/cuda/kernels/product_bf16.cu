@@ -204,6 +204,16 @@ Order order_of(const ProductOperand& x, int64_t lines, int64_t k, int64_t batche
   return Order::any;
 }
 
+struct Orders {
+  Order left, right;
+};
+/// Pairs that have kernels of their own: x Wᵀ, dy W, and dyᵀ x; all others are read element by element.
+Orders orders_of(const Product& p) {
+  const Orders o{order_of(p.left, p.m, p.k, p.batches), order_of(p.right, p.n, p.k, p.batches)};
+  const bool own = o.left != Order::any && o.right != Order::any && (o.left == Order::lines || o.right == Order::steps);
+  return own ? o : Orders{Order::any, Order::any};
+}
+
 template <Order kLeft, Order kRight>
 void launch_tile(Context& context, const Product& p, const ProductLaunch<float>& launch) {
   launch.plan.tile == kLargeTile ? launch_as<kLargeTile, kLeft, kRight>(context, p, launch)
@@ -212,19 +222,14 @@ void launch_tile(Context& context, const Product& p, const ProductLaunch<float>&
 
 }  // namespace
 
+int largest_tile_bf16(const Product& p) { return orders_of(p).left == Order::any ? kSmallTile : kLargeTile; }
+
 void launch_bf16(Context& context, const Product& p, const ProductLaunch<float>& launch) {
-  const Order left = order_of(p.left, p.m, p.k, p.batches);
-  const Order right = order_of(p.right, p.n, p.k, p.batches);
-  if (left == Order::lines && right == Order::lines) {
-    return launch_tile<Order::lines, Order::lines>(context, p, launch);
-  }
-  if (left == Order::lines && right == Order::steps) {
-    return launch_tile<Order::lines, Order::steps>(context, p, launch);
-  }
-  if (left == Order::steps && right == Order::steps) {
-    return launch_tile<Order::steps, Order::steps>(context, p, launch);
-  }
-  launch_as<kSmallTile, Order::any, Order::any>(context, p, launch);
+  const Orders o = orders_of(p);
+  if (o.left == Order::any) return launch_as<kSmallTile, Order::any, Order::any>(context, p, launch);
+  if (o.right == Order::lines) return launch_tile<Order::lines, Order::lines>(context, p, launch);
+  if (o.left == Order::lines) return launch_tile<Order::lines, Order::steps>(context, p, launch);
+  launch_tile<Order::steps, Order::steps>(context, p, launch);
 }
 
 }  // namespace tessera::cuda

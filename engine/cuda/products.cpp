@@ -1,0 +1,34 @@
+#include "engine/cuda/products.h"
+
+#include <cstdlib>
+#include <string>
+
+#include "engine/core/error.h"
+
+namespace tessera::cuda {
+
+Provider provider_from_environment() {
+  const char* text = std::getenv("TESSERA_PRODUCTS");
+  const std::string word = text != nullptr ? text : "";
+  if (word.empty() || word == "auto") return Provider::automatic;
+  if (word == "own") return Provider::own;
+  if (word == "lt") return Provider::lt;
+  if (word == "cudnn") throw ConfigError("TESSERA_PRODUCTS=cudnn: this build has no products by cuDNN");
+  throw ConfigError("TESSERA_PRODUCTS=" + word + ": expected auto, own, lt or cudnn");
+}
+
+bool Products::prefers_lt(const Product& p) const {
+  if (provider_ == Provider::own || !Lt::takes(p)) return false;
+  const double work =
+      static_cast<double>(p.batches) * static_cast<double>(p.m) * static_cast<double>(p.n) * static_cast<double>(p.k);
+  return provider_ == Provider::lt || work >= kLarge;
+}
+
+void Products::compute(Context& context, const Product& product) {
+  if (prefers_lt(product) && lt_.compute(context, product)) return;
+  own_product(context, product);
+}
+
+void compute(Context& context, const Product& product) { products_of(context).compute(context, product); }
+
+}  // namespace tessera::cuda

@@ -131,6 +131,11 @@ std::optional<Request> request_of(const Product& product) {
   const auto left = side_of(p.left, p.m, p.k);
   const auto y = side_of({.line_stride = p.y.row_stride, .batch_stride = p.y_batch_stride}, p.m, p.n);
   if (!right || !left || !y || !disjoint(y->matrix, p.batches)) return std::nullopt;
+  // The strides of a batch of one say nothing and would only tell plans apart.
+  const auto matrix = [&](Matrix x) {
+    if (p.batches == 1) x.batch_stride = 0;
+    return x;
+  };
   Request r{.in = p.dtype,
             .out = p.y.dtype,
             .batches = p.batches,
@@ -138,10 +143,10 @@ std::optional<Request> request_of(const Product& product) {
             .transpose_b = left->lines_contiguous,
             .bias = p.bias != nullptr,
             .split = p.split,
-            .a = right->matrix,
-            .b = left->matrix,
-            .c = y->matrix,
-            .d = y->matrix,
+            .a = matrix(right->matrix),
+            .b = matrix(left->matrix),
+            .c = matrix(y->matrix),
+            .d = matrix(y->matrix),
             .align_a = alignment_of(p.right.data),
             .align_b = alignment_of(p.left.data),
             .align_c = alignment_of(p.residual.data != nullptr ? p.residual.data : p.y.data),

@@ -152,10 +152,17 @@ TEST_F(CublasLt, ReadsAnAddressAsItIs) {
   for (const int64_t shift : {1, 2, 8}) {
     for (const Form& f : typed({.m = 33, .n = 64, .k = 64, .bias = true, .shift = shift})) expect_product(lt, f);
   }
-  Form form{.dtype = DType::bf16, .m = 33, .n = 64, .k = 64};
+  Form form{.dtype = DType::bf16, .m = 33, .n = 64, .k = 64, .bias = true, .residual = true};
   expect_product(lt, form);
   EXPECT_TRUE(lt_double::last_product().wide);
   form.shift = 1;
+  for (const int operand : {1, 2, 4, 8, 16}) {  // one alone
+    form.shifted = operand;
+    expect_product(lt, form);
+    EXPECT_FALSE(lt_double::last_product().wide) << "operand " << operand;
+    if (HasFatalFailure()) return;
+  }
+  form.shifted = 31;
   expect_product(lt, form);
   EXPECT_FALSE(lt_double::last_product().wide);
   form.shift = 8;
@@ -225,7 +232,7 @@ TEST_F(CublasLt, DoesNotDependOnWhatItSawBefore) {
     return values;
   };
   Lt fresh;
-  EXPECT_EQ(result(lt, {1000, 897, 1024, 960}), result(fresh, {960}));
+  EXPECT_EQ(result(lt, {1024, 897, 1000, 960}), result(fresh, {960}));
 }
 
 /// Whether the library may take a product after this change.

@@ -69,9 +69,9 @@ struct Form {
 };
 
 /// A product with its memory.
-class Problem {
+class ProductProblem {
  public:
-  explicit Problem(const Form& form)
+  explicit ProductProblem(const Form& form)
       : f(form),
         wide(form.dtype == DType::f64 ? DType::f64 : DType::f32),
         left(form.dtype, operand_count(form.m), shift_of(1)),

@@ -3,14 +3,18 @@
 #include <gtest/gtest.h>
 
 #include "engine/cuda/device.h"
-#include "engine/cuda/product.h"
+#include "engine/cuda/products.h"
 #include "engine/cuda/tables.h"
+#include "tests/emulation/cublaslt_double.h"
 #include "tests/op_cases/checks/problem_check.h"
 
 namespace tessera::cuda {
 cudaStream_t stream_of(Context&) { return nullptr; }
 void launched(const char*, cudaStream_t) {}
-void compute(Context& context, const Product& product) { own_product(context, product); }
+Products& products_of(Context&) {
+  static Products products;
+  return products;
+}
 }  // namespace tessera::cuda
 
 namespace tessera::test {
@@ -64,6 +68,14 @@ TEST_P(CudaKernels, MatchTheReference) {
     }
   }
 }
+
+/// A run with TESSERA_PRODUCTS=lt must have called the library.
+class Provider : public testing::Environment {
+  void TearDown() override {
+    if (cuda::provider_from_environment() == cuda::Provider::lt) EXPECT_GT(lt_double::calls().products, 0);
+  }
+};
+[[maybe_unused]] const auto* const kProvider = testing::AddGlobalTestEnvironment(new Provider);
 
 INSTANTIATE_TEST_SUITE_P(Kernels, CudaKernels, testing::ValuesIn(typed_cases()),
                          [](const auto& p) { return fmt::format("{}_{}", p.param.op->name, name_of(p.param.dtype)); });

@@ -65,23 +65,24 @@ struct Form {
   double alpha = 1;
   int64_t pad = 0;    // beyond the end of each line
   int64_t shift = 0;  // elements by which operands miss an aligned address
+  int shifted = 31;   // which ones: left 1, right 2, bias 4, residual 8, y 16
 };
 
 /// A product with its memory.
-class Problem {
+class ProductProblem {
  public:
-  explicit Problem(const Form& form)
+  explicit ProductProblem(const Form& form)
       : f(form),
         wide(form.dtype == DType::f64 ? DType::f64 : DType::f32),
-        left(form.dtype, operand_count(form.m), form.shift),
-        right(form.dtype, operand_count(form.n), form.shift),
-        bias(wide, form.n, form.shift),
-        residual(form.out, form.m * (form.n + form.pad), form.shift),
-        y(form.out, y_count(form), form.shift) {
+        left(form.dtype, operand_count(form.m), shift_of(1)),
+        right(form.dtype, operand_count(form.n), shift_of(2)),
+        bias(wide, form.n, shift_of(4)),
+        residual(form.out, form.m * residual_stride(), shift_of(8)),
+        y(form.out, y_count(form), shift_of(16)) {
     left.fill(operand_count(f.m), 1);
     right.fill(operand_count(f.n), 2);
     bias.fill(f.n, 3);
-    residual.fill(f.m * (f.n + f.pad), 4);
+    residual.fill(f.m * residual_stride(), 4);
     reset();
     p.dtype = f.dtype;
     p.m = f.m;
@@ -101,7 +102,7 @@ class Problem {
       p.residual = p.y;
       if (!f.in_place) {
         p.residual.data = residual.data();
-        p.residual.row_stride = f.n + f.pad;
+        p.residual.row_stride = residual_stride();
       }
     }
   }
@@ -141,7 +142,7 @@ class Problem {
           double expected = f.alpha * sum;
           if (f.bias) expected += bias.at(j);
           if (f.residual) {
-            expected += f.in_place ? before[static_cast<size_t>(place)] : residual.at(i * (f.n + f.pad) + j);
+            expected += f.in_place ? before[static_cast<size_t>(place)] : residual.at(i * residual_stride() + j);
           }
           if (f.accumulate) expected += before[static_cast<size_t>(place)];
           ASSERT_NEAR(y.at(place), expected, tolerance(expected, std::abs(f.alpha) * size + 1))
@@ -162,6 +163,8 @@ class Problem {
   cuda::Product p;
 
  private:
+  [[nodiscard]] int64_t shift_of(int operand) const { return (f.shifted & operand) != 0 ? f.shift : 0; }
+  [[nodiscard]] int64_t residual_stride() const { return f.n + f.pad + 16; }
   [[nodiscard]] int64_t operand_count(int64_t lines) const { return f.batches * ((lines + f.pad) * (f.k + f.pad)); }
   static int64_t y_count(const Form& f) { return f.batches * (f.m + f.pad) * (f.n + f.pad); }
   [[nodiscard]] cuda::ProductOperand operand(Numbers& x, int64_t lines, bool lines_contiguous, bool broadcast) const {

@@ -92,7 +92,10 @@ class SegmentTable {
   [[nodiscard]] int64_t max_len() const { return max_len_; }
   [[nodiscard]] int64_t begin(int64_t b) const { return (*offsets_)[static_cast<size_t>(b)]; }
   [[nodiscard]] int64_t end(int64_t b) const { return (*offsets_)[static_cast<size_t>(b) + 1]; }
-  operator Segments() const { return {offsets_ ? offsets_->data() : nullptr, count(), max_len_}; }
+  operator Segments() const {
+    const int64_t* offsets = offsets_ ? offsets_->data() : nullptr;
+    return {offsets, count(), max_len_, offsets};
+  }
 
  private:
   std::shared_ptr<const std::vector<int64_t>> offsets_;

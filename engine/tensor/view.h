@@ -39,6 +39,7 @@ struct Segments {
   const int64_t* offsets = nullptr;
   int64_t count = 0;
   int64_t max_len = 0;
+  const int64_t* on_device = nullptr;  // the same offsets where kernels read them
 
   [[nodiscard]] int64_t begin(int64_t b) const { return offsets[b]; }
   [[nodiscard]] int64_t end(int64_t b) const { return offsets[b + 1]; }

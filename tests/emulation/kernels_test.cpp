@@ -20,6 +20,7 @@ const KernelTable& table() {
     KernelTable t = *cpu_kernel_tables().front();
     t.name = "cuda";
     t.patches = cuda::kPatchKernels;
+    t.attention = cuda::kAttentionKernels;
     return t;
   }();
   return result;
@@ -28,7 +29,7 @@ const KernelTable& table() {
 /// The families whose cases run.
 bool exists(const OpCase& op) {
   const std::string& slot = op.slots.front();
-  for (const char* family : {"patches."}) {
+  for (const char* family : {"patches.", "attention."}) {
     if (slot.starts_with(family)) return true;
   }
   return false;

@@ -13,11 +13,21 @@ struct Running {
   float sum[2] = {};  // of this lane's columns
 };
 
-/// Turns products into weights 2^(scale · (x − top)) and rescales the sums so far. Row h sees the columns below
-/// limit[h].
-template <bool kWhole, int N, int kColumns>
-__device__ inline void soften(float (&x)[N][4], float (&out)[kColumns][4], Running& run, float scale,
-                              const int (&limit)[2]) {
+/// Row h of x sees the columns below limit[h].
+template <int N>
+__device__ inline void hide(float (&x)[N][4], const int (&limit)[2]) {
+#pragma unroll
+  for (int n = 0; n < N; ++n) {
+#pragma unroll
+    for (int e = 0; e < 4; ++e) {
+      if (n * 8 + e % 2 >= limit[e / 2]) x[n][e] = -INFINITY;
+    }
+  }
+}
+
+/// Turns products into weights 2^(scale · (x − top)) and rescales the sums so far.
+template <int N, int kColumns>
+__device__ inline void soften(float (&x)[N][4], float (&out)[kColumns][4], Running& run, float scale) {
 #pragma unroll
   for (int h = 0; h < 2; ++h) {
     float top = run.top[h];
@@ -25,9 +35,7 @@ __device__ inline void soften(float (&x)[N][4], float (&out)[kColumns][4], Runni
     for (int n = 0; n < N; ++n) {
 #pragma unroll
       for (int e = 0; e < 2; ++e) {
-        float& y = x[n][2 * h + e];
-        if (!kWhole && n * 8 + e >= limit[h]) y = -INFINITY;
-        top = fmaxf(top, y);
+        top = fmaxf(top, x[n][2 * h + e]);
       }
     }
     top = quad_max(top);
@@ -80,20 +88,19 @@ __global__ void __launch_bounds__(kMaxThreads, kBlocks<kWidth>)
   cp_async_commit();
 
   const int mine = first + warp_of() * kRows;
-  const int some = keys_of_some(p, s.causal, mine);
-  const int all = keys_of_all(p, s.causal, mine);
+  const auto [some, all] = keys_of(p, s.causal, mine);
   const int row = mine + lane_of() / 4;
   uint32_t left[kWidth / 16][4];
   float out[kWidth / 8][4] = {};
   Running run;
-  const auto step = [&](int b, auto whole) {
-    constexpr bool kWhole = decltype(whole)::value;
+  const auto step = [&](int b, bool whole) {
     float x[kKeys / 8][4] = {};
-    times_rows<kWidth, kWhole>(x, left, keys + b % 2 * 2 * kPart, some - b * kKeys);
+    times_rows<kWidth, false>(x, left, keys + b % 2 * 2 * kPart, some - b * kKeys);
     const int from = b * kKeys + lane_of() % 4 * 2;
     const int limit[2] = {(s.causal ? min(p.nk, row + 1) : p.nk) - from, (s.causal ? min(p.nk, row + 9) : p.nk) - from};
-    soften<kWhole>(x, out, run, scale * kLog2e, limit);
-    add_weighted<kWidth, kWhole>(out, x, keys + (b % 2 * 2 + 1) * kPart, some - b * kKeys);
+    if (!whole) hide(x, limit);
+    soften(x, out, run, scale * kLog2e);
+    add_weighted<kWidth, false>(out, x, keys + (b % 2 * 2 + 1) * kPart, some - b * kKeys);
   };
   const int blocks = ((s.causal ? min(p.nk, first + rows) : p.nk) + kKeys - 1) / kKeys;
   for (int b = 0; b < blocks; ++b) {
@@ -102,11 +109,7 @@ __global__ void __launch_bounds__(kMaxThreads, kBlocks<kWidth>)
     if (b == 0) load_left<kWidth>(left, own);
     if (b + 1 < blocks) fetch(b + 1);
     cp_async_commit();
-    if ((b + 1) * kKeys <= all) {
-      step(b, std::true_type());
-    } else if (b * kKeys < some) {
-      step(b, std::false_type());
-    }
+    if (b * kKeys < some) step(b, (b + 1) * kKeys <= all);
   }
   cp_async_wait<0>();
   __syncthreads();

@@ -159,11 +159,12 @@ __device__ inline void store_rows(const float (&acc)[kWidth / 8][4], float facto
 /// The rows of a warp that a segment has, counted from the warp's first; may be negative.
 __device__ inline int rows_left(int rows, int first) { return min(rows - first, kRows); }
 /// How many keys some query of a warp sees, and how many all of them see.
-__device__ inline int keys_of_some(const Place& p, bool causal, int first) {
-  return first >= p.nq ? 0 : causal ? min(p.nk, first + kRows) : p.nk;
-}
-__device__ inline int keys_of_all(const Place& p, bool causal, int first) {
-  return causal ? min(p.nk, first + 1) : p.nk;
+struct Visible {
+  int some, all;
+};
+__device__ inline Visible keys_of(const Place& p, bool causal, int first) {
+  if (first >= p.nq) return {0, 0};
+  return causal ? Visible{min(p.nk, first + kRows), min(p.nk, first + 1)} : Visible{p.nk, p.nk};
 }
 
 /// The longest segment's rows, split evenly over blocks of two to eight warps.

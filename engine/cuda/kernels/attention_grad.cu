@@ -23,6 +23,45 @@ __device__ inline float row_product(const bfloat16* o, const bfloat16* d_o, int 
 
 constexpr int kSlopeKeys = 32;  // in a buffer of the dq pass
 
+/// The log-sum-exp, in powers of 2, and Σ o · d_o of rows lane / 4 and lane / 4 + 8 of a warp.
+struct Levels {
+  float log_sum[2];
+  float product[2];
+};
+/// Of the warp's rows from `first` on. Stores the products for the other pass.
+__device__ inline Levels levels_of(const Place& p, int first, const Rows<const bfloat16>& o,
+                                   const Rows<const bfloat16>& d_o, const float* lse, float* delta, const Shape& s) {
+  const int64_t at = p.head * s.lse_stride + p.q0 + first;
+  const int own = lane_of() / 2;
+  const int64_t row = p.q0 + first + own;
+  float product = first + own < p.nq ? row_product(o.at(row, p.head), d_o.at(row, p.head), s.width) : 0;
+  product += __shfl_xor_sync(kFullMask, product, 1);
+  if (lane_of() % 2 == 0 && first + own < p.nq) delta[at + own] = product;
+  Levels levels;
+#pragma unroll
+  for (int h = 0; h < 2; ++h) {
+    const int i = lane_of() / 4 + 8 * h;
+    levels.product[h] = __shfl_sync(kFullMask, product, 2 * i);
+    levels.log_sum[h] = first + i < p.nq ? lse[at + i] * kLog2e : 0;
+  }
+  return levels;
+}
+/// Turns the products q · k in x and d_o · v in y into the slopes of scores in x. Row h sees the columns below
+/// limit[h].
+template <bool kWhole, int N>
+__device__ inline void slopes_of_rows(float (&x)[N][4], const float (&y)[N][4], const Levels& levels, float scale,
+                                      const int (&limit)[2]) {
+#pragma unroll
+  for (int n = 0; n < N; ++n) {
+#pragma unroll
+    for (int e = 0; e < 4; ++e) {
+      const int h = e / 2;
+      const float slope = exp2_of(fmaf(x[n][e], scale, -levels.log_sum[h])) * (y[n][e] - levels.product[h]);
+      x[n][e] = kWhole || n * 8 + e % 2 < limit[h] ? slope : 0;
+    }
+  }
+}
+
 /// A block computes up to 128 rows of dq over all keys of the segment, and Σ o · d_o of its rows in `delta` for the
 /// other pass. It reads q, k, v, o, d_o and writes dq.
 template <int kWidth>
@@ -52,27 +91,11 @@ __global__ void __launch_bounds__(kMaxThreads, kBlocks<kWidth>)
   cp_async_commit();
 
   const int mine = first + warp_of() * kRows;
-  const int some = keys_of_some(p, s.causal, mine);
-  const int all = keys_of_all(p, s.causal, mine);
+  const auto [some, all] = keys_of(p, s.causal, mine);
   const int row = mine + lane_of() / 4;
-  float product = 0;
-  const int product_row = mine + lane_of() / 2;
-  if (product_row < p.nq) {
-    product = row_product(o.at(p.q0 + product_row, p.head), d_o.at(p.q0 + product_row, p.head), s.width);
-  }
-  product += __shfl_xor_sync(kFullMask, product, 1);
-  if (lane_of() % 2 == 0 && product_row < p.nq) delta[p.head * s.lse_stride + p.q0 + product_row] = product;
-  float log_sum[2];
-  float level[2];
-#pragma unroll
-  for (int h = 0; h < 2; ++h) {
-    level[h] = __shfl_sync(kFullMask, product, (lane_of() / 4 + 8 * h) * 2);
-    log_sum[h] = row + 8 * h < p.nq ? lse[p.head * s.lse_stride + p.q0 + row + 8 * h] * kLog2e : 0;
-  }
-
+  const Levels levels = levels_of(p, mine, o, d_o, lse, delta, s);
   uint32_t left[kWidth / 16][4];
   float out[kWidth / 8][4] = {};
-  const float scale2 = scale * kLog2e;
   const auto step = [&](int b, auto whole) {
     constexpr bool kWhole = decltype(whole)::value;
     const bfloat16* const k_tile = keys + b % 2 * 2 * kPart;
@@ -82,19 +105,8 @@ __global__ void __launch_bounds__(kMaxThreads, kBlocks<kWidth>)
     times_rows<kWidth, kWhole>(x, left, k_tile, count);
     times_rows<kWidth, kWhole>(y, own_slopes, k_tile + kPart, count);
     const int from = b * kSlopeKeys + lane_of() % 4 * 2;
-#pragma unroll
-    for (int h = 0; h < 2; ++h) {
-      const int limit = (s.causal ? min(p.nk, row + 8 * h + 1) : p.nk) - from;
-#pragma unroll
-      for (int n = 0; n < kSlopeKeys / 8; ++n) {
-#pragma unroll
-        for (int e = 0; e < 2; ++e) {
-          float& w = x[n][2 * h + e];
-          const bool seen = kWhole || n * 8 + e < limit;
-          w = seen ? exp2_of(fmaf(w, scale2, -log_sum[h])) * (y[n][2 * h + e] - level[h]) : 0;
-        }
-      }
-    }
+    const int limit[2] = {(s.causal ? min(p.nk, row + 1) : p.nk) - from, (s.causal ? min(p.nk, row + 9) : p.nk) - from};
+    slopes_of_rows<kWhole>(x, y, levels, scale * kLog2e, limit);
     add_weighted<kWidth, kWhole>(out, x, k_tile, count);
   };
   const int blocks = ((s.causal ? min(p.nk, first + rows) : p.nk) + kSlopeKeys - 1) / kSlopeKeys;
@@ -117,6 +129,50 @@ __global__ void __launch_bounds__(kMaxThreads, kBlocks<kWidth>)
 
 constexpr int kQueries = 32;  // in a buffer of the dk and dv pass
 
+/// The log-sum-exp, in powers of 2, and Σ o · d_o of the queries in two buffers: [2][2][kQueries] in shared memory.
+/// They pass through a register, so that their loads run beside products. A block has at least 2 · kQueries threads.
+class LevelBuffers {
+ public:
+  __device__ LevelBuffers(float* buffers, const float* lse, const float* delta, int queries)
+      : buffers_(buffers), from_((slot() < kQueries ? lse : delta) + slot() % kQueries), queries_(queries) {}
+
+  __device__ void fetch(int b) {
+    if (slot() < 2 * kQueries && b * kQueries + slot() % kQueries < queries_) value_ = from_[b * kQueries];
+  }
+  __device__ void put(int b) const {
+    if (slot() < 2 * kQueries) buffers_[b % 2 * 2 * kQueries + slot()] = slot() < kQueries ? value_ * kLog2e : value_;
+  }
+  __device__ const float* of(int b) const { return buffers_ + b % 2 * 2 * kQueries; }
+
+ private:
+  __device__ static int slot() { return static_cast<int>(threadIdx.x); }
+  float* buffers_;
+  const float* from_;
+  int queries_;
+  float value_ = 0;
+};
+
+/// Turns the products k · q in x into weights. `level` is the log-sum-exp of this lane's first query. Unless the step
+/// is `whole`, this lane's query of column c counts for key h where first[h] ≤ c < last.
+template <int N>
+__device__ inline void weights_of_keys(float (&x)[N][4], const float* level, float scale, bool whole,
+                                       const int (&first)[2], int last) {
+#pragma unroll
+  for (int n = 0; n < N; ++n) {
+#pragma unroll
+    for (int e = 0; e < 4; ++e) x[n][e] = exp2_of(fmaf(x[n][e], scale, -level[n * 8 + e % 2]));
+  }
+  if (whole) return;
+#pragma unroll
+  for (int n = 0; n < N; ++n) {
+#pragma unroll
+    for (int e = 0; e < 4; ++e) {
+      const int c = n * 8 + e % 2;
+      if (c >= last || c < first[e / 2]) x[n][e] = 0;
+    }
+  }
+}
+
 /// A block computes up to 128 rows of dk and dv over all queries of the segment. It reads q, k, v, d_o, lse and delta
 /// and writes dk and dv.
 template <int kWidth>
@@ -131,24 +187,17 @@ __global__ void __launch_bounds__(kMaxThreads, kBlocks<kWidth>)
   GPU_DYNAMIC_SHARED(bfloat16, shared);
   constexpr int kPart = kQueries * kPitch<kWidth>;
   bfloat16* const values = shared + rows * kPitch<kWidth>;
-  bfloat16* const queries = values + rows * kPitch<kWidth>;             // [2][q, d_o]
-  float* const levels = reinterpret_cast<float*>(queries + 4 * kPart);  // [2][log-sum, delta][kQueries]
+  bfloat16* const queries = values + rows * kPitch<kWidth>;  // [2][q, d_o], then levels
   bfloat16* const own_keys = shared + warp_of() * kRows * kPitch<kWidth>;
   bfloat16* const own_values = values + warp_of() * kRows * kPitch<kWidth>;
   const bfloat16* const q_rows = q.at(p.q0, p.head);
   const bfloat16* const d_rows = d_o.at(p.q0, p.head);
-  // The two numbers of a query pass through a register, so that their loads run beside the products. A block has
-  // at least 2 · kQueries threads.
-  const int slot = static_cast<int>(threadIdx.x);
-  const float* const level_rows = (slot < kQueries ? lse : delta) + p.head * s.lse_stride + p.q0 + slot % kQueries;
-  float staged = 0;
+  const int64_t level_at = p.head * s.lse_stride + p.q0;
+  LevelBuffers levels(reinterpret_cast<float*>(queries + 4 * kPart), lse + level_at, delta + level_at, p.nq);
   const auto fetch = [&](int b) {
     load_rows<kWidth>(queries + b % 2 * 2 * kPart, kPart, q_rows, q.row_stride, d_rows, d_o.row_stride, b * kQueries,
                       kQueries, p.nq, s.width);
-    if (slot < 2 * kQueries && b * kQueries + slot % kQueries < p.nq) staged = level_rows[b * kQueries];
-  };
-  const auto put_levels = [&](int b) {
-    if (slot < 2 * kQueries) levels[b % 2 * 2 * kQueries + slot] = slot < kQueries ? staged * kLog2e : staged;
+    levels.fetch(b);
   };
   const int begin = s.causal ? first / kQueries : 0;
   const int end = (p.nq + kQueries - 1) / kQueries;
@@ -156,52 +205,34 @@ __global__ void __launch_bounds__(kMaxThreads, kBlocks<kWidth>)
                     first, rows, p.nk, s.width);
   if (begin < end) {
     fetch(begin);
-    put_levels(begin);
+    levels.put(begin);
   }
   cp_async_commit();
 
   const int mine = first + warp_of() * kRows;
-  const int row = mine + lane_of() / 4;
   float out_k[kWidth / 8][4] = {};
   float out_v[kWidth / 8][4] = {};
-  const float scale2 = scale * kLog2e;
   // One version serves whole and partial steps: two of them need too many registers.
   const auto step = [&](int b, bool whole) {
     const bfloat16* const q_tile = queries + b % 2 * 2 * kPart;
     const bfloat16* const d_tile = q_tile + kPart;
-    const float* const level = levels + b % 2 * 2 * kQueries + lane_of() % 4 * 2;
+    const float* const level = levels.of(b) + lane_of() % 4 * 2;
     const int count = p.nq - b * kQueries;
     float x[kQueries / 8][4] = {};
     times_rows<kWidth, false>(x, own_keys, q_tile, count);
+    const int from = b * kQueries + lane_of() % 4 * 2;
+    const int row = mine + lane_of() / 4 - from;
+    const int first_seen[2] = {s.causal ? row : 0, s.causal ? row + 8 : 0};
+    weights_of_keys(x, level, scale * kLog2e, whole, first_seen, p.nq - from);
+    add_weighted<kWidth, false>(out_v, x, d_tile, count);
+    float y[kQueries / 8][4] = {};
+    times_rows<kWidth, false>(y, own_values, d_tile, count);
 #pragma unroll
     for (int n = 0; n < kQueries / 8; ++n) {
 #pragma unroll
-      for (int e = 0; e < 4; ++e) x[n][e] = exp2_of(fmaf(x[n][e], scale2, -level[n * 8 + e % 2]));
+      for (int e = 0; e < 4; ++e) y[n][e] = x[n][e] * (y[n][e] - level[kQueries + n * 8 + e % 2]);
     }
-    if (!whole) {
-      const int from = b * kQueries + lane_of() % 4 * 2;
-#pragma unroll
-      for (int n = 0; n < kQueries / 8; ++n) {
-#pragma unroll
-        for (int e = 0; e < 4; ++e) {
-          const int query = from + n * 8 + e % 2;
-          if (query >= p.nq || (s.causal && query < row + e / 2 * 8)) x[n][e] = 0;
-        }
-      }
-    }
-    add_weighted<kWidth, false>(out_v, x, d_tile, count);
-    // Half of the slopes at a time, because all of them need too many registers.
-#pragma unroll
-    for (int n = 0; n < kQueries / 8; n += 2) {
-      float y[2][4] = {};
-      times_rows<kWidth, false>(y, own_values, d_tile + n * 8 * kPitch<kWidth>, count - n * 8);
-#pragma unroll
-      for (int e = 0; e < 8; ++e) {
-        float& slope = y[e / 4][e % 4];
-        slope = x[n + e / 4][e % 4] * (slope - level[kQueries + (n + e / 4) * 8 + e % 2]);
-      }
-      add_weighted<kWidth, false>(out_k, y, q_tile + n * 8 * kPitch<kWidth>, count - n * 8);
-    }
+    add_weighted<kWidth, false>(out_k, y, q_tile, count);
   };
   for (int b = begin; b < end; ++b) {
     cp_async_wait<0>();
@@ -212,7 +243,7 @@ __global__ void __launch_bounds__(kMaxThreads, kBlocks<kWidth>)
     if (mine < p.nk && (!s.causal || (b + 1) * kQueries > mine)) {
       step(b, (b + 1) * kQueries <= p.nq && (!s.causal || b * kQueries >= mine + kRows - 1));
     }
-    if (b + 1 < end) put_levels(b + 1);
+    if (b + 1 < end) levels.put(b + 1);
   }
   cp_async_wait<0>();
   __syncthreads();

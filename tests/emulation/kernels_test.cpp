@@ -3,18 +3,12 @@
 #include <gtest/gtest.h>
 
 #include "engine/cuda/device.h"
-#include "engine/cuda/products.h"
 #include "engine/cuda/tables.h"
-#include "tests/emulation/cublaslt_double.h"
 #include "tests/op_cases/checks/problem_check.h"
 
 namespace tessera::cuda {
 cudaStream_t stream_of(Context&) { return nullptr; }
 void launched(const char*, cudaStream_t) {}
-Products& products_of(Context&) {
-  static Products products;
-  return products;
-}
 }  // namespace tessera::cuda
 
 namespace tessera::test {
@@ -25,9 +19,8 @@ const KernelTable& table() {
   static const KernelTable result = [] {
     KernelTable t = *cpu_kernel_tables().front();
     t.name = "cuda";
-    t.linear = cuda::kLinearKernels;
-    t.matmul = cuda::kMatmulKernels;
     t.patches = cuda::kPatchKernels;
+    t.attention = cuda::kAttentionKernels;
     return t;
   }();
   return result;
@@ -36,7 +29,7 @@ const KernelTable& table() {
 /// The families whose cases run.
 bool exists(const OpCase& op) {
   const std::string& slot = op.slots.front();
-  for (const char* family : {"linear.", "matmul.", "patches."}) {
+  for (const char* family : {"patches.", "attention."}) {
     if (slot.starts_with(family)) return true;
   }
   return false;
@@ -68,14 +61,6 @@ TEST_P(CudaKernels, MatchTheReference) {
     }
   }
 }
-
-/// A run with TESSERA_PRODUCTS=lt must have called the library.
-class Provider : public testing::Environment {
-  void TearDown() override {
-    if (cuda::provider_from_environment() == cuda::Provider::lt) EXPECT_GT(lt_double::calls().products, 0);
-  }
-};
-[[maybe_unused]] const auto* const kProvider = testing::AddGlobalTestEnvironment(new Provider);
 
 INSTANTIATE_TEST_SUITE_P(Kernels, CudaKernels, testing::ValuesIn(typed_cases()),
                          [](const auto& p) { return fmt::format("{}_{}", p.param.op->name, name_of(p.param.dtype)); });

@@ -18,8 +18,9 @@ struct AttentionPick {
   Lengths keys{};  // empty: as the queries
   int64_t heads = 2, width = 16;
   bool causal = false, bias = false, fused = false;
-  double spread = 1;  // of the scores
-  double level = 0;   // about which the bias lies, and so the scores
+  bool skewed = false;  // rows at odd addresses
+  double spread = 1;    // of the scores
+  double level = 0;     // about which the bias lies, and so the scores
 };
 
 struct Setup {
@@ -32,16 +33,19 @@ struct Setup {
         segments_kv(pick.keys.empty() ? pick.queries : pick.keys),
         scale(1 / std::sqrt(static_cast<double>(pick.width))),
         keys(static_cast<double>(segments_kv.max_len())),
-        rows(pick.fused ? padded(2 * pick.heads, 1) : Layout{}) {}
+        rows(pick.fused    ? padded(2 * pick.heads, 1)
+             : pick.skewed ? padded(3)
+                           : Layout{}) {}
   [[nodiscard]] AttentionOptions options(const AttentionPick& pick, const Tensor& bias) const {
     return {.segments_q = segments_q, .segments_kv = segments_kv, .causal = pick.causal, .scale = scale, .bias = bias};
   }
 };
 
 std::string name_of(const AttentionPick& pick, const Setup& s) {
-  return fmt::format("{} heads of {}, {} segments, {} queries, {} keys{}{}{}, scores {} ± {}", pick.heads, pick.width,
+  return fmt::format("{} heads of {}, {} segments, {} queries, {} keys{}{}{}{}, scores {} ± {}", pick.heads, pick.width,
                      s.segments_q.count(), s.segments_q.rows(), s.segments_kv.rows(), pick.causal ? ", causal" : "",
-                     pick.bias ? ", bias" : "", pick.fused ? ", fused" : "", pick.level, pick.spread);
+                     pick.bias ? ", bias" : "", pick.fused ? ", fused" : "", pick.skewed ? ", skewed" : "", pick.level,
+                     pick.spread);
 }
 
 /// bf16 rounds the probabilities (and their gradients) once before a product; the relative error stays when it is
@@ -164,6 +168,14 @@ std::vector<AttentionPick> picks() {
           // Cross attention; a segment without keys and one without queries.
           {.queries = {5, 3, 0, 17}, .keys = {9, 0, 4, 45}, .width = 24},
           {.queries = {1, 31}, .keys = {66, 15}, .width = 48, .bias = true},
+          {.queries = {1, 1, 1}, .keys = {5, 77, 16}, .width = 64},
+          {.queries = {0, 3}, .keys = {2, 0}, .bias = true},
+          {.queries = {2, 70, 5}, .keys = {70, 3, 65}, .heads = 1, .width = 8, .bias = true},
+          // Captions of many lengths; segments of several blocks beside short ones.
+          {.queries = {1, 77, 16, 40}, .width = 64, .causal = true, .fused = true},
+          {.queries = {150, 3}, .keys = {3, 150}, .heads = 1, .width = 64},
+          {.queries = {67, 5}, .heads = 1, .width = 80, .fused = true},
+          {.queries = {19, 34}, .width = 16, .skewed = true},
           // One query beyond the blocks of the tiles of 14 and 6 rows.
           {.queries = {113, 49}, .heads = 1},
           // Scores beyond the range of exp in f32 and in f64, on both sides of zero.

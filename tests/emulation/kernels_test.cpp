@@ -52,8 +52,9 @@ class CudaKernels : public testing::TestWithParam<TypedCase> {};
 TEST_P(CudaKernels, MatchTheReference) {
   const KernelTable* const tables[] = {&table()};
   int failed = 0;
-  for (const auto order : {cuemu::Order::forward, cuemu::Order::reverse, cuemu::Order::random}) {
-    cuemu::config().order = order;
+  using emulation::Order;
+  for (const Order order : {Order::forward, Order::reverse, Order::random}) {
+    emulation::config().order = order;
     for (const Problem& problem : GetParam().op->problems(GetParam().dtype)) {
       check_problem(problem, GetParam().dtype, tables);
       if (HasFailure() && ++failed == 5) FAIL() << "and so on";

@@ -11,17 +11,16 @@ namespace {
 
 constexpr size_t kGuard = 4096;
 
-#if defined(__SANITIZE_ADDRESS__)
-thread_local Fiber* came_from = nullptr;
-#endif
-
 }  // namespace
+
+#if defined(__SANITIZE_ADDRESS__)
+thread_local Fiber* Fiber::came_from = nullptr;
+#endif
 
 #if defined(__x86_64__)
 
 // Saves the registers that a callee keeps, and takes those of the other stack. A jump, not a return: all lanes of a
 // warp go on at the same place, which the predictor of indirect jumps knows.
-extern "C" void tessera_emulation_switch(void** save, void* load);
 asm(R"(
 .text
 .globl tessera_emulation_switch
@@ -110,28 +109,6 @@ void Fiber::arrive() {
   const void* stack = nullptr;
   size_t bytes = 0;
   __sanitizer_finish_switch_fiber(nullptr, &stack, &bytes);
-  came_from->learn(stack, bytes);
-#endif
-}
-
-void Fiber::switch_stacks(Fiber& from, Fiber& to) {
-#if defined(__SANITIZE_ADDRESS__)
-  came_from = &from;
-  __sanitizer_start_switch_fiber(&from.fake_stack_, to.stack_, to.bytes_);
-#endif
-#if defined(TESSERA_EMULATOR_TSAN)
-  constexpr unsigned kNoSync = 1;
-  __tsan_switch_to_fiber(to.identity_, kNoSync);
-#endif
-#if defined(__x86_64__)
-  tessera_emulation_switch(&from.top_, to.top_);
-#else
-  swapcontext(&from.context_, &to.context_);
-#endif
-#if defined(__SANITIZE_ADDRESS__)
-  const void* stack = nullptr;
-  size_t bytes = 0;
-  __sanitizer_finish_switch_fiber(from.fake_stack_, &stack, &bytes);
   came_from->learn(stack, bytes);
 #endif
 }

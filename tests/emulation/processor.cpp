@@ -43,7 +43,8 @@ constinit thread_local const ThreadPlace* this_thread = nullptr;
 constinit thread_local BlockPlace this_block{};
 
 Processor& Processor::here() {
-  static thread_local Processor* known = nullptr;  // initialised without a guard, unlike the next
+  // A pointer that needs no guard and no call to be found.
+  static constinit thread_local Processor* known TESSERA_EMULATION_TLS = nullptr;
   if (known == nullptr) [[unlikely]] {
     static thread_local Processor processor;
     known = &processor;

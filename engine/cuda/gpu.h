@@ -19,12 +19,12 @@
   extern __shared__ __align__(16) unsigned char gpu_dynamic_[]; \
   T* const name = reinterpret_cast<T*>(gpu_dynamic_)
 #else
-#define GPU_SHARED(T, name, ...)      \
-  using name##_type_ = T __VA_ARGS__; \
-  static char name##_site_;           \
-  name##_type_& name =                \
-      *static_cast<name##_type_*>(::cuemu::static_shared(&name##_site_, sizeof(name##_type_), alignof(name##_type_)))
-#define GPU_DYNAMIC_SHARED(T, name) T* const name = static_cast<T*>(::cuemu::dyn_shared())
+#define GPU_SHARED(T, name, ...)                                         \
+  using name##_type_ = T __VA_ARGS__;                                    \
+  static constinit ::tessera::emulation::SharedSite name##_site_(#name); \
+  name##_type_& name = *static_cast<name##_type_*>(                      \
+      ::tessera::emulation::static_shared(name##_site_, sizeof(name##_type_), alignof(name##_type_)))
+#define GPU_DYNAMIC_SHARED(T, name) T* const name = static_cast<T*>(::tessera::emulation::dynamic_shared())
 #endif
 
 namespace tessera::cuda {
@@ -32,15 +32,15 @@ namespace tessera::cuda {
 template <class... Parameters, class... Arguments>
 void gpu_launch(const char* name, void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared_bytes,
                 cudaStream_t stream, const Arguments&... arguments) {
-#if defined(__CUDACC__)
   constexpr size_t kWithoutAsking = 48 * 1024;
   if (shared_bytes > kWithoutAsking) {
     cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared_bytes));
   }
+#if defined(__CUDACC__)
   kernel<<<grid, block, shared_bytes, stream>>>(static_cast<Parameters>(arguments)...);
 #else
-  ::cuemu::run_grid(
-      grid, block, shared_bytes, [&] { kernel(static_cast<Parameters>(arguments)...); }, name);
+  ::tessera::emulation::launch(name, reinterpret_cast<const void*>(kernel), grid, block, shared_bytes,
+                               [&] { kernel(static_cast<Parameters>(arguments)...); });
 #endif
   launched(name, stream);
 }

@@ -1,39 +1,77 @@
 #pragma once
+
+// The functions of engine/cuda/gpu_mma.h, for the emulator. Loads and stores of kernels happen in this header, so that
+// a sanitizer sees them as the kernel's own.
+#include <cuda_bf16.h>
 #include <cuda_runtime.h>
-#include <vector>
-namespace cuemu {
-struct Gathered { std::uint64_t v[32]; };
-inline Gathered gather(std::uint64_t x, Loc l) { Gathered g; std::memcpy(g.v, warp_exchange(0xffffffffu, x, l), sizeof g.v); return g; }
-inline float bf(std::uint64_t reg_pair, int i) { std::uint32_t u = (std::uint32_t)(reg_pair >> (16 * i) & 0xffff) << 16; float f; std::memcpy(&f, &u, 4); return f; }
+
+#include <cstdint>
+#include <cstring>
+
+#include "tests/emulation/fragments.h"
+
+namespace tessera::emulation {
+
+inline constexpr unsigned kWholeWarp = 0xffffffffu;
+
+/// Each lane reads its row when it arrives: what others write later, without __syncwarp between, is missed.
+inline void read_row(Row& row, const void* address, const char* name, Site site) {
+  if (reinterpret_cast<uintptr_t>(address) % 16 != 0) {
+    fail(std::string(name) + ": a row that is not aligned to 16 bytes", site);
+  }
+  if (!is_shared(address, 16)) fail(std::string(name) + ": a row outside shared memory", site);
+  std::memcpy(row.words, address, 16);
 }
+
+}  // namespace tessera::emulation
+
 namespace tessera::cuda {
-inline void mma_16816(float (&c)[4], const std::uint32_t (&a)[4], const std::uint32_t (&b)[2], cuemu::Loc l = cuemu::Loc::current()) {
-  auto A01 = cuemu::gather(a[0] | (std::uint64_t)a[1] << 32, l), A23 = cuemu::gather(a[2] | (std::uint64_t)a[3] << 32, l), B = cuemu::gather(b[0] | (std::uint64_t)b[1] << 32, l);
-  int g = (int)cuemu::cur->lane >> 2, t = (int)cuemu::cur->lane & 3;
-  for (int h = 0; h < 2; ++h) for (int e = 0; e < 2; ++e) { float s = 0; int n = 2 * t + e;
-    for (int k = 0; k < 16; ++k) { int kl = (k & 7) >> 1, ki = k & 1; std::uint64_t ar = k < 8 ? A01.v[g * 4 + kl] : A23.v[g * 4 + kl]; std::uint64_t br = B.v[n * 4 + kl]; s += cuemu::bf(ar, h * 2 + ki) * cuemu::bf(br, (k >> 3) * 2 + ki); }
-    c[h * 2 + e] += s; }
+
+inline void mma_16816(float (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2],
+                      emulation::Site site = emulation::Site::current()) {
+  emulation::Product operands{c, a, b};
+  emulation::meet(emulation::kWholeWarp, emulation::multiply, &operands, site);
 }
-inline void ldmatrix_x4(std::uint32_t (&r)[4], const void* p, cuemu::Loc l = cuemu::Loc::current()) {
-  if (reinterpret_cast<std::uintptr_t>(p) % 16) cuemu::trap("ldmatrix row address is not 16-byte aligned", l);
-  auto P = cuemu::gather(reinterpret_cast<std::uintptr_t>(p), l); int t = (int)cuemu::cur->lane;
-  for (int j = 0; j < 4; ++j) std::memcpy(&r[j], reinterpret_cast<const char*>(P.v[j * 8 + t / 4]) + (t % 4) * 4, 4);
+inline void ldmatrix_x4(uint32_t (&r)[4], const void* row, emulation::Site site = emulation::Site::current()) {
+  emulation::Row operands{{}, r};
+  emulation::read_row(operands, row, "ldmatrix", site);
+  emulation::meet(emulation::kWholeWarp, emulation::load_four, &operands, site);
 }
-inline void ldmatrix_x2_trans(std::uint32_t (&r)[2], const void* p, cuemu::Loc l = cuemu::Loc::current()) {
-  auto P = cuemu::gather(reinterpret_cast<std::uintptr_t>(p), l); int t = (int)cuemu::cur->lane;
-  if (P.v[t & 15] % 16) cuemu::trap("ldmatrix row address is not 16-byte aligned", l);
-  for (int j = 0; j < 2; ++j) { std::uint16_t lo, hi; std::memcpy(&lo, reinterpret_cast<const char*>(P.v[j * 8 + (t % 4) * 2]) + (t / 4) * 2, 2); std::memcpy(&hi, reinterpret_cast<const char*>(P.v[j * 8 + (t % 4) * 2 + 1]) + (t / 4) * 2, 2); r[j] = lo | (std::uint32_t)hi << 16; }
+inline void ldmatrix_x4_trans(uint32_t (&r)[4], const void* row, emulation::Site site = emulation::Site::current()) {
+  emulation::Row operands{{}, r};
+  emulation::read_row(operands, row, "ldmatrix", site);
+  emulation::meet(emulation::kWholeWarp, emulation::load_four_transposed, &operands, site);
 }
-inline void ldmatrix_x4_trans(std::uint32_t (&r)[4], const void* p, cuemu::Loc l = cuemu::Loc::current()) {
-  auto P = cuemu::gather(reinterpret_cast<std::uintptr_t>(p), l); int t = (int)cuemu::cur->lane;
-  if (P.v[t] % 16) cuemu::trap("ldmatrix row address is not 16-byte aligned", l);
-  for (int j = 0; j < 4; ++j) { std::uint16_t lo, hi; std::memcpy(&lo, reinterpret_cast<const char*>(P.v[j * 8 + (t % 4) * 2]) + (t / 4) * 2, 2); std::memcpy(&hi, reinterpret_cast<const char*>(P.v[j * 8 + (t % 4) * 2 + 1]) + (t / 4) * 2, 2); r[j] = lo | (std::uint32_t)hi << 16; }
+inline void ldmatrix_x2_trans(uint32_t (&r)[2], const void* row, emulation::Site site = emulation::Site::current()) {
+  emulation::Row operands{{}, r};
+  if (threadIdx.x % 32 < 16) emulation::read_row(operands, row, "ldmatrix", site);
+  emulation::meet(emulation::kWholeWarp, emulation::load_two_transposed, &operands, site);
 }
-alignas(16) inline const unsigned char cuemu_zeros[16] = {};
-inline std::uint32_t bf16_pair(float a, float b) { return __float2bfloat16(a).bits | (std::uint32_t)__float2bfloat16(b).bits << 16; }
-// cp.async lands as late as the program allows: at the matching wait. Reading earlier sees poison.
-inline void cp_async16(void* d, const void* s, cuemu::Loc l = cuemu::Loc::current()) { if ((reinterpret_cast<std::uintptr_t>(d) | reinterpret_cast<std::uintptr_t>(s)) % 16) cuemu::trap("cp.async operand is not 16-byte aligned", l); cuemu::async_push(d, s); }
-inline void cp_async16_or_zero(void* d, const void* s, bool valid, cuemu::Loc l = cuemu::Loc::current()) { cp_async16(d, valid ? s : cuemu_zeros, l); }
-inline void cp_async_commit() { cuemu::async_commit(); }
-template <int N> inline void cp_async_wait() { std::size_t n; const cuemu::AsyncOp* o = cuemu::async_take(N, &n); for (std::size_t i = 0; i < n; ++i) std::memcpy(o[i].d, o[i].s, 16); }
+
+/// The bytes are there when the program waits for them. Until then there is NaN, which hits both a reader that does
+/// not wait and a reader of what was there before that is still at work.
+inline void cp_async16_or_zero(void* to, const void* from, bool valid,
+                               emulation::Site site = emulation::Site::current()) {
+  emulation::copy_later(to, from, valid, site);
+  std::memset(to, 0xff, 16);
 }
+inline void cp_async16(void* to, const void* from, emulation::Site site = emulation::Site::current()) {
+  cp_async16_or_zero(to, from, true, site);
+}
+inline void cp_async_commit() { emulation::close_copy_group(); }
+template <int N>
+inline void cp_async_wait() {
+  for (const emulation::AsyncCopy& copy : emulation::take_copies(N)) {
+    if (copy.from != nullptr) {
+      std::memcpy(copy.to, copy.from, 16);
+    } else {
+      std::memset(copy.to, 0, 16);
+    }
+  }
+}
+
+inline uint32_t bf16_pair(float low, float high) {
+  return __float2bfloat16_rn(low).bits | static_cast<uint32_t>(__float2bfloat16_rn(high).bits) << 16;
+}
+
+}  // namespace tessera::cuda

@@ -9,8 +9,8 @@
 #include "engine/cuda/device.h"
 #include "engine/cuda/products.h"
 #include "engine/runtime/context.h"
-#include "tests/emulation/cublaslt_double.h"
-#include "tests/emulation/cublaslt_naive.h"
+#include "tests/emulation/cublaslt/cublaslt_double.h"
+#include "tests/emulation/cublaslt/cublaslt_naive.h"
 
 namespace tessera::cuda {
 namespace {

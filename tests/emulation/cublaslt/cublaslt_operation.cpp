@@ -1,4 +1,4 @@
-#include "tests/emulation/cublaslt_operation.h"
+#include "tests/emulation/cublaslt/cublaslt_operation.h"
 
 #include <algorithm>
 #include <cstdlib>

@@ -7,7 +7,7 @@
 #include <limits>
 #include <vector>
 
-#include "tests/emulation/cublaslt_double.h"
+#include "tests/emulation/cublaslt/cublaslt_double.h"
 
 namespace tessera::test {
 namespace {

@@ -1,4 +1,4 @@
-#include "tests/emulation/cublaslt_double.h"
+#include "tests/emulation/cublaslt/cublaslt_double.h"
 
 #include <algorithm>
 #include <cstdio>
@@ -10,7 +10,7 @@
 #include <utility>
 #include <vector>
 
-#include "tests/emulation/cublaslt_operation.h"
+#include "tests/emulation/cublaslt/cublaslt_operation.h"
 
 // cuBLASLt on the CPU, as strict as the library's documentation. It computes at once, in the order of the calls.
 namespace tessera::test::lt_double {

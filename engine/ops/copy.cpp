@@ -39,6 +39,13 @@ Tensor filled(const Shape& shape, double value, DType dtype, Device device) {
   return y;
 }
 
+void add_diagonal(const Tensor& y, double value) {
+  Context& c = check::device("add_diagonal", {{"y", y}});
+  check::rank("add_diagonal", {"y", y}, 2);
+  check::dtype("add_diagonal", {"y", y}, {DType::f32, DType::bf16, DType::f64});
+  c.kernels().copy.add_diagonal(c, {.y = y, .value = value});
+}
+
 Tensor concatenate_rows(std::span<const Tensor> parts) {
   if (parts.empty()) return {};
   int64_t rows = 0;

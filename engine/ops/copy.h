@@ -18,10 +18,17 @@ struct FillArgs {
   View y;
   double value;
 };
+/// y[i, i] += value for i < min(R, C); y [R, C] is floating, with any strides. The value is rounded to y's type (bf16:
+/// to f32) before the sum is.
+struct AddDiagonalArgs {
+  View y;
+  double value;
+};
 
 struct CopyKernels {
   Kernel<CopyArgs> copy;
   Kernel<FillArgs> fill;
+  Kernel<AddDiagonalArgs> add_diagonal;
 };
 
 /// A contiguous copy in `dtype`.
@@ -35,6 +42,8 @@ void copy_into(const Tensor& x, const Tensor& y, GradMode mode = GradMode::overw
 void fill(const Tensor& y, double value);
 /// A contiguous tensor whose elements are all `value`.
 [[nodiscard]] Tensor filled(const Shape& shape, double value, DType dtype, Device device);
+/// Adds value to the diagonal of y [R, C].
+void add_diagonal(const Tensor& y, double value);
 /// The rows of tensors [r, D] of one dtype, below each other: [Σ r, D]. Absent without tensors.
 [[nodiscard]] Tensor concatenate_rows(std::span<const Tensor> parts);
 

@@ -65,4 +65,11 @@ void axpby(double alpha, const Tensor& x, double beta, const Tensor& y) {
   c.kernels().pointwise.axpby(c, {.x = x, .y = y, .alpha = alpha, .beta = beta});
 }
 
+void clamp(const Tensor& y, double low, double high) {
+  Context& c = check::device("clamp", {{"y", y}});
+  check::dtype("clamp", {"y", y}, {DType::f32, DType::f64});
+  check::contiguous("clamp", {{"y", y}});
+  c.kernels().pointwise.clamp(c, {.y = y, .low = low, .high = high});
+}
+
 }  // namespace tessera

@@ -40,12 +40,18 @@ struct AxpbyArgs {
   View x, y;
   double alpha, beta;
 };
+/// y = min(max(y, low), high), in place; NaN stays. Contiguous, f32 or f64; the bounds are rounded to y's type.
+struct ClampArgs {
+  View y;
+  double low, high;
+};
 
 struct PointwiseKernels {
   Kernel<UnaryArgs> unary;
   Kernel<UnaryGradArgs> unary_grad;
   Kernel<BinaryArgs> binary;
   Kernel<AxpbyArgs> axpby;
+  Kernel<ClampArgs> clamp;
 };
 
 [[nodiscard]] Tensor unary(Unary op, const Tensor& x);
@@ -56,5 +62,7 @@ void binary_into(Binary op, const Tensor& a, const Tensor& b, double alpha, cons
 /// alpha · x.
 [[nodiscard]] Tensor scale(const Tensor& x, double alpha);
 void axpby(double alpha, const Tensor& x, double beta, const Tensor& y);
+/// Moves every element of y into [low, high].
+void clamp(const Tensor& y, double low, double high);
 
 }  // namespace tessera

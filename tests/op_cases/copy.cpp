@@ -84,6 +84,30 @@ std::vector<Problem> fill_problems(DType dtype) {
   return problems;
 }
 
+std::vector<Problem> add_diagonal_problems(DType dtype) {
+  Values values("add_diagonal");
+  std::vector<Problem> problems;
+  const auto add = [&](const Shape& shape, double value, const Layout& layout) {
+    Problem p;
+    p.name = fmt::format("{} and {}", to_string(shape), value);
+    Operand y = inout("y", dtype, values.normal(shape), {.c = 2, .floor = 1, .elementwise = true});
+    y.layout = layout;
+    p.operands = {std::move(y)};
+    p.call = [value](Context& c, const KernelTable& t, Views v, GradMode) {
+      t.copy.add_diagonal(c, {.y = v[0], .value = value});
+    };
+    p.op = [value](Tensors t, GradMode) -> std::vector<Tensor> {
+      add_diagonal(t[0], value);
+      return {};
+    };
+    problems.push_back(std::move(p));
+  };
+  for (const Shape& shape : {Shape{0, 0}, {0, 3}, {3, 0}, {1, 1}, {5, 7}, {37, 3}, {300, 300}}) add(shape, 0.7, {});
+  add({33, 33}, -1e9, padded(33));
+  add({40, 35}, -0.3, permuted({1, 0}, 3));
+  return problems;
+}
+
 std::vector<Problem> benchmark_copies(DType dtype) {
   Values values("copy benchmark");
   return {copy_problem(values, {1576, 768}, dtype, dtype, {}, {}),
@@ -126,7 +150,16 @@ std::vector<OpCase> copy_cases() {
   fills.slots = {"copy.fill"};
   fills.problems = fill_problems;
   fills.refusals = {{"absent", ErrorKind::shape, [] { fill({}, 0); }}};
-  return {copy, fills};
+  OpCase diagonal;
+  diagonal.name = "add_diagonal";
+  diagonal.slots = {"copy.add_diagonal"};
+  diagonal.problems = add_diagonal_problems;
+  diagonal.refusals = {{"absent", ErrorKind::shape, [] { add_diagonal({}, 1); }},
+                       {"rank 1", ErrorKind::shape, [] { add_diagonal(Tensor::zeros({4}), 1); }},
+                       {"integers", ErrorKind::dtype, [] {
+                          add_diagonal(Tensor::zeros({2, 2}, DType::i32), 1);
+                        }}};
+  return {copy, fills, diagonal};
 }
 
 }  // namespace tessera::test

@@ -137,6 +137,25 @@ std::vector<Problem> axpby_problems(DType dtype) {
   return problems;
 }
 
+std::vector<Problem> clamp_problems(DType dtype) {
+  Values values("clamp");
+  std::vector<Problem> problems;
+  for (const Shape& shape : {Shape{}, {0}, {1}, {31}, {7, 33}, {3, 10923}}) {
+    Problem p;
+    p.name = to_string(shape);
+    p.operands = {inout("y", dtype, values.normal(shape, 3), {})};
+    p.call = [](Context& c, const KernelTable& t, Views v, GradMode) {
+      t.pointwise.clamp(c, {.y = v[0], .low = -0.3, .high = 4.6});
+    };
+    p.op = [](Tensors t, GradMode) -> std::vector<Tensor> {
+      clamp(t[0], -0.3, 4.6);
+      return {};
+    };
+    problems.push_back(std::move(p));
+  }
+  return problems;
+}
+
 OpCase unary_case() {
   OpCase c;
   c.name = "unary";
@@ -235,8 +254,24 @@ OpCase axpby_case() {
   return c;
 }
 
+OpCase clamp_case() {
+  OpCase c;
+  c.name = "clamp";
+  c.slots = {"pointwise.clamp"};
+  c.dtypes = {DType::f32, DType::f64};
+  c.problems = clamp_problems;
+  c.refusals = {{"bf16", ErrorKind::dtype, [] { clamp(Tensor::zeros({2}, DType::bf16), 0, 1); }},
+                {"absent", ErrorKind::shape, [] { clamp({}, 0, 1); }},
+                {"not contiguous", ErrorKind::shape, [] {
+                   clamp(Tensor::zeros({3, 2}).transpose(0, 1), 0, 1);
+                 }}};
+  return c;
+}
+
 }  // namespace
 
-std::vector<OpCase> pointwise_cases() { return {unary_case(), unary_grad_case(), binary_case(), axpby_case()}; }
+std::vector<OpCase> pointwise_cases() {
+  return {unary_case(), unary_grad_case(), binary_case(), axpby_case(), clamp_case()};
+}
 
 }  // namespace tessera::test

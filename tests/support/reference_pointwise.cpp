@@ -79,6 +79,20 @@ void axpby(Context&, const AxpbyArgs& a) {
   write(y, a.y);
 }
 
+void clamp(Context&, const ClampArgs& a) {
+  Array y(a.y);
+  for (double& v : y.values()) v = v < a.low ? a.low : v > a.high ? a.high : v;
+  write(y, a.y);
+}
+
+void add_diagonal(Context&, const AddDiagonalArgs& a) {
+  Array y(a.y);
+  for (int64_t r = 0; r < y.size(0); ++r) {
+    for (int64_t c = 0; c < y.size(1); ++c) y(r, c) += r == c ? a.value : 0;
+  }
+  write(y, a.y);
+}
+
 }  // namespace
 
 double gelu_erf(double x) { return x * normal_cdf(x); }
@@ -89,7 +103,8 @@ double quick_gelu_slope(double x) {
   return s + kQuick * x * s * (1 - s);
 }
 
-const CopyKernels kCopy{.copy = copy, .fill = fill};
-const PointwiseKernels kPointwise{.unary = unary, .unary_grad = unary_grad, .binary = binary, .axpby = axpby};
+const CopyKernels kCopy{.copy = copy, .fill = fill, .add_diagonal = add_diagonal};
+const PointwiseKernels kPointwise{
+    .unary = unary, .unary_grad = unary_grad, .binary = binary, .axpby = axpby, .clamp = clamp};
 
 }  // namespace tessera::test::reference

@@ -147,10 +147,25 @@ void fill(Context& context, const FillArgs& a) {
   }
 }
 
+template <class T>
+void add_diagonal_as(const AddDiagonalArgs& a) {
+  using E = typename VecOf<T>::Type::Element;
+  const int64_t step = a.y.stride(0) + a.y.stride(1);
+  const auto value = static_cast<E>(a.value);
+  auto* y = a.y.data<T>();
+  for (int64_t i = 0; i < min_of(a.y.size(0), a.y.size(1)); ++i) {
+    y[i * step] = Convert<T, E>::run(static_cast<E>(y[i * step]) + value);
+  }
+}
+
+void add_diagonal(Context&, const AddDiagonalArgs& a) {
+  by_type(a.y.dtype, [&](auto zero) { add_diagonal_as<decltype(zero)>(a); });
+}
+
 }  // namespace
 
 extern const CopyKernels kCopyKernels;
-const CopyKernels kCopyKernels{.copy = copy, .fill = fill};
+const CopyKernels kCopyKernels{.copy = copy, .fill = fill, .add_diagonal = add_diagonal};
 
 }  // namespace tessera::cpu::TESSERA_ISA
 

@@ -203,10 +203,29 @@ void axpby(Context& context, const AxpbyArgs& a) {
   return axpby_as<float>(context, a);
 }
 
+template <class T>
+void clamp_as(Context& context, const ClampArgs& a) {
+  using V = typename VecOf<T>::Type;
+  const V low(a.low);
+  const V high(a.high);
+  auto* y = a.y.data<T>();
+  context.parallel_for(a.y.numel(), kGrain, [&](int64_t begin, int64_t end, int) {
+    sweep<V>(end - begin, [&](int64_t i, auto count) TESSERA_INLINE_BODY {
+      store(min(high, max(low, load<V>(y + begin + i, count))), y + begin + i, count);
+    });
+  });
+}
+
+void clamp(Context& context, const ClampArgs& a) {
+  if (a.y.dtype == DType::f64) return clamp_as<double>(context, a);
+  return clamp_as<float>(context, a);
+}
+
 }  // namespace
 
 extern const PointwiseKernels kPointwiseKernels;
-const PointwiseKernels kPointwiseKernels{.unary = unary, .unary_grad = unary_grad, .binary = binary, .axpby = axpby};
+const PointwiseKernels kPointwiseKernels{
+    .unary = unary, .unary_grad = unary_grad, .binary = binary, .axpby = axpby, .clamp = clamp};
 
 }  // namespace tessera::cpu::TESSERA_ISA
 

@@ -209,7 +209,7 @@ void clamp_as(Context& context, const ClampArgs& a) {
   const V low(a.low);
   const V high(a.high);
   auto* y = a.y.data<T>();
-  context.parallel_for(a.y.numel(), kGrain, [&](int64_t begin, int64_t end, int) {
+  parallel_for(context, a.y.numel(), kGrain, [&](int64_t begin, int64_t end, int) {
     sweep<V>(end - begin, [&](int64_t i, auto count) TESSERA_INLINE_BODY {
       store(min(high, max(low, load<V>(y + begin + i, count))), y + begin + i, count);
     });

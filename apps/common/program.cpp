@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "engine/core/error.h"
+#include "engine/runtime/context.h"
 #include "rils/config/schema.h"
 #include "rils/run/version.h"
 
@@ -143,6 +144,17 @@ int run(CLI::App& app, int argc, const char* const* argv, const std::function<in
   } catch (const std::exception& e) {
     return complain(kFailure, e.what());
   }
+}
+
+void add_device_option(CLI::App& app, std::string& word) {
+  app.add_option("--device", word, "device: auto, cpu or cuda[:N]");
+}
+
+Device choose_device(const std::string& word) {
+  std::string note;
+  const Device device = tessera::choose_device(word, note);
+  if (!note.empty()) std::fprintf(stderr, "%s\n", note.c_str());
+  return device;
 }
 
 std::string command_line(int argc, const char* const* argv) {

@@ -3,6 +3,8 @@
 #include <functional>
 #include <string>
 
+#include "engine/core/device.h"
+
 namespace CLI {
 class App;
 }
@@ -17,6 +19,11 @@ void set_up(CLI::App& app);
 /// wrong usage or configuration (the line names the nearest known option), and 1 for a failure while running, which
 /// includes a standard output that cannot be written.
 int run(CLI::App& app, int argc, const char* const* argv, const std::function<int()>& action);
+
+/// Adds --device, a word for choose_device().
+void add_device_option(CLI::App& app, std::string& word);
+/// The device that the word names. Prints on stderr why auto does not take a GPU whose backend is installed.
+[[nodiscard]] Device choose_device(const std::string& word);
 
 /// The command as it was typed, in one line, for records.
 [[nodiscard]] std::string command_line(int argc, const char* const* argv);

@@ -7,7 +7,7 @@ namespace {
 
 using tessera::rils::EvaluateOptions;
 
-void add_common(CLI::App& app, EvaluateOptions& o) {
+void add_common(CLI::App& app, EvaluateOptions& o, std::string& device) {
   app.add_option("--checkpoint,--pretrained", o.checkpoint, "weights from pretrain")->required();
   app.add_option("--data,--dataset-root", o.data, "test images: shards, a table, a folder or IDX files")->required();
   app.add_option("--dataset-type", o.dataset_type, "data format: auto, webdataset, files, csv, idx, folder");
@@ -15,6 +15,7 @@ void add_common(CLI::App& app, EvaluateOptions& o) {
   app.add_option("--vocabulary", o.vocabulary, "merges file; default: the one that the checkpoint names");
   app.add_option("--batch-size", o.batch_size, "images per batch; the results do not depend on it");
   app.add_option("--precision", o.precision, "precision: fp32 or amp_bf16");
+  tessera::apps::add_device_option(app, device);
   app.add_option("--output", o.output, "JSON file in the format of CLIP_benchmark");
 }
 
@@ -25,12 +26,13 @@ int main(int argc, char** argv) {
   tessera::apps::set_up(app);
   app.require_subcommand(1);
   EvaluateOptions o;
+  std::string device = "auto";
   auto* retrieval = app.add_subcommand("retrieval", "image-text retrieval in both directions");
   auto* zero_shot = app.add_subcommand("zero-shot", "zero-shot classification by class names");
   auto* knn = app.add_subcommand("knn", "nearest-neighbour classification");
   auto* pointing = app.add_subcommand("pointing", "pointing game and energy-based pointing game on scenes with boxes");
   for (CLI::App* sub : {retrieval, zero_shot, knn, pointing}) {
-    add_common(*sub, o);
+    add_common(*sub, o, device);
     const bool pixels = sub == knn;
     sub->add_option("--features", o.features,
                     pixels ? "model, untrained (initial values) or pixels" : "model or untrained (initial values)")
@@ -47,6 +49,7 @@ int main(int argc, char** argv) {
   pointing->add_option("--template,--pattern", o.sentence_template, "sentence for an object, {c} for its name");
   return tessera::apps::run(app, argc, argv, [&] {
     o.command = tessera::apps::command_line(argc, argv);
+    o.device = tessera::apps::choose_device(device);
     if (*retrieval) return evaluate_retrieval(o);
     if (*zero_shot) return evaluate_zero_shot(o);
     return *knn ? evaluate_knn(o) : evaluate_pointing(o);

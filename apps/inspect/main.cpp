@@ -6,7 +6,6 @@
 #include "apps/common/program.h"
 #include "apps/inspect/checkpoint.h"
 #include "apps/inspect/pictures.h"
-#include "engine/runtime/context.h"
 #include "rils/config/toml.h"
 #include "rils/inspect/gradients.h"
 #include "rils/inspect/inspect.h"
@@ -33,7 +32,7 @@ int main(int argc, char** argv) {
   gradients->add_option("--out", files.out, "file to write: losses and grad.NAME (safetensors)")->required();
   gradients->add_option("--precision", precision, "precision: fp32 or amp_bf16");
   std::string device = "auto";
-  gradients->add_option("--device", device, "device: auto, cpu or cuda[:N]");
+  apps::add_device_option(*gradients, device);
 
   auto* tokens = app.add_subcommand("tokens", "prints the token ids of each line of standard input");
   rils::TokensOptions text;
@@ -48,9 +47,9 @@ int main(int argc, char** argv) {
     if (*tokens) rils::inspect_tokens(text, std::cin, std::cout);
     checkpoint();
     if (*gradients) {
-      if (device != "auto") (void)context(parse_device(device));
+      const Device where = apps::choose_device(device);
       const rils::Config c = rils::load_config(config_file);
-      const auto r = rils::write_gradients(c.model, c.loss, files, nn::parse_precision(precision));
+      const auto r = rils::write_gradients(c.model, c.loss, files, nn::parse_precision(precision), where);
       std::cout << "loss " << r.loss << "  " << rils::terms_text(r, rils::terms_of(c.model.objective)) << '\n';
     }
     return std::max(draw(), 0);

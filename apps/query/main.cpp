@@ -9,6 +9,7 @@ int main(int argc, char** argv) {
   apps::set_up(app);
   app.require_subcommand(1);
   rils::QueryOptions o;
+  std::string device = "auto";
   const auto add = [&](const char* name, const char* help, const char* weights = "weights from pretrain") {
     CLI::App* sub = app.add_subcommand(name, help);
     sub->add_option("--checkpoint,--pretrained", o.checkpoint, weights)->required();
@@ -16,6 +17,7 @@ int main(int argc, char** argv) {
     sub->add_option("--batch-size", o.batch_size, "images per batch; the answers do not depend on it")
         ->check(CLI::PositiveNumber);
     sub->add_option("--precision", o.precision, "precision: fp32 or amp_bf16");
+    apps::add_device_option(*sub, device);
     return sub;
   };
   std::vector<std::string> images;
@@ -46,6 +48,7 @@ int main(int argc, char** argv) {
                     "auto, webdataset, files, csv, idx, folder (all images below it)");
   }
   return apps::run(app, argc, argv, [&] {
+    o.device = apps::choose_device(device);
     if (*classify) return query_classify(o, images, labels, templates);
     return *search ? query_search(o, text, source) : query_embed(o, source);
   });

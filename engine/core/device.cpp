@@ -12,7 +12,7 @@ std::string to_string(Device device) {
   return device.type == DeviceType::cpu ? std::string("cpu") : fmt::format("cuda:{}", device.index);
 }
 
-Device parse_device(const std::string& text) {
+std::optional<Device> find_device(const std::string& text) {
   if (text == "cpu") return Device::cpu();
   if (text == "cuda") return Device::cuda(0);
   if (text.starts_with("cuda:")) {
@@ -23,6 +23,11 @@ Device parse_device(const std::string& text) {
       return Device::cuda(index);
     }
   }
+  return std::nullopt;
+}
+
+Device parse_device(const std::string& text) {
+  if (const auto device = find_device(text)) return *device;
   throw ConfigError(fmt::format("device: expected cpu, cuda or cuda:N, found \"{}\"", text));
 }
 

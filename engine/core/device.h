@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
 namespace tessera {
@@ -20,7 +21,9 @@ struct Device {
 /// "cpu" or "cuda:0".
 [[nodiscard]] std::string to_string(Device device);
 
-/// Reads "cpu", "cuda", "cuda:1". Throws ConfigError on anything else.
+/// The device that "cpu", "cuda" or "cuda:1" names; none for any other text.
+[[nodiscard]] std::optional<Device> find_device(const std::string& text);
+/// The same. Throws ConfigError where there is none.
 [[nodiscard]] Device parse_device(const std::string& text);
 
 }  // namespace tessera

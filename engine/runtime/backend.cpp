@@ -15,10 +15,15 @@ namespace {
 
 constexpr const char* kLibrary = "libtessera_cuda.so";
 
+/// The value of TESSERA_CUDA_LIBRARY; null where it is not set.
+const char* named_plugin() {
+  const char* named = std::getenv("TESSERA_CUDA_LIBRARY");
+  return named != nullptr && *named != '\0' ? named : nullptr;
+}
+
 /// The plugin beside the engine's own library, or the one that TESSERA_CUDA_LIBRARY names.
 std::filesystem::path plugin_path() {
-  const char* named = std::getenv("TESSERA_CUDA_LIBRARY");
-  if (named != nullptr && *named != '\0') return named;
+  if (const char* named = named_plugin()) return named;
   Dl_info engine;
   if (dladdr(reinterpret_cast<const void*>(&open_backend), &engine) == 0) return kLibrary;
   return std::filesystem::path(engine.dli_fname).parent_path() / kLibrary;
@@ -46,6 +51,8 @@ const BackendPlugin& plugin() {
 }
 
 }  // namespace
+
+bool has_gpu_backend() { return named_plugin() != nullptr || std::filesystem::exists(plugin_path()); }
 
 std::unique_ptr<Backend> open_backend(Device device) {
   if (device == Device::cpu()) return open_cpu_backend();

@@ -43,5 +43,7 @@ class Backend {
 /// with the reason in one sentence when the device is not available.
 [[nodiscard]] std::unique_ptr<Backend> open_backend(Device device);
 [[nodiscard]] std::unique_ptr<Backend> open_cpu_backend();
+/// Whether a plugin for GPUs lies beside the engine or is named by TESSERA_CUDA_LIBRARY. It may not work.
+[[nodiscard]] bool has_gpu_backend();
 
 }  // namespace tessera

@@ -27,6 +27,21 @@ Context& context(Device device) {
   return *found;
 }
 
+Device choose_device(const std::string& word, std::string& note) {
+  if (word != "auto") {
+    const auto named = find_device(word);
+    if (!named) throw ConfigError(fmt::format("device: expected auto, cpu, cuda or cuda:N, found \"{}\"", word));
+    return context(*named).device();
+  }
+  if (!has_gpu_backend()) return Device::cpu();
+  try {
+    return context(Device::cuda()).device();
+  } catch (const DeviceError& e) {
+    note = fmt::format("computing on the CPU: {}", e.what());
+    return Device::cpu();
+  }
+}
+
 Scratch::Scratch(Context& context, size_t bytes) : allocator_(context.allocator()), block_(nullptr), bytes_(bytes) {
   const MemoryTag tag("kernel scratch");
   block_ = allocator_.allocate(bytes);

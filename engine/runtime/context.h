@@ -1,6 +1,7 @@
 #pragma once
 
 #include <memory>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -47,6 +48,11 @@ class Context {
 /// with the reason in one sentence when the device is not available.
 [[nodiscard]] Context& context(Device device);
 [[nodiscard]] inline Context& cpu_context() { return context(Device::cpu()); }
+
+/// The device that a user's word names: auto, cpu, cuda or cuda:N. auto is the first GPU where it works, else the CPU;
+/// `note` then says why the GPU does not work, where a backend for it is installed. Throws ConfigError for another
+/// word, DeviceError where a named device does not work.
+[[nodiscard]] Device choose_device(const std::string& word, std::string& note);
 
 /// Scratch memory of a kernel, taken from the context's pool and returned at the end of the scope.
 class Scratch {

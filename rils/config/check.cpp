@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "engine/core/device.h"
 #include "engine/core/error.h"
 #include "rils/config/schema.h"
 
@@ -77,9 +78,7 @@ void check_mask(const Config& c) {
 }
 
 void check_device(const std::string& device) {
-  const bool numbered = device.starts_with("cuda:") && device.size() > 5 &&
-                        device.find_first_not_of("0123456789", 5) == std::string::npos;
-  if (device != "auto" && device != "cpu" && device != "cuda" && !numbered) {
+  if (device != "auto" && !find_device(device)) {
     throw ConfigError(fmt::format("run.device: expected auto, cpu, cuda or cuda:N, found \"{}\"", device));
   }
 }

@@ -6,9 +6,9 @@
 #include <optional>
 
 #include "engine/core/error.h"
+#include "engine/cpu/host.h"
 #include "engine/ops/copy.h"
 #include "engine/ops/norm.h"
-#include "engine/runtime/context.h"
 #include "rils/run/progress.h"
 
 namespace tessera::rils {
@@ -55,20 +55,21 @@ Progress shown_on(StageProgress& bar, std::string stage) {
 
 Tensor patch_embeddings(const Model& model, const Tensor& images, const PassOptions& pass) {
   const VisionTower& vision = model.vision();
-  const TokenFeatures encoded = vision.encode(vision.patch_tokens(images, pass), pass);
+  const TokenFeatures encoded = vision.encode(vision.patch_tokens(images.to(model.device()), pass), pass);
   const auto& [samples, prefix, grid] = encoded.layout;
   const Shape by_sample{samples, encoded.layout.rows_per_sample(), vision.width()};
   const Tensor dense = contiguous(encoded.values.value.reshape(by_sample).slice(1, prefix, grid.patches()));
   const Var rows = vision.after_pooling(Var(dense.reshape({samples * grid.patches(), vision.width()})));
-  return l2_normalize(model.project(rows).value).y;
+  return l2_normalize(model.project(rows).value).y.to(Device::cpu());
 }
 
 ImageFunction joint_embedding(const Model& model, const PassOptions& pass) {
-  return [&model, pass](const Tensor& images) { return model.encode_image(images, pass).value; };
+  return [&model, pass](const Tensor& images) { return model.encode_image(images.to(model.device()), pass).value; };
 }
 
 ImageFunction backbone_features(const Model& model, const PassOptions& pass) {
-  return [&model, pass](const Tensor& images) { return model.vision().features(images, pass).value; };
+  return
+      [&model, pass](const Tensor& images) { return model.vision().features(images.to(model.device()), pass).value; };
 }
 
 ImageFunction raw_pixels() {
@@ -82,6 +83,11 @@ ImageEmbeddings embed_images(const Dataset& data, const EmbedOptions& options, c
   const int64_t size = options.transform.size;
   const int64_t pixels = 3 * size * size;
   std::vector<Tensor> parts;
+  Tensor queued;  // the rows of the last batch: a device computes them while the next batch is decoded
+  const auto collect = [&] {
+    if (queued) parts.push_back(queued.to(Device::cpu()));
+    queued = {};
+  };
   for (int64_t first = 0; first < data.size(); first += options.batch_size) {
     const int64_t count = std::min(options.batch_size, data.size() - first);
     const Tensor staged = Tensor::empty({count, pixels});
@@ -104,12 +110,14 @@ ImageEmbeddings embed_images(const Dataset& data, const EmbedOptions& options, c
       result.labels.push_back(d.sample->label);
       if (options.keep_captions) result.captions.push_back(std::move(d.sample->captions));
     }
+    collect();
     if (kept > 0) {
       const Tensor rows = function(staged.slice(0, 0, kept).reshape({kept, 3, size, size}));
-      parts.push_back(options.normalize ? l2_normalize(rows).y : rows);
+      queued = options.normalize ? l2_normalize(rows).y : rows;
     }
     if (progress) progress(first + count, data.size());
   }
+  collect();
   if (parts.empty()) throw IoError(fmt::format("no usable image: {}", result.skipped.describe()));
   result.values = concatenate_rows(parts);
   return result;
@@ -127,7 +135,7 @@ Tensor embed_texts(const Model& model, std::span<const std::string> texts, const
       (void)tokenize(texts[static_cast<size_t>(first + i)],
                      tokens.data<int32_t>().subspan(static_cast<size_t>(i * length), static_cast<size_t>(length)));
     }
-    parts.push_back(l2_normalize(model.encode_text(tokens, options.pass).value).y);
+    parts.push_back(l2_normalize(model.encode_text(tokens, options.pass).value).y.to(Device::cpu()));
     if (progress) progress(first + count, total);
   }
   return parts.empty() ? Tensor::empty({0, model.config().embed_dim}) : concatenate_rows(parts);

@@ -30,21 +30,23 @@ struct EmbedOptions {
 
 /// The usable images of a data set, in its order.
 struct ImageEmbeddings {
-  Tensor values;                                   // f32 [n, width], L2-normalised where options.normalize
+  Tensor values;                                   // f32 [n, width], on the host; normalised if options.normalize
   std::vector<int64_t> indices;                    // each image's place in the data set
   std::vector<int32_t> labels;                     // −1 for an image without a label
   std::vector<std::vector<std::string>> captions;  // empty unless options.keep_captions
   SkipCounts skipped;                              // samples that could not be opened or decoded
 };
 
-/// Maps a batch of normalised images f32 [B, 3, S, S] to a row of features each: f32 [B, width].
+/// Maps a batch of normalised images f32 [B, 3, S, S] on the host to a row of features each: f32 [B, width], on the
+/// host or the device that computes them.
 using ImageFunction = std::function<Tensor(const Tensor& images)>;
 
 /// Runs every image of the data set through `function`, L2-normalises the rows (where options.normalize) and collects
 /// them. Unusable images are counted and left out.
 [[nodiscard]] ImageEmbeddings embed_images(const Dataset& data, const EmbedOptions& options,
                                            const ImageFunction& function, const Progress& progress = {});
-/// Embeds every patch of every image in the joint space: [B·P, E], L2-normalised, in raster order within an image.
+/// Embeds every patch of every image in the joint space: [B·P, E], L2-normalised, in raster order within an image. Both
+/// are on the host.
 [[nodiscard]] Tensor patch_embeddings(const Model& model, const Tensor& images, const PassOptions& pass);
 /// Maps images to a model's joint embedding, or to its backbone features.
 [[nodiscard]] ImageFunction joint_embedding(const Model& model, const PassOptions& pass);
@@ -52,7 +54,7 @@ using ImageFunction = std::function<Tensor(const Tensor& images)>;
 /// Maps images to their own pixels, as a baseline.
 [[nodiscard]] ImageFunction raw_pixels();
 
-/// L2-normalised text embeddings [n, E].
+/// L2-normalised text embeddings [n, E], on the host.
 [[nodiscard]] Tensor embed_texts(const Model& model, std::span<const std::string> texts, const Tokenize& tokenize,
                                  const EmbedOptions& options, const Progress& progress = {});
 

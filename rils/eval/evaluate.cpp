@@ -24,7 +24,7 @@ constexpr int kPixelSide = 32;  // largest side of images whose own pixels are t
 
 /// The model that the options name; with features "untrained" a model of the same configuration at its initial values.
 LoadedModel open_model(const EvaluateOptions& o, Texts texts = Texts::encoded) {
-  LoadedModel m = load_model(o.checkpoint, o.vocabulary, o.batch_size, o.precision, texts);
+  LoadedModel m = load_model(o.checkpoint, o.vocabulary, o.batch_size, o.precision, texts, o.device);
   if (o.features == "untrained") return untrained_like(m);
   return m;
 }

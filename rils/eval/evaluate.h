@@ -3,6 +3,8 @@
 #include <cstdint>
 #include <string>
 
+#include "engine/core/device.h"
+
 namespace tessera::rils {
 
 struct EvaluateOptions {
@@ -19,6 +21,7 @@ struct EvaluateOptions {
   // "model", "untrained" (the same model at its initial values) or, for knn, "pixels" (at most 32 × 32 of an image)
   std::string features = "model";
   std::string command;
+  Device device = Device::cpu();  // where the model computes
   int64_t batch_size = 256;
   int64_t k = 20;
   int64_t train_samples = 0;                // knn: number of training images used, evenly spread; 0: all

@@ -32,7 +32,7 @@ Config config_of(const nn::SafetensorsFile& file) {
 }
 
 LoadedModel load_model(const std::string& checkpoint, const std::string& vocabulary, int64_t batch_size,
-                       const std::string& precision, Texts texts) {
+                       const std::string& precision, Texts texts, Device device) {
   if (batch_size < 1) throw ConfigError(fmt::format("--batch-size: expected at least 1, found {}", batch_size));
   LoadedModel m;
   m.path = checkpoint;
@@ -44,7 +44,7 @@ LoadedModel load_model(const std::string& checkpoint, const std::string& vocabul
                     "finetune --eval)",
                     checkpoint));
   }
-  m.model = std::make_unique<Model>(m.config.model, 0);
+  m.model = std::make_unique<Model>(m.config.model, 0, DType::f32, device);
   load_weights(file, m.model->store());
   if (!vocabulary.empty()) m.config.data.vocabulary = vocabulary;
   if (texts == Texts::encoded) {
@@ -71,7 +71,8 @@ LoadedModel untrained_like(const LoadedModel& loaded) {
   LoadedModel m;
   m.path = "untrained";
   m.config = loaded.config;
-  m.model = std::make_unique<Model>(m.config.model, static_cast<uint64_t>(m.config.run.seed));
+  m.model = std::make_unique<Model>(m.config.model, static_cast<uint64_t>(m.config.run.seed), DType::f32,
+                                    loaded.model->device());
   m.tokenizer = loaded.tokenizer;
   m.embed = loaded.embed;
   return m;

@@ -25,10 +25,11 @@ struct LoadedModel {
 enum class Texts : uint8_t { encoded, unused };
 
 /// Loads a checkpoint of `pretrain`. `vocabulary` replaces the file that the checkpoint's configuration names; it must
-/// be the vocabulary with which the model was trained. Throws IoError or ConfigError.
+/// be the vocabulary with which the model was trained. The model computes on `device`. Throws IoError or ConfigError.
 [[nodiscard]] LoadedModel load_model(const std::string& checkpoint, const std::string& vocabulary, int64_t batch_size,
-                                     const std::string& precision, Texts texts = Texts::encoded);
-/// A model of the same configuration with its initial values, for comparison.
+                                     const std::string& precision, Texts texts = Texts::encoded,
+                                     Device device = Device::cpu());
+/// A model of the same configuration and on the same device with its initial values, for comparison.
 [[nodiscard]] LoadedModel untrained_like(const LoadedModel& loaded);
 
 }  // namespace tessera::rils

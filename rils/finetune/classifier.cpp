@@ -42,8 +42,9 @@ int64_t layer_of(std::string_view name, int64_t layers) {
 
 }  // namespace
 
-Classifier::Classifier(const VisionConfig& vision, Pool pool, int64_t classes, uint64_t seed, DType dtype)
-    : classes_(classes), store_(std::make_unique<ParameterStore>()) {
+Classifier::Classifier(const VisionConfig& vision, Pool pool, int64_t classes, uint64_t seed, DType dtype,
+                       Device device)
+    : classes_(classes), store_(std::make_unique<ParameterStore>(device)) {
   const bool mean = pool == Pool::mean;
   tower_.emplace(*store_, pooled_by(vision, pool), dtype, VisionTraits{.trained_positions = true, .final_norm = !mean});
   if (mean) norm_.emplace(*store_, "fc_norm", vision.width, norm_eps(vision));
@@ -63,8 +64,8 @@ Var Classifier::logits(const Tensor& images, const PassOptions& options) const {
   return head_(norm_ ? (*norm_)(pooled, compute) : autograd::cast(pooled, compute), out);
 }
 
-FrozenEncoder::FrozenEncoder(const VisionConfig& vision, Pool pool, uint64_t seed)
-    : store_(std::make_unique<ParameterStore>()) {
+FrozenEncoder::FrozenEncoder(const VisionConfig& vision, Pool pool, uint64_t seed, Device device)
+    : store_(std::make_unique<ParameterStore>(device)) {
   tower_.emplace(*store_, pooled_by(vision, pool), DType::f32);
   store_->allocate(DType::f32);
   store_->initialise(seed);
@@ -168,22 +169,25 @@ nn::GroupRule layer_decay(int64_t layers, double decay, double weight_decay) {
 }
 
 std::vector<nn::BranchScales> drop_path_scales(double rate, int64_t layers, uint64_t seed, int64_t step, int64_t first,
-                                               int64_t rows) {
+                                               int64_t rows, Device device) {
   if (rate == 0.0) return {};
   const Philox random(seed, "drop path");
-  std::vector<nn::BranchScales> scales(static_cast<size_t>(layers));
+  std::vector<float> factors;  // of all blocks but the first: one copy to a device instead of many
   for (int64_t block = 1; block < layers; ++block) {
     const double drop = rate * static_cast<double>(block) / static_cast<double>(layers - 1);
-    nn::BranchScales& s = scales[static_cast<size_t>(block)];
     for (const int64_t branch : {0, 1}) {
-      std::vector<float> factors;
       for (int64_t row = first; row < first + rows; ++row) {
         const float u = random.uniform(static_cast<uint64_t>(step), static_cast<uint64_t>(row),
                                        static_cast<uint64_t>(2 * block + branch));
         factors.push_back(static_cast<double>(u) < drop ? 0.0f : static_cast<float>(1.0 / (1.0 - drop)));
       }
-      (branch == 0 ? s.attention : s.mlp) = Tensor::from(factors, {rows});
     }
+  }
+  const Tensor all = Tensor::from(factors, {2 * (layers - 1), rows}, device);
+  const auto row = [&](int64_t i) { return all.slice(0, i, 1).reshape({rows}); };
+  std::vector<nn::BranchScales> scales(static_cast<size_t>(layers));
+  for (int64_t block = 1; block < layers; ++block) {
+    scales[static_cast<size_t>(block)] = {row(2 * block - 2), row(2 * block - 1)};
   }
   return scales;
 }

@@ -18,8 +18,9 @@ namespace tessera::rils {
 class Classifier {
  public:
   /// Registers and allocates the parameters and draws their initial values. The head is MAE's (std 2e-5, bias 0), and
-  /// the positions are the sine-cosine table.
-  Classifier(const VisionConfig& vision, Pool pool, int64_t classes, uint64_t seed, DType dtype = DType::f32);
+  /// the positions are the sine-cosine table. Images must lie on `device`, too.
+  Classifier(const VisionConfig& vision, Pool pool, int64_t classes, uint64_t seed, DType dtype = DType::f32,
+             Device device = Device::cpu());
 
   [[nodiscard]] ParameterStore& store() { return *store_; }
   [[nodiscard]] const ParameterStore& store() const { return *store_; }
@@ -41,7 +42,7 @@ class Classifier {
 /// A frozen encoder. Its weights are initial values until load_encoder replaces them.
 class FrozenEncoder {
  public:
-  FrozenEncoder(const VisionConfig& vision, Pool pool, uint64_t seed);
+  FrozenEncoder(const VisionConfig& vision, Pool pool, uint64_t seed, Device device = Device::cpu());
 
   [[nodiscard]] ParameterStore& store() { return *store_; }
   /// Features [B, D], see VisionTower::features.
@@ -72,8 +73,10 @@ void load_encoder(const nn::SafetensorsFile& file, ParameterStore& store);
 
 /// Drop path for the rows [first, first + rows) of a step. Block i of L drops each of its branches for a sample with
 /// probability p = rate · i / (L − 1), and scales the branches that stay by 1 / (1 − p). The random numbers depend on
-/// (step, row, block, branch) and not on the micro-batches. Returns an empty vector when the rate is 0.
+/// (step, row, block, branch) and not on the micro-batches. The scales are on `device`. Returns an empty vector when
+/// the rate is 0.
 [[nodiscard]] std::vector<nn::BranchScales> drop_path_scales(double rate, int64_t layers, uint64_t seed, int64_t step,
-                                                             int64_t first, int64_t rows);
+                                                             int64_t first, int64_t rows,
+                                                             Device device = Device::cpu());
 
 }  // namespace tessera::rils

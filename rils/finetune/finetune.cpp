@@ -119,7 +119,7 @@ void print_plan(const Config& config, const LabelledData& data, const Loader& lo
   console.line(fmt::format("batch {} = {} x {}, learning rate {:g}; {} steps an epoch, {} in all",
                            o.batch_size * o.accum_freq, o.batch_size, o.accum_freq, o.lr,
                            trainer.plan().steps_per_epoch(), trainer.plan().total_steps()));
-  console.line(describe_device(config.run));
+  console.line(describe_device(trainer.device(), config.run.precision));
 }
 
 /// Reads the next micro-batches, across epochs. Prints a line at the end of an epoch.
@@ -133,12 +133,12 @@ std::vector<LabelledBatch> next_batches(Loader& loader, int64_t count, Batch& ba
 }
 
 Record figures_of(int64_t step, const LoopState& state, const ClassifierFigures& f, double samples_per_second,
-                  double data_time, double batch_time) {
+                  double data_time, double batch_time, Device device) {
   Record line;
   line.add("step", step).add("epoch", state.batch.epoch).add("samples", state.samples);
   line.add("loss", f.loss).add("lr", f.lr).add("grad_norm", f.grad_norm);
   line.add("samples_per_second", samples_per_second).add("batch_time", batch_time).add("data_time", data_time);
-  line.add("memory_peak_bytes", cpu_context().allocator().statistics().peak);
+  line.add("memory_peak_bytes", context(device).allocator().statistics().peak);
   return line;
 }
 
@@ -167,7 +167,7 @@ void save(const Config& config, const LabelledData& data, Trainer& trainer, cons
                                 {"step", std::to_string(trainer.steps())},
                                 {"classes", fmt::format("{}", fmt::join(data.class_names, "\n"))}};
   const nn::Metadata progress = {{"loader", state.batch.next.to_json()},
-                                 {"isa", std::string(cpu_context().kernels().name)},
+                                 {"isa", std::string(context(trainer.device()).kernels().name)},
                                  {"samples", std::to_string(state.samples)},
                                  {"best", fmt::format("{}", state.best)}};
   trainer.save(files, weights, progress);
@@ -177,7 +177,7 @@ void save(const Config& config, const LabelledData& data, Trainer& trainer, cons
 template <class Trainer>
 LoopState restore(Trainer& trainer, const CheckpointFiles& files, Console& console) {
   const nn::Metadata progress = trainer.load(files);
-  warn_of_other_kernels(progress.at("isa"), console);
+  warn_of_other_kernels(progress.at("isa"), trainer.device(), console);
   LoopState state{.best = std::stod(progress.at("best")), .samples = std::stoll(progress.at("samples")), .batch = {}};
   state.batch.next = LoaderState::from_json(progress.at("loader"));
   return state;
@@ -185,10 +185,11 @@ LoopState restore(Trainer& trainer, const CheckpointFiles& files, Console& conso
 
 /// The training loop. Trainer is ClassifierTrainer or LinearProbeTrainer.
 template <class Trainer>
-int train(const Config& config, const LabelledData& data, const FinetuningOptions& options, Console& console) {
+int train(const Config& config, const LabelledData& data, const FinetuningOptions& options, Console& console,
+          Device device) {
   const auto images = training_images(config, data);
   auto loader = training_loader(config, images, {});
-  Trainer trainer(config, data.classes, loader->batches_per_epoch());
+  Trainer trainer(config, data.classes, loader->batches_per_epoch(), device);
   const EpochPlan& plan = trainer.plan();
   const RunStart start = find_start(options.resume, config);
   LoopState state;
@@ -214,7 +215,7 @@ int train(const Config& config, const LabelledData& data, const FinetuningOption
     const int64_t samples = count * config.optim.batch_size;
     const double batch_time = watch.seconds(), rate = static_cast<double>(samples) / batch_time;
     state.samples += samples;
-    const bool logged = run.log_step(step, figures_of(step, state, figures, rate, data_time, batch_time));
+    const bool logged = run.log_step(step, figures_of(step, state, figures, rate, data_time, batch_time, device));
     console.progress({.step = step,
                       .total = plan.total_steps(),
                       .loss = figures.loss,
@@ -251,7 +252,8 @@ void check_classes(const LabelledData& data, const LoadedClassifier& model, cons
 
 /// --eval: evaluates the weights that --resume names on the validation images. Like a validation, it takes their
 /// averages if the run has any.
-int evaluate_run(const Config& config, const LabelledData& data, Console& console, const FinetuningOptions& options) {
+int evaluate_run(const Config& config, const LabelledData& data, Console& console, const FinetuningOptions& options,
+                 Device device) {
   if (options.resume.empty()) {
     throw ConfigError("--eval: expected --resume with the run to evaluate, found none");
   }
@@ -262,7 +264,7 @@ int evaluate_run(const Config& config, const LabelledData& data, Console& consol
   const CheckpointFiles files = folder.checkpoint(*step);
   const bool averages = std::filesystem::exists(files.ema);
   LoadedClassifier model =
-      load_classifier(nn::SafetensorsFile(averages ? files.ema : files.weights), config.run.precision);
+      load_classifier(nn::SafetensorsFile(averages ? files.ema : files.weights), config.run.precision, device);
   model.embed.batch_size = config.optim.batch_size;
   check_classes(data, model, config.finetune.data_path);
   console.line(fmt::format("step {}{}: {}", *step, averages ? ", averages" : "",
@@ -273,20 +275,24 @@ int evaluate_run(const Config& config, const LabelledData& data, Console& consol
 }  // namespace
 
 int run_finetuning(const Config& config, const FinetuningOptions& options) {
-  if (config.run.device != "auto") (void)context(parse_device(config.run.device));
   Console console;
+  std::string note;
+  const Device device = choose_device(config.run.device, note);
+  if (!note.empty()) console.line(note);
   Config resolved = resolve(config, options);
   const LabelledData data = open_labelled(resolved);
   resolved.finetune.nb_classes = data.classes;
-  if (options.eval) return evaluate_run(resolved, data, console, options);
+  if (options.eval) return evaluate_run(resolved, data, console, options, device);
   if (resolved.model.vision.pool == Pool::cls && resolved.finetune.pool == Pool::mean) {
     console.line(
         "note: the checkpoint's encoder pools by its CLS token, this run by the mean of the patch tokens; use "
         "--cls-token to pool as the encoder does");
   }
-  if (regresses(resolved)) return run_probe(resolved, data, console, options.command);
-  if (resolved.finetune.probe == ProbeKind::lars) return train<LinearProbeTrainer>(resolved, data, options, console);
-  return train<ClassifierTrainer>(resolved, data, options, console);
+  if (regresses(resolved)) return run_probe(resolved, data, console, options.command, device);
+  if (resolved.finetune.probe == ProbeKind::lars) {
+    return train<LinearProbeTrainer>(resolved, data, options, console, device);
+  }
+  return train<ClassifierTrainer>(resolved, data, options, console, device);
 }
 
 }  // namespace tessera::rils

@@ -3,6 +3,7 @@
 #include "autograd/ops/loss.h"
 #include "autograd/ops/norm.h"
 #include "autograd/ops/pointwise.h"
+#include "rils/method/scalars.h"
 #include "rils/train/checkpoint_files.h"
 #include "rils/train/trainer.h"
 
@@ -15,8 +16,8 @@ constexpr double kHeadStd = 0.01;  // MAE truncates at ±2, which is 200 std awa
 
 }  // namespace
 
-LinearProbe::LinearProbe(const VisionConfig& vision, Pool pool, int64_t classes, uint64_t seed)
-    : store_(std::make_unique<ParameterStore>()) {
+LinearProbe::LinearProbe(const VisionConfig& vision, Pool pool, int64_t classes, uint64_t seed, Device device)
+    : store_(std::make_unique<ParameterStore>(device)) {
   tower_.emplace(*store_, pooled_by(vision, pool), DType::f32);
   mean_ = &store_->add("probe_norm.running_mean", {vision.width}, nn::zeros());
   variance_ = &store_->add("probe_norm.running_var", {vision.width}, nn::ones());
@@ -47,10 +48,10 @@ Var LinearProbe::training_logits(const Tensor& images, const PassOptions& option
   return head_of(normed.y, options);
 }
 
-LinearProbeTrainer::LinearProbeTrainer(const Config& config, int64_t classes, int64_t batches_per_epoch)
+LinearProbeTrainer::LinearProbeTrainer(const Config& config, int64_t classes, int64_t batches_per_epoch, Device device)
     : config_(config),
       plan_(config, batches_per_epoch),
-      model_(config.model.vision, config.finetune.pool, classes, static_cast<uint64_t>(config.run.seed)),
+      model_(config.model.vision, config.finetune.pool, classes, static_cast<uint64_t>(config.run.seed), device),
       optimizer_(model_.store(), nn::LarsOptions{.weight_decay = config.optim.wd}) {
   pass_.precision = nn::parse_precision(config.run.precision);
 }
@@ -64,6 +65,7 @@ int64_t LinearProbeTrainer::trained_parameters() const {
 ClassifierFigures LinearProbeTrainer::step(std::span<const LabelledBatch> batches) {
   ClassifierFigures figures;
   figures.lr = plan_.lr(steps());
+  std::vector<Tensor> losses;
   model_.store().clear_grads();
   for (const LabelledBatch& batch : batches) {
     const int64_t rows = batch.images.size(0);
@@ -71,13 +73,15 @@ ClassifierFigures LinearProbeTrainer::step(std::span<const LabelledBatch> batche
     Var loss;
     {
       const autograd::TapeScope scope(tape);
-      loss = autograd::cross_entropy(model_.training_logits(batch.images, pass_), Tensor::from(batch.labels, {rows}),
+      loss = autograd::cross_entropy(model_.training_logits(batch.images.to(device()), pass_),
+                                     Tensor::from(batch.labels, {rows}, device()),
                                      1.0 / static_cast<double>(rows * std::ssize(batches)))
                  .loss;
     }
-    figures.loss += loss.value.item();
+    losses.push_back(loss.value);
     tape.backward(loss);
   }
+  for (const double loss : values_of(losses)) figures.loss += loss;
   figures.grad_norm = optimizer_.grad_norm();
   check_finite(steps() + 1, figures.loss, figures.grad_norm);
   optimizer_.step(figures.lr);
@@ -94,8 +98,8 @@ nn::Metadata LinearProbeTrainer::load(const CheckpointFiles& files) {
 }
 
 ClassifierReport LinearProbeTrainer::evaluate_on(const Dataset& data) {
-  return evaluate_classifier([&](const Tensor& images) { return model_.logits(images, pass_).value; }, data,
-                             evaluation_options(config_, pass_));
+  return evaluate_classifier([&](const Tensor& images) { return model_.logits(images.to(device()), pass_).value; },
+                             data, evaluation_options(config_, pass_));
 }
 
 }  // namespace tessera::rils

@@ -16,7 +16,7 @@ namespace tessera::rils {
 /// `head.*`.
 class LinearProbe {
  public:
-  LinearProbe(const VisionConfig& vision, Pool pool, int64_t classes, uint64_t seed);
+  LinearProbe(const VisionConfig& vision, Pool pool, int64_t classes, uint64_t seed, Device device = Device::cpu());
 
   [[nodiscard]] ParameterStore& store() { return *store_; }
   [[nodiscard]] const ParameterStore& store() const { return *store_; }
@@ -39,9 +39,10 @@ class LinearProbe {
 /// mixing, label smoothing and averages.
 class LinearProbeTrainer {
  public:
-  LinearProbeTrainer(const Config& config, int64_t classes, int64_t batches_per_epoch);
+  LinearProbeTrainer(const Config& config, int64_t classes, int64_t batches_per_epoch, Device device = Device::cpu());
 
   [[nodiscard]] LinearProbe& model() { return model_; }
+  [[nodiscard]] Device device() const { return model_.store().device(); }
   [[nodiscard]] int64_t trained_parameters() const;
   [[nodiscard]] const EpochPlan& plan() const { return plan_; }
   [[nodiscard]] int64_t steps() const { return optimizer_.steps(); }

@@ -2,7 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <memory>
 #include <sstream>
+#include <utility>
 
 #include "engine/core/error.h"
 #include "nn/io/checkpoint.h"
@@ -16,17 +18,18 @@ namespace {
 constexpr const char* kHead = "head.weight";
 
 template <class Model>
-ImageFunction load(const nn::SafetensorsFile& file, const Config& config, int64_t classes, const PassOptions& pass) {
-  const auto model = std::make_shared<Model>(config.model.vision, config.finetune.pool, classes, 0);
+ImageFunction load(const nn::SafetensorsFile& file, std::shared_ptr<Model> model, const PassOptions& pass) {
   load_weights(file, model->store());
-  return [model, pass](const Tensor& images) { return model->logits(images, pass).value; };
+  return [model = std::move(model), pass](const Tensor& images) {
+    return model->logits(images.to(model->store().device()), pass).value;
+  };
 }
 
 }  // namespace
 
 bool is_classifier(const nn::SafetensorsFile& file) { return !config_of(file).finetune.data_path.empty(); }
 
-LoadedClassifier load_classifier(const nn::SafetensorsFile& file, const std::string& precision) {
+LoadedClassifier load_classifier(const nn::SafetensorsFile& file, const std::string& precision, Device device) {
   const Config config = config_of(file);
   const auto head = file.tensors().find(kHead);
   const auto names = file.metadata().find("classes");
@@ -42,8 +45,11 @@ LoadedClassifier load_classifier(const nn::SafetensorsFile& file, const std::str
   while (std::ssize(c.classes) < classes) c.classes.push_back(std::to_string(c.classes.size()));
   PassOptions pass;
   pass.precision = nn::parse_precision(precision);
-  c.logits = config.finetune.probe == ProbeKind::lars ? load<LinearProbe>(file, config, classes, pass)
-                                                      : load<Classifier>(file, config, classes, pass);
+  const VisionConfig& vision = config.model.vision;
+  const Pool pool = config.finetune.pool;
+  c.logits = config.finetune.probe == ProbeKind::lars
+                 ? load(file, std::make_shared<LinearProbe>(vision, pool, classes, 0, device), pass)
+                 : load(file, std::make_shared<Classifier>(vision, pool, classes, 0, DType::f32, device), pass);
   c.embed = evaluation_options(config, pass);
   c.embed.normalize = c.embed.keep_captions = false;
   return c;

@@ -23,7 +23,7 @@ struct Mix {
 /// timm's box around (y, x) in an image of size × size: its side is ⌊size · √(1 − lambda)⌋, and it is clipped to the
 /// image. The lambda of the result follows from the clipped box.
 [[nodiscard]] Mix cut_mix(int64_t size, double lambda, int64_t y, int64_t x);
-/// Mixes images f32 [B, 3, S, S] in place.
+/// Mixes images f32 [B, 3, S, S] of the host in place.
 void apply_mix(const Mix& mix, const Tensor& images);
 
 /// Targets f32 [B, classes]: lambda · one_hot(label) + (1 − lambda) · one_hot(reversed), where `reversed` is the label

@@ -25,11 +25,11 @@ struct Features {
 
 class Probe {
  public:
-  Probe(const Config& config, const LabelledData& data, Console& console)
+  Probe(const Config& config, const LabelledData& data, Console& console, Device device)
       : config_(config),
         data_(data),
         console_(console),
-        encoder_(config.model.vision, config.finetune.pool, static_cast<uint64_t>(config.run.seed)) {
+        encoder_(config.model.vision, config.finetune.pool, static_cast<uint64_t>(config.run.seed), device) {
     if (!config.finetune.finetune.empty()) {
       load_encoder(nn::SafetensorsFile(config.finetune.finetune), encoder_.store());
     }
@@ -96,8 +96,9 @@ class Probe {
     EmbedOptions options = evaluation_options(config_, pass_);
     options.transform = centre_transform(config_, true);
     options.normalize = options.keep_captions = false;
+    const Device device = encoder_.store().device();
     ImageEmbeddings found =
-        embed_images(*data, options, [&](const Tensor& images) { return encoder_.features(images, pass_); });
+        embed_images(*data, options, [&](const Tensor& images) { return encoder_.features(images.to(device), pass_); });
     console_.line(fmt::format("features of {} images; {}", found.labels.size(), found.skipped.describe()));
     return {centred_rows(found.values), std::move(found.indices), std::move(found.labels)};
   }
@@ -163,8 +164,9 @@ class Probe {
 
 }  // namespace
 
-int run_probe(const Config& config, const LabelledData& data, Console& console, const std::string& command) {
-  Probe probe(config, data, console);
+int run_probe(const Config& config, const LabelledData& data, Console& console, const std::string& command,
+              Device device) {
+  Probe probe(config, data, console, device);
   const RunFolder folder = RunFolder::create(run_path(config.run));
   folder.write_config(config, command);
   console.tee(folder.log());

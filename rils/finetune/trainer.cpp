@@ -8,6 +8,7 @@
 #include "engine/ops/reduce.h"
 #include "rils/finetune/labelled_data.h"
 #include "rils/finetune/mixing.h"
+#include "rils/method/scalars.h"
 #include "rils/train/checkpoint_files.h"
 #include "rils/train/trainer.h"
 
@@ -30,10 +31,11 @@ double EpochPlan::lr(int64_t step) const {
   return schedule(static_cast<double>(step / steps_per_epoch()) + first / static_cast<double>(batches));
 }
 
-ClassifierTrainer::ClassifierTrainer(const Config& config, int64_t classes, int64_t batches_per_epoch)
+ClassifierTrainer::ClassifierTrainer(const Config& config, int64_t classes, int64_t batches_per_epoch, Device device)
     : config_(config),
       plan_(config, batches_per_epoch),
-      model_(config.model.vision, config.finetune.pool, classes, static_cast<uint64_t>(config.run.seed)),
+      model_(config.model.vision, config.finetune.pool, classes, static_cast<uint64_t>(config.run.seed), DType::f32,
+             device),
       optimizer_(model_.store(), adamw_options(config.optim),
                  layer_decay(config.model.vision.layers, config.finetune.layer_decay, config.optim.wd)) {
   pass_.precision = nn::parse_precision(config.run.precision);
@@ -53,13 +55,15 @@ ClassifierFigures ClassifierTrainer::step(std::span<const LabelledBatch> batches
   ClassifierFigures figures;
   figures.lr = plan_.lr(steps());
   int64_t first = 0;
+  std::vector<Tensor> losses;
   model_.store().clear_grads();
   for (size_t i = 0; i < batches.size(); ++i) {
     const LabelledBatch& batch = batches[i];
     const int64_t rows = batch.images.size(0);
     const Mix mix = draw_mix(f, batch.images.size(3), AugmentStream(mixing, static_cast<uint64_t>(steps()), i));
     apply_mix(mix, batch.images);
-    const auto scales = drop_path_scales(f.drop_path, config_.model.vision.layers, seed, steps(), first, rows);
+    const auto scales =
+        drop_path_scales(f.drop_path, config_.model.vision.layers, seed, steps(), first, rows, device());
     PassOptions pass = pass_;
     pass.drop_path = scales;
     autograd::Tape tape;
@@ -67,15 +71,16 @@ ClassifierFigures ClassifierTrainer::step(std::span<const LabelledBatch> batches
     {
       const autograd::TapeScope scope(tape);
       const Tensor targets = soft_targets(batch.labels, model_.classes(), mix.lambda, f.smoothing);
-      loss = autograd::cross_entropy(model_.logits(batch.images, pass), targets,
+      loss = autograd::cross_entropy(model_.logits(batch.images.to(device()), pass), targets.to(device()),
                                      1.0 / static_cast<double>(rows * std::ssize(batches)))
                  .loss;
     }
-    figures.loss += loss.value.item();
+    losses.push_back(loss.value);
     tape.backward(loss);
     first += rows;
   }
   model_.store().complete_grads();
+  for (const double loss : values_of(losses)) figures.loss += loss;
   figures.grad_norm = optimizer_.grad_norm();
   check_finite(steps() + 1, figures.loss, figures.grad_norm);
   optimizer_.step(figures.lr, nn::clip_coefficient(figures.grad_norm, config_.optim.grad_clip_norm));
@@ -99,7 +104,7 @@ void ClassifierTrainer::swap_ema() {
 ClassifierReport ClassifierTrainer::evaluate_on(const Dataset& data) {
   swap_ema();
   ClassifierReport report =
-      evaluate_classifier([&](const Tensor& images) { return model_.logits(images, pass_).value; }, data,
+      evaluate_classifier([&](const Tensor& images) { return model_.logits(images.to(device()), pass_).value; }, data,
                           evaluation_options(config_, pass_));
   swap_ema();
   return report;

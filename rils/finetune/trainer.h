@@ -16,7 +16,7 @@
 
 namespace tessera::rils {
 
-/// Images f32 [B, 3, S, S], normalised, and their classes.
+/// Images f32 [B, 3, S, S], normalised, on the host, and their classes.
 struct LabelledBatch {
   Tensor images;
   std::vector<int32_t> labels;
@@ -61,9 +61,10 @@ struct ClassifierReport {
 /// step is the mean of its micro-batches' losses.
 class ClassifierTrainer {
  public:
-  ClassifierTrainer(const Config& config, int64_t classes, int64_t batches_per_epoch);
+  ClassifierTrainer(const Config& config, int64_t classes, int64_t batches_per_epoch, Device device = Device::cpu());
 
   [[nodiscard]] Classifier& model() { return model_; }
+  [[nodiscard]] Device device() const { return model_.store().device(); }
   [[nodiscard]] int64_t trained_parameters() const { return model_.store().parameter_count(); }
   [[nodiscard]] const EpochPlan& plan() const { return plan_; }
   [[nodiscard]] int64_t steps() const { return optimizer_.steps(); }

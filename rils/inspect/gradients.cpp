@@ -32,7 +32,7 @@ MicroBatch load_batch(const std::filesystem::path& path, const Model& model) {
   const auto pictures = [&](const char* name) {
     Tensor t = load_checked(file, name, DType::f32, {samples, 3, c.vision.image_size, c.vision.image_size});
     samples = t.size(0);
-    return t;
+    return t.to(model.device());
   };
   if (objective.contrastive || model.has_decoder()) batch.images = pictures("images");
   if (objective.simclr) {
@@ -54,9 +54,9 @@ Tensor scalar(double value) { return Tensor::full({}, value); }
 }  // namespace
 
 StepResult write_gradients(const ModelConfig& config, const LossConfig& loss, const GradientFiles& files,
-                           nn::Precision precision) {
+                           nn::Precision precision, Device device) {
   check_trainable(config);
-  Model model(config, 0, precision.param);
+  Model model(config, 0, precision.param, device);
   load_parameters(nn::SafetensorsFile(files.checkpoint), model.store());
   const MicroBatch batch = load_batch(files.batch, model);
   const int64_t samples = (batch.images ? batch.images : batch.view1).size(0);
@@ -73,9 +73,10 @@ StepResult write_gradients(const ModelConfig& config, const LossConfig& loss, co
   for (const auto& [name, figure] : figures.figures()) {
     out.push_back({name, scalar(std::get<double>(figure))});
   }
+  const Tensor all = model.store().grads().to(Device::cpu());
+  const Tensor grads = all.dtype() == DType::f32 ? all : cast(all, DType::f32);
   for (const nn::Entry& entry : model.store().entries()) {
-    out.push_back(
-        {"grad." + entry.name, entry.grad().dtype() == DType::f32 ? entry.grad() : cast(entry.grad(), DType::f32)});
+    out.push_back({"grad." + entry.name, grads.slice(0, entry.offset, entry.count()).reshape(entry.shape)});
   }
   nn::write_safetensors(files.out, out);
   return result;

@@ -18,8 +18,9 @@ struct GradientFiles {
 };
 
 /// Runs one step without an update and writes losses and gradients: a check that the method is exact, and a reference
-/// for whoever ports it. Throws IoError or ShapeError when a file does not fit the configuration.
+/// for whoever ports it. The step is computed on `device`. Throws IoError or ShapeError when a file does not fit the
+/// configuration.
 StepResult write_gradients(const ModelConfig& model, const LossConfig& loss, const GradientFiles& files,
-                           nn::Precision precision);
+                           nn::Precision precision, Device device = Device::cpu());
 
 }  // namespace tessera::rils

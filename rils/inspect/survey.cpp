@@ -6,7 +6,7 @@
 #include <set>
 
 #include "engine/core/philox.h"
-#include "engine/runtime/context.h"
+#include "engine/cpu/host.h"
 
 namespace tessera::rils {
 namespace {

@@ -13,11 +13,11 @@ Tensor as(const Tensor& x, DType dtype) { return x.dtype() == dtype ? x : cast(x
 
 autograd::Var patch_sentence_loss(const autograd::Var& student, const Tensor& teacher, const autograd::Var& sentences,
                                   std::span<const double> weights, const LossConfig& loss, DType compute) {
-  const Tensor weight = Tensor::from(weights, {std::ssize(weights)});
+  const Tensor made = Tensor::from(weights, {std::ssize(weights)});
+  const Tensor weight = as(made, compute == DType::f64 ? DType::f64 : DType::f32).to(teacher.device());
   const autograd::Var prototypes = loss.gather == Gather::constant ? sentences.detach() : sentences;
   return autograd::patch_sentence(autograd::cast(student, compute), as(teacher, compute),
-                                  autograd::cast(prototypes, compute),
-                                  as(weight, compute == DType::f64 ? DType::f64 : DType::f32),
+                                  autograd::cast(prototypes, compute), weight,
                                   {loss.student_temperature, loss.teacher_temperature});
 }
 

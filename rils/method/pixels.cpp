@@ -20,8 +20,9 @@ constexpr double kEps = 1e-6;
 Tensor standardise(const Tensor& rows) {
   const auto n = static_cast<double>(rows.size(1));
   const double bias = (n - 1.0) / n;
-  const Tensor gamma = Tensor::full({rows.size(1)}, std::sqrt(bias), rows.dtype());
-  return layer_norm(rows, gamma, Tensor::zeros({rows.size(1)}, rows.dtype()), kEps * bias, rows.dtype()).y;
+  const Tensor gamma = filled({rows.size(1)}, std::sqrt(bias), rows.dtype(), rows.device());
+  const Tensor beta = filled({rows.size(1)}, 0.0, rows.dtype(), rows.device());
+  return layer_norm(rows, gamma, beta, kEps * bias, rows.dtype()).y;
 }
 
 }  // namespace
@@ -50,9 +51,8 @@ PatchMoments patch_moments(std::span<const float> pixels) {
 }
 
 Var reconstruct_pixels(const Model& model, const LossConfig& loss, const TokenFeatures& patches, const Tensor& images,
-                       const Tensor& noise, int64_t total, const PassOptions& options) {
+                       const Masks& masks, int64_t total, const PassOptions& options) {
   if (loss.mae_weight == 0) return {};
-  const Masks masks(noise, loss.mask_ratio);
   std::vector<int64_t> all(static_cast<size_t>(images.size(0)));
   std::iota(all.begin(), all.end(), int64_t{0});
   const Var predicted = model.predict_hidden(patches, masks, all, options);

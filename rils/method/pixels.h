@@ -23,10 +23,9 @@ struct PatchMoments {
 [[nodiscard]] PatchMoments patch_moments(std::span<const float> pixels);
 
 /// MAE's loss of a micro-batch of B images, its part of the mean over the N of the global batch: loss.mae_weight / N ·
-/// Σ over images of the mean error of their hidden pixels. noise [B, P] decides the masks. Absent where its weight is
-/// 0. METHOD.md, "MAE".
+/// Σ over images of the mean error of their hidden pixels. Absent where its weight is 0. METHOD.md, "MAE".
 [[nodiscard]] Var reconstruct_pixels(const Model& model, const LossConfig& loss, const TokenFeatures& patches,
-                                     const Tensor& images, const Tensor& noise, int64_t total,
+                                     const Tensor& images, const Masks& masks, int64_t total,
                                      const PassOptions& options);
 
 /// weight · Σ over rows of mean((predicted − target)²), a scalar. predicted, target [R, 3·p²].

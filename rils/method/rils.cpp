@@ -32,20 +32,16 @@ Var encode_texts(const Model& model, const Tensor& tokens, const PassOptions& op
   return autograd::l2_normalize(model.encode_text(tokens, options));  // T̂
 }
 
-Alignment align(const Model& model, const LossConfig& loss, const Var& image, const Var& text, double factor) {
+Alignment align(const Model& model, const LossConfig& loss, const Var& image, const Var& text) {
   Alignment a;
   a.scale = model.logit_scale();                                        // s
   a.contrastive = contrastive_loss(image, text, a.scale, loss.gather);  // L_clip
-  if (model.objective().reconstruction == Reconstruction::language) {
-    a.gate = make_gate(a.contrastive.retrieved, hidden_patches(model, loss), loss, factor);  // c, w
-  }
   return a;
 }
 
-Var reconstruct(const Model& model, const LossConfig& loss, const ImagePass& pass, const Tensor& noise,
-                const Gate& gate, const Var& sentences, const PassOptions& options) {
+Var reconstruct(const Model& model, const LossConfig& loss, const ImagePass& pass, const Masks& masks, const Gate& gate,
+                const Var& sentences, const PassOptions& options) {
   if (gate.closed()) return {};
-  const Masks masks(noise, loss.mask_ratio);                                              // m
   const Var predicted = model.predict_hidden(pass.patches, masks, gate.images, options);  // Z_m, G0
   const Var student = autograd::l2_normalize(model.project(predicted));                   // ĝ
   const Tensor teacher = teacher_features(model, pass.encoded, masks, gate);              // f̂

@@ -20,21 +20,18 @@ struct ImagePass {
 /// 1. The sentences, [B, E], L2-normalised.
 [[nodiscard]] Var encode_texts(const Model& model, const Tensor& tokens, const PassOptions& options);
 
-/// What the contrastive loss of a global batch gives.
+/// What the contrastive loss of a global batch gives; make_gate takes the images that retrieve their own text.
 struct Alignment {
   Contrastive contrastive;
   Var scale;  // exp(logit_scale)
-  Gate gate;  // closed if the objective reconstructs nothing in language space
 };
-/// 2. The contrastive loss between images and sentences, and the gate. image, text [N, E]. `factor` scales the
-/// reconstruction weight.
-[[nodiscard]] Alignment align(const Model& model, const LossConfig& loss, const Var& image, const Var& text,
-                              double factor);
+/// 2. The contrastive loss between images and sentences. image, text [N, E].
+[[nodiscard]] Alignment align(const Model& model, const LossConfig& loss, const Var& image, const Var& text);
 
 /// 3. The reconstruction loss of a micro-batch: over the hidden patches of its images that pass the gate and the
-/// sentences [N, E] of the whole batch. `gate` is that of the micro-batch (Gate::within). noise [B, P] decides the
-/// masks. The result is absent if no image passes.
-[[nodiscard]] Var reconstruct(const Model& model, const LossConfig& loss, const ImagePass& pass, const Tensor& noise,
+/// sentences [N, E] of the whole batch. `gate` is that of the micro-batch (Gate::within); `masks` are those of all its
+/// images. The result is absent if no image passes.
+[[nodiscard]] Var reconstruct(const Model& model, const LossConfig& loss, const ImagePass& pass, const Masks& masks,
                               const Gate& gate, const Var& sentences, const PassOptions& options);
 
 /// The number of hidden patches of an image.

@@ -5,8 +5,8 @@
 namespace tessera::rils {
 
 struct SimclrLoss {
-  autograd::Var loss;   // scalar
-  double accuracy = 0;  // fraction of first views whose own second view has the largest logit
+  autograd::Var loss;  // scalar
+  Tensor best;         // i32 [N]: per first view the column with the largest logit; its own second view has its number
 };
 
 /// SimCLR's loss between two augmented views of N images, projected rows a, b [N, E]. METHOD.md, "SimCLR". With q, k

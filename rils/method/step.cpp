@@ -1,12 +1,11 @@
 #include "rils/method/step.h"
 
-#include <numeric>
-
 #include "autograd/ops/pointwise.h"
 #include "engine/core/error.h"
 #include "engine/ops/copy.h"
 #include "rils/method/pixels.h"
 #include "rils/method/rils.h"
+#include "rils/method/scalars.h"
 #include "rils/method/simclr.h"
 
 namespace tessera::rils {
@@ -61,6 +60,7 @@ class Step {
 
   /// One batch on one tape, forward and backward.
   void undivided(const MicroBatch& batch) {
+    const std::span<const MicroBatch> whole(&batch, 1);
     Tape tape;
     {
       const TapeScope scope(tape);
@@ -74,7 +74,8 @@ class Step {
         all.view2 = model_.vision().features(batch.view2, pass_);
       }
       add_global_terms(all, KeepMoments::yes);
-      add_masked_term(images, batch, rows_of(std::span(&batch, 1)).front(), all.text, roots_);
+      choose_patches(whole);
+      add_masked_term(images, batch, 0, rows_of(whole).front(), all.text, roots_);
     }
     tape.backward(roots_);
   }
@@ -84,10 +85,11 @@ class Step {
   void divided(std::span<const MicroBatch> batches) {
     const Embeddings<Tensor> cached = embed(batches, nullptr);
     Embeddings<Tensor> gradients = global_terms_apart(cached);
+    choose_patches(batches);
     const std::vector<Rows> rows = rows_of(batches);
     for (size_t i = 0; i < batches.size(); ++i) {
       const MicroBatch& b = batches[i];
-      if (b.images) images_again(b, rows[i], cached, gradients);
+      if (b.images) images_again(b, i, rows[i], cached, gradients);
       if (!objective_.simclr) continue;
       run_again([&] { return model_.vision().features(b.view1, pass_); }, slice(gradients.view1, rows[i]));
       run_again([&] { return model_.vision().features(b.view2, pass_); }, slice(gradients.view2, rows[i]));
@@ -104,12 +106,20 @@ class Step {
     std::vector<ImagePass> passes;
     const Embeddings<Tensor> all = embed(batches, &passes);
     add_global_terms({all.image, all.text, all.view1, all.view2}, KeepMoments::no);
+    choose_patches(batches);
     const std::vector<Rows> rows = rows_of(batches);
-    for (size_t i = 0; i < passes.size(); ++i) add_masked_term(passes[i], batches[i], rows[i], all.text, roots_);
+    for (size_t i = 0; i < passes.size(); ++i) add_masked_term(passes[i], batches[i], i, rows[i], all.text, roots_);
   }
 
+  /// Reads the figures. On a device this waits for everything that is queued.
   [[nodiscard]] StepResult result() const {
-    StepResult r = result_;
+    std::vector<Tensor> tensors;
+    for (const auto& [figure, tensor] : figures_) tensors.push_back(tensor);
+    const std::vector<double> values = values_of(tensors);
+    StepResult r;
+    for (size_t i = 0; i < values.size(); ++i) r.*figures_[i].first += values[i];
+    if (best_texts_) r.clip_accuracy = share_of(retrieved_.empty() ? own_is_best(best_texts_) : retrieved_);
+    if (best_views_) r.ssl_accuracy = share_of(own_is_best(best_views_));
     r.loss = r.clip_loss + r.recon_loss + r.mae_loss + r.ssl_loss;
     return r;
   }
@@ -134,21 +144,18 @@ class Step {
             concatenate_rows(parts.view2)};
   }
 
-  /// Adds the terms that need every row of the global batch, and makes the gate.
+  /// Adds the terms that need every row of the global batch.
   void add_global_terms(const Embeddings<Var>& all, KeepMoments keep) {
     if (all.image) add_alignment(all);
     if (all.view1) add_simclr(all, keep);
   }
 
   void add_alignment(const Embeddings<Var>& all) {
-    Alignment a = align(model_, loss_, all.image, all.text, options_.reconstruction_factor);
+    const Alignment a = align(model_, loss_, all.image, all.text);
     roots_.push_back({a.contrastive.loss, {}});
-    gate_ = std::move(a.gate);
-    const std::vector<uint8_t>& retrieved = a.contrastive.retrieved;
-    result_.clip_loss = a.contrastive.loss.value.item();
-    result_.clip_accuracy =
-        std::accumulate(retrieved.begin(), retrieved.end(), 0.0) / static_cast<double>(retrieved.size());
-    result_.logit_scale = a.scale.value.item();
+    best_texts_ = a.contrastive.best;
+    figures_.emplace_back(&StepResult::clip_loss, a.contrastive.loss.value);
+    figures_.emplace_back(&StepResult::logit_scale, a.scale.value);
   }
 
   void add_simclr(const Embeddings<Var>& all, KeepMoments keep) {
@@ -158,8 +165,21 @@ class Step {
     const SimclrLoss simclr = simclr_loss(first, second, loss_.ssl_temperature);
     const Var weighted = autograd::scale(simclr.loss, loss_.ssl_scale);
     roots_.push_back({weighted, {}});
-    result_.ssl_loss = weighted.value.item();
-    result_.ssl_accuracy = simclr.accuracy;
+    best_views_ = simclr.best;
+    figures_.emplace_back(&StepResult::ssl_loss, weighted.value);
+  }
+
+  /// Draws the masks of every image, and makes the gate of the images that retrieve their own text. The masks come
+  /// first because the gate waits for the device, which computes meanwhile.
+  void choose_patches(std::span<const MicroBatch> batches) {
+    const Reconstruction what = objective_.reconstruction;
+    const double factor = options_.reconstruction_factor;
+    const double weight = what == Reconstruction::language ? loss_.reconstruction_weight * factor : loss_.mae_weight;
+    if (what == Reconstruction::none || weight == 0) return;
+    for (const MicroBatch& b : batches) masks_.emplace_back(b.noise, loss_.mask_ratio);
+    if (what != Reconstruction::language) return;
+    retrieved_ = own_is_best(best_texts_);
+    gate_ = make_gate(retrieved_, hidden_patches(model_, loss_), loss_, factor);
   }
 
   /// Adds these terms for cached embeddings, on a tape of its own. Returns the gradients of the embeddings.
@@ -175,24 +195,23 @@ class Step {
     return {tape.take(all.image.slot), tape.take(all.text.slot), tape.take(all.view1.slot), tape.take(all.view2.slot)};
   }
 
-  /// Adds the masked term of a micro-batch (L_rec or L_mae) to `roots`, unless the objective has none or its weight is
-  /// 0.
-  void add_masked_term(const ImagePass& images, const MicroBatch& b, const Rows& rows, const Var& sentences,
+  /// Adds the masked term (L_rec or L_mae) of micro-batch `i` to `roots`, unless the objective has none or its weight
+  /// is 0.
+  void add_masked_term(const ImagePass& images, const MicroBatch& b, size_t i, const Rows& rows, const Var& sentences,
                        std::vector<Root>& roots) {
-    Var term;
-    if (objective_.reconstruction == Reconstruction::language) {
-      term = reconstruct(model_, loss_, images, b.noise, gate_.within(rows), sentences, pass_);
-      if (term) result_.recon_loss += term.value.item();
-    } else if (objective_.reconstruction == Reconstruction::pixels) {
-      term = reconstruct_pixels(model_, loss_, images.patches, b.images, b.noise, rows.total, pass_);
-      if (term) result_.mae_loss += term.value.item();
-    }
-    if (term) roots.push_back({term, {}});
+    if (masks_.empty()) return;
+    const bool language = objective_.reconstruction == Reconstruction::language;
+    const Var term = language
+                         ? reconstruct(model_, loss_, images, masks_[i], gate_.within(rows), sentences, pass_)
+                         : reconstruct_pixels(model_, loss_, images.patches, b.images, masks_[i], rows.total, pass_);
+    if (!term) return;
+    figures_.emplace_back(language ? &StepResult::recon_loss : &StepResult::mae_loss, term.value);
+    roots.push_back({term, {}});
   }
 
   /// Runs the image passes of a micro-batch with its masked term, and their backward. The gradient that this term gives
   /// the sentences is added to gradients.text.
-  void images_again(const MicroBatch& b, const Rows& rows, const Embeddings<Tensor>& cached,
+  void images_again(const MicroBatch& b, size_t i, const Rows& rows, const Embeddings<Tensor>& cached,
                     const Embeddings<Tensor>& gradients) {
     Tape tape;
     std::vector<Root> roots;
@@ -202,7 +221,7 @@ class Step {
       if (cached.text) sentences = tape.input(cached.text);
       const ImagePass images = encode_images(model_, b.images, pass_);
       if (images.embedding) roots.push_back({images.embedding, slice(gradients.image, rows)});
-      add_masked_term(images, b, rows, sentences, roots);
+      add_masked_term(images, b, i, rows, sentences, roots);
     }
     tape.backward(roots);
     if (const Tensor more = tape.take(sentences.slot)) copy_into(more, gradients.text, GradMode::accumulate);
@@ -214,8 +233,12 @@ class Step {
   const StepOptions& options_;
   const PassOptions& pass_;
   std::vector<Root> roots_;
+  std::vector<Masks> masks_;  // one a micro-batch; none without a masked term
   Gate gate_;
-  StepResult result_;
+  // What the figures are made of. They stay on the device until result(), so that nothing waits for them before.
+  std::vector<std::pair<double StepResult::*, Tensor>> figures_;
+  Tensor best_texts_, best_views_;
+  std::vector<uint8_t> retrieved_;  // read for the gate
 };
 
 }  // namespace

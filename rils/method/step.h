@@ -8,7 +8,8 @@
 
 namespace tessera::rils {
 
-/// A part of the global batch: consecutive rows. A tensor that the objective does not use may be absent.
+/// A part of the global batch: consecutive rows. A tensor that the objective does not use may be absent. Images and
+/// views are on the model's device, tokens and noise on the host.
 struct MicroBatch {
   Tensor images;            // f32 [B, 3, H, W], normalised; not for simclr
   Tensor tokens;            // i32 [B, context_length], zero-padded; where there is a text encoder
@@ -37,7 +38,8 @@ struct StepOptions {
 /// The losses of a global batch, and every parameter's gradient in the model's store (cleared first; 0 where nothing
 /// flows). With several micro-batches, embeddings are computed once without a tape, the losses span all rows, and each
 /// micro-batch then runs again with its own masks. So negatives, batch norm, gate and denominators belong to the whole
-/// batch, and the result equals the undivided one to rounding. The batch norms' running moments are updated.
+/// batch, and the result equals the undivided one to rounding. The batch norms' running moments are updated. On a
+/// device the host waits twice: for the gate, and for the figures once everything is queued.
 [[nodiscard]] StepResult compute_gradients(Model& model, const LossConfig& loss, std::span<const MicroBatch> batches,
                                            const StepOptions& options);
 

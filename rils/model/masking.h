@@ -15,8 +15,8 @@ namespace tessera::rils {
 class Masks {
  public:
   Masks() = default;
-  /// From uniform noise f32 [samples, patches]: its ascending stable order is the shuffle, the first `kept` stay
-  /// visible.
+  /// From uniform noise f32 [samples, patches] on the host: its ascending stable order is the shuffle, the first `kept`
+  /// stay visible.
   Masks(const Tensor& noise, double mask_ratio);
 
   [[nodiscard]] int64_t samples() const { return samples_; }

@@ -2,12 +2,12 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <cmath>
 
 #include "autograd/ops/matmul.h"
 #include "autograd/ops/pointwise.h"
 #include "engine/core/error.h"
+#include "engine/ops/pointwise.h"
 
 namespace tessera::rils {
 namespace {
@@ -16,8 +16,8 @@ constexpr double kInitialTemperature = 0.07;
 
 }  // namespace
 
-Model::Model(const ModelConfig& config, uint64_t seed, DType dtype)
-    : config_(config), objective_(terms_of(config.objective)), store_(std::make_unique<ParameterStore>()) {
+Model::Model(const ModelConfig& config, uint64_t seed, DType dtype, Device device)
+    : config_(config), objective_(terms_of(config.objective)), store_(std::make_unique<ParameterStore>(device)) {
   vision_.emplace(*store_, config.vision, dtype);
   if (objective_.reconstruction != Reconstruction::none) {
     const bool pixels = objective_.reconstruction == Reconstruction::pixels;
@@ -75,15 +75,7 @@ Var Model::logit_scale() const {
 
 void Model::clamp_logit_scale(double maximum) {
   if (logit_scale_ == nullptr) return;
-  const auto clamp = [&](auto& x) {
-    using T = std::remove_reference_t<decltype(x)>;
-    x = std::clamp(x, T{0}, static_cast<T>(std::log(maximum)));
-  };
-  if (logit_scale_->value.dtype() == DType::f64) {
-    clamp(logit_scale_->value.data<double>()[0]);
-  } else {
-    clamp(logit_scale_->value.data<float>()[0]);
-  }
+  clamp(logit_scale_->value, 0.0, std::log(maximum));
   logit_scale_->mark_written();
 }
 

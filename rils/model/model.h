@@ -16,13 +16,15 @@ namespace tessera::rils {
 /// not use.
 class Model {
  public:
-  /// Registers, allocates (f32, or f64 for checks) and draws the initial values.
-  Model(const ModelConfig& config, uint64_t seed, DType dtype = DType::f32);
+  /// Registers, allocates (f32, or f64 for checks) and draws the initial values. `device` is where the model computes:
+  /// images lie there, tokens and masks on the host.
+  Model(const ModelConfig& config, uint64_t seed, DType dtype = DType::f32, Device device = Device::cpu());
 
   [[nodiscard]] const ModelConfig& config() const { return config_; }
   [[nodiscard]] const Objective& objective() const { return objective_; }
   [[nodiscard]] ParameterStore& store() { return *store_; }
   [[nodiscard]] const ParameterStore& store() const { return *store_; }
+  [[nodiscard]] Device device() const { return store_->device(); }
   [[nodiscard]] const VisionTower& vision() const { return *vision_; }
   [[nodiscard]] bool has_decoder() const { return decoder_.has_value(); }
   [[nodiscard]] const ImageMlp* image_mlp() const { return image_mlp_ ? &*image_mlp_ : nullptr; }

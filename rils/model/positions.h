@@ -19,7 +19,8 @@ struct Grid {
 
 /// The frozen sine-cosine table [1, 1 + P, width] of the published model: row 0, for the CLS token, is zero; the token
 /// at (row r, column c) holds sin(c ω), cos(c ω), sin(r ω), cos(r ω) with ω_k = 10000^(−k/n), n = width / 4. The column
-/// comes first. Computed in f64 and rounded to f32, as published. Throws ConfigError unless 4 divides the width.
+/// comes first. Made on the host, computed in f64 and rounded to f32, as published. Throws ConfigError unless 4 divides
+/// the width.
 [[nodiscard]] Tensor position_table(const Grid& grid, int64_t width, DType dtype);
 
 /// The square grid of a table [1, 1 + G², D]. Throws ShapeError if the number of rows is not a square plus one.

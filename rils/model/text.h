@@ -14,8 +14,8 @@ class TextTower {
  public:
   TextTower(ParameterStore& store, const TextConfig& config);
 
-  /// Final-norm features [B, W] at the end-of-text tokens. tokens i32 [B, context_length], zero-padded; ids outside the
-  /// vocabulary throw ShapeError.
+  /// Final-norm features [B, W] at the end-of-text tokens. tokens i32 [B, context_length], zero-padded, on the host;
+  /// ids outside the vocabulary throw ShapeError.
   [[nodiscard]] Var operator()(const Tensor& tokens, const PassOptions& options) const;
 
  private:

@@ -25,7 +25,7 @@ Parameter& add_token(ParameterStore& store, const std::string& name, int64_t wid
 }
 
 Tensor add_positions(ParameterStore& store, const std::string& name, const Grid& grid, int64_t width, DType dtype) {
-  Tensor table = position_table(grid, width, dtype);
+  Tensor table = position_table(grid, width, dtype).to(store.device());
   store.add_buffer(name, table);
   return table.reshape({1 + grid.patches(), width});
 }

@@ -62,8 +62,9 @@ class VisionTower {
   [[nodiscard]] const Grid& grid() const { return grid_; }
   [[nodiscard]] int64_t width() const { return width_; }
 
-  /// Patch tokens of images [B, 3, H, W], linear bias included, before positions are added: B·P rows without prefix,
-  /// shared by the full and the masked pass. Throws ShapeError for images of another size than the tower's.
+  /// Patch tokens of images [B, 3, H, W] on the parameters' device, linear bias included, before positions are added:
+  /// B·P rows without prefix, shared by the full and the masked pass. Throws ShapeError for images of another size than
+  /// the tower's.
   [[nodiscard]] TokenFeatures patch_tokens(const Tensor& images, const PassOptions& options) const;
   /// Every token after the blocks, and after the final norm if it comes before pooling: B·(prefix + P) rows.
   [[nodiscard]] TokenFeatures encode(const TokenFeatures& patches, const PassOptions& options) const;

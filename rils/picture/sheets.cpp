@@ -23,7 +23,7 @@ namespace {
 constexpr double kPanel = 224, kGap = 16, kTextHeight = 64;
 constexpr int kColumns = 34;  // characters in a line below a panel
 
-/// The image in the size of the model, and the same image normalised as a batch of one.
+/// The image in the size of the model, and the same image normalised as a batch of one on the host.
 struct Seen {
   Image picture;
   Tensor batch;
@@ -80,11 +80,12 @@ void need_decoder(const Model& model, Reconstruction wanted, const char* what) {
                                 what, word_of(model.config().objective)));
 }
 
-/// The decoder's prediction from the visible patches: a row for each hidden patch.
+/// The decoder's prediction from the visible patches, where the model computes: a row for each hidden patch.
 Tensor predict_hidden(const Viewer& v, const Seen& seen, const Masks& masks) {
   const int64_t only[] = {0};
   const PassOptions& pass = v.embed.pass;
-  return v.model.predict_hidden(v.model.vision().patch_tokens(seen.batch, pass), masks, only, pass).value;
+  const TokenFeatures patches = v.model.vision().patch_tokens(seen.batch.to(v.model.device()), pass);
+  return v.model.predict_hidden(patches, masks, only, pass).value;
 }
 
 using Panels = std::vector<std::pair<std::string, Image>>;
@@ -159,7 +160,7 @@ Svg reconstruction_sheet(const Viewer& v, const Image& image, const std::vector<
   const Model& model = v.model;
   const int64_t count = model.vision().grid().patches();
   const Masks masks(mask_noise(seed, 0, 0, 1, count), v.loss.mask_ratio);
-  const Tensor student = l2_normalize(model.project(predict_hidden(v, seen, masks)).value).y;
+  const Tensor student = l2_normalize(model.project(predict_hidden(v, seen, masks)).value).y.to(Device::cpu());
   const Tensor teacher = patch_embeddings(model, seen.batch, v.embed.pass);
   const Tensor prototypes = embed_texts(model, sentences, tokenize_with(v.tokenizer), v.embed);
   const auto guesses = best_of_rows(similarity(student, prototypes));
@@ -198,7 +199,7 @@ Svg pixel_sheet(const Viewer& v, const Image& image, uint64_t seed) {
   const int64_t grid = side_of(v.model), count = v.model.vision().grid().patches();
   const Masks masks(mask_noise(seed, 0, 0, 1, count), v.loss.mask_ratio);
   const int64_t only[] = {0}, patch = v.model.config().vision.patch_size;
-  const Tensor predicted = predict_hidden(v, seen, masks);
+  const Tensor predicted = predict_hidden(v, seen, masks).to(Device::cpu());
   const Tensor target = pixel_targets(seen.batch, patch, masks, only);
   const double loss = pixel_loss(predicted, target, 1.0 / static_cast<double>(masks.hidden())).value.item();
   const Tensor shown = patch_pixels(seen.batch, patch);

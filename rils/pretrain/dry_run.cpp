@@ -13,17 +13,19 @@ namespace tessera::rils {
 
 int dry_run(TrainingSetup& setup, Console& console) {
   constexpr int kSteps = 3;
+  Context& device = context(setup.device);
   double best = INFINITY;
   for (int i = 0; i < kSteps; ++i) {
     const Stopwatch watch;
     const StepFigures f = setup.trainer->step(setup.next_micro_batches(console));
+    device.backend().synchronize();
     const double seconds = watch.seconds();
     best = std::min(best, seconds);
     console.line(fmt::format("step {}: {:.3f} s, loss {:.4f}", i + 1, seconds, f.losses.loss));
   }
   console.line(fmt::format("expected: {} for {} steps; peak memory {:.2f} GiB; nothing was written",
                            duration_text(best * static_cast<double>(setup.total_steps)), setup.total_steps,
-                           static_cast<double>(cpu_context().allocator().statistics().peak) / 0x1p30));
+                           static_cast<double>(device.allocator().statistics().peak) / 0x1p30));
   return 0;
 }
 

@@ -43,7 +43,7 @@ void save(const TrainingSetup& setup, const CheckpointFiles& files, double best)
                                 {"vocabulary", digest}};
   const nn::Metadata state = {{"loader", setup.batch().next.to_json()},
                               {"vocabulary", digest},
-                              {"isa", std::string(cpu_context().kernels().name)},
+                              {"isa", std::string(context(setup.device).kernels().name)},
                               {"best", fmt::format("{}", best)}};
   setup.trainer->save(files, weights, state);
 }
@@ -55,7 +55,7 @@ double restore(TrainingSetup& setup, const CheckpointFiles& files, Console& cons
     throw ConfigError(fmt::format("--resume: data.vocabulary: expected the run's own ({}), found {} ({})",
                                   state.at("vocabulary"), setup.config.data.vocabulary, vocabulary_digest(setup)));
   }
-  warn_of_other_kernels(state.at("isa"), console);
+  warn_of_other_kernels(state.at("isa"), setup.device, console);
   setup.restore_data(LoaderState::from_json(state.at("loader")));
   return std::stod(state.at("best"));
 }
@@ -75,7 +75,7 @@ StepMetrics metrics_of(const TrainingSetup& setup, const StepFigures& f, double 
   m.batch_time = batch_time;
   m.data_time = data_time;
   m.flops_of_peak = setup.step_flops(f.losses.clip_accuracy) / batch_time / setup.peak_flops;
-  m.memory_peak_bytes = cpu_context().allocator().statistics().peak;
+  m.memory_peak_bytes = context(setup.device).allocator().statistics().peak;
   return m;
 }
 

@@ -4,8 +4,6 @@
 
 #include <cmath>
 
-#include "engine/cpu/peak.h"
-#include "engine/ops/kernels.h"
 #include "engine/runtime/context.h"
 #include "nn/io/checkpoint.h"
 #include "rils/config/schema.h"
@@ -46,7 +44,7 @@ std::string describe_ranks(const LossConfig& loss, int64_t global_batch) {
 TrainingSetup::TrainingSetup(const Config& c) : config(with_vocabulary_size(c)) {
   check_config(config);
   check_trainable(config.model);
-  if (config.run.device != "auto") (void)context(parse_device(config.run.device));
+  device = choose_device(config.run.device, device_note_);
   const BatchPlan plan = plan_batch(config, 1);
   global_batch = plan.global;
   micro_batches = plan.accum_freq;
@@ -56,13 +54,13 @@ TrainingSetup::TrainingSetup(const Config& c) : config(with_vocabulary_size(c)) 
   loader_ = open_loader(config, data_, tokenizer, global_batch, {});
   steps_per_epoch = loader_->batches_per_epoch();
   total_steps = steps_per_epoch * config.optim.epochs;
-  peak_flops = cpu::fma_peak(cpu_context().kernels().name) * cpu_context().threads().threads();
-  trainer = std::make_unique<Trainer>(config, total_steps, steps_per_epoch);
+  trainer = std::make_unique<Trainer>(config, total_steps, steps_per_epoch, device);
+  peak_flops = context(device).backend().peak_flops(trainer->pass().precision.compute);
 }
 
 std::vector<MicroBatch> TrainingSetup::next_micro_batches(Console& console) {
   while (!loader_->next(current_)) console.line(loader_->stats().describe());
-  return to_micro_batches(current_, config, micro_batches, trainer->steps());
+  return to_micro_batches(current_, config, micro_batches, trainer->steps(), device);
 }
 
 void TrainingSetup::restore_data(const LoaderState& state) {
@@ -87,7 +85,9 @@ void TrainingSetup::print_plan(Console& console) const {
   const double bytes =
       training_bytes(config.model, config.loss, kCaptionTokens, global_batch / micro_batches, global_batch,
                      trainer->pass().precision.compute == DType::bf16, config.run.grad_checkpointing);
-  console.line(fmt::format("{}; about {:.2f} GiB", describe_device(config.run), bytes / 0x1p30));
+  if (!device_note_.empty()) console.line(device_note_);
+  const std::string where = describe_device(device, config.run.precision);
+  console.line(fmt::format("{}; about {:.2f} GiB", where, bytes / 0x1p30));
   const Objective objective = trainer->model().objective();
   if (objective.reconstruction == Reconstruction::language) console.line(describe_ranks(config.loss, global_batch));
   if (objective.contrastive) {

@@ -33,15 +33,17 @@ class TrainingSetup {
   [[nodiscard]] double step_flops(double gate_rate) const;
 
   Config config;
+  Device device;
   int64_t global_batch = 0;
   int64_t micro_batches = 1;  // of a step
   int64_t steps_per_epoch = 0;
   int64_t total_steps = 0;
-  double peak_flops = 0;  // of this machine and its threads, FLOP/s
+  double peak_flops = 0;  // of the device, FLOP/s
   std::shared_ptr<const Tokenizer> tokenizer;
   std::unique_ptr<Trainer> trainer;
 
  private:
+  std::string device_note_;  // why the device is not the one that run.device asks for first
   std::shared_ptr<const Dataset> data_;
   std::unique_ptr<Loader> loader_;
   Batch current_;

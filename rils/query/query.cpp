@@ -27,7 +27,9 @@ using Json = nlohmann::ordered_json;
 
 constexpr std::string_view kImages = ".images.npy";
 
-LoadedModel load(const QueryOptions& o) { return load_model(o.checkpoint, o.vocabulary, o.batch_size, o.precision); }
+LoadedModel load(const QueryOptions& o) {
+  return load_model(o.checkpoint, o.vocabulary, o.batch_size, o.precision, Texts::encoded, o.device);
+}
 
 /// Opens an image, all images below a folder (even where its subfolders are classes), or any other source of pretrain.
 std::unique_ptr<Dataset> open_images(const std::string& source, const QueryOptions& o) {
@@ -113,7 +115,7 @@ Predictions predict_own_classes(const nn::SafetensorsFile& file, const QueryOpti
     throw ConfigError(fmt::format("--labels, --templates: expected none, as {} has classes of its own, found {}",
                                   o.checkpoint, given));
   }
-  LoadedClassifier c = load_classifier(file, o.precision);
+  LoadedClassifier c = load_classifier(file, o.precision, o.device);
   c.embed.batch_size = o.batch_size;
   StageProgress bar;
   Predictions p{std::move(c.classes), embed_images(data, c.embed, c.logits, shown_on(bar, "reading images")), {}};

@@ -3,6 +3,8 @@
 #include <string>
 #include <vector>
 
+#include "engine/core/device.h"
+
 namespace tessera::rils {
 
 /// Options of the functions below. Each prints its answers, writes `output` whole or not at all, returns the exit code,
@@ -14,7 +16,8 @@ struct QueryOptions {
   std::string dataset_type = "auto";  // type of the source of search and embed; "folder": all images below it
   std::string output;                 // classify and search: a file of JSON lines; embed: STEM, see query_embed
   int64_t batch_size = 256;
-  int64_t top = 5;  // number of answers shown
+  int64_t top = 5;                // number of answers shown
+  Device device = Device::cpu();  // where the model computes
 };
 
 /// Prints the most probable labels of each image. A model of pretrain takes the softmax over the labels of cosine times

@@ -103,14 +103,13 @@ int TrainingRun::finished() {
   return 0;
 }
 
-std::string describe_device(const RunConfig& run) {
-  Context& c = cpu_context();
-  return fmt::format("device cpu ({}, {} threads), precision {}", c.kernels().name, c.threads().threads(),
-                     run.precision);
+std::string describe_device(Device device, const std::string& precision) {
+  return fmt::format("device {} ({}), precision {}", to_string(device), context(device).backend().description(),
+                     precision);
 }
 
-void warn_of_other_kernels(const std::string& isa, Console& console) {
-  const std::string_view here = cpu_context().kernels().name;
+void warn_of_other_kernels(const std::string& isa, Device device, Console& console) {
+  const std::string_view here = context(device).kernels().name;
   if (isa == here) return;
   console.line(fmt::format("warning: the run was on {}, this is {}: results will agree to rounding only", isa, here));
 }

@@ -3,6 +3,7 @@
 #include <optional>
 #include <string>
 
+#include "engine/core/device.h"
 #include "rils/run/metrics.h"
 #include "rils/run/progress.h"
 #include "rils/run/run_folder.h"
@@ -79,8 +80,9 @@ class TrainingRun {
 };
 
 /// "device cpu (avx2, 2 threads), precision fp32".
-[[nodiscard]] std::string describe_device(const RunConfig& run);
-/// Prints a warning if a resumed run used the kernels of another instruction set (`isa`, from the checkpoint's state).
-void warn_of_other_kernels(const std::string& isa, Console& console);
+[[nodiscard]] std::string describe_device(Device device, const std::string& precision);
+/// Prints a warning if a resumed run used other kernels than `device` does: those of another instruction set or of
+/// another kind of device (`isa`, from the checkpoint's state).
+void warn_of_other_kernels(const std::string& isa, Device device, Console& console);
 
 }  // namespace tessera::rils

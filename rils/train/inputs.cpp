@@ -134,7 +134,8 @@ std::unique_ptr<Loader> open_loader(const Config& config, std::shared_ptr<const 
   return std::make_unique<Loader>(std::move(data), std::move(o), state);
 }
 
-std::vector<MicroBatch> to_micro_batches(const Batch& batch, const Config& config, int64_t parts, int64_t step) {
+std::vector<MicroBatch> to_micro_batches(const Batch& batch, const Config& config, int64_t parts, int64_t step,
+                                         Device device) {
   const Objective objective = terms_of(config.model.objective);
   const int64_t rows = batch.size / parts;
   const int64_t size = config.model.vision.image_size;
@@ -146,7 +147,8 @@ std::vector<MicroBatch> to_micro_batches(const Batch& batch, const Config& confi
   };
   const auto pictures = [&](int64_t view, int64_t i) {
     const int64_t values = rows * 3 * size * size;
-    return Tensor::from(part(std::span<const float>(batch.images), view * parts + i, values), {rows, 3, size, size});
+    return Tensor::from(part(std::span<const float>(batch.images), view * parts + i, values), {rows, 3, size, size},
+                        device);
   };
   std::vector<MicroBatch> result(static_cast<size_t>(parts));
   for (int64_t i = 0; i < parts; ++i) {

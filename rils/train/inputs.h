@@ -35,8 +35,8 @@ namespace tessera::rils {
                                                   const LoaderState& state);
 
 /// A loader's batch cut into `parts` micro-batches, with what the objective reads of it and the noise of this step's
-/// masks.
+/// masks. Images go to `device`, the model's.
 [[nodiscard]] std::vector<MicroBatch> to_micro_batches(const Batch& batch, const Config& config, int64_t parts,
-                                                       int64_t step);
+                                                       int64_t step, Device device = Device::cpu());
 
 }  // namespace tessera::rils

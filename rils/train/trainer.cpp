@@ -36,8 +36,10 @@ nn::AdamWOptions adamw_options(const OptimConfig& o) {
   return {.beta1 = o.beta1, .beta2 = o.beta2, .eps = o.eps, .weight_decay = o.wd};
 }
 
-Trainer::Trainer(const Config& config, int64_t total_steps, int64_t steps_per_epoch)
-    : loss_(config.loss), optim_(config.optim), model_(config.model, static_cast<uint64_t>(config.run.seed)) {
+Trainer::Trainer(const Config& config, int64_t total_steps, int64_t steps_per_epoch, Device device)
+    : loss_(config.loss),
+      optim_(config.optim),
+      model_(config.model, static_cast<uint64_t>(config.run.seed), DType::f32, device) {
   pass_.precision = nn::parse_precision(config.run.precision);
   pass_.checkpointing = config.run.grad_checkpointing;
   schedule_ = {.base = optim_.lr,

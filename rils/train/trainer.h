@@ -13,8 +13,8 @@
 
 namespace tessera::rils {
 
-/// Uniform numbers f32 [rows, patches] that decide the masks of rows first … of a step's global batch: the same for any
-/// split into micro-batches and when recomputed.
+/// Uniform numbers f32 [rows, patches], on the host, that decide the masks of rows first … of a step's global batch:
+/// the same for any split into micro-batches and when recomputed.
 [[nodiscard]] Tensor mask_noise(uint64_t seed, int64_t step, int64_t first_row, int64_t rows, int64_t patches);
 
 /// Throws Error with what to do about it unless a step's loss and gradient norm are finite.
@@ -32,10 +32,12 @@ struct StepFigures {
 /// data, and no files but its checkpoints.
 class Trainer {
  public:
-  /// `steps_per_epoch` is the warm-up where the configuration asks for one epoch.
-  Trainer(const Config& config, int64_t total_steps, int64_t steps_per_epoch = 0);
+  /// `steps_per_epoch` is the warm-up where the configuration asks for one epoch. The model computes on `device`;
+  /// config.run.device is not read here.
+  Trainer(const Config& config, int64_t total_steps, int64_t steps_per_epoch = 0, Device device = Device::cpu());
 
   [[nodiscard]] Model& model() { return model_; }
+  [[nodiscard]] Device device() const { return model_.device(); }
   [[nodiscard]] const PassOptions& pass() const { return pass_; }
   /// Steps made.
   [[nodiscard]] int64_t steps() const { return optimizer_->steps(); }

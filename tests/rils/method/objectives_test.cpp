@@ -129,7 +129,7 @@ TEST(SimclrLoss, LossOfEqualRowsIsThatOfChance) {
   const Tensor rows = Tensor::full({5, 3}, 2.0);
   const SimclrLoss r = simclr_loss(rows, rows, 0.1);
   EXPECT_NEAR(r.loss.value.item(), std::log(9.0), 1e-6) << "each of nine others is as near";
-  EXPECT_NEAR(r.accuracy, 0.2, 1e-12) << "the first of equals";
+  EXPECT_NEAR(share_of(own_is_best(r.best)), 0.2, 1e-12) << "the first of equals";
 }
 
 TEST(SimclrLoss, LossOfFarRowsVanishes) {
@@ -137,7 +137,7 @@ TEST(SimclrLoss, LossOfFarRowsVanishes) {
   for (size_t i = 0; i < 4; ++i) rows.data<float>()[i * 4 + i] = 3.0F;
   const SimclrLoss r = simclr_loss(rows, rows, 0.05);
   EXPECT_NEAR(r.loss.value.item(), std::log(1 + 6 * std::exp(-20.0)), 1e-6);
-  EXPECT_EQ(r.accuracy, 1.0);
+  EXPECT_EQ(share_of(own_is_best(r.best)), 1.0);
 }
 
 TEST(SimclrLoss, ABatchOfOneIsRefused) {

@@ -1,0 +1,65 @@
+// Every op case on a CUDA device against the naive reference: on the emulated device in three thread orders, on a real
+// one twice. A test is a case in one type, for example `Device/DeviceCases.MatchTheReference/layer_norm_bf16`.
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include <ostream>
+
+#include "tests/device/device.h"
+#include "tests/emulation/emulator.h"
+#include "tests/op_cases/checks/problem_check.h"
+
+namespace tessera::test {
+namespace {
+
+Execution in_order(const char* name, emulation::Order order) {
+  return {name, [order]() -> Context& {
+            emulation::config().order = order;
+            return context(test_device());
+          }};
+}
+
+/// The device's own table, with the executions that must agree.
+Target device_target() {
+  Target target{&context(test_device()).backend().kernels(), test_device(), {}};
+  if (device_is_emulated()) {
+    target.executions = {in_order("threads in order", emulation::Order::forward),
+                         in_order("threads in reverse", emulation::Order::reverse),
+                         in_order("threads in random order", emulation::Order::random)};
+  } else {
+    const auto same = []() -> Context& { return context(test_device()); };
+    target.executions = {{"the first run", same}, {"the second run", same}};
+  }
+  return target;
+}
+
+struct TypedCase {
+  const OpCase* op;
+  DType dtype;
+};
+void PrintTo(const TypedCase& c, std::ostream* out) { *out << c.op->name << " in " << name_of(c.dtype); }
+
+std::vector<TypedCase> typed_cases() {
+  std::vector<TypedCase> result;
+  for (const OpCase& c : op_cases()) {
+    for (const DType dtype : c.dtypes) result.push_back({&c, dtype});
+  }
+  return result;
+}
+
+class DeviceCases : public testing::TestWithParam<TypedCase> {};
+
+TEST_P(DeviceCases, MatchTheReference) {
+  const Target target = device_target();
+  int failed = 0;
+  for (const Problem& problem : GetParam().op->problems(GetParam().dtype)) {
+    check_problem(problem, GetParam().dtype, std::span(&target, 1));
+    if (HasFailure() && ++failed == 5) FAIL() << "and so on";
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Device, DeviceCases, testing::ValuesIn(typed_cases()),
+                         [](const auto& p) { return fmt::format("{}_{}", p.param.op->name, name_of(p.param.dtype)); });
+
+}  // namespace
+}  // namespace tessera::test

@@ -314,7 +314,7 @@ std::vector<Gradient> linear_gradients() {
                                              {.bias = v[2],
                                               .residual = v[3],
                                               .row_scale = scale_of(t),
-                                              .segments = segments.on(c.device()),
+                                              .segments = segments,
                                               .out_dtype = wide(t)});
                    },
                .k = 6});
@@ -342,7 +342,7 @@ std::vector<Gradient> linear_gradients() {
                                                    .act = act,
                                                    .residual = v[5],
                                                    .row_scale = scale_of(t),
-                                                   .segments = segments.on(c.device()),
+                                                   .segments = segments,
                                                    .out_dtype = wide(t)});
                      },
                  .k = 7});

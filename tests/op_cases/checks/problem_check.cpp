@@ -9,6 +9,7 @@
 #include <map>
 #include <memory>
 
+#include "engine/cpu/host.h"
 #include "tests/support/reference.h"
 
 namespace tessera::test {

@@ -80,6 +80,7 @@ __global__ void missing_barrier_kernel(const float* x, float* y) {
   y[threadIdx.x] = tile[kThreads - 1 - threadIdx.x];
 }
 TEST(Barriers, OneThatIsMissingLeavesNaN) {
+  SKIP_WHERE_RACES_ARE_REPORTED();
   const Floats x = counting(kThreads);
   for (const Order order : {Order::forward, Order::reverse}) {
     Floats y(kThreads);
@@ -104,6 +105,7 @@ __global__ void overwriting_kernel(float* y) {
   y[threadIdx.x] = sum;
 }
 TEST(Barriers, OneThatIsMissingAfterReadsChangesResults) {
+  SKIP_WHERE_RACES_ARE_REPORTED();
   for (const Order order : {Order::forward, Order::reverse}) {
     Floats y(kThreads);
     in_order(order, [&] { GPU_LAUNCH(overwriting_kernel, dim3(1), dim3(kThreads), 0, nullptr, y.data()); });
@@ -251,6 +253,7 @@ __global__ void in_step_kernel(float* y) {
   y[threadIdx.x] = tile[threadIdx.x ^ 1];
 }
 TEST(Warps, DoNotRunInStep) {
+  SKIP_WHERE_RACES_ARE_REPORTED();
   in_each_order([&] {
     Floats y(32);
     GPU_LAUNCH((in_step_kernel<false>), dim3(1), dim3(32), 0, nullptr, y.data());
@@ -379,6 +382,7 @@ TEST(Launches, ThatTheDeviceRefusesAreRefused) {
   for (const dim3 block : {dim3(0), dim3(1025), dim3(33, 32), dim3(1, 1, 65), dim3(65536, 65536)}) {
     EXPECT_NE(with(1, block).find("kernel nothing_kernel: launch refused: block ("), std::string::npos);
   }
+  if (kRaceBuild) return;  // it has thousands of stacks to make for these
   EXPECT_EQ(with(dim3(1, 65535), dim3(1)), "");
   EXPECT_EQ(with(dim3(100000), dim3(1)), "");
   EXPECT_EQ(with(dim3(2, 1, 2), dim3(16, 1, 64)), "");
@@ -423,6 +427,7 @@ std::vector<int> turns(Order order, uint64_t seed) {
   return result;
 }
 TEST(Orders, AreForwardReverseAndRandom) {
+  SKIP_WHERE_RACES_ARE_REPORTED();
   std::vector<int> forward(kThreads);
   std::iota(forward.begin(), forward.end(), 0);
   EXPECT_EQ(turns(Order::forward, 1), forward);

@@ -55,24 +55,7 @@ Fiber::Fiber(size_t bytes, unsigned number, void (*entry)())
   if (memory == MAP_FAILED) throw std::bad_alloc();
   mprotect(memory, kGuard, PROT_NONE);
   stack_ = static_cast<char*>(memory) + kGuard;
-  restart();
-}
-
-Fiber::~Fiber() {
-  if (entry_ == nullptr) return;
-  allow(stack_, bytes_);
 #if defined(TESSERA_EMULATOR_TSAN)
-  __tsan_destroy_fiber(identity_);
-#endif
-  munmap(stack_ - kGuard, kGuard + bytes_);
-}
-
-void Fiber::restart() {
-  allow(stack_, bytes_);
-  thread = nullptr;
-  fake_stack_ = nullptr;
-#if defined(TESSERA_EMULATOR_TSAN)
-  if (identity_ != nullptr) __tsan_destroy_fiber(identity_);
   identity_ = __tsan_create_fiber(0);
 #endif
 #if defined(__x86_64__)
@@ -90,6 +73,15 @@ void Fiber::restart() {
   context_.uc_link = nullptr;
   makecontext(&context_, entry_, 0);
 #endif
+}
+
+Fiber::~Fiber() {
+  if (entry_ == nullptr) return;
+  allow(stack_, bytes_);
+#if defined(TESSERA_EMULATOR_TSAN)
+  __tsan_destroy_fiber(identity_);
+#endif
+  munmap(stack_ - kGuard, kGuard + bytes_);
 }
 
 void Fiber::become_host() {

@@ -14,8 +14,6 @@ extern "C" void tessera_emulation_switch(void** save, void* load);
 
 namespace tessera::emulation {
 
-struct Thread;
-
 class Fiber {
  public:
   /// The stack on which the host thread runs.
@@ -27,16 +25,12 @@ class Fiber {
   Fiber(const Fiber&) = delete;
   Fiber& operator=(const Fiber&) = delete;
 
-  /// Forgets what the fiber was about. It begins again with its entry.
-  void restart();
   /// Takes the calling host thread's identity.
   void become_host();
   /// Called first thing on a stack that begins.
   static void arrive();
   /// Goes on with `to`. Returns when another fiber goes on with `from`.
   static void switch_stacks(Fiber& from, Fiber& to);
-
-  Thread* thread = nullptr;  ///< that runs on it
 
  private:
   void learn(const void* stack, size_t bytes);

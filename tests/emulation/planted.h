@@ -18,6 +18,10 @@ inline constexpr bool kRaceBuild = true;
 #else
 inline constexpr bool kRaceBuild = false;
 #endif
+/// For bugs that ThreadSanitizer reports, which makes the whole program fail; races_test.cpp expects that.
+#define SKIP_WHERE_RACES_ARE_REPORTED() \
+  if (kRaceBuild) GTEST_SKIP() << "a race: see races_test.cpp"
+
 inline constexpr Order kOrders[] = {Order::forward, Order::reverse, Order::random};
 
 /// Runs the function in an order, and then in the one that was set.

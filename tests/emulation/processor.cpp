@@ -16,6 +16,10 @@ constexpr unsigned kMostGridYZ = 65535;
 constexpr unsigned kMostGridX = 0x7fffffff;
 constexpr unsigned kMostBlockZ = 64;
 
+uint64_t threads_of(dim3 block) { return uint64_t{block.x} * block.y * block.z; }
+/// How many sets of stacks take turns under ThreadSanitizer, which takes a few thousand stacks in all.
+uint64_t sets_of(uint64_t threads) { return std::max<uint64_t>(2, 128 / threads); }
+
 /// Unwinds the stack of a thread that failed. The message is in Processor::error_.
 struct Failed {};
 
@@ -43,11 +47,10 @@ constinit thread_local const ThreadPlace* this_thread = nullptr;
 constinit thread_local BlockPlace this_block{};
 
 Processor& Processor::here() {
-  // A pointer that needs no guard and no call to be found.
-  static constinit thread_local Processor* known TESSERA_EMULATION_TLS = nullptr;
+  static constinit thread_local Processor* known = nullptr;  // needs no guard
   if (known == nullptr) [[unlikely]] {
-    static thread_local Processor processor;
-    known = &processor;
+    static thread_local const std::unique_ptr<Processor> owner = std::make_unique<Processor>();
+    known = owner.get();
   }
   return *known;
 }
@@ -63,7 +66,7 @@ void Processor::check(const Launch& launch) const {
   if (g.x == 0 || g.y == 0 || g.z == 0 || g.x > kMostGridX || g.y > kMostGridYZ || g.z > kMostGridYZ) {
     refuse("grid " + text_of(g) + ", expected 1 to 2147483647 in x and 1 to 65535 in y and z");
   }
-  const uint64_t threads = uint64_t{b.x} * b.y * b.z;
+  const uint64_t threads = threads_of(b);
   if (threads == 0 || threads > kMostThreads || b.x > kMostThreads || b.y > kMostThreads || b.z > kMostBlockZ) {
     refuse("block " + text_of(b) + ", expected 1 to 1024 threads and at most 64 in z");
   }
@@ -81,13 +84,12 @@ void Processor::run(const Launch& launch) {
     block_number_ = i;
     begin_block(block_order_.empty() ? i : block_order_[i]);
     go_on(false);
-    acquire(&end_key_);
     if (error_.empty()) end_block();
   }
+  if (!error_.empty()) give_up();
   running_ = nullptr;
   this_thread = nullptr;
   if (error_.empty()) return;
-  give_up();
   throw KernelError(std::exchange(error_, {}));
 }
 
@@ -120,7 +122,7 @@ void Processor::begin_launch(const Launch& launch) {
     stack_bytes_ = config().stack_bytes;
   }
   // Each CUDA thread has an identity of its own, made by the host before any of them runs.
-  while (kRaces && fibers_.size() < count + kLanes + 1) new_fiber();
+  while (kRaces && fibers_.size() < count * sets_of(count)) new_fiber();
   release(&launch_key_);
 }
 
@@ -159,19 +161,26 @@ void Processor::begin_block(uint64_t number) {
 }
 
 void Processor::end_block() {
+  acquire(&end_key_);
   const std::string overrun = shared_.end_block();
   if (overrun.empty()) return;
   set_error("writes beyond its shared memory " + overrun + ", block " + text_of(this_block.index));
 }
 
-/// After an error: fibers that wait in the middle of a kernel are to begin anew.
+/// After an error: the threads that wait are unwound, as the one that failed already is.
 void Processor::give_up() {
+  for (unsigned i = 0; i < warp_count_ * kLanes && i < threads_.size(); ++i) {
+    Thread& thread = threads_[i];
+    if (thread.fiber == nullptr) continue;
+    running_ = &thread;
+    this_thread = &thread;
+    on_ = thread.fiber;
+    Fiber::switch_stacks(host_, *on_);
+  }
+  acquire(&end_key_);
   shared_.abandon_block();
   free_.clear();
-  for (const auto& fiber : fibers_) {
-    fiber->restart();
-    free_.push_back(fiber.get());
-  }
+  for (const auto& fiber : fibers_) free_.push_back(fiber.get());
 }
 
 // Fibers.
@@ -183,11 +192,14 @@ Fiber* Processor::new_fiber() {
 }
 
 /// A stack for a thread that begins. That of a thread that has just ended is at hand. Under ThreadSanitizer each thread
-/// has its own, and the next block shifts them, so that a race between blocks is one between identities.
+/// of a block has its own. Blocks have several sets in turns: what a barrier told a stack in one block would otherwise
+/// hide its races with the next. Blocks that share a set shift it.
 Fiber* Processor::fiber_for(const Thread& thread, bool exited) {
   if (kRaces) {
-    const uint64_t number = thread.warp * kLanes + thread.lane + block_number_ * (kLanes + 1);
-    return fibers_[number % fibers_.size()].get();
+    const uint64_t count = threads_of(launch_->block);
+    const uint64_t set = block_number_ % sets_of(count);
+    const uint64_t shift = block_number_ / sets_of(count) * (kLanes + 1);
+    return fibers_[set * count + (thread.warp * kLanes + thread.lane + shift) % count].get();
   }
   if (exited) return on_;
   if (free_.empty()) return new_fiber();
@@ -210,10 +222,12 @@ void Processor::run_fiber() {
       go_on(true);
       continue;
     } catch (const Failed&) {
+      // The message is there.
     } catch (const std::exception& e) {
       set_error(std::string("threw \"") + e.what() + "\", " + name_of(*running_));
     }
-    // Back to the host, which throws. Nobody goes on with this stack before it is restarted.
+    // Back to the host, which throws.
+    running_->fiber = nullptr;
     release(&end_key_);
     Fiber* const from = std::exchange(on_, &host_);
     Fiber::switch_stacks(*from, host_);
@@ -226,6 +240,7 @@ void Processor::leave(Thread& thread) {
   const unsigned bit = 1u << thread.lane;
   warp.alive &= ~bit;
   --alive_;
+  thread.fiber = nullptr;
   for (unsigned i = 0; i < warp.open; ++i) {
     const Meeting& meeting = warp.meetings[i];
     if ((meeting.mask & bit) != 0) {
@@ -291,6 +306,8 @@ void Processor::go_on(bool exited) {
   ++statistics_.switches;
   Fiber* const from = std::exchange(on_, to);
   Fiber::switch_stacks(*from, *to);
+  if (!exited && from != &host_ && !error_.empty()) [[unlikely]]
+    throw Failed();
 }
 
 // Barriers and warps.

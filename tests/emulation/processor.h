@@ -17,7 +17,7 @@ inline constexpr unsigned kMostThreads = 1024;
 inline constexpr unsigned kMostWarps = kMostThreads / kLanes;
 
 struct Thread : ThreadPlace {
-  Fiber* fiber = nullptr;  ///< null before it begins
+  Fiber* fiber = nullptr;  ///< null before it begins and after it has ended
   Site site;               ///< where it waits
   std::vector<AsyncCopy> copies, taken;
   int64_t copy_group = 0;

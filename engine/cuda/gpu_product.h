@@ -116,12 +116,16 @@ __device__ inline void write_four(void* matrix, int64_t at, int64_t stride, int 
   }
 }
 
+/// Shared memory of finish_tile: the tile, and the sums of each thread's four columns.
+template <int kTile, int kThreads>
+inline constexpr size_t finished_elements = size_t{kTile} * (kTile + kTilePad) + size_t{kThreads} * 4;
+
 /// Finishes a tile that lies in shared memory, `tile` with rows of kTile + kTilePad elements: a thread owns four
-/// adjacent columns and every so many rows, and reads the matrices of several rows before it computes. `sums` is
-/// shared memory for kThreads · 4 elements, in which the rows' sums meet in ascending order. T is the type of pre.
+/// adjacent columns and every so many rows, and reads the matrices of several rows before it computes. Behind the
+/// tile the sums of rows meet in ascending order. T is the type of pre.
 template <class T, int kTile, int kThreads, class E>
 __device__ inline void finish_tile(const DeviceExtents& extents, const DeviceEpilogue<E>& e, const TileOrigin& origin,
-                                   const E* tile, E* sums) {
+                                   E* tile) {
   constexpr int kPitch = kTile + kTilePad;
   constexpr int kLanes = kTile / 4;  // threads of a row
   constexpr int kLines = kThreads / kLanes;
@@ -193,6 +197,7 @@ __device__ inline void finish_tile(const DeviceExtents& extents, const DeviceEpi
     }
   }
   if (e.sums == nullptr) return;
+  E* const sums = tile + kTile * kPitch;
 #pragma unroll
   for (int c = 0; c < 4; ++c) sums[line * kTile + lane + c] = total[c];
   __syncthreads();

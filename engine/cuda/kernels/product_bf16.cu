@@ -89,8 +89,8 @@ template <int kTile, Order kLeft, Order kRight>
 constexpr size_t shared_bytes() {
   constexpr size_t kCopies =
       kStages * (Stage<kTile, kLeft>::kElements + Stage<kTile, kRight>::kElements) * sizeof(bfloat16);
-  constexpr size_t kTileBytes = size_t{kTile} * (kTile + kTilePad) * sizeof(float);
-  return kCopies > kTileBytes ? kCopies : kTileBytes;
+  constexpr size_t kFinished = finished_elements<kTile, kThreads> * sizeof(float);
+  return kCopies > kFinished ? kCopies : kFinished;
 }
 
 /// One tile kTile × kTile of the result per block, a quarter per warp. Copies of three stages run beside the arithmetic
@@ -100,7 +100,6 @@ __global__ void __launch_bounds__(kThreads, 2)
     product_kernel(DeviceOperand<bfloat16> left, DeviceOperand<bfloat16> right, DeviceExtents extents,
                    DeviceEpilogue<float> epilogue) {
   GPU_DYNAMIC_SHARED(bfloat16, shared);
-  GPU_SHARED(float, sums, [kThreads * 4]);
   constexpr int kLeftStage = Stage<kTile, kLeft>::kElements;
   constexpr int kRightStage = Stage<kTile, kRight>::kElements;
   constexpr int kWarpTile = kTile / 2;
@@ -178,7 +177,7 @@ __global__ void __launch_bounds__(kThreads, 2)
     }
   }
   __syncthreads();
-  finish_tile<bfloat16, kTile, kThreads>(extents, epilogue, origin, tile, sums);
+  finish_tile<bfloat16, kTile, kThreads>(extents, epilogue, origin, tile);
 }
 
 template <int kTile, Order kLeft, Order kRight>

@@ -97,7 +97,7 @@ class Share {
 template <class T, int kTile>
 constexpr size_t shared_bytes() {
   constexpr size_t kCopies = size_t{4} * kTile * kSteps<kTile>;
-  constexpr size_t kFinished = size_t{kTile} * (kTile + kTilePad);
+  constexpr size_t kFinished = finished_elements<kTile, kThreads>;
   return (kCopies > kFinished ? kCopies : kFinished) * sizeof(T);
 }
 
@@ -107,7 +107,6 @@ template <class T, int kTile, bool kVectors>
 __global__ void __launch_bounds__(kThreads, kVectors ? 2 : 1)
     product_kernel(GroupedOperand<T> left, GroupedOperand<T> right, DeviceExtents extents, DeviceEpilogue<T> epilogue) {
   GPU_DYNAMIC_SHARED(T, shared);
-  GPU_SHARED(T, sums, [kThreads * 4]);
   constexpr int kOwn = kTile / kSide;
   constexpr int kGroups = kOwn / 4;
   constexpr int kStage = kTile * kSteps<kTile>;
@@ -170,7 +169,7 @@ __global__ void __launch_bounds__(kThreads, kVectors ? 2 : 1)
     }
   }
   __syncthreads();
-  finish_tile<T, kTile, kThreads>(extents, epilogue, origin, shared, sums);
+  finish_tile<T, kTile, kThreads>(extents, epilogue, origin, shared);
 }
 
 template <class T>

@@ -117,8 +117,9 @@ Guarded::Guarded(const Shape& shape, DType dtype, const Layout& layout) {
   block_ = std::make_shared<Storage>(Device::cpu(), cpu_context().allocator(), guarded);
   poison();
   // A dense operand is aligned as the pool aligns it; a strided one starts one element later.
-  const size_t start = kGuardBytes / size_of(dtype) + (layout.dense() ? 0 : 1);
-  tensor_ = Tensor(block_, memory, dtype, static_cast<int64_t>(start));
+  const int64_t shift = layout.start >= 0 ? layout.start : layout.dense() ? 0 : 1;
+  const auto start = static_cast<int64_t>(kGuardBytes / size_of(dtype)) + shift;
+  tensor_ = Tensor(block_, memory, dtype, start);
   if (layout.pad > 0) tensor_ = tensor_.slice(layout.pad_dim, layout.pad / 2, memory[layout.pad_dim] - layout.pad);
   // Brings the dimensions from their order in memory to their logical places.
   for (int d = 0; d < shape.rank(); ++d) {

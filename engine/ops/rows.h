@@ -12,9 +12,9 @@ namespace tessera {
 struct GatherRowsArgs {
   View x, index{}, fill{}, table{}, table_index{}, y;
 };
-/// dx[index[r]] (+)= dy[r], added in ascending r for each row, so results do not depend on threads. `order` i32 [R] is
-/// a stable permutation of [0, R) that sorts index. With overwrite, rows that no index names become zero. dx is f32,
-/// f64 or bf16; repeated rows are summed in f32. Entries with index < 0 are skipped.
+/// dx[index[r]] (+)= dy[r], added for each row in an order that follows from index and the shapes (ascending r on the
+/// CPU). `order` i32 [R] is a stable permutation of [0, R) that sorts index. With overwrite, rows that no index names
+/// become zero. dx is f32, f64 or bf16; repeated rows are summed in f32. Entries with index < 0 are skipped.
 struct ScatterAddRowsArgs {
   View dy, index, order, dx;
   GradMode mode;

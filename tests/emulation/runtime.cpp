@@ -19,6 +19,7 @@ constexpr size_t kAlignment = 256;
 constexpr int kPoison = 0xff;
 constexpr int kVersion = 13000;
 constexpr int kMultiprocessors = 132;
+constexpr int kClockKiloHertz = 1'000'000;
 constexpr int kMajor = 9;
 constexpr int kLanesOfWarp = 32;
 constexpr int kMostThreadsOfBlock = 1024;
@@ -239,6 +240,9 @@ cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int dev
       return cudaSuccess;
     case cudaDevAttrWarpSize:
       *value = kLanesOfWarp;
+      return cudaSuccess;
+    case cudaDevAttrClockRate:
+      *value = kClockKiloHertz;
       return cudaSuccess;
     case cudaDevAttrMultiProcessorCount:
       *value = kMultiprocessors;

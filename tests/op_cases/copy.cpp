@@ -42,6 +42,11 @@ std::vector<Problem> copy_problems(DType dtype) {
     problems.push_back(copy_problem(values, {130, 70}, dtype, to, padded(3), permuted({1, 0})));
     problems.push_back(copy_problem(values, {3, 5, 7, 11}, dtype, to, permuted({2, 0, 3, 1}), padded(1)));
     problems.push_back(copy_problem(values, {9, 1, 33}, dtype, to, padded(2), padded(5)));
+    problems.push_back(copy_problem(values, {9, 40, 3}, dtype, to, starting(0, permuted({2, 0, 1})), {}));
+    problems.push_back(copy_problem(values, {19, 64}, dtype, to, starting(0, padded(16)), starting(0, padded(32))));
+    problems.push_back(copy_problem(values, {517}, dtype, to, starting(3), {}));
+    problems.push_back(copy_problem(values, {67, 129}, dtype, to, permuted({1, 0}), starting(0, padded(6))));
+    problems.push_back(copy_problem(values, {3, 35, 2, 40}, dtype, to, permuted({0, 3, 2, 1}), {}));
     problems.push_back(copy_problem(values, {2, 3, 4, 5, 3, 2}, dtype, to, permuted({5, 1, 3, 0, 4, 2}, 1), {}));
   }
   if (dtype != DType::f32) return problems;
@@ -78,6 +83,10 @@ std::vector<Problem> fill_problems(DType dtype) {
   for (const Shape& shape : {Shape{}, {0}, {1}, {31}, {5, 7}, {3, 10923}}) add(shape, dtype, -0.7, {});
   add({33, 65}, dtype, 3.25, permuted({1, 0}));
   add({3, 5, 7}, dtype, 0.1, padded(3));
+  add({3, 64}, dtype, 0.1, starting(0, padded(16)));
+  for (const Shape& shape : {Shape{}, {0}, {37}, {5, 7}}) add(shape, dtype, 0, {});
+  add({1000}, dtype, -0.0, {});
+  add({3, 5, 7}, dtype, 0, padded(3));
   if (dtype == DType::f32) {
     for (const DType to : {DType::i32, DType::i64, DType::u8}) add({37}, to, 7, {});
   }

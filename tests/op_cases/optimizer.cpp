@@ -30,6 +30,7 @@ std::vector<Arena> arenas() {
           {"an empty range", {0}},
           {"one element", {1}},
           {"several", {17, 5, 33, 130, 1, 64, 7}},
+          {"more than a launch names", std::vector<int64_t>(101, 10)},
           {"large", {65537, 40, 9, 16385, 16384}}};
 }
 

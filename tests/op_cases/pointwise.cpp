@@ -69,6 +69,8 @@ std::vector<Problem> unary_problems(const char* purpose, DType dtype, const Make
     }
     problems.push_back(make(values, op, dtype, Shape{33, 65}, permuted({1, 0}), Layout{}));
     problems.push_back(make(values, op, dtype, Shape{3, 40, 7}, padded(3), permuted({2, 0, 1})));
+    problems.push_back(make(values, op, dtype, Shape{37, 40}, starting(0, padded(16)), Layout{}));
+    problems.push_back(make(values, op, dtype, Shape{700}, starting(3), starting(1)));
   }
   return problems;
 }
@@ -112,6 +114,8 @@ std::vector<Problem> binary_problems(DType dtype) {
         }
         problems.push_back(binary_problem(values, op, t, {37, 66}, scalar, permuted({1, 0})));
         problems.push_back(binary_problem(values, op, t, {3, 5, 40}, scalar, padded(3)));
+        problems.push_back(binary_problem(values, op, t, {3, 5, 40}, scalar, starting(0, padded(16))));
+        problems.push_back(binary_problem(values, op, t, {129}, scalar, starting(1)));
       }
     }
   }

@@ -13,10 +13,11 @@ namespace {
 /// A sum of k terms of size about 1.
 Tolerance sum_of(double k) { return {.c = 2, .k = std::max(k, 1.0), .floor = std::sqrt(std::max(k, 1.0))}; }
 
-Problem sum_problem(Values& values, DType dtype, const Shape& shape, bool weighted) {
+Problem sum_problem(Values& values, DType dtype, const Shape& shape, bool weighted, const Layout& layout = {}) {
   Problem p;
   p.name = fmt::format("{}{}", to_string(shape), weighted ? " weighted" : "");
-  p.operands = {in("x", dtype, values.normal(shape)), weighted ? in("w", dtype, values.normal(shape)) : absent("w"),
+  p.operands = {in("x", dtype, values.normal(shape), layout),
+                weighted ? in("w", dtype, values.normal(shape)) : absent("w"),
                 sum_out("y", wide(dtype), {}, sum_of(static_cast<double>(shape.numel())))};
   p.call = [](Context& c, const KernelTable& t, Views v, GradMode mode) {
     t.reduce.sum(c, {.x = v[0], .w = v[1], .y = v[2], .alpha = 0.5, .mode = mode});
@@ -38,12 +39,13 @@ std::vector<Problem> sum_problems(DType dtype) {
     for (const Shape& shape : {Shape{}, {0}, {1}, {17}, {13, 29}, {4096}, {4097}, {3, 4096}, {71, 1009}}) {
       problems.push_back(sum_problem(values, dtype, shape, weighted));
     }
+    problems.push_back(sum_problem(values, dtype, {5001}, weighted, starting(1)));
   }
   return problems;
 }
 
 const std::vector<std::vector<int64_t>> kLengths{
-    {}, {0}, {1}, {3, 0, 5, 1}, {258, 7, 0, 257}, std::vector<int64_t>(9, 50)};
+    {}, {0}, {1}, {3, 0, 5, 1}, {258, 7, 0, 257}, std::vector<int64_t>(9, 50), {197, 197}};
 
 std::string lengths_name(const std::vector<int64_t>& lengths, int64_t skip, int64_t width) {
   return fmt::format("{} segments, {} rows, skip {}, width {}", lengths.size(), SegmentTable(lengths).rows(), skip,

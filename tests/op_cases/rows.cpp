@@ -98,6 +98,8 @@ std::vector<Problem> scatter_problems(DType dtype) {
   problems.push_back(scatter_problem(values, dtype, {600, 1, 129, true, false, true}));
   problems.push_back(scatter_problem(values, dtype, {401, 200, 96, true, true}));
   problems.push_back(scatter_problem(values, dtype, {50, 900, 33}));
+  problems.push_back(scatter_problem(values, dtype, {700, 20, 1024}));
+  problems.push_back(scatter_problem(values, dtype, {350, 1, 768, true, false, true}));
   return problems;
 }
 

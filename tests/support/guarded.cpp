@@ -125,8 +125,9 @@ Place place_of(const Shape& shape, const Layout& layout) {
 Tensor placed(const std::shared_ptr<Storage>& block, const Shape& shape, DType dtype, const Layout& layout) {
   auto [order, memory] = place_of(shape, layout);
   // A dense operand is aligned as the pool aligns it; a strided one starts one element later.
-  const size_t start = kGuardBytes / size_of(dtype) + (layout.dense() ? 0 : 1);
-  Tensor tensor(block, memory, dtype, static_cast<int64_t>(start));
+  const int64_t shift = layout.start >= 0 ? layout.start : layout.dense() ? 0 : 1;
+  const auto start = static_cast<int64_t>(kGuardBytes / size_of(dtype)) + shift;
+  Tensor tensor(block, memory, dtype, start);
   if (layout.pad > 0) tensor = tensor.slice(layout.pad_dim, layout.pad / 2, memory[layout.pad_dim] - layout.pad);
   // Brings the dimensions from their order in memory to their logical places.
   for (int d = 0; d < shape.rank(); ++d) {

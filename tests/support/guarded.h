@@ -15,12 +15,21 @@ struct Layout {
   std::vector<int> order;  // dimensions, outermost in memory first; empty: as they are
   int64_t pad = 0;         // entries of others along one dimension in memory, half before and half after
   int pad_dim = -1;
+  int64_t start = -1;  // elements after an address as the pool gives it; −1: 0 for a dense operand, else 1
 
   [[nodiscard]] bool dense() const { return order.empty() && pad == 0; }
 };
 /// A part of a wider tensor: columns of a matrix, or heads of a fused projection.
-[[nodiscard]] inline Layout padded(int64_t pad, int pad_dim = -1) { return {{}, pad, pad_dim}; }
-[[nodiscard]] inline Layout permuted(std::vector<int> order, int64_t pad = 0) { return {std::move(order), pad, -1}; }
+[[nodiscard]] inline Layout padded(int64_t pad, int pad_dim = -1) { return {{}, pad, pad_dim, -1}; }
+[[nodiscard]] inline Layout permuted(std::vector<int> order, int64_t pad = 0) {
+  return {std::move(order), pad, -1, -1};
+}
+
+/// A layout that starts `start` elements after an address as the pool gives it.
+[[nodiscard]] inline Layout starting(int64_t start, Layout layout = {}) {
+  layout.start = start;
+  return layout;
+}
 
 /// Calls body(offset in elements) for each element of a layout in row-major order.
 void for_each_offset(const View& view, const std::function<void(int64_t)>& body);

@@ -88,31 +88,34 @@ __device__ inline Source<T> source(const Rows<const T>& from, int64_t segment, i
   return {from.at(segment + first, head), from.row_stride, min(kTile, rows - first), s.width, quick};
 }
 
-/// Columns [column, column + kCount) of a tile's rows as numbers; zeros beyond the rows and the width.
+/// Columns [column, column + kCount) of a tile's rows as numbers; zeros beyond the rows and the width. A thread has two
+/// accesses under way.
 template <int kCount, int kPitch, class C, class T>
 __device__ inline void load_tile(C (&to)[kTile][kPitch], const Source<T>& from, int column) {
-  constexpr int kLoads = kTile * kCount / 4 / kThreads;
-  Four<C> loaded[kLoads];
 #pragma unroll
-  for (int u = 0; u < kLoads; ++u) {
-    const int i = (static_cast<int>(threadIdx.x) + u * kThreads) * 4;
-    const int c = column + i % kCount;
-    loaded[u] = Four<C>{};
-    if (i / kCount >= from.rows) continue;
-    const T* const at = from.data + i / kCount * from.stride + c;
-    if (from.quick && c + 4 <= from.width) {
-      loaded[u] = load_four(at);
-    } else {
+  for (int first = 0; first < kTile * kCount; first += 2 * 4 * kThreads) {
+    Four<C> loaded[2];
 #pragma unroll
-      for (int e = 0; e < 4; ++e) {
-        if (c + e < from.width) loaded[u].v[e] = widen(at[e]);
+    for (int u = 0; u < 2; ++u) {
+      const int i = first + (static_cast<int>(threadIdx.x) + u * kThreads) * 4;
+      const int c = column + i % kCount;
+      loaded[u] = Four<C>{};
+      if (i / kCount >= from.rows) continue;
+      const T* const at = from.data + i / kCount * from.stride + c;
+      if (from.quick && c + 4 <= from.width) {
+        loaded[u] = load_four(at);
+      } else {
+#pragma unroll
+        for (int e = 0; e < 4; ++e) {
+          if (c + e < from.width) loaded[u].v[e] = widen(at[e]);
+        }
       }
     }
-  }
 #pragma unroll
-  for (int u = 0; u < kLoads; ++u) {
-    const int i = (static_cast<int>(threadIdx.x) + u * kThreads) * 4;
-    *reinterpret_cast<Four<C>*>(&to[i / kCount][i % kCount]) = loaded[u];
+    for (int u = 0; u < 2; ++u) {
+      const int i = first + (static_cast<int>(threadIdx.x) + u * kThreads) * 4;
+      *reinterpret_cast<Four<C>*>(&to[i / kCount][i % kCount]) = loaded[u];
+    }
   }
 }
 

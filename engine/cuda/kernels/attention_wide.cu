@@ -135,12 +135,13 @@ __device__ inline void slopes(C (&x)[4][4], C (&y)[4][4], const Inputs<T>& in, c
   const auto upper = source(in.d_o, p.q0, p.head, query, p.nq, s, in.quick);
   const auto values = source(in.v, p.k0, p.head, key, p.nk, s, in.quick);
   products(x, kByQuery ? queries : keys, kByQuery ? keys : queries, t);
-  // Between the products, whose barriers part this from earlier and later reads.
-  if (threadIdx.x < 2 * kTile) {
+  const int64_t level_at = p.head * s.lse_stride + p.q0 + query;
+  // The numbers of a row's query stand in shared memory, where they need no registers over the loop. They are put there
+  // between the products, whose barriers part this from earlier and later reads.
+  if (kByQuery && threadIdx.x < 2 * kTile) {
     const int i = static_cast<int>(threadIdx.x) % kTile;
-    const int64_t at = p.head * s.lse_stride + p.q0 + query + i;
     const C* const from = threadIdx.x < kTile ? in.lse : in.delta;
-    t.levels[threadIdx.x / kTile][i] = query + i < p.nq ? from[at] : 0;
+    t.levels[threadIdx.x / kTile][i] = query + i < p.nq ? from[level_at + i] : 0;
   }
   products(y, kByQuery ? upper : values, kByQuery ? values : upper, t);
 #pragma unroll
@@ -152,10 +153,16 @@ __device__ inline void slopes(C (&x)[4][4], C (&y)[4][4], const Inputs<T>& in, c
       const int own_query = kByQuery ? a : b;
       const int own_key = key + (kByQuery ? b : a);
       const bool visible = sees(p, s.causal, query + own_query, own_key);
-      C score = x[i][j] * in.scale;
-      if (kBias && visible) score += *in.bias.at(p.head, query + own_query, own_key);
-      x[i][j] = visible ? exp_of(score - t.levels[0][own_query]) : 0;
-      y[i][j] = visible ? x[i][j] * (y[i][j] - t.levels[1][own_query]) : 0;
+      C weight = 0;
+      C slope = 0;
+      if (visible) {
+        C score = x[i][j] * in.scale;
+        if (kBias) score += *in.bias.at(p.head, query + own_query, own_key);
+        weight = exp_of(score - (kByQuery ? t.levels[0][own_query] : in.lse[level_at + own_query]));
+        slope = weight * (y[i][j] - (kByQuery ? t.levels[1][own_query] : in.delta[level_at + own_query]));
+      }
+      x[i][j] = weight;
+      y[i][j] = slope;
     }
   }
 }

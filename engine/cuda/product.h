@@ -35,17 +35,17 @@ struct ProductMatrix {
 struct Product {
   DType dtype = DType::f32;  // of left and right: bf16, f32 or f64
   int64_t m = 0, n = 0, k = 0;
-  int64_t batches = 1;         // more than one: alpha and accumulate only
-  ProductOperand left, right;  // [m, k] and [n, k]
+  int64_t batches = 1;             // more than one: alpha and accumulate only
+  ProductOperand left{}, right{};  // [m, k] and [n, k]
 
   double alpha = 1;
   const void* bias = nullptr;       // [n], wide
   const void* row_scale = nullptr;  // [m], wide
   Act act = Act::none;
   bool slope = false;
-  ProductMatrix pre;       // in `dtype`; written, or read with slope
-  ProductMatrix residual;  // wide or bf16; may be y
-  ProductMatrix y;         // wide or bf16
+  ProductMatrix pre{};       // in `dtype`; written, or read with slope
+  ProductMatrix residual{};  // wide or bf16; may be y
+  ProductMatrix y{};         // wide or bf16
   int64_t y_column_stride = 1;
   int64_t y_batch_stride = 0;
   bool accumulate = false;

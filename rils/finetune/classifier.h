@@ -45,6 +45,7 @@ class FrozenEncoder {
   FrozenEncoder(const VisionConfig& vision, Pool pool, uint64_t seed, Device device = Device::cpu());
 
   [[nodiscard]] ParameterStore& store() { return *store_; }
+  [[nodiscard]] const ParameterStore& store() const { return *store_; }
   /// Features [B, D], see VisionTower::features.
   [[nodiscard]] Tensor features(const Tensor& images, const PassOptions& options) const {
     return tower_->features(images, options).value;

@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cmath>
+#include <cstdlib>
 #include <limits>
 #include <random>
 
@@ -204,6 +205,31 @@ TEST(Devices, AskingForCudaWithoutItSaysSoInOneSentence) {
     EXPECT_EQ(message.find(". "), std::string::npos) << "more than one sentence: " << message;
   }
   EXPECT_THROW((void)context(Device{DeviceType::cpu, 1}), DeviceError);
+}
+
+TEST(Devices, AreChosenByAWord) {
+  std::string note;
+  EXPECT_EQ(choose_device("cpu", note), Device::cpu());
+  EXPECT_EQ(note, "");
+  try {
+    (void)choose_device("gpu", note);
+    ADD_FAILURE() << "no such device";
+  } catch (const ConfigError& e) {
+    EXPECT_STREQ(e.what(), "device: expected auto, cpu, cuda or cuda:N, found \"gpu\"");
+  }
+}
+
+/// A plugin that is named and cannot be opened. The reason is not kept: the next call looks again.
+TEST(Devices, AutoIsTheCpuAndSaysWhyAGpuDoesNotWork) {
+  const char* const name = "TESSERA_CUDA_LIBRARY";
+  if (const char* found = std::getenv(name)) GTEST_SKIP() << name << " is " << found;
+  ASSERT_EQ(setenv(name, "/nowhere/plugin.so", 1), 0);
+  std::string note;
+  EXPECT_EQ(choose_device("auto", note), Device::cpu());
+  EXPECT_TRUE(note.starts_with("computing on the CPU: cuda")) << note;
+  EXPECT_EQ(note.find('\n'), std::string::npos);
+  EXPECT_THROW((void)choose_device("cuda", note), DeviceError);
+  ASSERT_EQ(unsetenv(name), 0);
 }
 
 }  // namespace

@@ -35,7 +35,7 @@ struct ProductMatrix {
 struct Product {
   DType dtype = DType::f32;  // of left and right: bf16, f32 or f64
   int64_t m = 0, n = 0, k = 0;
-  int64_t batches = 1;         // more than one: alpha and accumulate only
+  int64_t batches = 1;             // more than one: alpha and accumulate only
   ProductOperand left{}, right{};  // [m, k] and [n, k]
 
   double alpha = 1;

@@ -30,19 +30,20 @@ std::filesystem::path plugin_path() {
 }
 
 /// Opened once and never closed: its code stays behind tensors that live until the end.
-const BackendPlugin& plugin() {
-  static const BackendPlugin* const found = [] {
+const BackendPlugin& plugin(Device asked) {
+  static const BackendPlugin* const found = [asked] {
+    const std::string device = to_string(asked);
     const auto path = plugin_path();
     if (path.has_parent_path() && !std::filesystem::exists(path)) {
-      throw DeviceError(fmt::format(
-          "cuda: this build of Tessera has no CUDA backend ({} does not exist); use device cpu", path.string()));
+      throw DeviceError(fmt::format("{}: this build of Tessera has no CUDA backend ({} does not exist); use device cpu",
+                                    device, path.string()));
     }
     void* const library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
-    if (library == nullptr) throw DeviceError(fmt::format("cuda: the backend cannot be loaded: {}", dlerror()));
+    if (library == nullptr) throw DeviceError(fmt::format("{}: the backend cannot be loaded: {}", device, dlerror()));
     const auto entry = reinterpret_cast<BackendEntry>(dlsym(library, kBackendEntry));
     const BackendPlugin* const offered = entry == nullptr ? nullptr : entry();
     if (offered == nullptr || std::strcmp(offered->build, kBackendBuild) != 0) {
-      throw DeviceError(fmt::format("cuda: {} is of another build ({}), expected {}", path.string(),
+      throw DeviceError(fmt::format("{}: {} is of another build ({}), expected {}", device, path.string(),
                                     offered == nullptr ? "unknown" : offered->build, kBackendBuild));
     }
     return offered;
@@ -57,12 +58,12 @@ bool has_gpu_backend() { return named_plugin() != nullptr || std::filesystem::ex
 std::unique_ptr<Backend> open_backend(Device device) {
   if (device == Device::cpu()) return open_cpu_backend();
   std::string why;
-  const int count = plugin().devices(why);
+  const int count = plugin(device).devices(why);
   if (count == 0) throw DeviceError(fmt::format("{}: {}", to_string(device), why));
   if (device.index >= count) {
     throw DeviceError(fmt::format("{}: expected an index below {}, the number of devices", to_string(device), count));
   }
-  return plugin().open(device.index);
+  return plugin(device).open(device.index);
 }
 
 }  // namespace tessera

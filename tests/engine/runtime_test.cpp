@@ -8,6 +8,7 @@
 #include <stdexcept>
 
 #include "engine/core/error.h"
+#include "engine/cpu/host.h"
 #include "engine/memory/pool.h"
 #include "engine/ops/kernels.h"
 #include "engine/runtime/context.h"

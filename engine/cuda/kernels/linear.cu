@@ -238,7 +238,9 @@ void prepare_as(Context& context, const PrepareArgs& a) {
   }
   const int64_t blocks = column_blocks(rows);
   const Scratch partials(context, static_cast<size_t>(blocks * columns) * sizeof(E));
-  column_partials<1, kVector>(context, rows, columns, scaled.vectors(columns), partials.template as<E>(), scaled);
+  // Between bf16 rows vectors of eight leave no registers for four rows at a time.
+  constexpr int kSumVector = sizeof(T) + sizeof(O) == 2 * sizeof(bfloat16) ? kVector / 2 : kVector;
+  column_partials<1, kSumVector>(context, rows, columns, scaled.vectors(columns), partials.template as<E>(), scaled);
   finish_column_sums(context, partials.template as<E>(), blocks, columns, columns, a.col_sum, a.sum_mode);
 }
 

@@ -17,6 +17,7 @@
 
 #include "benchmarks/measure.h"
 #include "engine/core/error.h"
+#include "engine/cpu/host.h"
 #include "engine/ops/kernels.h"
 #include "engine/runtime/context.h"
 
@@ -168,7 +169,7 @@ int main(int argc, char** argv) {
   using namespace tessera::benchmarks;
   try {
     const Options options = parse(std::vector<std::string>(argv + 1, argv + argc));
-    tessera::cpu_context().set_threads(options.threads);
+    tessera::cpu::host(tessera::cpu_context()).set_threads(options.threads);
     options.serve ? serve(options) : print_table(options);
   } catch (const std::exception& e) {
     fmt::print(stderr, "benchmark_matmul: {}\n", e.what());

@@ -5,8 +5,8 @@
 
 #include <cmath>
 
+#include "engine/cpu/host.h"
 #include "engine/ops/copy.h"
-#include "engine/runtime/context.h"
 #include "tests/support/golden.h"
 
 namespace tessera::rils {
@@ -50,14 +50,14 @@ TEST(Logistic, StopsAfterTheIterationsAllowed) {
 TEST(Logistic, ThreadsDoNotChangeABit) {
   const nn::SafetensorsFile file = golden();
   const Tensor rows = file.load("rows"), labels = file.load("labels");
-  Context& c = cpu_context();
-  const int kept = c.threads().threads();
+  cpu::Host& host = cpu::host(cpu_context());
+  const int kept = host.threads().threads();
   std::vector<Tensor> found;
   for (const int threads : {1, 3}) {
-    c.set_threads(threads);
+    host.set_threads(threads);
     found.push_back(fit_logistic(rows, labels.data<int32_t>(), 4, {.lambda = 1e-3}).weights);
   }
-  c.set_threads(kept);
+  host.set_threads(kept);
   EXPECT_EQ(test::absolute_error(found[0], found[1]), 0.0);
 }
 

@@ -8,6 +8,7 @@
 #include "engine/core/error.h"
 #include "engine/ops/copy.h"
 #include "rils/config/toml.h"
+#include "rils/method/contrastive.h"
 #include "rils/method/pixels.h"
 #include "rils/method/simclr.h"
 #include "rils/method/step.h"

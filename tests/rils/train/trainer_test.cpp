@@ -8,8 +8,8 @@
 #include <filesystem>
 
 #include "engine/core/error.h"
+#include "engine/cpu/host.h"
 #include "engine/ops/copy.h"
-#include "engine/runtime/context.h"
 #include "rils/config/toml.h"
 #include "tests/support/golden.h"
 
@@ -132,16 +132,16 @@ TEST(Training, ResumedRunsAreEqualToTheBit) {
 
 TEST(Training, ThreadsDoNotChangeABit) {
   const TrainingGolden golden("training");
-  Context& c = cpu_context();
-  const int kept = c.threads().threads();
+  cpu::Host& host = cpu::host(cpu_context());
+  const int kept = host.threads().threads();
   std::vector<Tensor> results;
   for (const int threads : {1, 2, 3}) {
-    c.set_threads(threads);
+    host.set_threads(threads);
     Trainer trainer(golden.config, golden.steps);
     for (int64_t step = 0; step < 3; ++step) (void)trainer.step(golden.batch(step));
     results.push_back(clone(trainer.model().store().values()));
   }
-  c.set_threads(kept);
+  host.set_threads(kept);
   EXPECT_EQ(test::absolute_error(results[1], results[0]), 0.0);
   EXPECT_EQ(test::absolute_error(results[2], results[0]), 0.0);
 }

@@ -6,7 +6,7 @@
 #     the same steps at small sizes on the emulated device: a test of this script
 # Exit status 0: every step passed. A step that this machine cannot take (no PyTorch) is named and does not fail.
 set -uo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+cd "$(dirname "${BASH_SOURCE[0]}")/../.." || exit 1
 small=
 if [ "${1:-}" = --small ]; then small=1; shift; fi
 kit=$(realpath "${1:-.gpu}")
@@ -25,7 +25,7 @@ row() {
 }
 
 if [ -n "$small" ]; then
-  device=cuda:0 shards=2 providers="own lt" filter='*/copy_f32:*/layer_norm_bf16:*/attention_f64:*/matmul_f32:*/adamw_f32'
+  device=cuda:0 shards=2 providers="own lt" filter='*/copy_f32:*/sum_f32:*/layer_norm_bf16:*/linear_bf16:*/matmul_f32:*/adamw_f32'
   card="the emulated device"
 else
   device=cuda:0 shards=5 providers="own lt" filter='*'
@@ -37,6 +37,7 @@ say "$card, $(nproc) cores"
 site=$(python3 -c 'import sysconfig; print(sysconfig.get_paths()["purelib"])' 2>/dev/null)
 path=$kit/lib
 for name in libcublasLt.so.13 libcudnn.so.9; do
+  # shellcheck disable=SC2012  # plain names
   found=$(ls -d "$site"/nvidia/*/lib/$name /usr/local/cuda/lib64/$name /usr/lib/x86_64-linux-gnu/$name 2>/dev/null | head -n 1)
   if [ -n "$found" ]; then
     path=$path:$(dirname "$found")
@@ -48,9 +49,18 @@ done
 export LD_LIBRARY_PATH=$path${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH} TESSERA_GOLDEN=$PWD/tests/golden
 export TESSERA_CUDA_LIBRARY=${TESSERA_CUDA_LIBRARY:-$kit/lib/libtessera_cuda.so} TESSERA_THREADS=${TESSERA_THREADS:-2}
 
+# cuDNN is a provider of products where this build has it and the library works.
+if [ -z "$small" ]; then
+  if TESSERA_PRODUCTS=cudnn timeout 30 "$kit/bin/benchmark_ops" --device "$device" --small --filter linear >"$out/cudnn" 2>&1; then
+    providers+=" cudnn"
+  else
+    row "products by cudnn" skipped "$(tail -n 1 "$out/cudnn")"
+  fi
+fi
+
 # counts FILES…: "passed failed" of gtest's summaries, where a binary that ended without one counts as a failure.
 counts() {
-  cat "$@" | awk '/^\[  PASSED  \] [0-9]+ test/ {ok += $4} /^\[  FAILED  \] [0-9]+ test/ {bad += $4} END {print ok + 0, bad + 0}'
+  cat "$@" | awk '/^\[  PASSED  \] [0-9]+ test/ {ok += $4} /^\[  FAILED  \] .* ms\)$/ {++bad} END {print ok + 0, bad + 0}'
 }
 # verdict NAME FILES…: a row from the logs of gtest binaries, each with its exit status in FILE.status.
 verdict() {
@@ -58,7 +68,7 @@ verdict() {
   shift
   read -r ok bad < <(counts "$@")
   for log in "$@"; do
-    [ "$(cat "$log.status")" = 0 ] || grep -q '^\[  FAILED  \]' "$log" || crashed=$((crashed + 1))
+    [ "$(cat "$log.status")" = 0 ] || grep -qE '^\[  FAILED  \] .* ms\)$' "$log" || crashed=$((crashed + 1))
   done
   if [ "$bad" = 0 ] && [ "$crashed" = 0 ] && [ "$ok" -gt 0 ]; then
     row "$name" ok "$ok passed"

@@ -5,8 +5,8 @@ memory (spills and arrays) and predicted occupancy of each kernel on each archit
     python3 tests/gpu/kernels.py --update        # writes the table anew; look at its diff
 
 Reads the library itself, because a toolkit without cuobjdump is enough to build it. Without nvcc there is nothing to
-compare: it prints "skipped: no nvcc" and succeeds. The registers are those of one version of nvcc, which the table names;
-with another it says so and compares local memory alone.
+compare: it prints "skipped: no nvcc" and succeeds. The registers are those of one version of nvcc, which the table
+names; with another it says so and compares local memory alone.
 """
 
 import argparse
@@ -27,8 +27,10 @@ FIELDS = ["registers", "shared", "local", "threads", "occupancy"]
 # Of a multiprocessor: registers, shared memory and most threads and blocks that can reside on it.
 LIMITS = {80: (65536, 164 * 1024, 2048, 32), 90: (65536, 228 * 1024, 2048, 32)}
 
-# Attributes of a kernel in its .nv.info section.
-MAX_THREADS, REQUIRED_THREADS, FRAME_SIZE = 0x05, 0x10, 0x11
+RESERVED_SHARED = 1024  # of each block, by the system
+
+# Attributes in the sections .nv.info (by kernel) and .nv.info.KERNEL.
+MAX_THREADS, REQUIRED_THREADS, FRAME_SIZE, REGISTERS = 0x05, 0x10, 0x11, 0x2F
 
 # Containers of device code, kinds of entries, flags of their compression.
 FATBIN_MAGIC, ELF_ENTRY, LZ4, ZSTD = 0xBA55ED50, 2, 0x2000, 0x8000
@@ -45,16 +47,16 @@ def nvcc_version(nvcc):
 
 
 def elf_sections(data):
-    """name -> list of (type, info, content, size) of a 64-bit ELF file."""
+    """(name, content, size, link) of each section of a 64-bit ELF file."""
     offset, = struct.unpack_from("<Q", data, 40)
     entry_size, count, names = struct.unpack_from("<HHH", data, 58)
     headers = [struct.unpack_from("<IIQQQQIIQQ", data, offset + i * entry_size) for i in range(count)]
     text = headers[names][4]
     sections = []
-    for name, kind, _, _, start, size, link, info, _, _ in headers:
+    for name, kind, _, _, start, size, link, _, _, _ in headers:
         end = data.index(b"\0", text + name)
         content = b"" if kind == 8 else data[start:start + size]
-        sections.append((data[text + name:end].decode(), info, content, size, link))
+        sections.append((data[text + name:end].decode(), content, size, link))
     return sections
 
 
@@ -101,7 +103,7 @@ def unlz4(data, size):
 
 def cubins(library):
     """(architecture, ELF file) of each piece of machine code in the library."""
-    for name, _, content, _, _ in elf_sections(library):
+    for name, content, _, _ in elf_sections(library):
         if name != ".nv_fatbin":
             continue
         at = 0
@@ -138,31 +140,35 @@ def attributes(content):
     return found
 
 
-def kernels_of(cubin):
+def kernels_of(cubin, arch):
     """mangled name -> registers, static shared memory, local memory, threads of a block (0: not declared)."""
     sections = elf_sections(cubin)
-    by_name = {name: (info, content, size) for name, info, content, size, _ in sections}
-    symbols = next((content, link) for name, _, content, _, link in sections if name == ".symtab")
-    strings = sections[symbols[1]][2]
+    by_name = {name: content for name, content, _, _ in sections}
+    sizes = {name: size for name, _, size, _ in sections}
+    symbols, link = next((content, link) for name, content, _, link in sections if name == ".symtab")
+    strings = sections[link][1]
 
     def symbol(index):
-        start, = struct.unpack_from("<I", symbols[0], 24 * index)
+        start, = struct.unpack_from("<I", symbols, 24 * index)
         return strings[start:strings.index(b"\0", start)].decode()
 
-    local = {}
-    for value in attributes(by_name.get(".nv.info", (0, b"", 0))[1]).get(FRAME_SIZE, []):
-        index, size = struct.unpack("<II", value)
-        local[symbol(index)] = size
+    def by_kernel(attribute):
+        pairs = (struct.unpack("<II", value) for value in attributes(by_name[".nv.info"]).get(attribute, []))
+        return {symbol(index): number for index, number in pairs}
+
+    registers, local = by_kernel(REGISTERS), by_kernel(FRAME_SIZE)
     result = {}
-    for name, (info, _, _) in by_name.items():
+    for name in by_name:
         if not name.startswith(".text."):
             continue
         kernel = name[len(".text."):]
-        about = attributes(by_name.get(".nv.info." + kernel, (0, b"", 0))[1])
+        about = attributes(by_name.get(".nv.info." + kernel, b""))
         bounds = about.get(REQUIRED_THREADS) or about.get(MAX_THREADS)
         x, y, z = struct.unpack("<III", bounds[0]) if bounds else (0, 0, 0)
-        shared = by_name.get(".nv.shared." + kernel, (0, b"", 0))[2]
-        result[kernel] = (info >> 24, shared, local.get(kernel, 0), x * y * z)
+        shared = sizes.get(".nv.shared." + kernel, 0)
+        if arch >= 90 and shared:
+            shared -= RESERVED_SHARED  # sm_80 does not count it here
+        result[kernel] = (registers[kernel], shared, local.get(kernel, 0), x * y * z)
     return result
 
 
@@ -174,7 +180,8 @@ def occupancy(arch, registers, shared, threads):
     all_registers, all_shared, all_threads, all_blocks = LIMITS[arch]
     warps = -(-threads // 32)
     of_warp = -(-registers * 32 // 256) * 256  # registers are given out in units of 256 a warp
-    blocks = min(all_blocks, all_threads // (32 * warps), all_registers // of_warp // warps, all_shared // (shared + 1024))
+    all_warps = 4 * (all_registers // 4 // of_warp)  # a multiprocessor has four files of registers
+    blocks = min(all_blocks, all_threads // (32 * warps), all_warps // warps, all_shared // (shared + RESERVED_SHARED))
     return round(100 * blocks * warps * 32 / all_threads)
 
 
@@ -203,7 +210,7 @@ def measured(library):
     for arch, cubin in cubins(library):
         if arch not in LIMITS:
             raise SystemExit(f"kernels.py: sm_{arch} is not in LIMITS")
-        raw = kernels_of(cubin)
+        raw = kernels_of(cubin, arch)
         for name, (registers, shared, local, threads) in zip(demangled(raw), raw.values()):
             numbers = (registers, shared, local, threads, occupancy(arch, registers, shared, threads))
             # A template of a header may stand in several files; the worst counts.
@@ -224,8 +231,9 @@ def read_table():
 
 
 def write_table(version, rows):
-    lines = ["# Kernels of the CUDA backend, by tests/gpu/kernels.py --update. Bytes of static shared and of local memory;",
-             "# threads of a block where the kernel declares them; occupancy in % without dynamic shared memory, 0 if unknown.",
+    lines = ["# Kernels of the CUDA backend, by tests/gpu/kernels.py --update: bytes of static shared and of local memory,",
+             "# the most threads of a block that the kernel declares, occupancy in % with that many and without dynamic",
+             "# shared memory (0 where none is declared).",
              f"# nvcc {version}",
              "# registers shared local threads occupancy architecture name"]
     for (name, arch), numbers in sorted(rows.items()):

@@ -32,6 +32,7 @@ strip --strip-unneeded "$to"/bin/* "$to"/lib/*
 versions=$(for file in "$to"/bin/* "$to"/lib/*; do
   readelf -V "$file" | grep -oE 'GLIBC(XX)?_[0-9]+(\.[0-9]+)+' || true
 done | sort -uV)
+# shellcheck disable=SC2012  # plain names
 ls -s --block-size=1K "$to"/bin "$to"/lib | awk '$1 ~ /^[0-9]+$/ && NF == 2 {printf "%8d KiB  %s\n", $1, $2}'
 echo "$(du -sk "$to" | cut -f1) KiB in $to; needs $(grep '^GLIBC_' <<<"$versions" | tail -n 1)," \
   "$(grep '^GLIBCXX_' <<<"$versions" | tail -n 1)"

@@ -1,20 +1,29 @@
 // Times whole training steps: both towers, losses, backward, AdamW.
 //
-//   benchmark_step CONFIG [--batch n] [--vocabulary n] [--caption n] [--precision fp32|amp_bf16] [--warm n]
+//   benchmark_step CONFIG [--device auto|cpu|cuda[:N]] [--batch n] [--vocabulary n] [--caption n] [--ranks n]
+//                         [--precision fp32|amp_bf16] [--warm n] [--rounds n --steps n]
 //
 // Trains on one random batch, for `warm` steps first. The gate opens meanwhile, because a single batch is learned soon.
-// Then it reads lines with a number of steps, and answers each with the seconds per step and the share of images that
-// pass the gate. step_vs_torch.py alternates between this program and PyTorch.
+// With --rounds it then times so many rounds of `steps` steps and prints pairs per second, the share of the device's
+// peak and the memory. Without, it reads lines with a number of steps, and answers each with
+//
+//   seconds a step, the share of images that pass the gate, the most bytes in use, FLOPs a step, FLOP/s at the peak
+//
+// step_vs_torch.py alternates between this program and PyTorch. On a device each answer is preceded by a step that is
+// not timed and followed by giving all cached memory back, because both share it.
 #include <fmt/format.h>
 
 #include <cstdio>
 #include <iostream>
 #include <map>
 #include <string>
+#include <vector>
 
 #include "benchmarks/measure.h"
 #include "engine/core/philox.h"
+#include "engine/runtime/context.h"
 #include "rils/config/toml.h"
+#include "rils/model/cost.h"
 #include "rils/train/trainer.h"
 
 namespace tessera::benchmarks {
@@ -47,23 +56,83 @@ int64_t number(const std::map<std::string, std::string>& words, const std::strin
   return found == words.end() ? otherwise : std::stoll(found->second);
 }
 
-void serve(const std::string& path, std::map<std::string, std::string> words) {
+/// A training run on one batch, and what its steps cost.
+class Steps {
+ public:
+  Steps(const Config& config, Device device, int64_t rows, int64_t caption)
+      : context_(context(device)),
+        trainer_(config, int64_t{1} << 40, 1, device),
+        batch_(random_batch(config, rows, caption)),
+        rows_(rows),
+        cost_(forward_cost(config.model, config.loss, static_cast<double>(caption), rows)),
+        peak_(context_.backend().peak_flops(trainer_.pass().precision.compute)) {
+    batch_.images = batch_.images.to(device);
+  }
+
+  void run(int64_t count) {
+    for (int64_t i = 0; i < count; ++i) accuracy_ = trainer_.step(std::span(&batch_, 1)).losses.clip_accuracy;
+    context_.backend().synchronize();
+  }
+  /// Seconds a step.
+  [[nodiscard]] double timed(int64_t count) {
+    const double start = now(Clock::wall);
+    run(count);
+    return (now(Clock::wall) - start) / static_cast<double>(count);
+  }
+
+  [[nodiscard]] bool on_cpu() const { return context_.device() == Device::cpu(); }
+  [[nodiscard]] CachingPool& pool() { return context_.pool(); }
+  [[nodiscard]] std::string device() { return context_.backend().description(); }
+  [[nodiscard]] int64_t rows() const { return rows_; }
+  /// The fraction of images that passed the gate in the last step.
+  [[nodiscard]] double passed() const { return accuracy_; }
+  /// Two operations a multiply-add; the backward pass does each product twice.
+  [[nodiscard]] double flops() const { return 6 * cost_.total(accuracy_) * static_cast<double>(rows_); }
+  [[nodiscard]] double peak() const { return peak_; }
+
+ private:
+  Context& context_;
+  Trainer trainer_;
+  MicroBatch batch_;
+  int64_t rows_;
+  ForwardCost cost_;
+  double peak_, accuracy_ = 0;
+};
+
+void serve(Steps& steps) {
+  for (int64_t count = 0; std::cin >> count;) {
+    if (!steps.on_cpu()) steps.run(1);
+    const double seconds = steps.timed(count);
+    const auto bytes = static_cast<double>(steps.pool().statistics().peak);
+    fmt::print("{:.6f} {:.3f} {:.0f} {:.6g} {:.6g}\n", seconds, steps.passed(), bytes, steps.flops(), steps.peak());
+    std::fflush(stdout);
+    if (!steps.on_cpu()) steps.pool().trim();
+  }
+}
+
+void report(Steps& steps, int64_t rounds, int64_t count) {
+  std::vector<double> seconds;
+  for (int64_t i = 0; i < rounds; ++i) seconds.push_back(steps.timed(count));
+  const Spread s = spread_of(seconds);
+  fmt::print(
+      "{}, batch {}, {:.0f} % of the images pass the gate: {:.4f} s a step ({:.4f} to {:.4f}), {:.1f} pairs/s, "
+      "{:.1f} % of the peak, {:.2f} GiB\n",
+      steps.device(), steps.rows(), 100 * steps.passed(), s.median, s.low, s.high,
+      static_cast<double>(steps.rows()) / s.median, 100 * steps.flops() / s.median / steps.peak(),
+      static_cast<double>(steps.pool().statistics().peak) / 0x1p30);
+}
+
+void run(const std::string& path, std::map<std::string, std::string> words) {
   Config config = load_config(path);
   config.model.text.vocab_size = number(words, "--vocabulary", 4096);
+  config.loss.simulated_ranks = number(words, "--ranks", config.loss.simulated_ranks);
   if (words.contains("--precision")) config.run.precision = words["--precision"];
-  const MicroBatch batch = random_batch(config, number(words, "--batch", 64), number(words, "--caption", 14));
-  Trainer trainer(config, int64_t{1} << 40, 1);
-  double accuracy = 0;
-  const auto steps = [&](int64_t count) {
-    for (int64_t i = 0; i < count; ++i) accuracy = trainer.step(std::span(&batch, 1)).losses.clip_accuracy;
-  };
-  steps(number(words, "--warm", 2));
-  for (int64_t count = 0; std::cin >> count;) {
-    const double start = now(Clock::wall);
-    steps(count);
-    fmt::print("{:.6f} {:.3f}\n", (now(Clock::wall) - start) / static_cast<double>(count), accuracy);
-    std::fflush(stdout);
-  }
+  std::string note;
+  const Device device = choose_device(words.contains("--device") ? words["--device"] : "cpu", note);
+  Steps steps(config, device, number(words, "--batch", 64), number(words, "--caption", 14));
+  steps.run(number(words, "--warm", 2));
+  const int64_t rounds = number(words, "--rounds", 0);
+  rounds > 0 ? report(steps, rounds, number(words, "--steps", 2)) : serve(steps);
 }
 
 }  // namespace
@@ -74,7 +143,7 @@ int main(int argc, char** argv) {
     std::map<std::string, std::string> words;
     for (int i = 2; i + 1 < argc; i += 2) words[argv[i]] = argv[i + 1];
     if (argc < 2 || argc % 2 != 0) throw std::runtime_error("expected CONFIG and pairs of an option and its value");
-    tessera::benchmarks::serve(argv[1], std::move(words));
+    tessera::benchmarks::run(argv[1], std::move(words));
   } catch (const std::exception& e) {
     fmt::print(stderr, "benchmark_step: {}\n", e.what());
     return 1;

@@ -59,8 +59,23 @@ suite() {
   done
 }
 
+# The script for a machine with a GPU, at small sizes on the emulated device.
+gpu_check_script() {
+  bash tests/gpu/pack.sh build/release build/gpu_kit &&
+    TESSERA_CUDA_LIBRARY=$PWD/build/gpu_kit/lib/libtessera_cuda_emulated.so OUT=$PWD/build/gpu_check \
+      bash tests/gpu/check.sh --small build/gpu_kit
+}
+
+# kernels BUILD: registers and the like of each kernel, where nvcc has compiled them.
+kernels() {
+  if [ ! -e "$1/lib/libtessera_cuda.so" ]; then echo "  skipped: kernel baseline (no nvcc)"; return; fi
+  check "kernel baseline" python3 tests/gpu/kernels.py --library "$1/lib/libtessera_cuda.so"
+}
+
 build release
 suite release
+check "gpu check script" gpu_check_script
+kernels build/release
 if [ "$mode" != quick ]; then
   check "installed example" bash tests/install/check.sh build/release
   check "one definition" bash tests/lint/one_definition.sh build/release

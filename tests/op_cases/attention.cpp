@@ -91,8 +91,10 @@ Problem forward_problem(Values& values, DType dtype, const AttentionPick& pick) 
     p.batch_block = pick.queries[0];
   }
   for (int64_t b = 0; b < s.segments_q.count(); ++b) {
-    p.flops += 4.0 * static_cast<double>(pick.heads * pick.width * (s.segments_q.end(b) - s.segments_q.begin(b)) *
-                                         (s.segments_kv.end(b) - s.segments_kv.begin(b)));
+    const int64_t queries = s.segments_q.end(b) - s.segments_q.begin(b);
+    const int64_t pairs =
+        pick.causal ? queries * (queries + 1) / 2 : queries * (s.segments_kv.end(b) - s.segments_kv.begin(b));
+    p.flops += 4.0 * static_cast<double>(pick.heads * pick.width * pairs);
   }
   return p;
 }
@@ -100,7 +102,7 @@ Problem forward_problem(Values& values, DType dtype, const AttentionPick& pick) 
 Problem backward_problem(Values& values, DType dtype, const AttentionPick& pick) {
   const Setup s(pick);
   const Problem forward = forward_problem(values, dtype, pick);
-  const auto saved = reference_results(forward);
+  const auto saved = values.saved(forward, {{4, {0, 0.1}}, {5, {std::log(s.keys + 1) + 0.5, 0.05}}});
   const auto& ops = forward.operands;
   // A key sums over up to every query, with terms of the size of the largest results.
   Tolerance tolerance = weighted_sum(dtype, s.keys + static_cast<double>(s.segments_q.max_len()), pick);
@@ -109,7 +111,7 @@ Problem backward_problem(Values& values, DType dtype, const AttentionPick& pick)
   Tolerance key_tolerance = tolerance;
   key_tolerance.floor *= pick.spread;  // a sum of queries
   Problem p;
-  p.name = forward.name + ", backward";
+  p.name = "backward, " + forward.name;
   p.operands = {ops[0],
                 ops[1],
                 ops[2],
@@ -264,10 +266,26 @@ std::vector<OpCase> attention_cases() {
   c.problems = attention_problems;
   c.gradients = attention_gradients();
   c.refusals = attention_refusals();
-  c.benchmarks = [](DType dtype) {
-    Values v("attention benchmark");
-    const AttentionPick vit{.queries = Lengths(8, 197), .heads = 12, .width = 64, .fused = true};
-    return std::vector{forward_problem(v, dtype, vit), backward_problem(v, dtype, vit)};
+  c.benchmarks = [](DType dtype, const BenchmarkSizes& s) {
+    Values v = Values::shortened("attention benchmark");
+    const auto samples = static_cast<size_t>(s.batch);
+    std::vector<Problem> problems;
+    for (const AttentionPick& pick :
+         {AttentionPick{.queries = Lengths(samples, s.tokens), .heads = s.heads, .width = 64, .fused = true},
+          AttentionPick{.queries = Lengths(samples, s.visible), .heads = s.heads, .width = 64, .fused = true},
+          AttentionPick{.queries = Lengths(samples, s.tokens - s.visible),
+          .keys = Lengths(samples, s.tokens),
+          .heads = s.heads,
+          .width = 64},
+          AttentionPick{.queries = Lengths(samples, s.caption),
+          .heads = s.text_heads,
+          .width = 64,
+          .causal = true,
+          .fused = true}}) {
+      problems.push_back(forward_problem(v, dtype, pick));
+      problems.push_back(backward_problem(v, dtype, pick));
+    }
+    return problems;
   };
   return {c};
 }

@@ -51,6 +51,7 @@ Problem update_problem(Values& values, DType dtype, int64_t rows, int64_t column
     update_moments({t[0], t[1]}, rows, kMomentum, {t[2], t[3]});
     return {};
   };
+  p.flops = 6.0 * static_cast<double>(columns);
   return p;
 }
 
@@ -75,14 +76,17 @@ struct Pick {
 Problem forward_problem(Values& values, DType dtype, const Pick& pick) {
   const DType type = wide(dtype);
   const Tensor x = values.normal(pick.shape, 1.3, 0.3);
-  const std::vector<Tensor> own = reference_results([&] {
-    Problem p;
-    p.operands = {in("x", type, x), out("mean", type, {pick.shape[1]}, {}), out("variance", type, {pick.shape[1]}, {})};
-    p.call = [](Context& c, const KernelTable& t, Views v, GradMode) {
-      t.norm.column_moments(c, {.x = v[0], .mean = v[1], .variance = v[2]});
-    };
-    return p;
-  }());
+  const std::vector<Tensor> own = values.saved(
+      [&] {
+        Problem p;
+        p.operands = {in("x", type, x), out("mean", type, {pick.shape[1]}, {}),
+                      out("variance", type, {pick.shape[1]}, {})};
+        p.call = [](Context& c, const KernelTable& t, Views v, GradMode) {
+          t.norm.column_moments(c, {.x = v[0], .mean = v[1], .variance = v[2]});
+        };
+        return p;
+      }(),
+      {{1, {0.3, 0.05}}, {2, {1.69, 0.1}}});
   const Shape row{pick.shape[1]};
   Problem p;
   p.name = fmt::format("{}{}{}{}", to_string(pick.shape), pick.gamma ? " gamma" : "", pick.beta ? " beta" : "",
@@ -113,7 +117,7 @@ Problem backward_problem(Values& values, DType dtype, const Pick& pick) {
   Pick whole = pick;
   whole.gamma = whole.beta = true;
   const Problem forward = forward_problem(values, dtype, whole);
-  const Tensor rstd = reference_results(forward)[6];
+  const Tensor rstd = values.saved(forward, {{6, {0.77, 0.02}}})[6];
   double largest = 1;  // a column of two close values is stretched by its rstd
   for (int64_t c = 0; c < pick.shape[1]; ++c) largest = std::max(largest, load(rstd, c));
   const double k = std::max<double>(1, static_cast<double>(pick.shape[0]));
@@ -183,6 +187,10 @@ OpCase moments_case() {
   c.slots = {"norm.column_moments"};
   c.dtypes = {DType::f32, DType::f64};
   c.problems = moments_problems;
+  c.benchmarks = [](DType dtype, const BenchmarkSizes& s) {
+    Values v = Values::shortened("column_moments benchmark");
+    return std::vector{moments_problem(v, dtype, {s.projector_rows, s.projector}, 0.3)};
+  };
   const Tensor row = Tensor::zeros({3});
   c.refusals = {{"bf16", ErrorKind::dtype,
                  [] {
@@ -234,9 +242,10 @@ OpCase batch_norm_case() {
   c.name = "batch_norm";
   c.slots = {"norm.batch_norm", "norm.batch_norm_grad"};
   c.problems = batch_norm_problems;
-  c.benchmarks = [](DType dtype) {
-    Values v("batch_norm benchmark");
-    return std::vector{forward_problem(v, dtype, {{512, 4096}}), backward_problem(v, dtype, {{512, 4096}})};
+  c.benchmarks = [](DType dtype, const BenchmarkSizes& s) {
+    Values v = Values::shortened("batch_norm benchmark");
+    const Pick pick{{s.projector_rows, s.projector}};
+    return std::vector{forward_problem(v, dtype, pick), backward_problem(v, dtype, pick)};
   };
   c.gradients = batch_norm_gradients();
   const Tensor x = Tensor::zeros({3, 4});

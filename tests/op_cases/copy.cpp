@@ -13,7 +13,8 @@ Problem copy_problem(Values& values, const Shape& shape, DType from, DType to, L
   const bool exact = from != DType::f64 || to == DType::f64;
   const Tensor x = is_floating(from) ? values.normal(shape) : values.integers(shape, 0, 200);
   Problem p;
-  p.name = fmt::format("{} {} to {}", to_string(shape), name_of(from), name_of(to));
+  p.name = fmt::format("{} {} to {}{}", to_string(shape), name_of(from), name_of(to),
+                       x_layout.dense() && y_layout.dense() ? "" : ", strided");
   const Tolerance tolerance{.c = exact ? 0.0 : 2.0, .floor = 1};
   const bool adds = is_floating(to) && !(from != to && (from == DType::f64 || to == DType::f64));
   p.operands = {in("x", from, x, std::move(x_layout)), adds ? sum_out("y", to, shape, {.c = 2, .floor = 1}, y_layout)
@@ -65,20 +66,24 @@ std::vector<Problem> copy_problems(DType dtype) {
   return problems;
 }
 
+Problem fill_problem(const Shape& shape, DType to, double value, const Layout& layout) {
+  Problem p;
+  p.name = fmt::format("{} {} with {}", to_string(shape), name_of(to), value);
+  p.operands = {out("y", to, shape, {}, layout)};
+  p.call = [value](Context& c, const KernelTable& t, Views v, GradMode) {
+    t.copy.fill(c, {.y = v[0], .value = value});
+  };
+  p.op = [value](Tensors t, GradMode) -> std::vector<Tensor> {
+    fill(t[0], value);
+    return {};
+  };
+  return p;
+}
+
 std::vector<Problem> fill_problems(DType dtype) {
   std::vector<Problem> problems;
   const auto add = [&](const Shape& shape, DType to, double value, const Layout& layout) {
-    Problem p;
-    p.name = fmt::format("{} {} with {}", to_string(shape), name_of(to), value);
-    p.operands = {out("y", to, shape, {}, layout)};
-    p.call = [value](Context& c, const KernelTable& t, Views v, GradMode) {
-      t.copy.fill(c, {.y = v[0], .value = value});
-    };
-    p.op = [value](Tensors t, GradMode) -> std::vector<Tensor> {
-      fill(t[0], value);
-      return {};
-    };
-    problems.push_back(std::move(p));
+    problems.push_back(fill_problem(shape, to, value, layout));
   };
   for (const Shape& shape : {Shape{}, {0}, {1}, {31}, {5, 7}, {3, 10923}}) add(shape, dtype, -0.7, {});
   add({33, 65}, dtype, 3.25, permuted({1, 0}));
@@ -117,11 +122,11 @@ std::vector<Problem> add_diagonal_problems(DType dtype) {
   return problems;
 }
 
-std::vector<Problem> benchmark_copies(DType dtype) {
-  Values values("copy benchmark");
-  return {copy_problem(values, {1576, 768}, dtype, dtype, {}, {}),
-          copy_problem(values, {1576, 768}, dtype, other(dtype), {}, {}),
-          copy_problem(values, {1576, 768}, dtype, dtype, permuted({1, 0}), {})};
+std::vector<Problem> benchmark_copies(DType dtype, const BenchmarkSizes& s) {
+  Values values = Values::shortened("copy benchmark");
+  const Shape shape{s.rows(), s.width};
+  return {copy_problem(values, shape, dtype, dtype, {}, {}), copy_problem(values, shape, dtype, other(dtype), {}, {}),
+          copy_problem(values, shape, dtype, dtype, permuted({1, 0}), {})};
 }
 
 }  // namespace
@@ -158,6 +163,9 @@ std::vector<OpCase> copy_cases() {
   fills.name = "fill";
   fills.slots = {"copy.fill"};
   fills.problems = fill_problems;
+  fills.benchmarks = [](DType dtype, const BenchmarkSizes& s) {
+    return std::vector{fill_problem({s.rows(), s.width}, dtype, 0, {})};
+  };
   fills.refusals = {{"absent", ErrorKind::shape, [] { fill({}, 0); }}};
   OpCase diagonal;
   diagonal.name = "add_diagonal";

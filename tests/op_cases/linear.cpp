@@ -66,6 +66,23 @@ void with_pack(Context& c, const KernelTable& t, const View& w, DType compute, S
   use(View(pack.tensor()));
 }
 
+/// The pack of a weight that a training step keeps, or an absent tensor where the table makes none.
+Tensor kept_pack(Context& c, const KernelTable& t, const View& w, DType compute, Side wanted) {
+  const auto bytes_of = [&](Side side) { return t.linear.pack_bytes(w.size(0), w.size(1), compute, side); };
+  const Side side = bytes_of(wanted) > 0 ? wanted : Side::forward;
+  if (bytes_of(side) == 0) return {};
+  Tensor pack = Tensor::empty({static_cast<int64_t>(bytes_of(side))}, DType::u8, c.device());
+  const View forward = side == Side::forward ? View(pack) : View{};
+  const View grad_input = side == Side::grad_input ? View(pack) : View{};
+  t.linear.pack(c, {.w = w, .compute = compute, .forward = forward, .grad_input = grad_input});
+  return pack;
+}
+
+/// A call that reads a pack reads no wide weight.
+double packed_share(DType compute) {
+  return static_cast<double>(size_of(compute)) / static_cast<double>(size_of(wide(compute)));
+}
+
 Problem forward_problem(Values& values, DType dtype, const LinearPick& pick) {
   const auto [m, n, k] = pick.extents;
   const DType y_type = pick.y.value_or(dtype);
@@ -85,21 +102,28 @@ Problem forward_problem(Values& values, DType dtype, const LinearPick& pick) {
                 pick.pre ? out("pre", dtype, {m, n}, unit_sum(k)) : absent("pre"),
                 pick.in_place ? inout("y", y_type, values.normal({m, n}), unit_sum(k))
                               : out("y", y_type, {m, n}, unit_sum(k), rows)};
-  p.call = [=](Context& c, const KernelTable& t, Views v, GradMode) {
-    const auto run = [&](const View& pack) {
-      t.linear.forward(c, {.x = v[0],
-                           .w = v[1],
-                           .pack = pack,
-                           .bias = v[2],
-                           .residual = pick.in_place ? v[6] : v[3],
-                           .row_scale = v[4],
-                           .segments = segments.on(c.device()),
-                           .act = pick.act,
-                           .pre = v[5],
-                           .y = v[6]});
-    };
-    pick.pack ? with_pack(c, t, v[1], dtype, Side::forward, run) : run({});
+  const auto run = [=](Context& c, const KernelTable& t, Views v, const View& pack) {
+    t.linear.forward(c, {.x = v[0],
+                         .w = v[1],
+                         .pack = pack,
+                         .bias = v[2],
+                         .residual = pick.in_place ? v[6] : v[3],
+                         .row_scale = v[4],
+                         .segments = segments.on(c.device()),
+                         .act = pick.act,
+                         .pre = v[5],
+                         .y = v[6]});
   };
+  p.call = [=](Context& c, const KernelTable& t, Views v, GradMode) {
+    const auto use = [&](const View& pack) { run(c, t, v, pack); };
+    pick.pack ? with_pack(c, t, v[1], dtype, Side::forward, use) : use({});
+  };
+  if (pick.pack) {
+    p.ready = [=](Context& c, const KernelTable& t, Views v) -> std::function<void()> {
+      return [=, &c, &t, pack = kept_pack(c, t, v[1], dtype, Side::forward)] { run(c, t, v, pack); };
+    };
+    p.moved[1] = packed_share(dtype);
+  }
   if (!pick.in_place && !pick.strided) {
     p.op = [=](Tensors t, GradMode) -> std::vector<Tensor> {
       const LinearResult r = linear(t[0], t[1],
@@ -179,6 +203,7 @@ Problem prepare_problem(Values& values, DType dtype, const PreparePick& pick) {
       return {prepare_dy(t[0], t[1], segments, pick.out, {t[3], mode})};
     };
   }
+  p.flops = static_cast<double>(pick.rows * pick.columns) * (pick.col_sum ? 1 : 0);
   return p;
 }
 
@@ -216,20 +241,29 @@ Problem dx_problem(Values& values, DType dtype, const DxPick& pick) {
                 pick.act != Act::none ? in("pre", dtype, values.normal({m, k}), rows) : absent("pre"),
                 sum_out("dx", dx_type, {m, k}, unit_sum(n), rows),
                 pick.col_sum ? sum_out("col_sum", wide(dtype), {k}, plain_sum(m + n)) : absent("col_sum")};
-  p.call = [=](Context& c, const KernelTable& t, Views v, GradMode mode) {
-    const auto run = [&](const View& pack) {
-      t.linear.grad_input(c, {.dy = v[0],
-                              .w = v[1],
-                              .pack = pack,
-                              .pre = v[2],
-                              .act = pick.act,
-                              .dx = v[3],
-                              .col_sum = v[4],
-                              .mode = mode,
-                              .sum_mode = mode});
-    };
-    pick.pack ? with_pack(c, t, v[1], dtype, Side::grad_input, run) : run({});
+  const auto run = [=](Context& c, const KernelTable& t, Views v, const View& pack, GradMode mode) {
+    t.linear.grad_input(c, {.dy = v[0],
+                            .w = v[1],
+                            .pack = pack,
+                            .pre = v[2],
+                            .act = pick.act,
+                            .dx = v[3],
+                            .col_sum = v[4],
+                            .mode = mode,
+                            .sum_mode = mode});
   };
+  p.call = [=](Context& c, const KernelTable& t, Views v, GradMode mode) {
+    const auto use = [&](const View& pack) { run(c, t, v, pack, mode); };
+    pick.pack ? with_pack(c, t, v[1], dtype, Side::grad_input, use) : use({});
+  };
+  if (pick.pack) {
+    p.ready = [=](Context& c, const KernelTable& t, Views v) -> std::function<void()> {
+      return [=, &c, &t, pack = kept_pack(c, t, v[1], dtype, Side::grad_input)] {
+        run(c, t, v, pack, GradMode::overwrite);
+      };
+    };
+    p.moved[1] = packed_share(dtype);
+  }
   p.op = [=](Tensors t, GradMode mode) -> std::vector<Tensor> {
     linear_grad_input(t[0], t[1], {t[3], mode}, {.act = pick.act, .pre = t[2], .col_sum = {t[4], mode}});
     return {};
@@ -379,11 +413,14 @@ OpCase grad_input_case() {
   c.name = "linear_grad_input";
   c.slots = {"linear.grad_input"};
   c.problems = dx_problems;
-  c.benchmarks = [](DType dtype) {
-    Values v("linear_grad_input benchmark");
+  c.benchmarks = [](DType dtype, const BenchmarkSizes& s) {
+    Values v = Values::shortened("linear_grad_input benchmark");
+    const int64_t m = s.rows(), d = s.width;
     return std::vector{
-        dx_problem(v, dtype, {.extents = {1576, 3072, 768}, .pack = true}),
-        dx_problem(v, dtype, {.extents = {1576, 768, 3072}, .act = Act::gelu_erf, .pack = true, .col_sum = true})};
+        dx_problem(v, dtype, {.extents = {m, 3 * d, d}, .pack = true}),
+        dx_problem(v, dtype, {.extents = {m, d, d}, .pack = true}),
+        dx_problem(v, dtype, {.extents = {m, s.hidden, d}, .pack = true}),
+        dx_problem(v, dtype, {.extents = {m, d, s.hidden}, .act = Act::gelu_erf, .pack = true, .col_sum = true})};
   };
   const Tensor dy = Tensor::zeros({4, 5});
   const Tensor w = Tensor::zeros({5, 3});
@@ -406,9 +443,11 @@ OpCase grad_weight_case() {
   c.name = "linear_grad_weight";
   c.slots = {"linear.grad_weight"};
   c.problems = dw_problems;
-  c.benchmarks = [](DType dtype) {
-    Values v("linear_grad_weight benchmark");
-    return std::vector{dw_problem(v, dtype, {1576, 3072, 768}, false), dw_problem(v, dtype, {1576, 768, 768}, false)};
+  c.benchmarks = [](DType dtype, const BenchmarkSizes& s) {
+    Values v = Values::shortened("linear_grad_weight benchmark");
+    const int64_t m = s.rows(), d = s.width;
+    return std::vector{dw_problem(v, dtype, {m, 3 * d, d}, false), dw_problem(v, dtype, {m, d, d}, false),
+                       dw_problem(v, dtype, {m, s.hidden, d}, false), dw_problem(v, dtype, {m, d, s.hidden}, false)};
   };
   const auto call = [](const Tensor& dy, const Tensor& x, const Tensor& dw) {
     return [=] { linear_grad_weight(dy, x, {dw, GradMode::overwrite}); };
@@ -428,9 +467,10 @@ OpCase prepare_case() {
   c.name = "prepare_dy";
   c.slots = {"linear.prepare_dy"};
   c.problems = prepare_problems;
-  c.benchmarks = [](DType dtype) {
-    Values v("prepare_dy benchmark");
-    return std::vector{prepare_problem(v, dtype, {1576, 768, dtype == DType::f64 ? dtype : DType::bf16})};
+  c.benchmarks = [](DType dtype, const BenchmarkSizes& s) {
+    Values v = Values::shortened("prepare_dy benchmark");
+    return std::vector{prepare_problem(v, wide(dtype), {s.rows(), s.width, dtype == DType::f64 ? dtype : DType::bf16}),
+                       prepare_problem(v, dtype, {s.rows(), 3 * s.width, dtype, false, true, false})};
   };
   c.refusals = {
       {"rank", ErrorKind::shape, [] { (void)prepare_dy(Tensor::zeros({4}), {}, {}, DType::f32, {}); }},
@@ -458,18 +498,19 @@ std::vector<OpCase> linear_cases() {
                                 Packed packed;
                                 refresh_packs({}, DType::bf16, 1, packed);
                               }});
-  forward.benchmarks = [](DType dtype) {
-    Values v("linear benchmark");
+  forward.benchmarks = [](DType dtype, const BenchmarkSizes& s) {
+    Values v = Values::shortened("linear benchmark");
+    const int64_t m = s.rows(), d = s.width;
+    const LinearPick wide_out{.bias = true, .pack = true, .residual = wide(dtype), .y = wide(dtype)};
+    LinearPick projection = wide_out, fc2 = wide_out;
+    projection.extents = {m, d, d};
+    fc2.extents = {m, d, s.hidden};
     return std::vector{
-        forward_problem(
-            v, dtype,
-            {.extents = {1576, 768, 768}, .bias = true, .pack = true, .residual = wide(dtype), .y = wide(dtype)}),
-        forward_problem(v, dtype, {.extents = {1576, 2304, 768}, .bias = true, .pack = true}),
+        forward_problem(v, dtype, projection),
+        forward_problem(v, dtype, {.extents = {m, 3 * d, d}, .bias = true, .pack = true}),
         forward_problem(v, dtype,
-                        {.extents = {1576, 3072, 768}, .act = Act::gelu_erf, .bias = true, .pre = true, .pack = true}),
-        forward_problem(
-            v, dtype,
-            {.extents = {1576, 768, 3072}, .bias = true, .pack = true, .residual = wide(dtype), .y = wide(dtype)})};
+                        {.extents = {m, s.hidden, d}, .act = Act::gelu_erf, .bias = true, .pre = true, .pack = true}),
+        forward_problem(v, dtype, fc2)};
   };
   return {forward, prepare_case(), grad_input_case(), grad_weight_case()};
 }

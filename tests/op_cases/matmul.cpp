@@ -83,10 +83,13 @@ std::vector<OpCase> matmul_cases() {
   c.name = "matmul";
   c.slots = {"matmul.matmul"};
   c.problems = product_problems;
-  c.benchmarks = [](DType dtype) {
-    Values v("matmul benchmark");
-    return std::vector{product_problem(v, dtype, {0, 256, 256, 512}, 1, {}, permuted({1, 0}), {}),
-                       product_problem(v, dtype, {96, 197, 197, 64}, 1, {}, permuted({0, 2, 1}), {})};
+  c.benchmarks = [](DType dtype, const BenchmarkSizes& s) {
+    Values v = Values::shortened("matmul benchmark");
+    const Product heads{s.batch * s.heads, s.tokens, s.tokens, 64};
+    return std::vector{
+        product_problem(v, dtype, {0, s.contrast, s.contrast, s.text_width}, 1, {}, permuted({1, 0}), {}),
+        product_problem(v, dtype, {0, s.predicted(), s.text_width, s.width}, 1, {}, {}, {}),
+        product_problem(v, dtype, heads, 1, {}, permuted({0, 2, 1}), {})};
   };
   const auto plain = [](const auto& v, DType) { return autograd::matmul(v[0], v[1], 0.5); };
   const auto transposed = [](const auto& v, DType) { return autograd::matmul_transposed(v[0], v[1], 2); };

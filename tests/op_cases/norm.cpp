@@ -58,7 +58,7 @@ Problem layer_norm_grad_problem(Values& values, DType dtype, const NormPick& pic
   const auto rows = static_cast<double>(pick.shape[0]);
   const double k = static_cast<double>(pick.shape[1]) + 4;
   const Problem forward = layer_norm_problem(values, dtype, pick);
-  const auto saved = reference_results(forward);
+  const auto saved = values.saved(forward, {{4, {pick.mean, 0.05}}, {5, {0.77, 0.02}}});
   const Tolerance column{.c = 3, .k = std::max(rows, 1.0), .floor = 1};
   Problem p;
   p.name = fmt::format("{}{}{}{}", to_string(pick.shape), pick.dx ? " dx" : "", pick.dgamma ? " dgamma" : "",
@@ -127,12 +127,14 @@ Problem l2_problem(Values& values, DType dtype, const Shape& shape, double scale
     return {r.y, r.norm};
   };
   p.batch = {{0, 0}, {1, 0}, {2, 0}};
+  p.flops = 3.0 * static_cast<double>(shape.numel());
   return p;
 }
 
 Problem l2_grad_problem(Values& values, DType dtype, const Shape& shape, double scale) {
   const Problem forward = l2_problem(values, dtype, shape, scale);
-  const auto saved = reference_results(forward);
+  const double length = scale * std::sqrt(static_cast<double>(shape[1]));
+  const auto saved = values.saved(forward, {{1, {0, scale / (length + 1e-12)}}, {2, {length, 0.02 * length}}});
   const double k = static_cast<double>(shape[1]) + 4;
   Problem p;
   p.name = fmt::format("gradient {} scale {}", to_string(shape), scale);
@@ -146,6 +148,7 @@ Problem l2_grad_problem(Values& values, DType dtype, const Shape& shape, double 
     return {};
   };
   p.batch = {{0, 0}, {1, 0}, {2, 0}, {3, 0}};
+  p.flops = 5.0 * static_cast<double>(shape.numel());
   return p;
 }
 
@@ -170,9 +173,10 @@ OpCase layer_norm_case() {
   c.name = "layer_norm";
   c.slots = {"norm.layer_norm", "norm.layer_norm_grad"};
   c.problems = layer_norm_problems;
-  c.benchmarks = [](DType dtype) {
-    Values v("layer_norm benchmark");
-    return std::vector{layer_norm_problem(v, dtype, {{1576, 768}}), layer_norm_grad_problem(v, dtype, {{1576, 768}})};
+  c.benchmarks = [](DType dtype, const BenchmarkSizes& s) {
+    Values v = Values::shortened("layer_norm benchmark");
+    const Shape shape{s.rows(), s.width};
+    return std::vector{layer_norm_problem(v, dtype, {shape}), layer_norm_grad_problem(v, dtype, {shape})};
   };
   c.gradients = {{.name = "x, gamma, beta",
                   .inputs = {{values.normal({4, 7}, 1.5, 0.5), true},
@@ -221,6 +225,11 @@ OpCase l2_case() {
   c.slots = {"norm.l2_normalize", "norm.l2_normalize_grad"};
   c.dtypes = {DType::f32, DType::f64};
   c.problems = l2_problems;
+  c.benchmarks = [](DType dtype, const BenchmarkSizes& s) {
+    Values v = Values::shortened("l2_normalize benchmark");
+    const Shape shape{s.predicted(), s.text_width};
+    return std::vector{l2_problem(v, dtype, shape, 2), l2_grad_problem(v, dtype, shape, 2)};
+  };
   c.gradients = {{.name = "rows",
                   .inputs = {{values.normal({4, 6}, 2)}},
                   .forward = [](const auto& v, DType) { return autograd::l2_normalize(v[0]); },

@@ -90,6 +90,8 @@ Problem lars_problem(Values& values, DType dtype, const Arena& arena, double gra
     lars(t[0], t[1], t[2], ranges, adapt, step_state(), 0.9, 0.02);
     return {};
   };
+  p.flops = 11.0 * static_cast<double>(arena.size);
+  p.moved = {{0, 1.5}, {1, 2}};  // the norms decide the step, so both are read twice
   return p;
 }
 
@@ -106,6 +108,7 @@ Problem norm2_problem(Values& values, DType dtype, const Arena& arena) {
   p.op = [=, ranges = arena.ranges](Tensors t, GradMode) -> std::vector<Tensor> {
     return {Tensor::from(std::vector<double>{norm2(t[0], ranges)}, {})};
   };
+  p.flops = 2.0 * static_cast<double>(arena.size);
   return p;
 }
 
@@ -121,9 +124,9 @@ OpCase optimizer_case(const char* name, const Make& make) {
     for (const Arena& arena : arenas()) problems.push_back(make(values, dtype, arena));
     return problems;
   };
-  c.benchmarks = [=](DType dtype) {
-    Values values(name);
-    return std::vector{make(values, dtype, Arena("7 M parameters", {7000000}))};
+  c.benchmarks = [=](DType dtype, const BenchmarkSizes& s) {
+    Values values = Values::shortened(name);
+    return std::vector{make(values, dtype, Arena(fmt::format("{} parameters", s.parameters), {s.parameters}))};
   };
   return c;
 }

@@ -45,9 +45,9 @@ std::vector<OpCase> patches_cases() {
   c.name = "patchify";
   c.slots = {"patches.patchify"};
   c.problems = patchify_problems;
-  c.benchmarks = [](DType dtype) {
-    Values v("patchify benchmark");
-    return std::vector{patchify_problem(v, dtype, {8, 3, 224, 224}, 16)};
+  c.benchmarks = [](DType dtype, const BenchmarkSizes& s) {
+    Values v = Values::shortened("patchify benchmark");
+    return std::vector{patchify_problem(v, dtype, {s.batch, 3, s.image, s.image}, s.patch)};
   };
   c.refusals = {{"height", ErrorKind::shape,
                  [] {

@@ -122,21 +122,26 @@ std::vector<Problem> binary_problems(DType dtype) {
   return problems;
 }
 
+Problem axpby_problem(Values& values, DType dtype, const Shape& shape) {
+  Problem p;
+  p.name = to_string(shape);
+  p.operands = {in("x", dtype, values.normal(shape)), inout("y", dtype, values.normal(shape), kArithmetic)};
+  p.call = [](Context& c, const KernelTable& t, Views v, GradMode) {
+    t.pointwise.axpby(c, {.x = v[0], .y = v[1], .alpha = 0.3, .beta = 0.7});
+  };
+  p.op = [](Tensors t, GradMode) -> std::vector<Tensor> {
+    axpby(0.3, t[0], 0.7, t[1]);
+    return {};
+  };
+  p.flops = 3.0 * static_cast<double>(shape.numel());
+  return p;
+}
+
 std::vector<Problem> axpby_problems(DType dtype) {
   Values values("axpby");
   std::vector<Problem> problems;
   for (const Shape& shape : {Shape{}, {0}, {1}, {31}, {7, 33}, {3, 10923}}) {
-    Problem p;
-    p.name = to_string(shape);
-    p.operands = {in("x", dtype, values.normal(shape)), inout("y", dtype, values.normal(shape), kArithmetic)};
-    p.call = [](Context& c, const KernelTable& t, Views v, GradMode) {
-      t.pointwise.axpby(c, {.x = v[0], .y = v[1], .alpha = 0.3, .beta = 0.7});
-    };
-    p.op = [](Tensors t, GradMode) -> std::vector<Tensor> {
-      axpby(0.3, t[0], 0.7, t[1]);
-      return {};
-    };
-    problems.push_back(std::move(p));
+    problems.push_back(axpby_problem(values, dtype, shape));
   }
   return problems;
 }
@@ -165,10 +170,11 @@ OpCase unary_case() {
   c.name = "unary";
   c.slots = {"pointwise.unary"};
   c.problems = [](DType dtype) { return unary_problems("unary", dtype, unary_problem); };
-  c.benchmarks = [](DType dtype) {
-    Values values("unary benchmark");
-    return std::vector{unary_problem(values, Unary::gelu_erf, dtype, {1576, 3072}, {}, {}),
-                       unary_problem(values, Unary::exp, dtype, {1576, 3072}, {}, {})};
+  c.benchmarks = [](DType dtype, const BenchmarkSizes& s) {
+    Values values = Values::shortened("unary benchmark");
+    const Shape shape{s.rows(), s.hidden};
+    return std::vector{unary_problem(values, Unary::gelu_erf, dtype, shape, {}, {}),
+                       unary_problem(values, Unary::exp, dtype, shape, {}, {})};
   };
   c.refusals = {{"integers", ErrorKind::dtype, [] { (void)unary(Unary::exp, Tensor::zeros({2}, DType::i32)); }},
                 {"absent", ErrorKind::shape, [] { (void)unary(Unary::exp, {}); }}};
@@ -181,9 +187,9 @@ OpCase unary_grad_case() {
   c.name = "unary_grad";
   c.slots = {"pointwise.unary_grad"};
   c.problems = [](DType dtype) { return unary_problems("unary_grad", dtype, unary_grad_problem); };
-  c.benchmarks = [](DType dtype) {
-    Values v("unary_grad benchmark");
-    return std::vector{unary_grad_problem(v, Unary::gelu_erf, dtype, {1576, 3072}, {}, {})};
+  c.benchmarks = [](DType dtype, const BenchmarkSizes& s) {
+    Values v = Values::shortened("unary_grad benchmark");
+    return std::vector{unary_grad_problem(v, Unary::gelu_erf, dtype, {s.rows(), s.hidden}, {}, {})};
   };
   for (const Unary op : kUnaries) {
     c.gradients.push_back(
@@ -210,10 +216,11 @@ OpCase binary_case() {
   c.name = "binary";
   c.slots = {"pointwise.binary"};
   c.problems = binary_problems;
-  c.benchmarks = [](DType dtype) {
-    Values v("binary benchmark");
-    return std::vector{binary_problem(v, Binary::add, {dtype, dtype, dtype}, {1576, 768}, false, {}),
-                       binary_problem(v, Binary::mul, {dtype, dtype, dtype}, {1576, 768}, true, {})};
+  c.benchmarks = [](DType dtype, const BenchmarkSizes& s) {
+    Values v = Values::shortened("binary benchmark");
+    const Shape shape{s.rows(), s.width};
+    return std::vector{binary_problem(v, Binary::add, {dtype, dtype, dtype}, shape, false, {}),
+                       binary_problem(v, Binary::mul, {dtype, dtype, dtype}, shape, true, {})};
   };
   for (const Binary op : {Binary::add, Binary::sub, Binary::mul}) {
     for (const bool scalar : {false, true}) {
@@ -248,6 +255,10 @@ OpCase axpby_case() {
   c.slots = {"pointwise.axpby"};
   c.dtypes = {DType::f32, DType::f64};
   c.problems = axpby_problems;
+  c.benchmarks = [](DType dtype, const BenchmarkSizes& s) {
+    Values v = Values::shortened("axpby benchmark");
+    return std::vector{axpby_problem(v, dtype, {s.parameters})};
+  };
   c.refusals = {
       {"bf16", ErrorKind::dtype, [] { axpby(1, Tensor::zeros({2}, DType::bf16), 1, Tensor::zeros({2}, DType::bf16)); }},
       {"not contiguous", ErrorKind::shape,

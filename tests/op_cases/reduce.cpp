@@ -63,6 +63,7 @@ Problem segment_mean_problem(Values& values, DType dtype, const std::vector<int6
     t.reduce.segment_mean(c, {.x = v[0], .segments = segments.on(c.device()), .skip = skip, .y = v[1]});
   };
   p.op = [=](Tensors t, GradMode) -> std::vector<Tensor> { return {segment_mean(t[0], segments, skip)}; };
+  p.flops = static_cast<double>(segments.rows() * width);
   return p;
 }
 
@@ -81,6 +82,7 @@ Problem segment_mean_grad_problem(Values& values, DType dtype, const std::vector
     segment_mean_grad(t[0], segments, skip, {t[1], mode});
     return {};
   };
+  p.flops = static_cast<double>(segments.count() * width);
   return p;
 }
 
@@ -103,9 +105,10 @@ OpCase sum_case() {
   c.name = "sum";
   c.slots = {"reduce.sum"};
   c.problems = sum_problems;
-  c.benchmarks = [](DType dtype) {
-    Values v("sum benchmark");
-    return std::vector{sum_problem(v, dtype, {1576, 768}, false), sum_problem(v, dtype, {1576, 768}, true)};
+  c.benchmarks = [](DType dtype, const BenchmarkSizes& s) {
+    Values v = Values::shortened("sum benchmark");
+    const Shape shape{s.rows(), s.width};
+    return std::vector{sum_problem(v, dtype, shape, false), sum_problem(v, dtype, shape, true)};
   };
   c.gradients = {{.name = "sum",
                   .inputs = {{values.normal({3, 5})}},
@@ -138,6 +141,12 @@ OpCase segment_mean_case() {
       problems.push_back(std::move(p));
     }
     return problems;
+  };
+  c.benchmarks = [](DType dtype, const BenchmarkSizes& s) {
+    Values v = Values::shortened("segment_mean benchmark");
+    const std::vector<int64_t> lengths(static_cast<size_t>(s.batch), s.tokens);
+    return std::vector{segment_mean_problem(v, dtype, lengths, 1, s.width),
+                       segment_mean_grad_problem(v, dtype, lengths, 1, s.width)};
   };
   c.gradients = {{.name = "ragged", .inputs = {{values.normal({9, 4})}}, .forward = [](const auto& v, DType) {
                     return autograd::segment_mean(v[0], SegmentTable(std::vector<int64_t>{3, 0, 5, 1}), 1);

@@ -39,6 +39,10 @@ Problem gather_problem(Values& values, DType dtype, const GatherPick& pick) {
     if (t[4]) options.table_index = RowIndex(table_index.data<int32_t>(), kTableRows);
     return {gather_rows(t[0], t[1] ? RowIndex(index.data<int32_t>(), pick.sources) : RowIndex(), options)};
   };
+  // No more than the rows that are read, even if none is read twice.
+  if (pick.index && pick.rows < pick.sources) {
+    p.moved[0] = static_cast<double>(pick.rows) / static_cast<double>(pick.sources);
+  }
   return p;
 }
 
@@ -83,6 +87,7 @@ Problem scatter_problem(Values& values, DType dtype, const ScatterPick& pick) {
     scatter_add_rows(t[0], rows, {t[3], mode});
     return {};
   };
+  p.flops = static_cast<double>(pick.rows * pick.width);
   return p;
 }
 
@@ -163,9 +168,11 @@ OpCase gather_case() {
                    (void)autograd::concatenate_rows(x, Tensor::zeros({4, 2}));
                  }},
                 {"an index beyond the rows", ErrorKind::shape, [=] { (void)RowIndex(rows, 2); }}};
-  c.benchmarks = [](DType dtype) {
-    Values v("gather benchmark");
-    return std::vector{gather_problem(v, dtype, {1576, 400, 768}), gather_problem(v, dtype, {49408, 616, 512})};
+  c.benchmarks = [](DType dtype, const BenchmarkSizes& s) {
+    Values v = Values::shortened("gather benchmark");
+    const GatherPick visible{s.rows(), s.batch * s.visible, s.width};
+    const GatherPick words{s.vocabulary, s.batch * s.caption, s.text_width};
+    return std::vector{gather_problem(v, dtype, visible), gather_problem(v, dtype, words)};
   };
   return c;
 }
@@ -175,10 +182,11 @@ OpCase scatter_case() {
   c.name = "scatter_add_rows";
   c.slots = {"rows.scatter_add"};
   c.problems = scatter_problems;
-  c.benchmarks = [](DType dtype) {
-    Values v("scatter benchmark");
-    return std::vector{scatter_problem(v, dtype, {400, 1576, 768, false, true}),
-                       scatter_problem(v, dtype, {1576, 1, 768})};
+  c.benchmarks = [](DType dtype, const BenchmarkSizes& s) {
+    Values v = Values::shortened("scatter benchmark");
+    return std::vector{scatter_problem(v, dtype, {s.batch * s.visible, s.rows(), s.width, false, true}),
+                       scatter_problem(v, dtype, {s.batch * s.caption, s.vocabulary, s.text_width}),
+                       scatter_problem(v, dtype, {s.rows(), 1, s.width})};
   };
   const RowIndex index(std::vector<int32_t>{2, 0, 1}, 4);
   const auto call = [=](const Tensor& dy, const Tensor& dx) {

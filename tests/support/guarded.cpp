@@ -138,11 +138,21 @@ Tensor placed(const std::shared_ptr<Storage>& block, const Shape& shape, DType d
   return tensor;
 }
 
+/// The bytes of the block around an operand.
+size_t guarded_bytes(const Shape& shape, DType dtype, const Layout& layout) {
+  const size_t bytes = static_cast<size_t>(place_of(shape, layout).memory.numel()) * size_of(dtype);
+  return bytes + 2 * kGuardBytes + kAlignment;
+}
+
 }  // namespace
 
+Tensor uninitialised(const Shape& shape, DType dtype, const Layout& layout, Device device) {
+  const size_t bytes = guarded_bytes(shape, dtype, layout);
+  return placed(std::make_shared<Storage>(device, context(device).allocator(), bytes), shape, dtype, layout);
+}
+
 Guarded::Guarded(const Shape& shape, DType dtype, const Layout& layout, Device device) {
-  const size_t bytes = static_cast<size_t>(place_of(shape, layout).memory.numel()) * size_of(dtype);
-  const size_t guarded = bytes + 2 * kGuardBytes + kAlignment;
+  const size_t guarded = guarded_bytes(shape, dtype, layout);
   host_ = std::make_shared<Storage>(Device::cpu(), cpu_context().allocator(), guarded);
   const bool here = device == Device::cpu();
   block_ = here ? host_ : std::make_shared<Storage>(device, context(device).allocator(), guarded);

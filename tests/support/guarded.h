@@ -42,6 +42,9 @@ void store(const View& view, int64_t offset, double value);
 /// Half the distance from 1 to the next number: the relative error of one rounding. 0 for integers.
 [[nodiscard]] double unit_roundoff(DType dtype);
 
+/// An operand in new memory on a device, in a block that begins before it and ends after it. Nothing is written.
+[[nodiscard]] Tensor uninitialised(const Shape& shape, DType dtype, const Layout& layout, Device device);
+
 /// An operand inside a larger block on a device. Every byte outside the operand holds 0xff, a NaN in each floating
 /// type. So a read outside spoils a result, and a write outside is detected.
 class Guarded {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <optional>
 #include <span>
 #include <string>
@@ -72,7 +73,11 @@ struct Problem {
   std::function<std::vector<Tensor>(Tensors, GradMode)> op;
   std::vector<BatchDim> batch;
   int64_t batch_block = 1;  // rows that stay together in a permutation
+  /// For benchmarks: makes what a training step makes once and keeps, a packed weight, and returns the call, which
+  /// reads the views. Null: the call makes nothing of the kind.
+  std::function<std::function<void()>(Context&, const KernelTable&, Views)> ready{};
   double flops = 0;
+  std::map<size_t, double> moved{};  // the share of an operand that a call moves, where it is not all of it
 };
 
 /// f32, bf16 and f64, or without f64.
@@ -103,6 +108,24 @@ struct Refusal {
   std::function<void()> call;
 };
 
+/// Sizes of the problems that are measured, by default those of ViT-B/16 and its text encoder on a CPU.
+struct BenchmarkSizes {
+  int64_t batch = 8;
+  int64_t contrast = 256;  // rows on either side of a contrastive loss
+  int64_t image = 224, patch = 16, tokens = 197, visible = 50;
+  int64_t width = 768, heads = 12, hidden = 3072;
+  int64_t caption = 77, text_width = 512, text_heads = 8, vocabulary = 49408;
+  int64_t projector = 4096, projector_rows = 512, classes = 1000;
+  int64_t parameters = 7'000'000;
+
+  [[nodiscard]] int64_t rows() const { return batch * tokens; }
+  [[nodiscard]] int64_t predicted() const { return batch * (tokens - visible); }  // hidden patches of the batch
+  /// Those of a GPU: a whole batch, short captions, every parameter.
+  [[nodiscard]] static BenchmarkSizes of_a_gpu(int64_t batch);
+  /// So small that an emulated device computes them in seconds.
+  [[nodiscard]] static BenchmarkSizes tiny();
+};
+
 struct OpCase {
   std::string name;
   std::vector<std::string> slots;  // of the kernel table, as "norm.layer_norm"
@@ -110,20 +133,27 @@ struct OpCase {
   std::vector<DType> dtypes = floating_types();
   std::vector<Gradient> gradients;
   std::vector<Refusal> refusals;
-  /// Problems of the sizes of ViT-B, for benchmarks.
-  std::function<std::vector<Problem>(DType)> benchmarks;
+  /// Problems to be measured. Their floating operands hold the first values only, see Values::shortened.
+  std::function<std::vector<Problem>(DType, const BenchmarkSizes&)> benchmarks;
 };
 
 /// Every op's case.
 [[nodiscard]] std::span<const OpCase> op_cases();
 
-/// The least number of bytes that a call moves: each operand once, and sums twice in GradMode::accumulate.
+/// The least number of bytes that a call moves: each operand once, or the share of it that `moved` gives, and sums
+/// twice in GradMode::accumulate.
 [[nodiscard]] double bytes_of(const Problem& problem, GradMode mode);
 
 /// Random operands. Each draw is different, and every run gives the same draws.
 class Values {
  public:
   explicit Values(std::string_view purpose) : random_(1, purpose) {}
+  /// For benchmarks: floating tensors get only their first rows, up to kShort elements, which the benchmark repeats.
+  /// The rest of their memory is not written, so that operands of gigabytes cost nothing here.
+  [[nodiscard]] static Values shortened(std::string_view purpose);
+  static constexpr int64_t kShort = 1 << 18;
+  /// How many elements of such a tensor are drawn.
+  [[nodiscard]] static int64_t short_count(const Shape& shape);
   [[nodiscard]] Tensor normal(const Shape& shape, double scale = 1, double mean = 0);
   [[nodiscard]] Tensor uniform(const Shape& shape, double low, double high);
   /// i32 in [low, high).
@@ -131,9 +161,18 @@ class Values {
   /// Normal rows of Euclidean norm 1.
   [[nodiscard]] Tensor unit_rows(const Shape& shape);
 
+  struct Normal {
+    double mean, scale;
+  };
+  /// What a forward saves: reference_results of it or, for benchmarks, numbers of about their size: by operand.
+  [[nodiscard]] std::vector<Tensor> saved(const Problem& forward, const std::map<size_t, Normal>& sizes);
+
  private:
+  [[nodiscard]] std::span<double> drawn(const Tensor& tensor) const;
+
   Philox random_;
   uint64_t draws_ = 0;
+  bool shortened_ = false;
 };
 
 /// The type of masters, statistics and gradients of weights.

@@ -30,7 +30,7 @@ struct Golden {
         file(golden_path("rils/case_" + name + ".safetensors")) {}
 
   [[nodiscard]] Model model(DType dtype) const {
-    Model m(config.model, 0, dtype);
+    Model m(config.model, 0, dtype, test::golden_device());
     for (const nn::Entry& entry : m.store().entries()) copy_into(file.load("param." + entry.name), entry.value());
     m.store().mark_written();
     return m;
@@ -45,7 +45,8 @@ struct Golden {
     };
     std::vector<MicroBatch> result;
     for (int64_t i = 0; i < parts; ++i) {
-      result.push_back({part("images", i), part("tokens", i), part("noise", i), part("view1", i), part("view2", i)});
+      const auto up = [&](const char* name) { return part(name, i).to(test::golden_device()); };
+      result.push_back({up("images"), part("tokens", i), part("noise", i), up("view1"), up("view2")});
     }
     return result;
   }
@@ -149,7 +150,7 @@ TEST_P(Gradients, AmpBf16WithinItsBound) {
   double magnitude = 0;
   for (const nn::Entry& entry : model.store().entries()) {
     const Tensor expected = cast(golden.file.load("grad." + entry.name), DType::f64);
-    const Tensor found = cast(entry.grad(), DType::f64);
+    const Tensor found = cast(entry.grad().to(Device::cpu()), DType::f64);
     EXPECT_LE(gradient_error(golden, entry.name, found), 0.1) << entry.name;
     for (size_t i = 0; i < expected.data<double>().size(); ++i) {
       const double e = expected.data<double>()[i];
@@ -180,7 +181,7 @@ TEST_P(Gradients, ThroughFiles) {
   }
   nn::write_safetensors(files.checkpoint, parameters, {});
   nn::write_safetensors(files.batch, batch, {});
-  (void)write_gradients(golden.config.model, golden.config.loss, files, nn::kFp32);
+  (void)write_gradients(golden.config.model, golden.config.loss, files, nn::kFp32, test::golden_device());
   const nn::SafetensorsFile out(files.out);
   size_t compared = 0;
   for (const auto& [name, info] : golden.file.tensors()) {

@@ -28,7 +28,7 @@ class TrainingGolden {
     for (const nn::Entry& entry : model.store().entries()) copy_into(file.load("param." + entry.name), entry.value());
     model.store().mark_written();
   }
-  [[nodiscard]] std::vector<MicroBatch> batch(int64_t step, int64_t parts = 1) const {
+  [[nodiscard]] std::vector<MicroBatch> batch(int64_t step, int64_t parts = 1, Device device = Device::cpu()) const {
     std::vector<MicroBatch> result;
     for (int64_t i = 0; i < parts; ++i) {
       const auto part = [&](const char* name) {
@@ -37,7 +37,7 @@ class TrainingGolden {
         const Tensor one = clone(all).reshape(rest);
         return clone(one.slice(0, i * rest[0] / parts, rest[0] / parts));
       };
-      result.push_back({part("images"), part("tokens"), part("noise")});
+      result.push_back({part("images").to(device), part("tokens"), part("noise")});
     }
     return result;
   }
@@ -52,10 +52,11 @@ class TrainingGolden {
 
 void expect_golden_run(const std::string& name) {
   const TrainingGolden golden(name);
-  Trainer trainer(golden.config, golden.steps);
+  const Device device = test::golden_device();
+  Trainer trainer(golden.config, golden.steps, 0, device);
   golden.set_initial(trainer.model());
   for (int64_t step = 0; step < golden.steps; ++step) {
-    const auto batch = golden.batch(step);
+    const auto batch = golden.batch(step, 1, device);
     const StepFigures figures = trainer.step(batch);
     EXPECT_NEAR(figures.losses.loss, golden.value("loss", step), 1e-5) << step;
     EXPECT_NEAR(figures.losses.clip_loss, golden.value("clip_loss", step), 1e-5) << step;

@@ -83,7 +83,8 @@ if [ "$mode" != quick ]; then
   check "clang-tidy" bash tests/lint/tidy.sh build/release
   build asan
   suite asan
-  threaded="test_engine test_rils_data test_rils_run"  # pools, loader, signals
+  # Pools, loader and signals; and the CUDA kernels, whose threads the emulator shows to ThreadSanitizer.
+  threaded="test_engine test_rils_data test_rils_run test_emulation test_device"
   # shellcheck disable=SC2086
   build tsan $threaded
   # shellcheck disable=SC2086

@@ -23,7 +23,7 @@ namespace {
 std::vector<const KernelTable*> supported_tables() {
   static const KernelTable portable = TESSERA_KERNEL_TABLE(portable);
   std::vector<const KernelTable*> tables{&portable};
-#if defined(__x86_64__)
+#if defined(__x86_64__) && !defined(TESSERA_PORTABLE_ONLY)
   // These ask the processor and the operating system, which must save the wide registers.
   if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2")) {
     static const KernelTable avx2 = TESSERA_KERNEL_TABLE(avx2);

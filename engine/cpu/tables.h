@@ -21,7 +21,7 @@
   }
 
 TESSERA_DECLARE_ISA(portable)
-#if defined(__x86_64__)
+#if defined(__x86_64__) && !defined(TESSERA_PORTABLE_ONLY)
 TESSERA_DECLARE_ISA(avx2)
 TESSERA_DECLARE_ISA(avx512)
 #endif

@@ -9,6 +9,7 @@ mode=${1:-all}
 . apps/setup.sh
 # shellcheck disable=SC2086
 tessera_install $tessera_build_packages libgtest-dev || exit 1
+command -v python3 >/dev/null || tessera_install python3 || exit 1
 [ "$mode" = quick ] || tessera_install clang-format-14 clang-tidy-14 || exit 1
 export LC_ALL=C.UTF-8
 passed=0

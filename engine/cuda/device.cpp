@@ -77,6 +77,7 @@ void launched(const char* kernel, cudaStream_t stream) {
   if (sync_wanted()) check(cudaStreamSynchronize(stream), kernel);
 }
 
+cudaStream_t stream_of(Context& context) { return static_cast<CudaBackend&>(context.backend()).stream(); }
 Products& products_of(Context& context) { return static_cast<CudaBackend&>(context.backend()).products(); }
 
 CudaBackend::CudaBackend(int index) : index_(index) {

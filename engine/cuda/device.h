@@ -3,6 +3,7 @@
 #include <cuda_runtime.h>
 
 #include "engine/cuda/products.h"
+#include "engine/cuda/stream.h"
 #include "engine/runtime/context.h"
 
 namespace tessera::cuda {
@@ -38,13 +39,5 @@ class CudaBackend final : public Backend {
   std::unique_ptr<CachingPool> pool_;
   Products products_;
 };
-
-/// The stream on which a context's kernels run, one after the other.
-[[nodiscard]] inline cudaStream_t stream_of(Context& context) {
-  return static_cast<CudaBackend&>(context.backend()).stream();
-}
-/// Called after each launch. Throws DeviceError when the launch was refused; with TESSERA_SYNC=1 it waits for the
-/// kernel and reports its failure by name.
-void launched(const char* kernel, cudaStream_t stream);
 
 }  // namespace tessera::cuda

@@ -11,7 +11,7 @@
 #include <cuda_bf16.h>
 #include <cuda_runtime.h>
 
-#include "engine/cuda/device.h"
+#include "engine/cuda/stream.h"
 
 #if defined(__CUDACC__)
 #define GPU_SHARED(T, name, ...) __shared__ T name __VA_ARGS__

@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "engine/core/error.h"
-#include "engine/cuda/device.h"
+#include "engine/cuda/stream.h"
 #include "engine/runtime/context.h"
 
 // cuBLASLt counts in columns. Our row-major y [m, n] is its column-major D [n, m], so D = right leftᵀ: its A is our

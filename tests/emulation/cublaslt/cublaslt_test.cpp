@@ -6,7 +6,7 @@
 #include <string>
 
 #include "engine/core/error.h"
-#include "engine/cuda/device.h"
+#include "engine/cuda/stream.h"
 #include "engine/cuda/products.h"
 #include "engine/runtime/context.h"
 #include "tests/emulation/cublaslt/cublaslt_double.h"

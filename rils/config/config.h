@@ -141,7 +141,7 @@ struct RunConfig {
   std::string logs = "logs";
   int64_t seed = 0;
   std::string precision = "fp32";   // or "amp_bf16": f32 master weights, bf16 compute
-  std::string device = "auto";      // cpu, cuda, cuda:N
+  std::string device = "auto";      // auto, cpu, cuda, cuda:N
   int64_t save_every_steps = 0;     // 0: only at ends of epochs
   int64_t save_frequency = 1;       // epochs
   int64_t keep = 3;                 // newest checkpoints to keep beside the best; 0: all

@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <functional>
 #include <ostream>
 
 #include "tests/device/device.h"
@@ -11,6 +13,12 @@
 
 namespace tessera::test {
 namespace {
+
+#if defined(__SANITIZE_THREAD__)
+constexpr bool kThreadSanitizer = true;
+#else
+constexpr bool kThreadSanitizer = false;
+#endif
 
 Execution in_order(const char* name, emulation::Order order) {
   return {name, [order]() -> Context& {
@@ -23,9 +31,11 @@ Execution in_order(const char* name, emulation::Order order) {
 Target device_target() {
   Target target{&context(test_device()).backend().kernels(), test_device(), {}};
   if (device_is_emulated()) {
-    target.executions = {in_order("threads in order", emulation::Order::forward),
-                         in_order("threads in reverse", emulation::Order::reverse),
-                         in_order("threads in random order", emulation::Order::random)};
+    target.executions = {in_order("threads in order", emulation::Order::forward)};
+    if (!kThreadSanitizer) {
+      target.executions.push_back(in_order("threads in reverse", emulation::Order::reverse));
+      target.executions.push_back(in_order("threads in random order", emulation::Order::random));
+    }
   } else {
     const auto same = []() -> Context& { return context(test_device()); };
     target.executions = {{"the first run", same}, {"the second run", same}};
@@ -47,12 +57,32 @@ std::vector<TypedCase> typed_cases() {
   return result;
 }
 
+int64_t elements_of(const Problem& problem) {
+  int64_t total = 0;
+  for (const Operand& o : problem.operands) total += o.shape.numel();
+  return total;
+}
+
+/// The problems of a case that this build has time for. ThreadSanitizer sees every race in one order of threads but
+/// takes a hundred times as long: there it is the largest few of those with at most so many elements.
+std::vector<Problem> problems_of(const TypedCase& c) {
+  std::vector<Problem> problems = c.op->problems(c.dtype);
+  if (!kThreadSanitizer) return problems;
+  constexpr int64_t kMost = 20'000;
+  constexpr size_t kCount = 4;
+  std::ranges::stable_sort(problems, std::ranges::greater(), elements_of);
+  const auto small = std::ranges::find_if(problems, [](const Problem& p) { return elements_of(p) <= kMost; });
+  problems.erase(problems.begin(), std::min(small, problems.end() - 1));
+  if (problems.size() > kCount) problems.resize(kCount);
+  return problems;
+}
+
 class DeviceCases : public testing::TestWithParam<TypedCase> {};
 
 TEST_P(DeviceCases, MatchTheReference) {
   const Target target = device_target();
   int failed = 0;
-  for (const Problem& problem : GetParam().op->problems(GetParam().dtype)) {
+  for (const Problem& problem : problems_of(GetParam())) {
     check_problem(problem, GetParam().dtype, std::span(&target, 1));
     if (HasFailure() && ++failed == 5) FAIL() << "and so on";
   }

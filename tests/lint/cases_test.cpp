@@ -67,13 +67,33 @@ TEST(OpCasesLint, CasesCallTheirSlotsAndThePublicFunctions) {
 /// `c.kernels().norm.layer_norm(c, {x, gamma, …})` would compile with two views exchanged.
 TEST(OpCasesLint, CallsOfKernelsNameEveryField) {
   int calls = 0;
-  for (const auto& path : sources({"engine/ops", "tests/op_cases", "benchmarks"}, {".cpp"})) {
+  for (const auto& path :
+       sources({"engine", "tests/op_cases", "tests/engine", "tests/device", "benchmarks"}, {".h", ".cpp", ".cu"})) {
     for (const auto& m : matches(read(path), R"(\.\w+\.(\w+)\(\s*(?:c|ctx|context),\s*\{\s*(.))")) {
       EXPECT_EQ(m[2], ".") << name_in_tree(path) << " calls " << m[1] << " with a positional list";
       ++calls;
     }
   }
   EXPECT_GE(calls, 60) << "the calls were not understood";
+}
+
+/// Tables of kernels, and the products that device code describes, have as many members of one type.
+TEST(OpCasesLint, TablesAndProductsNameEveryField) {
+  int tables = 0, products = 0;
+  for (const auto& path : sources({"engine/cpu", "engine/cuda"}, {".h", ".cpp", ".cu"})) {
+    const std::string text = read(path);
+    for (const auto& m : matches(text, R"(\n *(?:static )?const \w*(?:Kernels|KernelTable) (\w+)\{\s*(.))")) {
+      EXPECT_EQ(m[2], ".") << name_in_tree(path) << " fills " << m[1] << " by position";
+      ++tables;
+    }
+    if (!name_in_tree(path).starts_with("engine/cuda/")) continue;
+    for (const auto& m : matches(text, R"((?:\b\w*compute\(\s*context,\s*|\bProduct \w+)\{\s*(.))")) {
+      EXPECT_EQ(m[1], ".") << name_in_tree(path) << " describes a product by position";
+      ++products;
+    }
+  }
+  EXPECT_GE(tables, 25) << "the tables were not understood";
+  EXPECT_GE(products, 4) << "the products were not understood";
 }
 
 TEST(OpCasesLint, EveryCaseChecksSomething) {

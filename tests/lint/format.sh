@@ -3,4 +3,4 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 formatter=$(command -v clang-format-14 || command -v clang-format)
-git ls-files '*.h' '*.cpp' | xargs "$formatter" --dry-run --Werror
+git ls-files '*.h' '*.cpp' '*.cu' | xargs "$formatter" --dry-run --Werror

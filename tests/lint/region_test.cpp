@@ -15,6 +15,9 @@ namespace {
 const std::string kBegin = "engine/cpu/simd/isa_begin.h";
 const std::string kEnd = "engine/cpu/simd/isa_end.h";
 const std::string kFormulas = "engine/ops/functors.h";  // templates that are instantiated for a region's types alone
+// Device code takes the scalar formulas of math.h into a namespace of its own, tessera::cpu::device.
+const std::string kScalars = "engine/cuda/gpu_math.h";
+const std::string kMath = "engine/cpu/simd/math.h";
 
 bool is_bracket(const std::string& name) { return name == kBegin || name == kEnd; }
 
@@ -24,11 +27,9 @@ bool belongs_inside(const std::string& name) {
   return (wide && name.ends_with(".h") && !is_bracket(name)) || name == kFormulas;
 }
 
-/// The target of each include, in order.
-std::vector<std::string> includes(const std::string& text) {
-  std::vector<std::string> result;
-  for (const auto& m : matches("\n" + text, "\n[ \t]*#[ \t]*include[ \t]*[<\"]([^>\"]+)[>\"]")) result.push_back(m[1]);
-  return result;
+/// Whether a file outside every region may include a header that belongs inside one.
+bool may_take(const std::string& name, const std::string& target) {
+  return target == kFormulas || (name == kScalars && target == kMath);
 }
 
 /// A message for each include of a file that is on the wrong side of the region's bounds.
@@ -40,7 +41,7 @@ std::vector<std::string> misplaced(const std::string& name, const std::string& t
       inside = target == kBegin;
     } else if (inside && !belongs_inside(target)) {
       wrong.push_back(name + " includes " + target + " inside the region of an instruction set");
-    } else if (!inside && belongs_inside(target) && target != kFormulas) {
+    } else if (!inside && belongs_inside(target) && !may_take(name, target)) {
       wrong.push_back(name + " includes " + target + " outside the region of an instruction set");
     }
   }
@@ -58,12 +59,16 @@ TEST(Region, TheRuleSeesWhatItForbids) {
   EXPECT_EQ(count(begin + loops + "  # include <vector>\n" + end), 1U) << "a standard header inside";
   EXPECT_EQ(count(loops + begin + tables), 2U);
   EXPECT_EQ(misplaced("engine/cpu/gemm/x.h", loops + tables).size(), 1U) << "a header of the region brings another in";
+  const std::string math = "#include \"" + kMath + "\"\n";
+  EXPECT_EQ(misplaced(kScalars, math).size(), 0U);
+  EXPECT_EQ(misplaced(kScalars, math + loops).size(), 1U) << "only math.h is for the device";
+  EXPECT_EQ(misplaced("engine/cuda/gpu.h", math).size(), 1U) << "only through gpu_math.h";
 }
 
 TEST(Region, HoldsNoHeaderThatOthersShare) {
   int kernels = 0;
   for (const auto& path :
-       sources({"engine", "autograd", "nn", "rils", "apps", "tests", "benchmarks"}, {".h", ".cpp"})) {
+       sources({"engine", "autograd", "nn", "rils", "apps", "tests", "benchmarks"}, {".h", ".cpp", ".cu"})) {
     const std::string name = name_in_tree(path);
     if (is_bracket(name)) continue;
     const std::string text = read(path);
@@ -71,6 +76,14 @@ TEST(Region, HoldsNoHeaderThatOthersShare) {
     kernels += name.starts_with("engine/cpu/kernels/") ? 1 : 0;
   }
   EXPECT_GE(kernels, 11);
+}
+
+TEST(Region, TheDeviceHasANamespaceOfItsOwn) {
+  const std::string text = read(source_root() / kScalars);
+  const auto defined = text.find("#define TESSERA_ISA device\n");
+  ASSERT_NE(defined, std::string::npos);
+  EXPECT_LT(defined, text.find("#include \"" + kMath));
+  EXPECT_EQ(matches(text, "\nnamespace tessera::cpu::(?!device \\{)").size(), 0U);
 }
 
 TEST(Region, KernelFilesOpenAndCloseIt) {

@@ -39,4 +39,19 @@ std::vector<std::vector<std::string>> matches(const std::string& text, const cha
   return result;
 }
 
+std::vector<std::string> includes(const std::string& text) {
+  std::vector<std::string> result;
+  for (const auto& m : matches("\n" + text, "\n[ \t]*#[ \t]*include[ \t]*[<\"]([^>\"]+)[>\"]")) result.push_back(m[1]);
+  return result;
+}
+std::vector<std::string> includes_of_ours(const std::string& text) {
+  std::vector<std::string> result;
+  for (const auto& m : matches("\n" + text, "\n[ \t]*#[ \t]*include[ \t]*\"([^\"]+)\"")) result.push_back(m[1]);
+  return result;
+}
+bool is_standard(const std::string& header) { return header.find_first_of("./") == std::string::npos; }
+bool is_for_device(const std::string& header) {
+  return header == "cuda_runtime.h" || header == "cuda_bf16.h" || header == "gpu_mma_emulated.h";
+}
+
 }  // namespace tessera::test

@@ -31,12 +31,12 @@ std::string first_part(const std::string& path) { return parts_of(path).front();
 
 TEST(Includes, RunInOneDirection) {
   int seen = 0;
-  for (const auto& path : sources(kFolders, {".h", ".cpp"})) {
+  for (const auto& path : sources(kFolders, {".h", ".cpp", ".cu"})) {
     const std::string folder = first_part(name_in_tree(path));
-    for (const auto& m : matches(read(path), "\n#include \"([^\"]+)\"")) {
-      const auto target = kRank.find(first_part(m[1]));
-      ASSERT_NE(target, kRank.end()) << name_in_tree(path) << " includes " << m[1] << ", not from the root of the tree";
-      EXPECT_LE(target->second, kRank.at(folder)) << name_in_tree(path) << " includes " << m[1];
+    for (const std::string& target : includes_of_ours(read(path))) {
+      const auto rank = kRank.find(first_part(target));
+      ASSERT_NE(rank, kRank.end()) << name_in_tree(path) << " includes " << target << ", not from the root of the tree";
+      EXPECT_LE(rank->second, kRank.at(folder)) << name_in_tree(path) << " includes " << target;
       ++seen;
     }
   }
@@ -51,13 +51,13 @@ TEST(Includes, RunInOneDirectionInsideAFolderToo) {
       EXPECT_NE(found, order.end()) << folder << "/" << parts[1] << " has no place in the order";
       return found - order.begin();
     };
-    for (const auto& path : sources({folder.c_str()}, {".h", ".cpp"})) {
+    for (const auto& path : sources({folder.c_str()}, {".h", ".cpp", ".cu"})) {
       const auto parts = parts_of(name_in_tree(path));
       if (parts.size() < 3) continue;
-      for (const auto& m : matches(read(path), "\n#include \"([^\"]+)\"")) {
-        const auto target = parts_of(m[1]);
-        if (target.front() != folder || target.size() < 3) continue;
-        EXPECT_LE(place(target), place(parts)) << name_in_tree(path) << " includes " << m[1];
+      for (const std::string& target : includes_of_ours(read(path))) {
+        const auto there = parts_of(target);
+        if (there.front() != folder || there.size() < 3) continue;
+        EXPECT_LE(place(there), place(parts)) << name_in_tree(path) << " includes " << target;
         ++seen;
       }
     }
@@ -66,21 +66,23 @@ TEST(Includes, RunInOneDirectionInsideAFolderToo) {
 }
 
 TEST(Includes, OfOurFilesExist) {
-  for (const auto& path : sources(kFolders, {".h", ".cpp"})) {
-    for (const auto& m : matches(read(path), "\n#include \"([^\"]+)\"")) {
-      EXPECT_TRUE(std::filesystem::exists(source_root() / m[1])) << name_in_tree(path) << " includes " << m[1];
+  for (const auto& path : sources(kFolders, {".h", ".cpp", ".cu"})) {
+    for (const std::string& target : includes_of_ours(read(path))) {
+      EXPECT_TRUE(std::filesystem::exists(source_root() / target)) << name_in_tree(path) << " includes " << target;
     }
   }
 }
 
-/// Users of the libraries need only the standard library. The processor's intrinsics belong to the kernels.
+/// Users of the libraries need only the standard library. The processor's intrinsics belong to the kernels, and CUDA's
+/// headers to the backend, whose own headers are not installed.
 TEST(Includes, OfOtherLibrariesStayOutOfPublicHeaders) {
   for (const auto& path : sources(kLibraries, {".h"})) {
     const std::string name = name_in_tree(path);
-    for (const auto& m : matches(read(path), "\n#include <([^>]+)>")) {
-      const bool standard = m[1].find('.') == std::string::npos && m[1].find('/') == std::string::npos;
+    for (const auto& m : matches("\n" + read(path), "\n[ \t]*#[ \t]*include[ \t]*<([^>]+)>")) {
+      const bool standard = is_standard(m[1]);
       const bool kernel = name.starts_with("engine/cpu/") && m[1] == "immintrin.h";
-      EXPECT_TRUE(standard || kernel) << name << " includes <" << m[1] << ">";
+      const bool device = name.starts_with("engine/cuda/") && is_for_device(m[1]);
+      EXPECT_TRUE(standard || kernel || device) << name << " includes <" << m[1] << ">";
     }
   }
 }
@@ -97,7 +99,7 @@ TEST(Headers, AreGuardedAndImportNoNamespace) {
 }
 
 TEST(Files, AreSmallRooms) {
-  for (const auto& path : sources(kFolders, {".h", ".cpp"})) {
+  for (const auto& path : sources(kFolders, {".h", ".cpp", ".cu"})) {
     const std::string text = read(path);
     const auto lines = std::ranges::count(text, '\n');
     EXPECT_LE(lines, kMostLines) << name_in_tree(path);
@@ -108,7 +110,8 @@ TEST(Files, AreSmallRooms) {
 /// A folder has a README of its own, or is described by name in that of the folder above it.
 TEST(Folders, SayWhatLivesInThem) {
   std::set<std::filesystem::path> folders;
-  for (const auto& path : sources(kFolders, {".h", ".cpp", ".py", ".sh", ".toml"})) folders.insert(path.parent_path());
+  for (const auto& path : sources(kFolders, {".h", ".cpp", ".cu", ".py", ".sh", ".toml"}))
+    folders.insert(path.parent_path());
   EXPECT_GT(folders.size(), 50U);
   for (const auto& folder : folders) {
     const bool own = std::filesystem::exists(folder / "README.md");

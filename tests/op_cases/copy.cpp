@@ -73,7 +73,8 @@ Problem fill_problem(const Shape& shape, DType to, double value, const Layout& l
   p.call = [value](Context& c, const KernelTable& t, Views v, GradMode) {
     t.copy.fill(c, {.y = v[0], .value = value});
   };
-  p.op = [value](Tensors t, GradMode) -> std::vector<Tensor> {
+  p.op = [value, dense = layout.dense()](Tensors t, GradMode) -> std::vector<Tensor> {
+    if (dense) return {filled(t[0].shape(), value, t[0].dtype(), t[0].device())};
     fill(t[0], value);
     return {};
   };

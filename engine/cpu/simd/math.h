@@ -1,7 +1,7 @@
 #pragma once
 
-// Functions of VecF and VecD. Include inside the region of isa_begin.h, after simd.h; engine/cuda/gpu_math.h includes it
-// after types of its own. The coefficients come from fit_coefficients.py; the stated errors are the largest over all
+// Functions of VecF and VecD. Include inside the region of isa_begin.h, after simd.h; engine/cuda/gpu_math.h includes
+// it after types of its own. The coefficients come from fit_coefficients.py; the stated errors are the largest over all
 // floats (or the stated range), measured by tests/engine/simd_test.cpp. VecD calls the C library. A product of an
 // argument with a rounded constant is amplified by exp: errors that grow with |x| say so.
 

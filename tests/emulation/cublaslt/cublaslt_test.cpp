@@ -6,8 +6,8 @@
 #include <string>
 
 #include "engine/core/error.h"
-#include "engine/cuda/stream.h"
 #include "engine/cuda/products.h"
+#include "engine/cuda/stream.h"
 #include "engine/runtime/context.h"
 #include "tests/emulation/cublaslt/cublaslt_double.h"
 #include "tests/emulation/cublaslt/cublaslt_naive.h"

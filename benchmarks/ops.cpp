@@ -1,6 +1,6 @@
 // Times every op at the sizes of ViT-B/16, beside the least time that the device's memory and arithmetic allow.
 //
-//   benchmark_ops [--device cpu|cuda[:N]] [--dtype f32|bf16] [--batch n] [--filter words] [--small] [--json file]
+//   benchmark_ops [--device auto|cpu|cuda[:N]] [--dtype f32|bf16] [--batch n] [--filter words] [--small] [--json file]
 //     measures the device's rates with a large copy and a large product, then each op; prints ms, GB/s, TFLOP/s, the
 //     floor by those rates, its share, and the floor on an H100
 //   benchmark_ops --floors [--dtype …] [--batch n] [--small] [--filter …]
@@ -14,6 +14,8 @@
 #include <cstdio>
 #include <fstream>
 #include <map>
+#include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -25,6 +27,7 @@
 namespace tessera::benchmarks {
 namespace {
 
+using Json = nlohmann::ordered_json;
 using test::BenchmarkSizes;
 using test::OpCase;
 using test::Problem;
@@ -153,8 +156,8 @@ Rates measured_rates(const Options& options, Device device, double least) {
   for (const DType dtype : {DType::bf16, DType::f32}) {
     const double seconds = time_problem(peak_problem(n, dtype), device, least);
     rates.flops[dtype] = 2.0 * static_cast<double>(n) * static_cast<double>(n * n) / seconds;
-    fmt::print("product of {}^3 in {}: {:.2f} TFLOP/s; by the data sheet {:.2f}\n", n, name_of(dtype),
-               rates.flops[dtype] / 1e12, backend.peak_flops(dtype) / 1e12);
+    fmt::print("product of {}^3 in {}: {:.2f} TFLOP/s; nominal {:.2f}\n", n, name_of(dtype), rates.flops[dtype] / 1e12,
+               backend.peak_flops(dtype) / 1e12);
   }
   return rates;
 }
@@ -175,30 +178,36 @@ void print_floors(const Options& options) {
 }
 
 void write_json(const Options& options, Device device, const Rates& rates, const std::vector<Row>& rows) {
-  std::ofstream out(options.json);
   Backend& backend = context(device).backend();
-  out << fmt::format("{{\"device\": \"{}\", \"batch\": {}, \"copy_bytes_per_s\": {:.6g}, \"products\": {{",
-                     backend.description(), options.sizes().batch, rates.bytes);
+  Json products, ops;
   for (const auto& [dtype, flops] : rates.flops) {
-    out << fmt::format("{}\"{}\": {{\"flops_per_s\": {:.6g}, \"data_sheet\": {:.6g}}}",
-                       dtype == rates.flops.begin()->first ? "" : ", ", name_of(dtype), flops,
-                       backend.peak_flops(dtype));
+    products[name_of(dtype)] = {{"flops_per_s", flops}, {"nominal", backend.peak_flops(dtype)}};
   }
-  out << "}, \"ops\": [";
   for (const Row& r : rows) {
-    out << fmt::format(
-        "{}\n  {{\"case\": \"{}\", \"problem\": \"{}\", \"dtype\": \"{}\", \"ms\": {:.6g}, \"flops\": {:.6g}, "
-        "\"bytes\": {:.6g}, \"floor_ms\": {:.6g}, \"h100_floor_ms\": {:.6g}}}",
-        &r == rows.data() ? "" : ",", r.op->name, r.problem, name_of(r.dtype), 1e3 * r.seconds, r.flops, r.bytes,
-        1e3 * r.floor, 1e3 * h100_floor(r));
+    ops.push_back({{"case", r.op->name},
+                   {"problem", r.problem},
+                   {"dtype", name_of(r.dtype)},
+                   {"ms", 1e3 * r.seconds},
+                   {"flops", r.flops},
+                   {"bytes", r.bytes},
+                   {"floor_ms", 1e3 * r.floor},
+                   {"h100_floor_ms", 1e3 * h100_floor(r)}});
   }
-  out << "\n]}\n";
-  if (!out) throw IoError(fmt::format("{}: cannot be written", options.json));
+  const Json all{{"device", backend.description()},
+                 {"batch", options.sizes().batch},
+                 {"copy_bytes_per_s", rates.bytes},
+                 {"products", products},
+                 {"ops", ops}};
+  std::ofstream out(options.json);
+  out << all.dump(1) << '\n';
+  if (!out.flush()) throw IoError(fmt::format("{}: cannot be written", options.json));
 }
 
-void measure_ops(const Options& options) {
+void measure_ops(Options options) {
   std::string note;
   const Device device = choose_device(options.device, note);
+  if (!note.empty()) fmt::print("{}\n", note);
+  options.device = to_string(device);
   const double least = options.small ? 0 : 0.02;
   const Rates rates = measured_rates(options, device, least);
   fmt::print("batch {}; floor = max(flops, bytes) at these rates\n", options.sizes().batch);
@@ -248,7 +257,7 @@ Options parse(const std::vector<std::string>& words) {
       o.dtype = words[++i];
     } else {
       throw ConfigError(
-          fmt::format("{}: expected --device cpu|cuda[:N], --dtype f32|bf16, --batch n, --filter words, "
+          fmt::format("{}: expected --device auto|cpu|cuda[:N], --dtype f32|bf16, --batch n, --filter words, "
                       "--json file, --small or --floors",
                       words[i]));
     }

@@ -77,9 +77,12 @@ class Torch:
         seconds = (time.perf_counter() - start) / count
         if self.on_gpu():
             self.bytes = torch.cuda.max_memory_allocated(self.device)
-            self.optimizer.zero_grad(set_to_none=True)
-            torch.cuda.empty_cache()
+            self.give_back()
         return seconds
+
+    def give_back(self):
+        self.optimizer.zero_grad(set_to_none=True)
+        torch.cuda.empty_cache()
 
 
 class Tessera:
@@ -99,15 +102,22 @@ class Tessera:
         return seconds
 
 
-def times(ours, theirs, rounds, steps):
-    """Seconds a step of both in turns; PyTorch's are absent where its step does not fit into the card's memory."""
-    out_of_memory = getattr(torch, "OutOfMemoryError", torch.cuda.OutOfMemoryError)
-    ours.seconds(1)
+def fits(theirs):
+    """Whether PyTorch's step fits into the card's memory. Makes one."""
     try:
         theirs.seconds(1)
-    except out_of_memory:
-        return [(ours.seconds(steps), None) for _ in range(rounds)]
-    return [(ours.seconds(steps), theirs.seconds(steps)) for _ in range(rounds)]
+        return True
+    except getattr(torch, "OutOfMemoryError", torch.cuda.OutOfMemoryError):
+        return False
+
+
+def times(ours, theirs, rounds, steps):
+    """Seconds a step of both in turns; PyTorch's are None where its step does not fit."""
+    ours.seconds(1)
+    if fits(theirs):
+        return [(ours.seconds(steps), theirs.seconds(steps)) for _ in range(rounds)]
+    theirs.give_back()  # only now, when no frame of the failed step holds its tensors
+    return [(ours.seconds(steps), None) for _ in range(rounds)]
 
 
 def summary(a, ours, theirs, pairs):

@@ -34,5 +34,6 @@ versions=$(for file in "$to"/bin/* "$to"/lib/*; do
 done | sort -uV)
 # shellcheck disable=SC2012  # plain names
 ls -s --block-size=1K "$to"/bin "$to"/lib | awk '$1 ~ /^[0-9]+$/ && NF == 2 {printf "%8d KiB  %s\n", $1, $2}'
-echo "$(du -sk "$to" | cut -f1) KiB in $to; needs $(grep '^GLIBC_' <<<"$versions" | tail -n 1)," \
+tree=$(git ls-files -z | xargs -0 du -ck 2>/dev/null | tail -n 1 | cut -f1)
+echo "$(du -sk "$to" | cut -f1) KiB in $to, $tree KiB of tracked files; needs $(grep '^GLIBC_' <<<"$versions" | tail -n 1)," \
   "$(grep '^GLIBCXX_' <<<"$versions" | tail -n 1)"

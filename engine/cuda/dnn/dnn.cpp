@@ -4,6 +4,7 @@
 #include "engine/cuda/dnn/plan.h"
 #include "engine/cuda/stream.h"
 #include "engine/cuda/workspace.h"
+#include "engine/ops/kernels.h"
 
 namespace tessera::cuda {
 namespace {

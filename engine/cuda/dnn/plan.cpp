@@ -36,6 +36,12 @@ bool sums_in_order(const Descriptor& engine) {
 
 }  // namespace
 
+std::string Planner::Recipe::text() const {
+  std::string text = "engine " + std::to_string(engine);
+  for (const auto& [type, value] : settings) text += ", " + std::to_string(type) + " = " + std::to_string(value);
+  return text;
+}
+
 std::vector<Planner::Recipe> Planner::recipes_of(const Graph& graph) const {
   Descriptor search(CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR);
   search.set_descriptor(CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH, graph.whole());
@@ -114,6 +120,7 @@ Plan Planner::make_plan(const Request& request, int64_t rows, const Family& fami
     }
     if (plan.descriptor->try_finalize()) {
       plan.workspace = static_cast<size_t>(plan.descriptor->number(CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE));
+      plan.kernel = recipe.text();
       if (plan.workspace <= kWorkspaceLimit) return plan;
     }
     plan.descriptor.reset();

@@ -14,6 +14,7 @@ struct Plan {
   std::unique_ptr<Graph> graph;  // what the plan refers to
   std::optional<Descriptor> descriptor;
   size_t workspace = 0;
+  std::string kernel;  // the engine and its settings, in the library's numbers
 };
 
 /// The plans of one device. What is chosen depends on the request alone, so a row's result does not depend on the
@@ -32,6 +33,8 @@ class Planner {
   struct Recipe {
     int64_t engine = 0;
     std::vector<std::pair<int, int64_t>> settings;
+
+    [[nodiscard]] std::string text() const;
   };
   /// Compiled kernels that serve every shape of a graph.
   struct Kernels {

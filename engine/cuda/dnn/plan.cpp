@@ -64,29 +64,29 @@ std::vector<Planner::Recipe> Planner::recipes_of(const Graph& graph) const {
   return recipes;
 }
 
-std::optional<Descriptor> Planner::config_of(const Graph& graph, const Recipe& recipe) const {
-  Descriptor engine(CUDNN_BACKEND_ENGINE_DESCRIPTOR);
-  engine.set_descriptor(CUDNN_ATTR_ENGINE_OPERATION_GRAPH, graph.whole());
-  engine.set_descriptor(CUDNN_ATTR_ENGINE_DEVICEPROP, device_);
+/// Makes the recipe's engine for the plan's graph, with its settings, as the last of the plan's parts.
+bool Planner::configure(const Recipe& recipe, const Descriptor& device, Plan& plan) {
+  plan.parts.clear();
+  Descriptor& engine = plan.parts.emplace_back(CUDNN_BACKEND_ENGINE_DESCRIPTOR);
+  engine.set_descriptor(CUDNN_ATTR_ENGINE_OPERATION_GRAPH, plan.graph->whole());
+  engine.set_descriptor(CUDNN_ATTR_ENGINE_DEVICEPROP, device);
   engine.set_number(CUDNN_ATTR_ENGINE_GLOBAL_INDEX, recipe.engine);
-  if (!engine.try_finalize()) return std::nullopt;
-  std::vector<Descriptor> knobs;
-  std::vector<void*> raw;
+  if (!engine.try_finalize()) return false;
+  std::vector<void*> knobs;
   for (const auto& [type, value] : recipe.settings) {
-    Descriptor& knob = knobs.emplace_back(CUDNN_BACKEND_KNOB_CHOICE_DESCRIPTOR);
+    Descriptor& knob = plan.parts.emplace_back(CUDNN_BACKEND_KNOB_CHOICE_DESCRIPTOR);
     knob.set_choice(CUDNN_ATTR_KNOB_CHOICE_KNOB_TYPE, CUDNN_TYPE_KNOB_TYPE, type);
     knob.set_number(CUDNN_ATTR_KNOB_CHOICE_KNOB_VALUE, value);
     knob.finalize();
-    raw.push_back(knob.raw());
+    knobs.push_back(knob.raw());
   }
-  std::optional<Descriptor> config(std::in_place, CUDNN_BACKEND_ENGINECFG_DESCRIPTOR);
-  config->set_descriptor(CUDNN_ATTR_ENGINECFG_ENGINE, engine);
-  if (!raw.empty()) {
-    config->set(CUDNN_ATTR_ENGINECFG_KNOB_CHOICES, CUDNN_TYPE_BACKEND_DESCRIPTOR, static_cast<int64_t>(raw.size()),
-                raw.data());
+  Descriptor& config = plan.parts.emplace_back(CUDNN_BACKEND_ENGINECFG_DESCRIPTOR);
+  config.set_descriptor(CUDNN_ATTR_ENGINECFG_ENGINE, engine);
+  if (!knobs.empty()) {
+    config.set(CUDNN_ATTR_ENGINECFG_KNOB_CHOICES, CUDNN_TYPE_BACKEND_DESCRIPTOR, static_cast<int64_t>(knobs.size()),
+               knobs.data());
   }
-  if (!config->try_finalize()) config.reset();
-  return config;
+  return config.try_finalize();
 }
 
 const Planner::Kernels& Planner::kernels_of(const Request& request) {
@@ -110,10 +110,9 @@ Plan Planner::make_plan(const Request& request, int64_t rows, const Family& fami
   Plan plan;
   plan.graph = graph_of(request, rows);
   for (const Recipe& recipe : family.recipes) {
-    const std::optional<Descriptor> config = config_of(*plan.graph, recipe);
-    if (!config) continue;
+    if (!configure(recipe, device_, plan)) continue;
     plan.descriptor.emplace(CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR);
-    plan.descriptor->set_descriptor(CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG, *config);
+    plan.descriptor->set_descriptor(CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG, plan.parts.back());
     plan.descriptor->set_descriptor(CUDNN_ATTR_EXECUTION_PLAN_DEVICEPROP, device_);
     if (family.kernels != nullptr) {
       plan.descriptor->set_descriptor(CUDNN_ATTR_EXECUTION_PLAN_KERNEL_CACHE, family.kernels->cache);

@@ -11,7 +11,8 @@ namespace tessera::cuda::dnn {
 
 /// A request for one number of rows, ready to run.
 struct Plan {
-  std::unique_ptr<Graph> graph;  // what the plan refers to
+  std::unique_ptr<Graph> graph;  // what the plan refers to, as are its parts
+  std::deque<Descriptor> parts;
   std::optional<Descriptor> descriptor;
   size_t workspace = 0;
   std::string kernel;  // the engine and its settings, in the library's numbers
@@ -52,7 +53,7 @@ class Planner {
   const Kernels& kernels_of(const Request& request);
   Plan make_plan(const Request& request, int64_t rows, const Family& family) const;
   [[nodiscard]] std::vector<Recipe> recipes_of(const Graph& graph) const;
-  [[nodiscard]] std::optional<Descriptor> config_of(const Graph& graph, const Recipe& recipe) const;
+  [[nodiscard]] static bool configure(const Recipe& recipe, const Descriptor& device, Plan& plan);
 
   Descriptor device_;
   std::map<Request, Kernels> kernels_;  // by what is left without shapes

@@ -1,7 +1,7 @@
 // What products.cpp and dnn.cpp call, without a device. cuBLASLt takes nothing here, and own kernels are counted.
 #include "tests/cudnn/backend.h"
 
-#include "engine/cuda/device.h"
+#include "engine/cuda/stream.h"
 
 namespace tessera::cuda {
 

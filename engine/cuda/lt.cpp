@@ -12,7 +12,7 @@
 
 #include "engine/core/error.h"
 #include "engine/cuda/stream.h"
-#include "engine/runtime/context.h"
+#include "engine/cuda/workspace.h"
 
 // cuBLASLt counts in columns. Our row-major y [m, n] is its column-major D [n, m], so D = right leftᵀ: its A is our
 // right operand and its B the left one.
@@ -21,7 +21,6 @@ namespace {
 
 /// More workspace lets the library cut a sum into parts; beyond this nothing is gained.
 constexpr uint64_t kWorkspaceLimit = uint64_t{64} << 20;
-constexpr size_t kWorkspaceAlignment = 256;
 /// Every block of a pool has this alignment. What a pointer has beyond it is chance and must not choose an algorithm.
 constexpr uint32_t kAlignment = 64;
 /// Extents of rows are planned in steps, so that ragged batches need few plans.
@@ -272,21 +271,6 @@ class Descriptors {
   }
 
   const Request& request_;
-};
-
-/// Workspace from the pool, aligned as the library wants it.
-class Workspace {
- public:
-  Workspace(Context& context, size_t bytes) : scratch_(context, bytes == 0 ? 0 : bytes + kWorkspaceAlignment) {
-    if (bytes == 0) return;
-    const auto address = reinterpret_cast<uintptr_t>(scratch_.as<char>());
-    pointer_ = scratch_.as<char>() + (kWorkspaceAlignment - address % kWorkspaceAlignment) % kWorkspaceAlignment;
-  }
-  [[nodiscard]] void* get() const { return pointer_; }
-
- private:
-  Scratch scratch_;
-  char* pointer_ = nullptr;
 };
 
 // --- plans

@@ -13,9 +13,15 @@ Provider provider_from_environment() {
   if (word.empty() || word == "auto") return Provider::automatic;
   if (word == "own") return Provider::own;
   if (word == "lt") return Provider::lt;
-  if (word == "cudnn") throw ConfigError("TESSERA_PRODUCTS=cudnn: this build has no products by cuDNN");
+  if (word == "cudnn") {
+    const std::string why = Dnn::unavailable();
+    if (!why.empty()) throw ConfigError("TESSERA_PRODUCTS=cudnn: " + why);
+    return Provider::cudnn;
+  }
   throw ConfigError("TESSERA_PRODUCTS=" + word + ": expected auto, own, lt or cudnn");
 }
+
+bool Products::prefers_dnn(const Product& p) const { return provider_ == Provider::cudnn && Dnn::takes(p); }
 
 bool Products::prefers_lt(const Product& p) const {
   if (provider_ == Provider::own || !Lt::takes(p)) return false;
@@ -25,6 +31,7 @@ bool Products::prefers_lt(const Product& p) const {
 }
 
 void Products::compute(Context& context, const Product& product) {
+  if (prefers_dnn(product) && dnn_.compute(context, product)) return;
   if (prefers_lt(product) && lt_.compute(context, product)) return;
   own_product(context, product);
 }

@@ -19,6 +19,11 @@ class Host final : public Backend {
   void download(void* host, const void* from, size_t bytes) override;
   void zero(void* block, size_t bytes) override;
   void synchronize() override {}
+  [[nodiscard]] CachingPool& pinned() override { return pool_; }
+  [[nodiscard]] Ticket upload_beside(void* to, const void* pinned, size_t bytes, const Ticket& after) override;
+  [[nodiscard]] Ticket mark() override { return {}; }
+  void wait_for(const Ticket& /*ticket*/) override {}
+  void finish(const Ticket& /*ticket*/) override {}
   [[nodiscard]] std::string description() const override;
   [[nodiscard]] double peak_flops(DType compute) const override;
 

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <cstdlib>
+#include <cstring>
 
 #include "engine/core/error.h"
 #include "engine/cuda/tables.h"
@@ -32,6 +33,29 @@ class DeviceMemory final : public MemorySource {
   int index_;
   cudaStream_t stream_;
 };
+
+/// Memory of the host that the device reads without the processor's help. Only copies on `stream` use it.
+class PinnedMemory final : public MemorySource {
+ public:
+  PinnedMemory(int index, cudaStream_t stream) : index_(index), stream_(stream) {}
+
+  void* take(size_t bytes) noexcept override {
+    void* block = nullptr;
+    if (cudaMallocHost(&block, bytes) == cudaSuccess) return block;
+    (void)cudaGetLastError();
+    return nullptr;
+  }
+  void give_back(void* block, size_t /*bytes*/) noexcept override { (void)cudaFreeHost(block); }
+  void fill(void* block, int byte, size_t bytes) noexcept override { std::memset(block, byte, bytes); }
+  void quiesce() noexcept override { (void)cudaStreamSynchronize(stream_); }
+  std::string name() const override { return "pinned memory of " + to_string(Device::cuda(index_)); }
+
+ private:
+  int index_;
+  cudaStream_t stream_;
+};
+
+cudaEvent_t event_of(const Ticket& ticket) { return static_cast<cudaEvent_t>(ticket.get()); }
 
 bool sync_wanted() {
   static const bool wanted = [] {
@@ -83,11 +107,15 @@ Products& products_of(Context& context) { return static_cast<CudaBackend&>(conte
 CudaBackend::CudaBackend(int index) : index_(index) {
   check(cudaSetDevice(index), "cudaSetDevice");
   check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "cudaStreamCreateWithFlags");
+  check(cudaStreamCreateWithFlags(&copy_stream_, cudaStreamNonBlocking), "cudaStreamCreateWithFlags");
   pool_ = std::make_unique<CachingPool>(std::make_unique<DeviceMemory>(index, stream_));
+  pinned_ = std::make_unique<CachingPool>(std::make_unique<PinnedMemory>(index, copy_stream_));
 }
 
 CudaBackend::~CudaBackend() {
+  pinned_.reset();
   pool_.reset();
+  (void)cudaStreamDestroy(copy_stream_);
   (void)cudaStreamDestroy(stream_);
 }
 
@@ -109,6 +137,32 @@ void CudaBackend::zero(void* block, size_t bytes) {
 }
 
 void CudaBackend::synchronize() { check(cudaStreamSynchronize(stream_), "cudaStreamSynchronize"); }
+
+Ticket CudaBackend::upload_beside(void* to, const void* pinned, size_t bytes, const Ticket& after) {
+  check(cudaSetDevice(index_), "cudaSetDevice");  // each thread has a current device of its own
+  let_wait(copy_stream_, after);
+  if (bytes > 0) {
+    check(cudaMemcpyAsync(to, pinned, bytes, cudaMemcpyHostToDevice, copy_stream_), "cudaMemcpyAsync");
+  }
+  return record(copy_stream_);
+}
+
+void CudaBackend::finish(const Ticket& ticket) {
+  if (ticket) check(cudaEventSynchronize(event_of(ticket)), "cudaEventSynchronize");
+}
+
+Ticket CudaBackend::record(cudaStream_t stream) const {
+  cudaEvent_t event = nullptr;
+  // A host thread that waits for it sleeps.
+  check(cudaEventCreateWithFlags(&event, cudaEventDisableTiming | cudaEventBlockingSync), "cudaEventCreateWithFlags");
+  Ticket ticket(event, [](void* owned) { (void)cudaEventDestroy(static_cast<cudaEvent_t>(owned)); });
+  check(cudaEventRecord(event, stream), "cudaEventRecord");
+  return ticket;
+}
+
+void CudaBackend::let_wait(cudaStream_t stream, const Ticket& ticket) {
+  if (ticket) check(cudaStreamWaitEvent(stream, event_of(ticket), 0), "cudaStreamWaitEvent");
+}
 
 std::string CudaBackend::description() const {
   cudaDeviceProp properties{};

@@ -11,7 +11,8 @@ namespace tessera::cuda {
 /// Throws DeviceError unless the status is success: "CALL: the reason".
 void check(cudaError_t status, const char* call);
 
-/// One GPU as a backend. Kernels and transfers are queued on one stream.
+/// One GPU as a backend. Kernels and transfers are queued on one stream, copies beside them on another. A ticket is an
+/// event.
 class CudaBackend final : public Backend {
  public:
   explicit CudaBackend(int index);
@@ -26,6 +27,11 @@ class CudaBackend final : public Backend {
   void download(void* host, const void* from, size_t bytes) override;
   void zero(void* block, size_t bytes) override;
   void synchronize() override;
+  [[nodiscard]] CachingPool& pinned() override { return *pinned_; }
+  [[nodiscard]] Ticket upload_beside(void* to, const void* pinned, size_t bytes, const Ticket& after) override;
+  [[nodiscard]] Ticket mark() override { return record(stream_); }
+  void wait_for(const Ticket& ticket) override { let_wait(stream_, ticket); }
+  void finish(const Ticket& ticket) override;
   [[nodiscard]] std::string description() const override;
   [[nodiscard]] double peak_flops(DType compute) const override;
   [[nodiscard]] size_t memory_bytes() const override;
@@ -34,10 +40,15 @@ class CudaBackend final : public Backend {
   [[nodiscard]] Products& products() { return products_; }
 
  private:
+  [[nodiscard]] Ticket record(cudaStream_t stream) const;
+  static void let_wait(cudaStream_t stream, const Ticket& ticket);
+
   int index_;
   cudaStream_t stream_ = nullptr;
   std::unique_ptr<CachingPool> pool_;
   Products products_;
+  cudaStream_t copy_stream_ = nullptr;
+  std::unique_ptr<CachingPool> pinned_;
 };
 
 }  // namespace tessera::cuda

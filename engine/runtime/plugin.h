@@ -24,6 +24,6 @@ inline constexpr const char* kBackendEntry = "tessera_backend";
 #define TESSERA_TEXT(x) TESSERA_TEXT_OF(x)
 /// The version of this border and the compiler. Raise the number whenever Backend, Context, View, an argument struct or
 /// KernelTable changes.
-inline constexpr const char* kBackendBuild = "tessera backend 1, " __VERSION__ ", C++ " TESSERA_TEXT(__cplusplus);
+inline constexpr const char* kBackendBuild = "tessera backend 2, " __VERSION__ ", C++ " TESSERA_TEXT(__cplusplus);
 
 }  // namespace tessera

@@ -59,11 +59,14 @@ TrainingSetup::TrainingSetup(const Config& c) : config(with_vocabulary_size(c)) 
 }
 
 std::vector<MicroBatch> TrainingSetup::next_micro_batches(Console& console) {
-  while (!loader_->next(current_)) console.line(loader_->stats().describe());
-  return to_micro_batches(current_, config, micro_batches, trainer->steps(), device);
+  if (!feed_) {
+    feed_ = std::make_unique<Feed>(*loader_, config, global_batch, micro_batches, trainer->steps(), device);
+  }
+  return feed_->next(console).parts;
 }
 
 void TrainingSetup::restore_data(const LoaderState& state) {
+  feed_.reset();
   loader_ = open_loader(config, data_, tokenizer, global_batch, state);
 }
 

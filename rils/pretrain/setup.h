@@ -8,6 +8,7 @@
 #include "rils/data/loader.h"
 #include "rils/run/progress.h"
 #include "rils/text/tokenizer.h"
+#include "rils/train/feed.h"
 #include "rils/train/trainer.h"
 
 namespace tessera::rils {
@@ -19,10 +20,10 @@ class TrainingSetup {
   explicit TrainingSetup(const Config& config);
 
   /// The next global batch in micro-batches. After the last of an epoch the next epoch begins; the console is told the
-  /// counts of the one that ended.
+  /// counts of the one that ended. One call a step: the next one overwrites the images.
   [[nodiscard]] std::vector<MicroBatch> next_micro_batches(Console& console);
   /// The global batch behind the micro-batches of the last call.
-  [[nodiscard]] const Batch& batch() const { return current_; }
+  [[nodiscard]] const Batch& batch() const { return feed_->current().batch; }
   /// Continues the data from where a run stopped.
   void restore_data(const LoaderState& state);
   /// Loads weights without a training state, and prints which did not match. Throws IoError.
@@ -46,7 +47,7 @@ class TrainingSetup {
   std::string device_note_;  // why the device is not the one that run.device asks for first
   std::shared_ptr<const Dataset> data_;
   std::unique_ptr<Loader> loader_;
-  Batch current_;
+  std::unique_ptr<Feed> feed_;  // after the loader, which it uses
 };
 
 /// Prints the time of three steps, the time expected for the run and the peak memory; writes no file. Returns the exit

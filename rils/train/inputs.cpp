@@ -30,8 +30,8 @@ std::shared_ptr<const Vocabulary> open_vocabulary(const Config& config) {
 void set_transforms(const Config& config, LoaderOptions& o) {
   o.transform = train_transform(config);
   const Objective objective = terms_of(config.model.objective);
+  o.augmented_views = static_cast<int>(views_of(config));
   if (!objective.simclr) return;
-  o.augmented_views = objective.contrastive ? 3 : 2;
   o.further_transform = simclr_transform(config);
   if (!objective.contrastive) o.transform = o.further_transform;
 }
@@ -134,28 +134,28 @@ std::unique_ptr<Loader> open_loader(const Config& config, std::shared_ptr<const 
   return std::make_unique<Loader>(std::move(data), std::move(o), state);
 }
 
-std::vector<MicroBatch> to_micro_batches(const Batch& batch, const Config& config, int64_t parts, int64_t step,
-                                         Device device) {
+int64_t views_of(const Config& config) {
+  const Objective objective = terms_of(config.model.objective);
+  return !objective.simclr ? 1 : objective.contrastive ? 3 : 2;
+}
+
+std::vector<MicroBatch> to_micro_batches(const Batch& batch, const Tensor& images, const Config& config, int64_t parts,
+                                         int64_t step) {
   const Objective objective = terms_of(config.model.objective);
   const int64_t rows = batch.size / parts;
-  const int64_t size = config.model.vision.image_size;
   const int64_t context = config.model.text.context_length;
   const int64_t patches = grid_of(config.model.vision).patches();
   const std::span<const int32_t> tokens(batch.tokens);
-  const auto part = [](auto all, int64_t i, int64_t count) {
-    return all.subspan(static_cast<size_t>(i * count), static_cast<size_t>(count));
-  };
-  const auto pictures = [&](int64_t view, int64_t i) {
-    const int64_t values = rows * 3 * size * size;
-    return Tensor::from(part(std::span<const float>(batch.images), view * parts + i, values), {rows, 3, size, size},
-                        device);
-  };
+  const auto pictures = [&](int64_t view, int64_t i) { return images.slice(0, (view * parts + i) * rows, rows); };
   std::vector<MicroBatch> result(static_cast<size_t>(parts));
   for (int64_t i = 0; i < parts; ++i) {
     MicroBatch& b = result[static_cast<size_t>(i)];
     int64_t view = 0;
     if (objective.contrastive || objective.reconstruction != Reconstruction::none) b.images = pictures(view++, i);
-    if (objective.contrastive) b.tokens = Tensor::from(part(tokens, i, rows * context), {rows, context});
+    if (objective.contrastive) {
+      const auto values = static_cast<size_t>(rows * context);
+      b.tokens = Tensor::from(tokens.subspan(static_cast<size_t>(i) * values, values), {rows, context});
+    }
     if (objective.reconstruction != Reconstruction::none) {
       b.noise = mask_noise(static_cast<uint64_t>(config.run.seed), step, i * rows, rows, patches);
     }

@@ -34,9 +34,11 @@ namespace tessera::rils {
                                                   std::shared_ptr<const Tokenizer> tokenizer, int64_t global_batch,
                                                   const LoaderState& state);
 
+/// The images that a sample becomes: a crop, SimCLR's two augmented views, or all three.
+[[nodiscard]] int64_t views_of(const Config& config);
 /// A loader's batch cut into `parts` micro-batches, with what the objective reads of it and the noise of this step's
-/// masks. Images go to `device`, the model's.
-[[nodiscard]] std::vector<MicroBatch> to_micro_batches(const Batch& batch, const Config& config, int64_t parts,
-                                                       int64_t step, Device device = Device::cpu());
+/// masks. Their images are parts of `images`, f32 [views · batch.size, 3, size, size], which holds batch.images.
+[[nodiscard]] std::vector<MicroBatch> to_micro_batches(const Batch& batch, const Tensor& images, const Config& config,
+                                                       int64_t parts, int64_t step);
 
 }  // namespace tessera::rils

@@ -298,8 +298,11 @@ cudaError_t cudaPointerGetAttributes(cudaPointerAttributes* attributes, const vo
                  device ? nullptr : pointer};
   return cudaSuccess;
 }
-cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind kind, cudaStream_t) {
+cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind kind, cudaStream_t stream) {
   if (!tessera::emulation::fits(to, from, bytes, bytes, kind)) return noted(cudaErrorInvalidValue);
+  const bool pinned = kind == cudaMemcpyHostToDevice && Device::get().type_of(from) == cudaMemoryTypeHost;
+  if (pinned && tessera::emulation::delay(stream, to, from, bytes)) return cudaSuccess;
+  tessera::emulation::catch_up(stream);
   if (bytes > 0) std::memcpy(to, from, bytes);
   return cudaSuccess;
 }
@@ -318,8 +321,9 @@ cudaError_t cudaMemcpy2DAsync(void* to, size_t to_pitch, const void* from, size_
   }
   return cudaSuccess;
 }
-cudaError_t cudaMemsetAsync(void* to, int value, size_t bytes, cudaStream_t) {
+cudaError_t cudaMemsetAsync(void* to, int value, size_t bytes, cudaStream_t stream) {
   if (!Device::get().on_device(to, bytes)) return noted(cudaErrorInvalidValue);
+  tessera::emulation::catch_up(stream);
   if (bytes > 0) std::memset(to, value, bytes);
   return cudaSuccess;
 }

@@ -141,6 +141,46 @@ TEST(Streams, AndEventsAreHandles) {
   EXPECT_STREQ(cudaGetErrorName(cudaGetLastError()), "cudaErrorInvalidResourceHandle");
 }
 
+TEST(LateCopies, ComeWhenSomethingWaitsForThem) {
+  cudaStream_t stream = nullptr, other = nullptr;
+  cudaEvent_t early = nullptr, event = nullptr;
+  ASSERT_EQ(cudaStreamCreate(&stream), cudaSuccess);
+  ASSERT_EQ(cudaStreamCreate(&other), cudaSuccess);
+  ASSERT_EQ(cudaEventCreate(&early), cudaSuccess);
+  ASSERT_EQ(cudaEventCreate(&event), cudaSuccess);
+  void *device = nullptr, *pinned = nullptr;
+  ASSERT_EQ(cudaMalloc(&device, 1), cudaSuccess);
+  ASSERT_EQ(cudaMallocHost(&pinned, 1), cudaSuccess);
+  auto &from = *static_cast<char*>(pinned), &to = *static_cast<char*>(device);
+  delay_copies(true);
+  const auto copy = [&](char value) {
+    from = value;
+    EXPECT_EQ(cudaMemcpyAsync(device, pinned, 1, cudaMemcpyHostToDevice, stream), cudaSuccess);
+  };
+  EXPECT_EQ(cudaEventRecord(early, stream), cudaSuccess);
+  copy('a');
+  EXPECT_EQ(cudaEventRecord(event, stream), cudaSuccess);
+  EXPECT_EQ(cudaEventSynchronize(early), cudaSuccess);
+  EXPECT_NE(to, 'a') << "recorded before the copy";
+  EXPECT_EQ(cudaStreamWaitEvent(other, event), cudaSuccess);
+  EXPECT_EQ(to, 'a');
+  copy('b');
+  from = 'c';  // too early
+  EXPECT_EQ(cudaStreamSynchronize(stream), cudaSuccess);
+  EXPECT_EQ(to, 'c') << "the copy reads what is there when it comes";
+  copy('d');
+  const char pageable = 'e';
+  EXPECT_EQ(cudaMemcpyAsync(device, &pageable, 1, cudaMemcpyHostToDevice, stream), cudaSuccess);
+  EXPECT_EQ(to, 'e') << "one stream keeps its order";
+  delay_copies(false);
+  copy('f');
+  EXPECT_EQ(to, 'f');
+  for (const cudaEvent_t e : {early, event}) EXPECT_EQ(cudaEventDestroy(e), cudaSuccess);
+  for (const cudaStream_t s : {stream, other}) EXPECT_EQ(cudaStreamDestroy(s), cudaSuccess);
+  EXPECT_EQ(cudaFree(device), cudaSuccess);
+  EXPECT_EQ(cudaFreeHost(pinned), cudaSuccess);
+}
+
 TEST(Devices, LookLikeAnH100) {
   int count = 0, major = 0;
   EXPECT_EQ(cudaGetDeviceCount(&count), cudaSuccess);

@@ -1,17 +1,31 @@
-// Errors, streams and events. Work is done when it is queued; handles are checked all the same.
+// Errors, streams and events. Work is done when it is queued, but for copies that a test delays; handles are checked.
 #include <cuda_runtime_api.h>
 
+#include <atomic>
 #include <chrono>
+#include <cstring>
+#include <deque>
+#include <limits>
 #include <mutex>
 #include <set>
 
 #include "tests/emulation/runtime.h"
 
 // What a handle points to.
-struct CUstream_st {};
+struct CUstream_st {
+  struct Copy {
+    void* to;
+    const void* from;
+    size_t bytes;
+    int64_t number;  // of all copies so far
+  };
+  std::deque<Copy> late;
+};
 struct CUevent_st {
   bool timed = true, recorded = false;
   std::chrono::steady_clock::time_point time;
+  cudaStream_t stream = nullptr;
+  int64_t number = 0;  // of the last copy before it
 };
 
 namespace tessera::emulation {
@@ -89,7 +103,50 @@ Handles<CUevent_st>& events() {
 cudaError_t found(bool handle) { return noted(handle ? cudaSuccess : cudaErrorInvalidResourceHandle); }
 bool is_stream(cudaStream_t stream) { return stream == nullptr || streams().has(stream); }
 
+std::atomic<cudaError_t> next_wait = cudaSuccess;
+
+/// What a wait returns.
+cudaError_t waited(bool handle) { return handle ? noted(next_wait.exchange(cudaSuccess)) : found(false); }
+
+/// The copies that wait in streams.
+struct LateCopies {
+  std::mutex mutex;
+  bool wanted = false;
+  int64_t count = 0;
+};
+LateCopies& late() {
+  static LateCopies result;
+  return result;
+}
+
+/// Makes the late copies of a stream up to this one.
+void catch_up(cudaStream_t stream, int64_t number) {
+  if (stream == nullptr || !streams().has(stream)) return;
+  const std::lock_guard lock(late().mutex);
+  for (auto& copies = stream->late; !copies.empty() && copies.front().number <= number; copies.pop_front()) {
+    std::memcpy(copies.front().to, copies.front().from, copies.front().bytes);
+  }
+}
+void catch_up_to(cudaEvent_t event) {
+  if (events().has(event) && event->recorded) catch_up(event->stream, event->number);
+}
+
 }  // namespace
+
+void fail_wait(cudaError_t error) { next_wait = error; }
+
+void delay_copies(bool delayed) {
+  const std::lock_guard lock(late().mutex);
+  late().wanted = delayed;
+}
+
+bool delay(cudaStream_t stream, void* to, const void* from, size_t bytes) {
+  if (stream == nullptr || !streams().has(stream)) return false;
+  const std::lock_guard lock(late().mutex);
+  if (late().wanted) stream->late.push_back({to, from, bytes, ++late().count});
+  return late().wanted;
+}
+void catch_up(cudaStream_t stream) { catch_up(stream, std::numeric_limits<int64_t>::max()); }
 
 cudaError_t noted(cudaError_t error) {
   if (error != cudaSuccess) last_error = error;
@@ -98,11 +155,15 @@ cudaError_t noted(cudaError_t error) {
 
 }  // namespace tessera::emulation
 
+using tessera::emulation::catch_up;
+using tessera::emulation::catch_up_to;
 using tessera::emulation::events;
 using tessera::emulation::found;
 using tessera::emulation::is_stream;
+using tessera::emulation::late;
 using tessera::emulation::noted;
 using tessera::emulation::streams;
+using tessera::emulation::waited;
 
 const char* cudaGetErrorName(cudaError_t error) { return tessera::emulation::text_of(error).name; }
 const char* cudaGetErrorString(cudaError_t error) { return tessera::emulation::text_of(error).text; }
@@ -127,8 +188,14 @@ cudaError_t cudaDeviceGetStreamPriorityRange(int* least, int* greatest) {
   *least = *greatest = 0;
   return cudaSuccess;
 }
-cudaError_t cudaStreamDestroy(cudaStream_t stream) { return found(streams().remove(stream)); }
-cudaError_t cudaStreamSynchronize(cudaStream_t stream) { return found(is_stream(stream)); }
+cudaError_t cudaStreamDestroy(cudaStream_t stream) {
+  catch_up(stream);
+  return found(streams().remove(stream));
+}
+cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
+  catch_up(stream);
+  return waited(is_stream(stream));
+}
 cudaError_t cudaStreamQuery(cudaStream_t stream) { return found(is_stream(stream)); }
 
 // Events.
@@ -143,10 +210,18 @@ cudaError_t cudaEventDestroy(cudaEvent_t event) { return found(events().remove(e
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
   if (!events().has(event) || !is_stream(stream)) return found(false);
   event->recorded = true;
+  event->stream = stream;
+  {
+    const std::lock_guard lock(late().mutex);
+    event->number = late().count;
+  }
   event->time = std::chrono::steady_clock::now();
   return cudaSuccess;
 }
-cudaError_t cudaEventSynchronize(cudaEvent_t event) { return found(events().has(event)); }
+cudaError_t cudaEventSynchronize(cudaEvent_t event) {
+  catch_up_to(event);
+  return waited(events().has(event));
+}
 cudaError_t cudaEventQuery(cudaEvent_t event) { return found(events().has(event)); }
 cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t start, cudaEvent_t end) {
   for (const cudaEvent_t event : {start, end}) {
@@ -156,5 +231,6 @@ cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t start, cudaEve
   return cudaSuccess;
 }
 cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned) {
+  catch_up_to(event);
   return found(is_stream(stream) && events().has(event));
 }

@@ -36,6 +36,11 @@ Batch numbered(int64_t rows, int64_t views) {
   return batch;
 }
 
+std::vector<MicroBatch> micro_batches(const Batch& batch, const Config& c, int64_t parts, int64_t step) {
+  const int64_t size = c.model.vision.image_size, images = std::ssize(batch.images) / (3 * size * size);
+  return to_micro_batches(batch, Tensor::from(batch.images, {images, 3, size, size}), c, parts, step);
+}
+
 TEST(MicroBatches, HoldConsecutiveRows) {
   for (const auto& [objective, views] :
        std::vector<std::pair<std::string, int64_t>>{{"rils", 1}, {"clip", 1}, {"mae", 1}, {"simclr", 2}, {"slip", 3}}) {
@@ -44,7 +49,7 @@ TEST(MicroBatches, HoldConsecutiveRows) {
       const Config c = tiny_config(objective);
       const Objective what = test::objective_of(objective);
       const bool pictures = what.contrastive || what.reconstruction != Reconstruction::none;
-      const auto found = to_micro_batches(numbered(8, views), c, parts, 3);
+      const auto found = micro_batches(numbered(8, views), c, parts, 3);
       ASSERT_EQ(std::ssize(found), parts);
       const int64_t rows = 8 / parts;
       for (int64_t part = 0; part < parts; ++part) {
@@ -77,7 +82,7 @@ TEST(MicroBatches, HoldConsecutiveRows) {
 /// The noise of a step's whole batch, put together from its parts.
 std::vector<float> noise_of(const Config& c, int64_t parts, int64_t step) {
   std::vector<float> all;
-  for (const MicroBatch& b : to_micro_batches(numbered(8, 1), c, parts, step)) {
+  for (const MicroBatch& b : micro_batches(numbered(8, 1), c, parts, step)) {
     const auto part = b.noise.data<float>();
     all.insert(all.end(), part.begin(), part.end());
   }

@@ -18,7 +18,7 @@ class DeviceMemory final : public MemorySource {
 
   void* take(size_t bytes) noexcept override {
     void* block = nullptr;
-    if (cudaMalloc(&block, bytes) == cudaSuccess) return block;
+    if (set_device(index_) == cudaSuccess && cudaMalloc(&block, bytes) == cudaSuccess) return block;
     (void)cudaGetLastError();  // out of memory is an answer here; the next launch must not report it
     return nullptr;
   }
@@ -41,7 +41,7 @@ class PinnedMemory final : public MemorySource {
 
   void* take(size_t bytes) noexcept override {
     void* block = nullptr;
-    if (cudaMallocHost(&block, bytes) == cudaSuccess) return block;
+    if (set_device(index_) == cudaSuccess && cudaMallocHost(&block, bytes) == cudaSuccess) return block;
     (void)cudaGetLastError();
     return nullptr;
   }
@@ -96,6 +96,14 @@ void check(cudaError_t status, const char* call) {
   if (status != cudaSuccess) throw DeviceError(fmt::format("{}: {}", call, cudaGetErrorString(status)));
 }
 
+cudaError_t set_device(int index) noexcept {
+  thread_local int current = -1;
+  if (current == index) return cudaSuccess;
+  const cudaError_t status = cudaSetDevice(index);
+  if (status == cudaSuccess) current = index;
+  return status;
+}
+
 void launched(const char* kernel, cudaStream_t stream) {
   check(cudaGetLastError(), kernel);
   if (sync_wanted()) check(cudaStreamSynchronize(stream), kernel);
@@ -105,7 +113,7 @@ cudaStream_t stream_of(Context& context) { return static_cast<CudaBackend&>(cont
 Products& products_of(Context& context) { return static_cast<CudaBackend&>(context.backend()).products(); }
 
 CudaBackend::CudaBackend(int index) : index_(index) {
-  check(cudaSetDevice(index), "cudaSetDevice");
+  check(set_device(index), "cudaSetDevice");
   check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "cudaStreamCreateWithFlags");
   check(cudaStreamCreateWithFlags(&copy_stream_, cudaStreamNonBlocking), "cudaStreamCreateWithFlags");
   pool_ = std::make_unique<CachingPool>(std::make_unique<DeviceMemory>(index, stream_));
@@ -123,23 +131,23 @@ const KernelTable& CudaBackend::kernels() const { return kernel_table(); }
 
 void CudaBackend::upload(void* to, const void* host, size_t bytes) {
   if (bytes == 0) return;
-  check(cudaMemcpyAsync(to, host, bytes, cudaMemcpyHostToDevice, stream_), "cudaMemcpyAsync");
+  check(cudaMemcpyAsync(to, host, bytes, cudaMemcpyHostToDevice, stream()), "cudaMemcpyAsync");
 }
 
 void CudaBackend::download(void* host, const void* from, size_t bytes) {
   if (bytes == 0) return;
-  check(cudaMemcpyAsync(host, from, bytes, cudaMemcpyDeviceToHost, stream_), "cudaMemcpyAsync");
+  check(cudaMemcpyAsync(host, from, bytes, cudaMemcpyDeviceToHost, stream()), "cudaMemcpyAsync");
   synchronize();
 }
 
 void CudaBackend::zero(void* block, size_t bytes) {
-  if (bytes > 0) check(cudaMemsetAsync(block, 0, bytes, stream_), "cudaMemsetAsync");
+  if (bytes > 0) check(cudaMemsetAsync(block, 0, bytes, stream()), "cudaMemsetAsync");
 }
 
 void CudaBackend::synchronize() { check(cudaStreamSynchronize(stream_), "cudaStreamSynchronize"); }
 
 Ticket CudaBackend::upload_beside(void* to, const void* pinned, size_t bytes, const Ticket& after) {
-  check(cudaSetDevice(index_), "cudaSetDevice");  // each thread has a current device of its own
+  check(set_device(index_), "cudaSetDevice");
   let_wait(copy_stream_, after);
   if (bytes > 0) {
     check(cudaMemcpyAsync(to, pinned, bytes, cudaMemcpyHostToDevice, copy_stream_), "cudaMemcpyAsync");
@@ -179,6 +187,7 @@ double CudaBackend::peak_flops(DType compute) const {
 
 size_t CudaBackend::memory_bytes() const {
   size_t available = 0, total = 0;
+  check(set_device(index_), "cudaSetDevice");
   check(cudaMemGetInfo(&available, &total), "cudaMemGetInfo");
   return total;
 }

@@ -10,6 +10,8 @@ namespace tessera::cuda {
 
 /// Throws DeviceError unless the status is success: "CALL: the reason".
 void check(cudaError_t status, const char* call);
+/// Makes a device this thread's current one, on which calls of the runtime act. Each host thread has one of its own.
+cudaError_t set_device(int index) noexcept;
 
 /// One GPU as a backend. Kernels and transfers are queued on one stream, copies beside them on another. A ticket is an
 /// event.
@@ -29,14 +31,18 @@ class CudaBackend final : public Backend {
   void synchronize() override;
   [[nodiscard]] CachingPool& pinned() override { return *pinned_; }
   [[nodiscard]] Ticket upload_beside(void* to, const void* pinned, size_t bytes, const Ticket& after) override;
-  [[nodiscard]] Ticket mark() override { return record(stream_); }
+  [[nodiscard]] Ticket mark() override { return record(stream()); }
   void wait_for(const Ticket& ticket) override { let_wait(stream_, ticket); }
   void finish(const Ticket& ticket) override;
   [[nodiscard]] std::string description() const override;
   [[nodiscard]] double peak_flops(DType compute) const override;
   [[nodiscard]] size_t memory_bytes() const override;
 
-  [[nodiscard]] cudaStream_t stream() const { return stream_; }
+  /// The stream of kernels and transfers, whose device is the thread's current one from then on.
+  [[nodiscard]] cudaStream_t stream() const {
+    check(set_device(index_), "cudaSetDevice");
+    return stream_;
+  }
   [[nodiscard]] Products& products() { return products_; }
 
  private:

@@ -25,7 +25,7 @@ class Backend {
   [[nodiscard]] virtual const KernelTable& kernels() const = 0;
   [[nodiscard]] virtual CachingPool& pool() = 0;
 
-  /// Copies host memory to the device. `host` may be reused when the call returns.
+  /// Copies ordinary memory of the host to the device. It may be reused when the call returns.
   virtual void upload(void* to, const void* host, size_t bytes) = 0;
   /// Copies to host memory what the work queued so far leaves in `from`, and waits for it.
   virtual void download(void* host, const void* from, size_t bytes) = 0;

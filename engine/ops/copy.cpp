@@ -34,7 +34,7 @@ void fill(const Tensor& y, double value) {
 }
 
 Tensor filled(const Shape& shape, double value, DType dtype, Device device) {
-  const Tensor y = Tensor::empty(shape, dtype, device);
+  Tensor y = Tensor::empty(shape, dtype, device);
   fill(y, value);
   return y;
 }

@@ -104,7 +104,8 @@ TEST_F(Use, ClassifyNamesEachImage) {
     ASSERT_EQ(line.at("labels").size(), 2U);
     EXPECT_GE(line.at("labels")[0].at("probability"), line.at("labels")[1].at("probability"));
   }
-  const Outcome missing = run("query", {"classify", "none.png", "--labels", "labels.txt", "--checkpoint", weights});
+  const Outcome missing =
+      run("query", {"classify", "none.png", "--labels", "labels.txt", "--checkpoint", weights, "--device", "cpu"});
   EXPECT_EQ(missing.code, 1);
   EXPECT_EQ(missing.err, "error: none.png: expected an image or a folder of images, found nothing\n");
 }

@@ -44,7 +44,26 @@ struct Statistics {
 const Statistics& statistics();
 
 /// A line of a kernel. Comes from a default argument of the functions that kernels call.
+#if defined(__cpp_lib_source_location)
 using Site = std::source_location;
+#else  // clang before 16 with libstdc++, as clang-tidy reads this
+class Site {
+ public:
+  static constexpr Site current(const char* file = __builtin_FILE(), unsigned line = __builtin_LINE()) {
+    Site site;
+    site.file_ = file;
+    site.line_ = line;
+    return site;
+  }
+  [[nodiscard]] constexpr const char* file_name() const { return file_; }
+  [[nodiscard]] constexpr unsigned line() const { return line_; }
+  [[nodiscard]] constexpr unsigned column() const { return 0; }
+
+ private:
+  const char* file_ = "";
+  unsigned line_ = 0;
+};
+#endif
 
 // Built-in variables.
 struct ThreadPlace {

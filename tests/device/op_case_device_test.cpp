@@ -1,11 +1,9 @@
 // Every op case on a CUDA device against the naive reference: on the emulated device in three thread orders, on a real
 // one twice. A test is a case in one type, for example `Device/DeviceCases.MatchTheReference/layer_norm_bf16`.
-#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
 #include <functional>
-#include <ostream>
 
 #include "tests/device/device.h"
 #include "tests/emulation/emulator.h"
@@ -48,20 +46,6 @@ Target device_target() {
   return target;
 }
 
-struct TypedCase {
-  const OpCase* op;
-  DType dtype;
-};
-void PrintTo(const TypedCase& c, std::ostream* out) { *out << c.op->name << " in " << name_of(c.dtype); }
-
-std::vector<TypedCase> typed_cases() {
-  std::vector<TypedCase> result;
-  for (const OpCase& c : op_cases()) {
-    for (const DType dtype : c.dtypes) result.push_back({&c, dtype});
-  }
-  return result;
-}
-
 int64_t elements_of(const Problem& problem) {
   int64_t total = 0;
   for (const Operand& o : problem.operands) total += o.shape.numel();
@@ -94,7 +78,7 @@ TEST_P(DeviceCases, MatchTheReference) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Device, DeviceCases, testing::ValuesIn(typed_cases()),
-                         [](const auto& p) { return fmt::format("{}_{}", p.param.op->name, name_of(p.param.dtype)); });
+                         [](const auto& p) { return p.param.name(); });
 
 }  // namespace
 }  // namespace tessera::test

@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <ostream>
 
 #include "autograd/gradcheck.h"
 #include "autograd/tape.h"
@@ -16,21 +15,6 @@
 
 namespace tessera::test {
 namespace {
-
-struct TypedCase {
-  const OpCase* op;
-  DType dtype;
-};
-
-void PrintTo(const TypedCase& c, std::ostream* out) { *out << c.op->name << " in " << name_of(c.dtype); }
-
-std::vector<TypedCase> typed_cases() {
-  std::vector<TypedCase> result;
-  for (const OpCase& c : op_cases()) {
-    for (const DType dtype : c.dtypes) result.push_back({&c, dtype});
-  }
-  return result;
-}
 
 class OpCases : public testing::TestWithParam<TypedCase> {};
 
@@ -47,7 +31,7 @@ TEST_P(OpCases, MatchTheReference) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Kernels, OpCases, testing::ValuesIn(typed_cases()),
-                         [](const auto& p) { return fmt::format("{}_{}", p.param.op->name, name_of(p.param.dtype)); });
+                         [](const auto& p) { return p.param.name(); });
 
 /// The same memory under the name of another device. Nothing may touch it there.
 Tensor elsewhere(const Tensor& t) {

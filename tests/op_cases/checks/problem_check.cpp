@@ -277,6 +277,18 @@ void spoil_pool(Context& context) {
 
 }  // namespace
 
+std::string TypedCase::name() const { return fmt::format("{}_{}", op->name, name_of(dtype)); }
+
+void PrintTo(const TypedCase& c, std::ostream* out) { *out << c.name(); }
+
+std::vector<TypedCase> typed_cases() {
+  std::vector<TypedCase> result;
+  for (const OpCase& c : op_cases()) {
+    for (const DType dtype : c.dtypes) result.push_back({&c, dtype});
+  }
+  return result;
+}
+
 Context& context_with(int threads) {
   static std::map<int, std::unique_ptr<Context>> contexts;
   auto& context = contexts[threads];

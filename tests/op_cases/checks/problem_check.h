@@ -1,8 +1,23 @@
 #pragma once
 
+#include <ostream>
+#include <string>
+#include <vector>
+
 #include "tests/support/op_case.h"
 
 namespace tessera::test {
+
+/// A case in one type, and all of them: the parameters of the tests of every op.
+struct TypedCase {
+  const OpCase* op;
+  DType dtype;
+
+  /// "layer_norm_bf16".
+  [[nodiscard]] std::string name() const;
+};
+void PrintTo(const TypedCase& c, std::ostream* out);
+[[nodiscard]] std::vector<TypedCase> typed_cases();
 
 /// The context of the CPU for a number of threads. Its scratch memory holds NaN.
 [[nodiscard]] Context& context_with(int threads);

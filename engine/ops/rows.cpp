@@ -37,8 +37,8 @@ RowIndex::RowIndex(std::span<const int32_t> index, int64_t source_rows) : source
     has_fill_ = has_fill_ || i < 0;
   }
   const auto count = static_cast<int64_t>(index.size());
-  index_ = std::make_shared<TwoSided>(Tensor::from(index, {count}));
-  order_ = std::make_shared<TwoSided>(Tensor::from(sorted_order(index, source_rows), {count}));
+  index_ = std::make_shared<TwoSided>(TwoSided{.host = Tensor::from(index, {count})});
+  order_ = std::make_shared<TwoSided>(TwoSided{.host = Tensor::from(sorted_order(index, source_rows), {count})});
 }
 
 RowIndex RowIndex::fill_rows() const {

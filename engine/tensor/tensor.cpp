@@ -234,7 +234,7 @@ SegmentTable::SegmentTable(std::span<const int64_t> lengths) {
     offsets[b + 1] = offsets[b] + lengths[b];
     max_len_ = std::max(max_len_, lengths[b]);
   }
-  table_ = std::make_shared<TwoSided>(table);
+  table_ = std::make_shared<TwoSided>(TwoSided{.host = table});
 }
 
 Segments SegmentTable::on(Device device) const {

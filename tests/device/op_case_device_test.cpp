@@ -53,12 +53,12 @@ int64_t elements_of(const Problem& problem) {
 }
 
 /// The problems of a case that this build has time for. ThreadSanitizer sees every race in one order of threads but
-/// takes a hundred times as long: there it is the largest few of those with at most so many elements.
+/// takes a hundred times as long: there it is the largest two of those with at most so many elements.
 std::vector<Problem> problems_of(const TypedCase& c) {
   std::vector<Problem> problems = c.op->problems(c.dtype);
   if (!kThreadSanitizer) return problems;
-  constexpr int64_t kMost = 20'000;
-  constexpr size_t kCount = 4;
+  constexpr int64_t kMost = 10'000;
+  constexpr size_t kCount = 2;
   std::ranges::stable_sort(problems, std::ranges::greater(), elements_of);
   const auto small = std::ranges::find_if(problems, [](const Problem& p) { return elements_of(p) <= kMost; });
   problems.erase(problems.begin(), std::min(small, problems.end() - 1));

@@ -59,6 +59,7 @@ inline constexpr const char* kCorruptShard = "corrupt shard";
 inline constexpr const char* kBrokenImage = "broken image";
 inline constexpr const char* kUnknownFormat = "unknown image format";
 inline constexpr const char* kTooManyPixels = "too many pixels";
+inline constexpr const char* kTooThin = "too thin";
 }  // namespace skip
 
 }  // namespace tessera::rils

@@ -20,7 +20,7 @@ namespace tessera::rils {
 /// One image with its captions or its label.
 struct Sample {
   std::string key;
-  std::vector<std::byte> encoded;  // JPEG, PNG or WebP; empty where `decoded` is set
+  std::vector<std::byte> encoded;  // the file; empty where `decoded` is set
   std::optional<Image> decoded;
   std::vector<std::string> captions;  // none is blank; the list may be empty when captions are not needed
   int32_t label = -1;                 // class number, or −1

@@ -8,6 +8,7 @@
 
 #include "engine/core/atomic_file.h"
 #include "rils/data/decode.h"
+#include "rils/text/encoding.h"
 
 namespace tessera::rils {
 
@@ -42,6 +43,9 @@ ShardWriter::~ShardWriter() {
 void ShardWriter::add(const Sample& sample) {
   const auto format = image_format(sample.image);
   if (format == ImageFormat::unknown) throw SampleError(skip::kUnknownFormat, "the file is neither JPEG, PNG nor WebP");
+  // Readers of shards expect UTF-8 and fail on anything else.
+  for (const std::string& caption : sample.captions)
+    if (!is_utf8(caption)) throw SampleError(skip::kBadEncoding, "expected captions in UTF-8");
   if (shard_ && samples_ % samples_per_shard_ == 0) {
     shard_->commit();
     shard_.reset();

@@ -14,7 +14,8 @@ namespace tessera::rils {
 struct PrepareCaptionsOptions {
   std::filesystem::path table;
   TableOptions columns;
-  std::filesystem::path output;  // folder of train/ and, with a hold-out, val/
+  TextEncoding text_encoding = TextEncoding::utf_8;  // of captions that are not UTF-8
+  std::filesystem::path output;                      // folder of train/ and, with a hold-out, val/
   int64_t samples_per_shard = 1000;
   int64_t hold_out = 0;  // number of images in val/, chosen by hold_out()
   int64_t max_image_pixels = kDefaultMaxImagePixels;

@@ -15,6 +15,7 @@ namespace {
 using Json = nlohmann::json;
 
 constexpr int kMostNested = 3;  // lists within lists that are looked through
+constexpr auto kOtherKeys = {"caption", "text", "title"};
 
 void append(std::vector<std::string>& captions, std::string_view text) {
   const auto caption = trim(text);
@@ -26,26 +27,57 @@ void append_lines(std::vector<std::string>& captions, std::string_view text) {
   for (const std::string_view line : split(text, '\n')) append(captions, line);
 }
 
-void append_json(std::vector<std::string>& captions, const Json& value, int nested = 0) {
+std::vector<std::string> captions_under(const Json& object, std::initializer_list<const char*> keys, int nested);
+
+/// A string, the items of a list, or what an object in a list holds, as COCO's annotations do.
+void append_json(std::vector<std::string>& captions, const Json& value, int nested) {
   if (value.is_string()) append(captions, value.get_ref<const std::string&>());
-  if (!value.is_array() || nested == kMostNested) return;
-  for (const auto& item : value) append_json(captions, item, nested + 1);
+  if (nested == kMostNested) return;
+  if (value.is_object() && nested > 0) {
+    for (const auto& caption : captions_under(value, kOtherKeys, nested)) append(captions, caption);
+  } else if (value.is_array()) {
+    for (const auto& item : value) append_json(captions, item, nested + 1);
+  }
 }
 
 /// The captions under the first of the keys that has any.
-std::vector<std::string> captions_under(const Json& object, std::initializer_list<const char*> keys) {
+std::vector<std::string> captions_under(const Json& object, std::initializer_list<const char*> keys, int nested = 0) {
   std::vector<std::string> captions;
   for (const char* key : keys) {
     const auto found = object.find(key);
-    if (found != object.end()) append_json(captions, *found);
+    if (found != object.end()) append_json(captions, *found, nested);
     if (!captions.empty()) break;
   }
   return captions;
 }
 
+[[noreturn]] void refuse_encoding(std::string_view bytes) {
+  throw SampleError(skip::kBadEncoding,
+                    bytes.find('\0') != std::string_view::npos
+                        ? "expected text, found zero bytes, as in UTF-16 without its mark"
+                        : "expected UTF-8; pretrain, inspect and prepare captions read Windows-1252 with "
+                          "--text-encoding windows-1252");
+}
+
+/// The JSON of a sample; "discarded" where it is broken.
 Json parse_json(std::string_view json, TextEncoding fallback) {
   const auto text = decode_text(json, fallback);
-  return text ? Json::parse(*text, nullptr, false) : Json(Json::value_t::discarded);
+  if (!text) refuse_encoding(json);
+  return Json::parse(*text, nullptr, false);
+}
+
+/// The captions of a sample whose only text is JSON.
+std::vector<std::string> captions_of_json(std::string_view json, TextEncoding fallback) {
+  if (json.empty()) return {};
+  const Json parsed = parse_json(json, fallback);
+  if (parsed.is_discarded()) throw SampleError(skip::kBadMetadata, "the JSON metadata are broken");
+  std::vector<std::string> captions;
+  if (!parsed.is_object()) {
+    append_json(captions, parsed, 0);
+  } else if (captions = captions_under(parsed, {"captions"}); captions.empty()) {
+    captions = captions_under(parsed, kOtherKeys);
+  }
+  return captions;
 }
 
 }  // namespace
@@ -62,9 +94,7 @@ std::string decode_caption(std::string_view bytes, TextEncoding fallback) {
   check_text_sizes(bytes.size(), 0);
   auto text = decode_text(bytes, fallback);
   if (text) return std::move(*text);
-  throw SampleError(skip::kBadEncoding, bytes.find('\0') != std::string_view::npos
-                                            ? "expected text, found zero bytes, as in UTF-16 without its mark"
-                                            : "expected UTF-8; --text-encoding windows-1252 reads older texts");
+  refuse_encoding(bytes);
 }
 
 std::vector<std::string> parse_captions(std::string_view text, std::string_view json, bool per_line,
@@ -73,16 +103,13 @@ std::vector<std::string> parse_captions(std::string_view text, std::string_view 
   std::vector<std::string> captions;
   const bool has_text = !trim(text).empty();
   // Metadata are often long, so they are parsed only when they are needed.
-  if (!json.empty() && (!has_text || json.find("\"captions\"") != std::string_view::npos)) {
-    const Json parsed = parse_json(json, fallback);
-    if (parsed.is_object()) captions = captions_under(parsed, {"captions"});
-    if (!captions.empty()) return captions;
-    if (!has_text && !parsed.is_object()) {
-      if (parsed.is_discarded()) throw SampleError(skip::kBadMetadata, "the JSON metadata are broken");
-      append_json(captions, parsed);
-    }
-    if (!has_text && parsed.is_object()) captions = captions_under(parsed, {"caption", "text", "title"});
+  if (!has_text) {
+    captions = captions_of_json(json, fallback);
+  } else if (json.find("\"captions\"") != std::string_view::npos && decode_text(json, fallback)) {
+    if (const Json parsed = parse_json(json, fallback); parsed.is_object())
+      captions = captions_under(parsed, {"captions"});
   }
+  if (!captions.empty()) return captions;
   if (!has_text) return captions;
   const std::string decoded = decode_caption(text, fallback);
   if (per_line) {
@@ -96,7 +123,7 @@ std::vector<std::string> parse_captions(std::string_view text, std::string_view 
 void require_caption(const std::vector<std::string>& captions, bool has_text, std::string_view json) {
   if (!captions.empty()) return;
   std::string message = "the sample has no caption";
-  if (const Json parsed = parse_json(json, TextEncoding::utf_8); !has_text && parsed.is_object()) {
+  if (const Json parsed = Json::parse(json, nullptr, false); !has_text && parsed.is_object()) {
     constexpr size_t kShown = 8;
     message += "; expected caption, captions, text or title in its JSON, found ";
     size_t shown = 0;

@@ -21,7 +21,8 @@ void check_text_sizes(uint64_t text, uint64_t json);
 
 /// The captions of a sample, from its text and its JSON metadata; either may be empty. The first of these that exists
 /// is taken: the JSON's "captions", the text (as one caption, or one a line with `per_line`), the JSON's "caption",
-/// "text" or "title". A value of the JSON is a string or a list, and the JSON itself may be either. White space around
+/// "text" or "title". A value of the JSON is a string or a list of strings or of objects with one of these keys, and
+/// the JSON itself may be a string or a list. White space around
 /// captions is removed and blank captions are dropped. Broken JSON is ignored when there is a text; without one it
 /// throws SampleError, as texts that cannot be decoded or are too long do.
 [[nodiscard]] std::vector<std::string> parse_captions(std::string_view text, std::string_view json, bool per_line,

@@ -52,7 +52,8 @@ TEST(Captions, TextJsonAndLists) {
   EXPECT_THROW((void)parse_captions("", "{broken", false), SampleError);
   for (const std::string json :
        {R"({"caption": ["x", "y"]})", R"({"captions": ["x", "y"]})", R"({"text": ["x", ["y"]]})", R"(["x", "y"])",
-        R"({"title": ["x", "y"], "caption": ""})", R"({"caption": null, "text": ["x", "y"], "title": "z"})"})
+        R"({"captions": [{"id": 1, "caption": "x"}, {"text": "y"}]})", R"({"title": ["x", "y"], "caption": ""})",
+        R"({"caption": null, "text": ["x", "y"], "title": "z"})"})
     EXPECT_EQ(parse_captions("", json, false), (Captions{"x", "y"})) << json;
   for (const std::string json : {R"({"caption": "x"})", R"({"captions": "x"})", R"({"text": "x"})", R"("x")"})
     EXPECT_EQ(parse_captions("", json, false), Captions{"x"}) << json;
@@ -80,7 +81,8 @@ TEST(Captions, AreDecodedOrRefused) {
   EXPECT_EQ(parse_captions("", "\xff\xfe\"\0x\0\"\0"sv, false), std::vector<std::string>{"x"});
   EXPECT_TRUE(reason_of_captions("gr\xfcn", "", utf8).starts_with("text not UTF-8: ")) << "Latin-1";
   EXPECT_NE(reason_of_captions("g\0r\0"sv, "", latin).find("zero bytes"), std::string::npos);
-  EXPECT_TRUE(reason_of_captions("", "{\"caption\": \"gr\xfcn\"}", utf8).starts_with("bad metadata"));
+  EXPECT_TRUE(reason_of_captions("", "{\"caption\": \"gr\xfcn\"}", utf8).starts_with("text not UTF-8: "));
+  EXPECT_EQ(parse_captions("a", "{\"captions\": \"gr\xfcn\"}", false), std::vector<std::string>{"a"});
   EXPECT_EQ(reason_of_captions("", "{\"caption\": \"gr\xfcn\"}", latin), "good");
   EXPECT_EQ(reason_of_captions("", R"({"url": 1, "a\nb": 2})", utf8),
             "no caption: the sample has no caption; expected caption, captions, text or title in its JSON, found "

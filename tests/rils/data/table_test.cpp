@@ -192,7 +192,7 @@ TEST_F(TableTest, CaptionsInOtherEncodings) {
   ASSERT_EQ(strict.entries.size(), 2u);
   EXPECT_EQ(strict.entries[1].captions, Fields{"green"});
   EXPECT_EQ(strict.skipped.count(skip::kBadEncoding), 2);
-  EXPECT_NE(strict.skipped.describe().find("latin.csv:2: expected UTF-8; --text-encoding"), std::string::npos);
+  EXPECT_NE(strict.skipped.describe().find("latin.csv:2: expected UTF-8; pretrain, inspect and"), std::string::npos);
   const auto read_as_latin = read_caption_table(folder_.path() / "latin.csv", {}, TextEncoding::windows_1252);
   ASSERT_EQ(read_as_latin.entries.size(), 3u);
   EXPECT_EQ(read_as_latin.entries[0].captions, (Fields{"grün", "green"}));

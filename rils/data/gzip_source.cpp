@@ -11,7 +11,7 @@
 namespace tessera::rils {
 namespace {
 
-constexpr uint64_t kSpan = 4 << 20;     // of the content between two points
+constexpr uint64_t kSpan = 2 << 20;     // of the content between two points
 constexpr size_t kWindow = 32 << 10;    // deflate looks no further back
 constexpr size_t kChunk = 64 << 10;     // that is read from the file at once
 constexpr uint64_t kTrailer = 8;        // check sum and size at the end of a member

@@ -13,8 +13,8 @@ namespace tessera::rils {
 /// Whether a file begins as gzip files do.
 [[nodiscard]] bool is_gzip(const ByteSource& file);
 
-/// Places in a gzip file from which unpacking can start, one in four MiB of its content. Each keeps the 32 KiB before
-/// it, so the index takes less than a hundredth of the content. Unpacks the file once, with constant memory. A file
+/// Places in a gzip file from which unpacking can start, one in two MiB of its content. Each keeps the 32 KiB before
+/// it, so the index takes a sixty-fourth of the content. Unpacks the file once, with constant memory. A file
 /// of several gzip members is read to its end.
 class GzipIndex {
  public:
@@ -37,7 +37,7 @@ class GzipIndex {
 };
 
 /// The content of a gzip file, read at any offset. A read that follows the last one goes on from there; any other
-/// unpacks up to four MiB more than it returns. Both arguments must outlive this object.
+/// unpacks up to two MiB more than it returns. Both arguments must outlive this object.
 class GzipSource final : public ByteSource {
  public:
   GzipSource(const ByteSource& file, const GzipIndex& index);

@@ -6,6 +6,7 @@
 #include <atomic>
 #include <exception>
 #include <limits>
+#include <map>
 #include <mutex>
 #include <optional>
 #include <sstream>
@@ -347,17 +348,23 @@ Sample WebDataset::load(int64_t index, bool with_image) const {
   try {
     if (options_.need_caption) check_text_sizes(entry.text.size, entry.json.size);
     const OpenShard open(*shard);
-    const auto read = [&](Part part, uint64_t most = std::numeric_limits<uint32_t>::max()) {
-      if (!part.exists() || part.block == kTooLarge || part.size > most) return std::vector<std::byte>();
-      return open.bytes().read(uint64_t{part.block} * 512, part.size);
+    std::vector<std::byte> json, text, label;
+    struct Wanted {
+      Part part;
+      std::vector<std::byte>& bytes;
+      uint64_t most = std::numeric_limits<uint32_t>::max();
     };
-    if (with_image) sample.encoded = read(entry.image);
-    std::string json = as_text(read(entry.json, kLongestMetadata));
-    const std::string text = as_text(read(entry.text, kLongestCaption));
-    sample.captions = captions_for(options_, text, entry.text.exists(), json);
-    if (options_.need_metadata) sample.metadata = std::move(json);
-    if (entry.label.exists() && options_.need_label)
-      sample.label = parse_label(as_text(read(entry.label, kLongestCaption)));
+    std::vector<Wanted> wanted{{entry.json, json, kLongestMetadata}, {entry.text, text, kLongestCaption}};
+    if (with_image) wanted.push_back({entry.image, sample.encoded});
+    if (options_.need_label) wanted.push_back({entry.label, label, kLongestCaption});
+    // In the order of the file, so that a gzipped shard is unpacked once.
+    std::map<uint32_t, const Wanted*> ordered;
+    for (const Wanted& w : wanted)
+      if (w.part.exists() && w.part.block != kTooLarge && w.part.size <= w.most) ordered.emplace(w.part.block, &w);
+    for (const auto& [block, w] : ordered) w->bytes = open.bytes().read(uint64_t{block} * 512, w->part.size);
+    sample.captions = captions_for(options_, as_text(text), entry.text.exists(), as_text(json));
+    if (options_.need_metadata) sample.metadata = as_text(json);
+    if (entry.label.exists() && options_.need_label) sample.label = parse_label(as_text(label));
   } catch (const SampleError&) {
     throw;
   } catch (const IoError& error) {

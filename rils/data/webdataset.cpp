@@ -295,17 +295,20 @@ void WebDataset::count_fragments(Indexing& indexing) const {
   for (size_t i = 0; i < shard.entries.size(); ++i) used.insert(shard.key(i));
   std::vector<std::vector<size_t>> families;  // by the last part of the key, in order of appearance
   std::unordered_map<std::string_view, size_t> family_of;
+  bool unread = false;
   for (size_t i = 0; i < fragments.size(); ++i) {
     const std::string_view key = fragments[i].key;
     if (used.contains(key)) {
-      indexing.shard.remarks.add("members that lie apart from the others of their sample are not read",
-                                 shard.path.string());
+      unread = true;
       continue;
     }
     const auto [it, is_new] = family_of.try_emplace(key.substr(key.rfind('/') + 1), families.size());
     if (is_new) families.emplace_back();
     families[it->second].push_back(i);
   }
+  if (unread)
+    indexing.shard.remarks.add("members that lie apart from the others of their sample are not read",
+                               shard.path.string());
   for (const auto& family : families) {
     Entry whole;
     int64_t images = 0;

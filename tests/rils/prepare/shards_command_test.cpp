@@ -50,7 +50,7 @@ TEST_F(PrepareCaptions, ShardsHoldUtf8) {
   EXPECT_EQ(report.written(), 1);
   EXPECT_EQ(report.skipped.count(skip::kBadEncoding), 1);
   options_.output = folder_.path() / "decoded";
-  options_.text_encoding = TextEncoding::windows_1252;
+  options_.text_encoding = "windows-1252";
   EXPECT_EQ(prepare_captions(options_).written(), 2);
   EXPECT_EQ(open_dataset((options_.output / "train").string(), {})->load(0).captions[0], "grün");
   ShardWriter writer(folder_.path() / "direct", 10);

@@ -14,6 +14,7 @@
 #include "rils/data/sources.h"
 #include "rils/data/synthetic.h"
 #include "rils/data/webdataset.h"
+#include "rils/text/ascii.h"
 
 namespace tessera::rils {
 namespace {
@@ -35,14 +36,32 @@ std::vector<fs::path> files_matching(const fs::path& folder, const std::function
   return found;
 }
 
-bool is_tar(const fs::path& path) { return path.extension() == ".tar"; }
-bool is_table(const fs::path& path) { return path.extension() == ".csv" || path.extension() == ".tsv"; }
+bool ends_with_one_of(const fs::path& path, std::initializer_list<std::string_view> endings) {
+  const std::string name = lower_ascii(path.filename().native());
+  return std::ranges::any_of(endings, [&](std::string_view ending) { return name.ends_with(ending); });
+}
+/// Compressed shards of other kinds than gzip belong to the data too: they are counted as skipped, with what they are.
+bool is_tar(const fs::path& path) {
+  return ends_with_one_of(
+      path, {".tar", ".tar.gz", ".tgz", ".tar.zst", ".tzst", ".tar.xz", ".txz", ".tar.bz2", ".tbz2", ".tar.lz4"});
+}
+bool is_table(const fs::path& path) { return ends_with_one_of(path, {".csv", ".tsv"}); }
+
+/// Shards in subfolders may be those of several splits, so which ones are meant has to be said.
+void refuse_shards_below(const fs::path& folder) {
+  for (const auto& below : files_matching(folder, is_folder))
+    if (const auto shards = files_matching(below, is_tar); !shards.empty())
+      throw ConfigError(fmt::format("{0}: the folder has no shard itself, but {1} lies below; give {2} or '{0}/*/*{3}'",
+                                    folder.string(), shards[0].string(), below.string(),
+                                    shards[0].extension().string()));
+}
 
 DatasetType detect_folder(const fs::path& folder) {
   if (!files_matching(folder, is_tar).empty()) return DatasetType::webdataset;
   if (!files_matching(folder, IdxDataset::recognises).empty()) return DatasetType::idx;
   if (FilesDataset::recognises(folder)) return DatasetType::files;
   if (files_matching(folder, is_table).size() == 1) return DatasetType::table;
+  refuse_shards_below(folder);
   return DatasetType::folder;
 }
 
@@ -108,7 +127,7 @@ DatasetType detect_dataset_type(const fs::path& path) {
   if (is_folder(path)) return detect_folder(path);
   if (is_tar(path)) return DatasetType::webdataset;
   if (IdxDataset::recognises(path)) return DatasetType::idx;
-  if (is_table(path) || path.extension() == ".txt") return DatasetType::table;
+  if (is_table(path) || ends_with_one_of(path, {".txt", ".token"})) return DatasetType::table;
   throw ConfigError(fmt::format("{}: cannot detect the type of the data; give it with --dataset-type", path.string()));
 }
 

@@ -14,6 +14,7 @@
 #include "rils/data/image.h"
 #include "rils/data/skip_counts.h"
 #include "rils/data/table.h"
+#include "rils/text/encoding.h"
 
 namespace tessera::rils {
 
@@ -72,6 +73,7 @@ struct DatasetOptions {
   std::string image_key = "jpg;jpeg;png;webp";  // extensions of images in a shard, the preferred one first
   std::string text_key = "txt";
   bool caption_per_line = false;  // each line of a text is a caption (CLIP_benchmark's retrieval shards)
+  TextEncoding text_encoding = TextEncoding::utf_8;  // of captions that are not UTF-8
   TableOptions table;
   std::string split = "train";  // which images of an IDX folder: "train" or "test"
   int threads = 2;              // that read the headers of shards

@@ -9,6 +9,7 @@
 #include "engine/core/atomic_file.h"
 #include "rils/data/decode.h"
 #include "rils/data/encode.h"
+#include "rils/text/encoding.h"
 
 namespace tessera::rils {
 
@@ -61,6 +62,9 @@ ShardWriter::~ShardWriter() {
 
 void ShardWriter::add(const Sample& sample) {
   const StoredImage image(sample.image);
+  // Readers of shards expect UTF-8 and fail on anything else.
+  for (const std::string& caption : sample.captions)
+    if (!is_utf8(caption)) throw SampleError(skip::kBadEncoding, "expected captions in UTF-8");
   if (shard_ && samples_ % samples_per_shard_ == 0) {
     shard_->commit();
     shard_.reset();

@@ -93,9 +93,10 @@ TEST(PixelLimit, HoldsForEveryFormatAtItsBorder) {
 
 TEST(SkipReasons, EachIsCountedUnderItsName) {
   const std::vector<const char*> reasons = {
-      skip::kNoImage,      skip::kNoCaption,   skip::kEmptyCaption,  skip::kNoLabel,       skip::kBadLabel,
-      skip::kBadMetadata,  skip::kBadRow,      skip::kMissingFile,   skip::kUnreadable,    skip::kCutShard,
-      skip::kCorruptShard, skip::kBrokenImage, skip::kUnknownFormat, skip::kTooManyPixels, skip::kTooThin};
+      skip::kNoImage,     skip::kNoCaption,     skip::kEmptyCaption,  skip::kLongCaption, skip::kBadEncoding,
+      skip::kApart,       skip::kDottedName,    skip::kNoLabel,       skip::kBadLabel,    skip::kBadMetadata,
+      skip::kBadRow,      skip::kMissingFile,   skip::kUnreadable,    skip::kCutShard,    skip::kCorruptShard,
+      skip::kBrokenImage, skip::kUnknownFormat, skip::kTooManyPixels, skip::kTooThin};
   const std::set<std::string> distinct(reasons.begin(), reasons.end());
   EXPECT_EQ(distinct.size(), reasons.size());
   // Reason number r is that of r + 1 samples; one more is good.

@@ -15,7 +15,8 @@ int dry_run(TrainingSetup& setup, Console& console) {
   constexpr int kSteps = 3;
   const int64_t left = setup.total_steps - setup.trainer->steps();
   if (left <= 0) {
-    console.line("expected: no step, the run is at its end; nothing was written");
+    console.line(fmt::format("expected: nothing, since the run has made {} of {} steps; nothing was written",
+                             setup.trainer->steps(), setup.total_steps));
     return 0;
   }
   Context& device = context(setup.device);

@@ -11,6 +11,7 @@
 #include "engine/core/atomic_file.h"
 #include "engine/core/error.h"
 #include "engine/core/nesting.h"
+#include "rils/config/bytes.h"
 #include "rils/config/toml.h"
 #include "rils/run/version.h"
 
@@ -158,7 +159,7 @@ CheckpointFiles RunFolder::checkpoint(int64_t step) const {
 }
 
 void RunFolder::write_config(const Config& config, std::string_view command) const {
-  std::string one_line(command);
+  std::string one_line = as_utf8(command);
   std::ranges::replace_if(
       one_line, [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }, ' ');
   write_file_atomically(this->config(),

@@ -139,21 +139,22 @@ int TrainingRun::interrupted(int64_t step) {
 }
 
 int TrainingRun::finished() {
-  console_.line(fmt::format("finished {} steps: {}", std::max(first_, length_.total), folder_.path().string()));
+  if (first_ > length_.total) {
+    console_.line(fmt::format("nothing to do: the run has made {} steps, more than the {} that are asked for: {}",
+                              first_, length_.total, folder_.path().string()));
+    return 0;
+  }
+  console_.line(fmt::format("finished {} steps: {}", length_.total, folder_.path().string()));
   return 0;
 }
 
 void tell_of_epochs(Console& console, int64_t epochs, int64_t now, int64_t steps, int64_t total, double last_lr,
                     double next_lr) {
-  if (steps > total) {
-    console.line(fmt::format("the run has made {} steps, more than the {} of {} epochs: nothing is left to do", steps,
-                             total, now));
-  } else if (now != epochs) {
-    console.line(
-        fmt::format("{} epochs instead of {}: the schedule of the learning rate is {}; the rate goes from {:.2g} to "
-                    "{:.2g} at step {}",
-                    now, epochs, now > epochs ? "stretched" : "shortened", last_lr, next_lr, steps + 1));
-  }
+  if (now == epochs || steps >= total) return;
+  console.line(
+      fmt::format("{} epochs instead of {}: the schedule of the learning rate is {}; the rate goes from {:.2g} to "
+                  "{:.2g} at step {}",
+                  now, epochs, now > epochs ? "stretched" : "shortened", last_lr, next_lr, steps + 1));
 }
 
 void tell_of_warmup(Console& console, const char* unit, double warmup, double total) {

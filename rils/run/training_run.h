@@ -90,7 +90,7 @@ class TrainingRun {
 };
 
 /// Says what another number of epochs does to a resumed run: how the learning rate changes from its last step to the
-/// next, or that no step is left. `epochs` and `now` are the numbers before and now. Says nothing if nothing changes.
+/// next. `epochs` and `now` are the numbers before and now. Says nothing if they are equal or no step is left.
 void tell_of_epochs(Console& console, int64_t epochs, int64_t now, int64_t steps, int64_t total, double last_lr,
                     double next_lr);
 

@@ -106,7 +106,12 @@ bool precedes_steps(const fs::path& path) {
   if (name == "tensorboard") return all([](std::string_view file) { return file.starts_with("events.out.tfevents."); });
   if (!fs::is_regular_file(fs::symlink_status(path))) return false;
   if (name.ends_with(".jsonl")) return fs::is_empty(path);
-  if (name == "config.toml") return read_file(path).starts_with(kConfigStart);
+  if (name == "config.toml") {
+    // One that stands alone may have been put there by a person.
+    const fs::path run = path.parent_path();
+    return read_file(path).starts_with(kConfigStart) &&
+           (fs::exists(run / "metrics.jsonl") || fs::exists(run / "out.log"));
+  }
   return name == "out.log" || name == kLockFile || is_temporary(name);
 }
 

@@ -86,7 +86,8 @@ RunLock::Lock RunLock::take() {
 
 void RunLock::refuse_other_holders(Lock lock) {
   const Holder holder = read_holder(descriptor_);
-  const bool here = holder.boot == boot_id() || holder.host == host_name();
+  const std::string boot = boot_id();
+  const bool here = holder.host == host_name() || (!boot.empty() && holder.boot == boot);
   if (lock == Lock::refused || (lock == Lock::unsupported && here && alive(holder.process))) {
     throw ConfigError(fmt::format(
         "{}: expected no other process that writes this run, found {}; wait for its end or use another name",

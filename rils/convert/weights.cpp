@@ -15,6 +15,7 @@
 #include "rils/convert/names.h"
 #include "rils/eval/loaded_model.h"
 #include "rils/model/positions.h"
+#include "rils/run/run_folder.h"
 #include "rils/text/vocabulary.h"
 
 namespace tessera::rils {
@@ -371,7 +372,7 @@ Weights read_ours(const nn::SafetensorsFile& file, const WeightsOptions& options
 Weights read_weights(const fs::path& path, const WeightsOptions& options) {
   (void)choice_of<Activation>("--act", options.act);
   (void)choice_of<Pool>("--pool", options.pool);
-  const Files files = find_files(path);
+  const Files files = find_files(weights_file(path.string()));
   const nn::SafetensorsFile file(files.weights);
   if (file.metadata().contains("config")) return read_ours(file, options);
   const Names names = family_of(file);

@@ -88,6 +88,8 @@ TrainingRun::TrainingRun(const Config& config, Console& console, const RunStart&
       metrics_(folder_.metrics()),
       results_(folder_.results()),
       saves_(folder_.saves()) {
+  // The list of a run that an earlier version began is empty here.
+  if (start.step && !folder_.has_history()) saves_.write(Record().add("step", *start.step));
   console_.tee(folder_.log());
   if (config_.run.report_to != "tensorboard") return;
   board_.emplace(folder_.tensorboard());

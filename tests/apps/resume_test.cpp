@@ -182,6 +182,7 @@ TEST_F(Resume, WeightsAreNamedByTheirRun) {
   (void)evaluate(folder + "/checkpoints/best");
   EXPECT_EQ(run("pretrain", training("next", {"--pretrained", folder})).code, 0);
   EXPECT_EQ(run("inspect", {"checkpoint", folder + "/checkpoints/best"}).code, 0);
+  EXPECT_EQ(run("inspect", {"checkpoint", folder, "--convert", "timm.safetensors", "--to", "timm"}).code, 0);
   EXPECT_EQ(
       run("finetune", {"--finetune", folder, "--data-path", tiny_data().labelled, "--linear", "--name", "probe"}).code,
       2)

@@ -95,29 +95,34 @@ bool is_temporary(std::string_view name) {
   return ours && std::ranges::count(numbers, '.') == 1 && numbers.find_first_not_of("0123456789.") == numbers.npos;
 }
 
-/// Whether a path is what a run writes before its first step.
-bool precedes_steps(const fs::path& path) {
+/// Whether the folder has a configuration that we wrote, and a log. One that stands alone, or a log alone, may have
+/// been put there by a person.
+bool has_begun_to_log(const fs::path& run) {
+  const fs::path config = run / "config.toml";
+  return fs::is_regular_file(fs::symlink_status(config)) && read_file(config).starts_with(kConfigStart) &&
+         (fs::exists(run / "metrics.jsonl") || fs::exists(run / "out.log"));
+}
+
+/// Whether a path is what a run writes before its first step, with its logs or before them.
+bool precedes_steps(const fs::path& path, bool logs) {
   const std::string name = path.filename().string();
   const auto all = [&](const auto& test) {
     return fs::is_directory(fs::symlink_status(path)) &&
            std::ranges::all_of(entries_of(path), [&](const fs::path& p) { return test(p.filename().string()); });
   };
   if (name == "checkpoints") return all(is_temporary);
-  if (name == "tensorboard") return all([](std::string_view file) { return file.starts_with("events.out.tfevents."); });
+  if (name == "tensorboard")
+    return logs && all([](std::string_view file) { return file.starts_with("events.out.tfevents."); });
   if (!fs::is_regular_file(fs::symlink_status(path))) return false;
-  if (name.ends_with(".jsonl")) return fs::is_empty(path);
-  if (name == "config.toml") {
-    // One that stands alone may have been put there by a person.
-    const fs::path run = path.parent_path();
-    return read_file(path).starts_with(kConfigStart) &&
-           (fs::exists(run / "metrics.jsonl") || fs::exists(run / "out.log"));
-  }
-  return name == "out.log" || name == kLockFile || is_temporary(name);
+  if (name.ends_with(".jsonl")) return logs && fs::is_empty(path);
+  return (logs && (name == "config.toml" || name == "out.log")) || name == kLockFile || is_temporary(name);
 }
 
 /// Whether a folder is empty, or holds only the leftovers of a run that ended before its first step.
 bool never_begun(const fs::path& folder) {
-  return fs::is_directory(folder) && std::ranges::all_of(entries_of(folder), precedes_steps);
+  if (!fs::is_directory(folder)) return false;
+  const bool logs = has_begun_to_log(folder);
+  return std::ranges::all_of(entries_of(folder), [&](const fs::path& path) { return precedes_steps(path, logs); });
 }
 
 /// Whether a log has a complete line.

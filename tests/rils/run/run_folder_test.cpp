@@ -73,6 +73,11 @@ TEST_F(RunFolderTest, AStartThatFailedDoesNotBlockTheName) {
   fail();
   (void)RunFolder::create(folder);
   EXPECT_FALSE(fs::exists(folder / "config.toml") || fs::exists(folder / "out.log"));
+  fs::create_directories(folder);
+  put(folder / "out.log", "of a shell\n");
+  EXPECT_NE(message<ConfigError>([&] { (void)RunFolder::create(folder); }), "no error") << "not ours";
+  EXPECT_EQ(read_file(folder / "out.log"), "of a shell\n");
+  fs::remove(folder / "out.log");
   // What tells of a step, or is not ours, blocks.
   for (const char* file : {"metrics.jsonl", "results.jsonl", "checkpoints.jsonl", "config.toml", "notes.txt",
                            "checkpoints/latest", "tensorboard/x", "a.tmp.1.0"}) {

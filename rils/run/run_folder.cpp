@@ -111,8 +111,9 @@ bool precedes_steps(const fs::path& path, bool logs) {
            std::ranges::all_of(entries_of(path), [&](const fs::path& p) { return test(p.filename().string()); });
   };
   if (name == "checkpoints") return all(is_temporary);
-  if (name == "tensorboard")
-    return logs && all([](std::string_view file) { return file.starts_with("events.out.tfevents."); });
+  if (name == "tensorboard") {
+    return all([&](const std::string& file) { return logs && file.starts_with("events.out.tfevents."); });
+  }
   if (!fs::is_regular_file(fs::symlink_status(path))) return false;
   if (name.ends_with(".jsonl")) return logs && fs::is_empty(path);
   return (logs && (name == "config.toml" || name == "out.log")) || name == kLockFile || is_temporary(name);

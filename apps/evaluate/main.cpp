@@ -8,7 +8,8 @@ namespace {
 using tessera::rils::EvaluateOptions;
 
 void add_common(CLI::App& app, EvaluateOptions& o, std::string& device) {
-  app.add_option("--checkpoint,--pretrained", o.checkpoint, "weights from pretrain")->required();
+  app.add_option("--checkpoint,--pretrained", o.checkpoint, "weights from pretrain: a file, or a run's folder")
+      ->required();
   app.add_option("--data,--dataset-root", o.data, "test images: shards, a table, a folder or IDX files")->required();
   app.add_option("--dataset-type", o.dataset_type, "data format: auto, webdataset, files, csv, idx, folder");
   app.add_option("--dataset", o.dataset_name, "name of the data set in the results");

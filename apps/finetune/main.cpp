@@ -10,7 +10,7 @@ int main(int argc, char** argv) {
   apps::set_up(app);
   rils::FinetuningOptions options;
   app.option_defaults()->group("Start");
-  app.add_option("--resume", options.resume, "continue a run: latest (of --name), its folder or weights file")
+  app.add_option("--resume", options.resume, "continue a run: latest (of --name), its folder or a checkpoint")
       ->type_name("WHAT");
   app.add_flag("--eval", options.eval, "evaluate the run that --resume names on the validation images");
   const apps::ConfigOptions config(app, rils::Program::finetune);

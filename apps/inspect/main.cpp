@@ -25,7 +25,7 @@ int main(int argc, char** argv) {
   std::string precision = "fp32";
   rils::GradientFiles files;
   gradients->add_option("--config", config_file, "TOML file with [model] and [loss]")->required();
-  gradients->add_option("--checkpoint", files.checkpoint, "weights (safetensors)")->required();
+  gradients->add_option("--checkpoint", files.checkpoint, "weights: a safetensors file, or a run's folder")->required();
   gradients
       ->add_option("--batch", files.batch, "inputs of the objective: images, tokens, noise, view1, view2 (safetensors)")
       ->required();

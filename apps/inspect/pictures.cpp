@@ -20,7 +20,8 @@ struct Words {
 
 CLI::App* add(CLI::App& app, Words& words, const char* name, const char* help) {
   CLI::App* sub = app.add_subcommand(name, help);
-  sub->add_option("--checkpoint", words.options.checkpoint, "weights from pretrain")->required();
+  sub->add_option("--checkpoint", words.options.checkpoint, "weights from pretrain: a file, or a run's folder")
+      ->required();
   sub->add_option("--vocabulary", words.options.vocabulary, "merges file; default: the one that the checkpoint names");
   sub->add_option("--out", words.options.out, "file to draw, .svg or .png")->required();
   return sub;

@@ -10,7 +10,8 @@ int main(int argc, char** argv) {
   app.require_subcommand(1);
   rils::QueryOptions o;
   std::string device = "auto";
-  const auto add = [&](const char* name, const char* help, const char* weights = "weights from pretrain") {
+  const auto add = [&](const char* name, const char* help,
+                       const char* weights = "weights from pretrain: a file, or a run's folder") {
     CLI::App* sub = app.add_subcommand(name, help);
     sub->add_option("--checkpoint,--pretrained", o.checkpoint, weights)->required();
     sub->add_option("--vocabulary", o.vocabulary, "merges file; default: the one that the checkpoint names");
@@ -22,8 +23,8 @@ int main(int argc, char** argv) {
   };
   std::vector<std::string> images;
   std::string labels, templates, text, source;
-  CLI::App* classify =
-      add("classify", "prints the most probable labels of images", "weights from pretrain or finetune");
+  CLI::App* classify = add("classify", "prints the most probable labels of images",
+                           "weights from pretrain or finetune: a file, or a run's folder");
   classify->add_option("images", images, "image files, or folders with images")->required();
   classify->add_option("--labels,--classnames", labels,
                        "file with one class per line; not for a classifier of finetune");

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -9,6 +10,8 @@
 #include <cstring>
 #include <fstream>
 #include <iterator>
+#include <system_error>
+#include <utility>
 
 #include "engine/core/error.h"
 
@@ -26,17 +29,50 @@ std::filesystem::path temporary_name(const std::filesystem::path& path) {
   return name;
 }
 
+/// Where the name points in the end: links are followed, also those to a file that does not exist yet. Empty for an
+/// open file of a process (/dev/stdout), which cannot be replaced, and for a circle of links.
+std::filesystem::path target_of(std::filesystem::path path) {
+  namespace fs = std::filesystem;
+  constexpr int kLinks = 40;  // as the kernel allows
+  for (int i = 0; i < kLinks; ++i) {
+    std::error_code error;
+    if (!fs::is_symlink(fs::symlink_status(path, error))) return path;
+    const fs::path folder = fs::weakly_canonical(path.has_parent_path() ? path.parent_path() : ".", error);
+    if (error || folder.native().starts_with("/proc/")) return {};
+    const fs::path next = fs::read_symlink(path, error);
+    if (error) return {};
+    path = next.is_absolute() ? next : folder / next;
+  }
+  return {};
+}
+
 }  // namespace
 
-AtomicFile::AtomicFile(std::filesystem::path path) : path_(std::move(path)), temporary_(temporary_name(path_)) {
-  descriptor_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+AtomicFile::AtomicFile(std::filesystem::path path) : path_(std::move(path)) {
+  struct stat status {};
+  const bool special = ::stat(path_.c_str(), &status) == 0 && !S_ISREG(status.st_mode) && !S_ISDIR(status.st_mode);
+  if (!special) target_ = target_of(path_);
+  target_.empty() ? open_directly() : open_temporary();
+}
+
+void AtomicFile::open_directly() {
+  descriptor_ = ::open(path_.c_str(), O_WRONLY | O_APPEND | O_NOCTTY | O_CLOEXEC);
+  if (descriptor_ < 0) fail("open", path_);
+}
+
+void AtomicFile::open_temporary() {
+  // A name that is taken, by the leftover of a process with this number or by somebody else's link, is passed over.
+  do {
+    temporary_ = temporary_name(target_);
+    descriptor_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
+  } while (descriptor_ < 0 && errno == EEXIST);
   if (descriptor_ < 0) fail("create", path_);
 }
 
 AtomicFile::~AtomicFile() {
   if (descriptor_ < 0) return;
   ::close(descriptor_);
-  ::unlink(temporary_.c_str());
+  if (!temporary_.empty()) ::unlink(temporary_.c_str());
 }
 
 void AtomicFile::write(std::span<const std::byte> bytes) {
@@ -49,16 +85,62 @@ void AtomicFile::write(std::span<const std::byte> bytes) {
 }
 
 void AtomicFile::commit() {
-  if (::fsync(descriptor_) != 0) fail("sync", path_);
-  if (::rename(temporary_.c_str(), path_.c_str()) != 0) fail("rename into place", path_);
+  // Pipes and terminals have nothing to sync.
+  const bool direct = target_.empty();
+  if (::fsync(descriptor_) != 0 && !(direct && (errno == EINVAL || errno == EROFS || errno == ENOTSUP))) {
+    fail("sync", path_);
+  }
+  if (!direct && ::rename(temporary_.c_str(), target_.c_str()) != 0) fail("rename into place", path_);
   ::close(descriptor_);
   descriptor_ = -1;
-  const auto parent = path_.has_parent_path() ? path_.parent_path() : std::filesystem::path(".");
+  if (direct) return;
+  const auto parent = target_.has_parent_path() ? target_.parent_path() : std::filesystem::path(".");
   const int folder = ::open(parent.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (folder >= 0) {
     ::fsync(folder);
     ::close(folder);
   }
+}
+
+namespace {
+
+constexpr const char* kMark = ".tessera-unfinished";
+
+bool is_ours(const std::filesystem::path& folder) {
+  namespace fs = std::filesystem;
+  return fs::is_directory(fs::symlink_status(folder)) && (fs::is_empty(folder) || fs::exists(folder / kMark));
+}
+
+}  // namespace
+
+ScratchFolder::ScratchFolder(std::filesystem::path path) : path_(std::move(path)) {
+  namespace fs = std::filesystem;
+  std::error_code error, absent;
+  if (fs::exists(fs::symlink_status(path_, absent))) {
+    if (!is_ours(path_)) {
+      throw IoError(fmt::format("{}: expected no such name (unfinished work goes there), found one that is not ours",
+                                path_.string()));
+    }
+    fs::remove_all(path_, error);
+  }
+  if (!error) fs::create_directories(path_, error);
+  if (error) throw IoError(fmt::format("{}: cannot create: {}", path_.string(), error.message()));
+  write_file_atomically(path_ / kMark, "");
+}
+
+ScratchFolder::~ScratchFolder() {
+  std::error_code ignored;
+  if (!renamed_) std::filesystem::remove_all(path_, ignored);
+}
+
+void ScratchFolder::rename_to(const std::filesystem::path& folder) {
+  std::error_code error;
+  std::filesystem::remove(path_ / kMark, error);
+  if (!error) std::filesystem::rename(path_, folder, error);
+  if (error) {
+    throw IoError(fmt::format("{}: cannot rename to {}: {}", path_.string(), folder.string(), error.message()));
+  }
+  renamed_ = true;
 }
 
 void write_file_atomically(const std::filesystem::path& path, std::string_view text) {

@@ -8,8 +8,9 @@
 namespace tessera {
 
 /// A file that appears whole or not at all. It is written under a temporary name in the same folder, and commit() syncs
-/// it and renames it. Without commit the temporary file is removed and a file of this name stays as it was. Throws
-/// IoError with the path and the system's reason, for example a full disk.
+/// it and renames it. Without commit the temporary file is removed and a file of this name stays as it was. A link
+/// stays a link: the file it points to is written. What is no file (a device, a pipe, /dev/stdout) is written directly
+/// and is never replaced. Throws IoError with the path and the system's reason, for example a full disk.
 class AtomicFile {
  public:
   explicit AtomicFile(std::filesystem::path path);
@@ -23,8 +24,29 @@ class AtomicFile {
   void commit();
 
  private:
-  std::filesystem::path path_, temporary_;
+  void open_directly();
+  void open_temporary();
+  std::filesystem::path path_;
+  std::filesystem::path target_, temporary_;  // empty where `path_` is written directly
   int descriptor_ = -1;
+};
+
+/// An empty folder for unfinished work, which is removed at the end unless rename_to() has given it its final name. A
+/// mark inside shows that it is ours: a marked folder that a killed process left behind is replaced. The constructor
+/// throws IoError when something else stands there.
+class ScratchFolder {
+ public:
+  explicit ScratchFolder(std::filesystem::path path);
+  ~ScratchFolder();
+  ScratchFolder(const ScratchFolder&) = delete;
+  ScratchFolder& operator=(const ScratchFolder&) = delete;
+  [[nodiscard]] const std::filesystem::path& path() const { return path_; }
+  /// Throws IoError when the name is taken.
+  void rename_to(const std::filesystem::path& folder);
+
+ private:
+  std::filesystem::path path_;
+  bool renamed_ = false;
 };
 
 void write_file_atomically(const std::filesystem::path& path, std::string_view text);

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "engine/core/error.h"
+#include "engine/core/thread.h"
 
 namespace tessera {
 namespace {
@@ -32,7 +33,6 @@ inline void relax() {
 }  // namespace
 
 struct ThreadPool::State {
-  std::vector<std::thread> workers;
   std::atomic<uint64_t> generation{0};
   std::atomic<int64_t> next{0};
   std::atomic<int> running{0};
@@ -42,6 +42,17 @@ struct ThreadPool::State {
   std::mutex mutex;
   std::condition_variable wake;
   std::exception_ptr error;
+  std::vector<std::jthread> workers;
+
+  /// Ends the workers, also those of a pool whose last ones could not be started.
+  ~State() {
+    {
+      const std::lock_guard lock(mutex);
+      stop = true;
+    }
+    wake.notify_all();
+    for (std::jthread& worker : workers) worker.join();
+  }
 
   void work(int thread) {
     try {
@@ -80,24 +91,21 @@ int ThreadPool::default_threads() {
     if (auto [end, code] = std::from_chars(text, last, wanted); code != std::errc() || end != last || wanted < 1) {
       throw ConfigError(fmt::format("TESSERA_THREADS: expected a number of 1 or more, found \"{}\"", text));
     }
-    return wanted;
+    return std::min(wanted, processors);
   }
   return processors;
 }
 
 ThreadPool::ThreadPool(int threads) : state_(std::make_unique<State>()) {
   const int n = threads > 0 ? threads : default_threads();
-  for (int t = 1; t < n; ++t) state_->workers.emplace_back([this, t] { state_->loop(t); });
+  for (int t = 1; t < n; ++t) {
+    state_->workers.push_back(
+        start_thread(fmt::format("number {} of {} that compute (TESSERA_THREADS sets fewer)", t + 1, n),
+                     [state = state_.get(), t] { state->loop(t); }));
+  }
 }
 
-ThreadPool::~ThreadPool() {
-  {
-    const std::lock_guard lock(state_->mutex);
-    state_->stop = true;
-  }
-  state_->wake.notify_all();
-  for (auto& worker : state_->workers) worker.join();
-}
+ThreadPool::~ThreadPool() = default;
 
 int ThreadPool::threads() const { return static_cast<int>(state_->workers.size()) + 1; }
 

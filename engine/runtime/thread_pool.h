@@ -28,8 +28,8 @@ class FunctionRef<R(Args...)> {
 /// the number of threads, so results do not depend on that number.
 class ThreadPool {
  public:
-  /// `threads` counts the calling thread. 0: as many as TESSERA_THREADS says or, without it, as the process may use
-  /// processors.
+  /// `threads` counts the calling thread. 0: as many as the process may use processors, or fewer if TESSERA_THREADS
+  /// says so. Throws Error when a thread cannot be started.
   explicit ThreadPool(int threads = 0);
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;

@@ -32,17 +32,17 @@ constexpr const char* kSteps = "optimizer_steps";
 
 }  // namespace
 
-void save_weights(const std::filesystem::path& path, const ParameterStore& store, const Tensor& values,
-                  const Metadata& metadata) {
+std::string save_weights(const std::filesystem::path& path, const ParameterStore& store, const Tensor& values,
+                         const Metadata& metadata) {
   const Tensor host = values.to(Device::cpu());
   std::vector<NamedTensor> tensors;
   for (const Entry& entry : store.entries()) tensors.push_back({entry.name, part_of(host, entry)});
   for (const Buffer& buffer : store.buffers()) tensors.push_back({buffer.name, buffer.tensor.to(Device::cpu())});
-  write_safetensors(path, tensors, metadata);
+  return write_checked_safetensors(path, tensors, metadata);
 }
 
-void save_weights(const std::filesystem::path& path, const ParameterStore& store, const Metadata& metadata) {
-  save_weights(path, store, store.values(), metadata);
+std::string save_weights(const std::filesystem::path& path, const ParameterStore& store, const Metadata& metadata) {
+  return save_weights(path, store, store.values(), metadata);
 }
 
 std::string LoadReport::summary() const {
@@ -55,6 +55,7 @@ std::string LoadReport::summary() const {
 }
 
 LoadReport load_matching(const SafetensorsFile& file, ParameterStore& store) {
+  file.check_content();
   LoadReport report;
   const auto differs = [&](const std::string& name, const Shape& shape) {
     const Shape& found = file.tensors().at(name).shape;
@@ -107,8 +108,8 @@ using Moments = std::vector<std::pair<std::string, Tensor>>;
 Moments moments_of(const AdamW& o) { return {{"m.", o.first_moments()}, {"v.", o.second_moments()}}; }
 Moments moments_of(const Lars& o) { return {{"m.", o.momentum()}}; }
 
-void save_moments(const std::filesystem::path& path, const ParameterStore& store, const Moments& moments, int64_t steps,
-                  Metadata metadata) {
+std::string save_moments(const std::filesystem::path& path, const ParameterStore& store, const Moments& moments,
+                         int64_t steps, Metadata metadata) {
   Moments host;
   for (const auto& [prefix, arena] : moments) host.emplace_back(prefix, arena.to(Device::cpu()));
   std::vector<NamedTensor> tensors;
@@ -116,18 +117,13 @@ void save_moments(const std::filesystem::path& path, const ParameterStore& store
     for (const auto& [prefix, arena] : host) tensors.push_back({prefix + entry.name, part_of(arena, entry)});
   }
   metadata[kSteps] = std::to_string(steps);
-  write_safetensors(path, tensors, metadata);
+  return write_checked_safetensors(path, tensors, std::move(metadata));
 }
 
 /// Fills the arenas and returns the number of steps.
 int64_t load_moments(const SafetensorsFile& file, const ParameterStore& store, const Moments& moments) {
-  const auto steps = file.metadata().find(kSteps);
-  int64_t count = -1;
-  if (steps != file.metadata().end()) {
-    const std::string& text = steps->second;
-    std::from_chars(text.data(), text.data() + text.size(), count);
-  }
-  if (count < 0) throw IoError(fmt::format("{}: no training state: {} is absent", file.path().string(), kSteps));
+  const int64_t count = steps_of(file);
+  file.check_content();
   for (const Entry& entry : store.entries()) {
     for (const auto& [prefix, arena] : moments) {
       const Tensor found = file.load(prefix + entry.name);
@@ -143,9 +139,20 @@ int64_t load_moments(const SafetensorsFile& file, const ParameterStore& store, c
 
 }  // namespace
 
-void save_training_state(const std::filesystem::path& path, const ParameterStore& store, const AdamW& optimizer,
-                         Metadata metadata) {
-  save_moments(path, store, moments_of(optimizer), optimizer.steps(), std::move(metadata));
+int64_t steps_of(const SafetensorsFile& file) {
+  const auto steps = file.metadata().find(kSteps);
+  int64_t count = -1;
+  if (steps != file.metadata().end()) {
+    const std::string& text = steps->second;
+    std::from_chars(text.data(), text.data() + text.size(), count);
+  }
+  if (count < 0) throw IoError(fmt::format("{}: no training state: {} is absent", file.path().string(), kSteps));
+  return count;
+}
+
+std::string save_training_state(const std::filesystem::path& path, const ParameterStore& store, const AdamW& optimizer,
+                                Metadata metadata) {
+  return save_moments(path, store, moments_of(optimizer), optimizer.steps(), std::move(metadata));
 }
 
 Metadata load_training_state(const SafetensorsFile& file, const ParameterStore& store, AdamW& optimizer) {
@@ -153,9 +160,9 @@ Metadata load_training_state(const SafetensorsFile& file, const ParameterStore& 
   return file.metadata();
 }
 
-void save_training_state(const std::filesystem::path& path, const ParameterStore& store, const Lars& optimizer,
-                         Metadata metadata) {
-  save_moments(path, store, moments_of(optimizer), optimizer.steps(), std::move(metadata));
+std::string save_training_state(const std::filesystem::path& path, const ParameterStore& store, const Lars& optimizer,
+                                Metadata metadata) {
+  return save_moments(path, store, moments_of(optimizer), optimizer.steps(), std::move(metadata));
 }
 
 Metadata load_training_state(const SafetensorsFile& file, const ParameterStore& store, Lars& optimizer) {

@@ -14,11 +14,11 @@ namespace tessera::nn {
 
 using Metadata = std::map<std::string, std::string>;
 
-/// Writes the entries and buffers of a store under their names.
-void save_weights(const std::filesystem::path& path, const ParameterStore& store, const Metadata& metadata);
+/// Writes the entries and buffers of a store under their names, with a checksum, which it returns.
+std::string save_weights(const std::filesystem::path& path, const ParameterStore& store, const Metadata& metadata);
 /// Writes other values under the same names, such as an EMA arena of the store's layout.
-void save_weights(const std::filesystem::path& path, const ParameterStore& store, const Tensor& values,
-                  const Metadata& metadata);
+std::string save_weights(const std::filesystem::path& path, const ParameterStore& store, const Tensor& values,
+                         const Metadata& metadata);
 
 /// What a load found. Fixed buffers may be absent from the file. Those in the file must have the right shape, but the
 /// model keeps its own values.
@@ -34,6 +34,8 @@ struct LoadReport {
   [[nodiscard]] std::string summary() const;
 };
 
+/// Loading checks the checksum of a file that has one, and throws IoError for a damaged file.
+
 /// Copies the tensors that fit by name and shape into entries and running buffers, and converts floating types.
 LoadReport load_matching(const SafetensorsFile& file, ParameterStore& store);
 /// Loads entries and running buffers. Throws IoError unless names and shapes agree exactly (the file may lack fixed
@@ -43,13 +45,16 @@ void load_weights(const SafetensorsFile& file, ParameterStore& store);
 void load_parameters(const SafetensorsFile& file, ParameterStore& store);
 
 /// Writes the optimiser's moments under `m.NAME` and `v.NAME`, and its number of steps with the metadata.
-void save_training_state(const std::filesystem::path& path, const ParameterStore& store, const AdamW& optimizer,
-                         Metadata metadata);
+/// Returns the file's checksum.
+std::string save_training_state(const std::filesystem::path& path, const ParameterStore& store, const AdamW& optimizer,
+                                Metadata metadata);
+/// The number of steps of a training state. Throws IoError when the file is none.
+[[nodiscard]] int64_t steps_of(const SafetensorsFile& file);
 /// Restores moments and steps, and returns the metadata. Throws IoError when the file belongs to another model.
 Metadata load_training_state(const SafetensorsFile& file, const ParameterStore& store, AdamW& optimizer);
 /// The same for LARS, whose momentum is under `m.NAME`.
-void save_training_state(const std::filesystem::path& path, const ParameterStore& store, const Lars& optimizer,
-                         Metadata metadata);
+std::string save_training_state(const std::filesystem::path& path, const ParameterStore& store, const Lars& optimizer,
+                                Metadata metadata);
 Metadata load_training_state(const SafetensorsFile& file, const ParameterStore& store, Lars& optimizer);
 
 }  // namespace tessera::nn

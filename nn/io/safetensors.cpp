@@ -5,6 +5,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <zlib.h>
 
 #include <algorithm>
 #include <bit>
@@ -144,6 +145,57 @@ void check_coverage(const std::filesystem::path& path, const std::map<std::strin
   if (at != data_bytes) malformed(path, fmt::format("{} bytes of data, expected {}", data_bytes, at));
 }
 
+constexpr const char* kChecksum = "tessera_checksum";  // of the metadata
+constexpr std::string_view kChecksumKind = "crc32:";
+
+/// The checksum of a file: over its data, then over what the header says of them, and the other metadata. How the
+/// header is written as JSON does not count.
+class Checksum {
+ public:
+  void add(std::span<const std::byte> bytes) {
+    if (bytes.empty()) return;  // zlib would begin again
+    value_ = ::crc32_z(value_, reinterpret_cast<const Bytef*>(bytes.data()), bytes.size());
+  }
+  /// A word with its length, so that what follows cannot be taken for a part of it.
+  void add(std::string_view word) {
+    const uint64_t size = word.size();
+    add(std::as_bytes(std::span(&size, 1)));
+    add(std::as_bytes(std::span(word.data(), word.size())));
+  }
+  void add(const std::string& name, const char* type, const Shape& shape, size_t begin) {
+    add(name);
+    add(type);
+    add(to_string(shape));
+    add(std::to_string(begin));
+  }
+  void add(const std::map<std::string, std::string>& metadata) {
+    for (const auto& [key, value] : metadata) {
+      if (key == kChecksum) continue;
+      add(key);
+      add(value);
+    }
+  }
+  [[nodiscard]] std::string text() const { return fmt::format("{}{:08x}", kChecksumKind, value_); }
+
+ private:
+  uLong value_ = 0;
+};
+
+/// The place of each tensor in the data, in the given order.
+std::vector<size_t> offsets_of(std::span<const NamedTensor> tensors) {
+  std::vector<size_t> offsets;
+  size_t offset = 0;
+  for (const NamedTensor& t : tensors) {
+    offsets.push_back(offset);
+    offset += t.tensor.bytes();
+  }
+  return offsets;
+}
+
+std::span<const std::byte> bytes_of(const Tensor& tensor) {
+  return {static_cast<const std::byte*>(tensor.pointer()), tensor.bytes()};
+}
+
 }  // namespace
 
 struct SafetensorsFile::Mapping {
@@ -173,6 +225,10 @@ struct SafetensorsFile::Mapping {
 SafetensorsFile::SafetensorsFile(const std::filesystem::path& path)
     : path_(path), mapping_(std::make_shared<const Mapping>(path)) {
   if (mapping_->bytes < 8) malformed(path, fmt::format("{} bytes", mapping_->bytes));
+  const std::string_view start(reinterpret_cast<const char*>(mapping_->data), std::min<size_t>(mapping_->bytes, 64));
+  if (start.starts_with("version https://git-lfs")) {
+    throw IoError(fmt::format("{}: a pointer of Git LFS, not the weights; git lfs pull fetches them", path.string()));
+  }
   uint64_t header_bytes = 0;
   std::memcpy(&header_bytes, mapping_->data, 8);
   if (header_bytes > kMaxHeader || header_bytes > mapping_->bytes - 8) {
@@ -215,19 +271,58 @@ Tensor SafetensorsFile::load(const std::string& name) const {
   return tensor;
 }
 
+std::string SafetensorsFile::stated_checksum() const {
+  const auto found = metadata_.find(kChecksum);
+  return found == metadata_.end() ? std::string() : found->second;
+}
+
+void SafetensorsFile::check_content() const {
+  const std::string stated = stated_checksum();
+  if (stated.empty()) return;
+  Checksum sum;
+  sum.add(std::span(mapping_->data + data_offset_, mapping_->bytes - data_offset_));
+  for (const auto& [name, info] : tensors_) {
+    sum.add(name, info.half ? "F16" : text_of(info.dtype), info.shape, info.begin);
+  }
+  sum.add(metadata_);
+  if (sum.text() == stated) return;
+  throw IoError(fmt::format("{}: expected the content of its checksum {}, found {}: it is damaged or was changed",
+                            path_.string(), stated, sum.text()));
+}
+
+std::string write_checked_safetensors(const std::filesystem::path& path, std::span<const NamedTensor> tensors,
+                                      std::map<std::string, std::string> metadata) {
+  // As the file will hold them: what is no UTF-8 is replaced.
+  for (auto& [key, value] : metadata) {
+    value = Json::parse(Json(value).dump(-1, ' ', false, Json::error_handler_t::replace)).get<std::string>();
+  }
+  Checksum sum;
+  for (const NamedTensor& t : tensors) sum.add(bytes_of(t.tensor));
+  const std::vector<size_t> offsets = offsets_of(tensors);
+  std::map<std::string, size_t> by_name;
+  for (size_t i = 0; i < tensors.size(); ++i) by_name.emplace(tensors[i].name, i);
+  for (const auto& [name, i] : by_name) {
+    sum.add(name, text_of(tensors[i].tensor.dtype()), tensors[i].tensor.shape(), offsets[i]);
+  }
+  sum.add(metadata);
+  metadata[kChecksum] = sum.text();
+  write_safetensors(path, tensors, metadata);
+  return sum.text();
+}
+
 void write_safetensors(const std::filesystem::path& path, std::span<const NamedTensor> tensors,
                        const std::map<std::string, std::string>& metadata) {
   Json header = Json::object();
   if (!metadata.empty()) header["__metadata__"] = metadata;
-  size_t offset = 0;
-  for (const NamedTensor& t : tensors) {
+  const std::vector<size_t> offsets = offsets_of(tensors);
+  for (size_t i = 0; i < tensors.size(); ++i) {
+    const NamedTensor& t = tensors[i];
     if (!t.tensor.is_contiguous()) throw ShapeError(fmt::format("safetensors: {} is not contiguous", t.name));
     Json shape = Json::array();
     for (const int64_t e : t.tensor.shape().extents()) shape.push_back(static_cast<uint64_t>(e));
     header[t.name] = {{"dtype", text_of(t.tensor.dtype())},
                       {"shape", std::move(shape)},
-                      {"data_offsets", {offset, offset + t.tensor.bytes()}}};
-    offset += t.tensor.bytes();
+                      {"data_offsets", {offsets[i], offsets[i] + t.tensor.bytes()}}};
   }
   std::string text = header.dump(-1, ' ', false, Json::error_handler_t::replace);
   text.resize((text.size() + 8 + 63) / 64 * 64 - 8, ' ');
@@ -236,9 +331,7 @@ void write_safetensors(const std::filesystem::path& path, std::span<const NamedT
   AtomicFile file(path);
   file.write(std::as_bytes(std::span(&header_bytes, 1)));
   file.write(text);
-  for (const NamedTensor& t : tensors) {
-    file.write(std::span(static_cast<const std::byte*>(t.tensor.pointer()), t.tensor.bytes()));
-  }
+  for (const NamedTensor& t : tensors) file.write(bytes_of(t.tensor));
   file.commit();
 }
 

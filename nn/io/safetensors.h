@@ -38,6 +38,10 @@ class SafetensorsFile {
   [[nodiscard]] bool contains(const std::string& name) const { return tensors_.contains(name); }
   /// Returns a copy of a tensor. Throws IoError with the path when the file does not have it.
   [[nodiscard]] Tensor load(const std::string& name) const;
+  /// The checksum that the file's header states; empty for a file without one.
+  [[nodiscard]] std::string stated_checksum() const;
+  /// Throws IoError when the content of the file, header and data, is not that of its stated checksum.
+  void check_content() const;
 
  private:
   struct Mapping;
@@ -52,5 +56,9 @@ class SafetensorsFile {
 /// multiple of 64 bytes.
 void write_safetensors(const std::filesystem::path& path, std::span<const NamedTensor> tensors,
                        const std::map<std::string, std::string>& metadata = {});
+/// The same with a checksum over names, types, shapes, metadata and data in the metadata. Returns it. It finds damage,
+/// not intent.
+std::string write_checked_safetensors(const std::filesystem::path& path, std::span<const NamedTensor> tensors,
+                                      std::map<std::string, std::string> metadata);
 
 }  // namespace tessera::nn

@@ -113,7 +113,9 @@ void check_config(const Config& config) {
         fmt::format("run.name: expected the name of a folder below run.logs, found \"{}\"", config.run.name));
   }
   const int64_t batch = plan_batch(config, 1).global;
-  if (terms_of(config.model.objective).simclr && batch < 2) {
+  const Objective objective = terms_of(config.model.objective);
+  // Both losses tell samples of a batch from each other. A classifier only has its encoder from such a model.
+  if ((objective.simclr || objective.contrastive) && batch < 2 && config.finetune.data_path.empty()) {
     throw ConfigError(fmt::format("optim.batch_size: expected a global batch of at least 2 for objective {}, found {}",
                                   word_of(config.model.objective), batch));
   }

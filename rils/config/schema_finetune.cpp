@@ -29,7 +29,8 @@ void add_finetune_keys(std::vector<Key>& keys) {
   const Section<F> finetune(
       keys, "finetune", [](Config& c) -> F& { return c.finetune; }, Level::common, OnResume::must_agree);
   finetune("data_path", &F::data_path, "folder with train/ and val/ or test/, or with IDX files", "DIR");
-  finetune("finetune", &F::finetune, "pre-trained weights; empty: start from scratch", "FILE").may_change();
+  finetune("finetune", &F::finetune, "pre-trained weights: a file, or a run's folder; empty: from scratch", "FILE")
+      .may_change();
   finetune("nb_classes", &F::nb_classes, "number of classes; 0: as the data have", kNotNegative);
   finetune("input_size", &F::input_size, "pixels per side; 0: as the checkpoint has", kNotNegative);
   finetune("pool", &F::pool, "feature that the head reads");

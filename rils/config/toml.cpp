@@ -8,6 +8,7 @@
 
 #include "engine/core/atomic_file.h"
 #include "engine/core/error.h"
+#include "rils/config/bytes.h"
 #include "rils/config/schema.h"
 
 namespace tessera::rils {
@@ -41,7 +42,7 @@ std::optional<Value> read_value(const toml::node& node) {
   if (const auto* v = node.as_boolean()) return v->get();
   if (const auto* v = node.as_integer()) return v->get();
   if (const auto* v = node.as_floating_point()) return v->get();
-  if (const auto* v = node.as_string()) return v->get();
+  if (const auto* v = node.as_string()) return raw_bytes(v->get());
   if (const auto* v = node.as_array()) {
     if (auto list = numbers(*v)) return std::move(*list);
   }

@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "engine/core/error.h"
+#include "rils/config/bytes.h"
 #include "rils/config/schema.h"
 
 namespace tessera::rils {
@@ -18,10 +19,10 @@ struct Overloaded : F... {
 template <class... F>
 Overloaded(F...) -> Overloaded<F...>;
 
-/// Control characters and quotes as TOML's basic strings escape them.
+/// Control characters and quotes as TOML's basic strings escape them, and bytes that are no UTF-8.
 std::string quoted(std::string_view text) {
   std::string out = "\"";
-  for (const char c : text) {
+  for (const char c : as_utf8(text)) {
     if (c == '"' || c == '\\') {
       out += '\\';
       out += c;

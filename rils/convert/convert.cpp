@@ -33,21 +33,9 @@ void need_file(const ConvertOptions& o) {
 
 /// Fills a folder under a temporary name and renames it when it is complete.
 void write_folder(const fs::path& folder, const std::function<void(const fs::path&)>& write) {
-  fs::path partial = folder;
-  partial += ".partial";
-  std::error_code error;
-  fs::remove_all(partial, error);
-  fs::create_directories(partial, error);
-  if (error) throw IoError(fmt::format("{}: cannot create: {}", partial.string(), error.message()));
-  try {
-    write(partial);
-    fs::rename(partial, folder, error);
-    if (error) throw IoError(fmt::format("{}: cannot rename: {}", partial.string(), error.message()));
-  } catch (...) {
-    std::error_code ignored;
-    fs::remove_all(partial, ignored);
-    throw;
-  }
+  ScratchFolder partial(fs::path(folder) += ".partial");
+  write(partial.path());
+  partial.rename_to(folder);
 }
 
 /// The first parts of names, each once: "visual.decoder_blocks" stands for all tensors below it.

@@ -15,6 +15,7 @@
 #include "rils/convert/names.h"
 #include "rils/eval/loaded_model.h"
 #include "rils/model/positions.h"
+#include "rils/run/run_folder.h"
 #include "rils/text/vocabulary.h"
 
 namespace tessera::rils {
@@ -50,6 +51,20 @@ void refuse_pickle(const fs::path& path) {
       path.string(), fs::path(path).replace_extension(".safetensors").string()));
 }
 
+/// Refuses weights that are spread over several files: one of the parts, or the list of them.
+void refuse_parts(const fs::path& path) {
+  const std::string name = path.filename().string();
+  const bool part = name.find("-of-") != std::string::npos && path.extension() == ".safetensors";
+  if (!part && !name.ends_with(".index.json")) return;
+  const std::string folder = path.has_parent_path() ? path.parent_path().string() : ".";
+  throw IoError(
+      fmt::format("{0}: weights in parts are not read; join them: python3 -c 'import glob, safetensors.torch as s; "
+                  "s.save_file({{k: v "
+                  "for f in glob.glob(\"{1}/*-of-*.safetensors\") for k, v in s.load_file(f).items()}}, "
+                  "\"{1}/model.safetensors\")'",
+                  path.string(), folder));
+}
+
 struct Files {
   fs::path weights, config;  // the latter may be empty
 };
@@ -59,6 +74,7 @@ fs::path if_there(const fs::path& path) { return fs::is_regular_file(path) ? pat
 Files find_files(const fs::path& path) {
   if (!fs::is_directory(path)) {
     refuse_pickle(path);
+    refuse_parts(path);
     const std::string name = path.filename().string();
     if (std::ranges::find(kOpenClipFiles, name) != kOpenClipFiles.end()) {
       return {path, if_there(path.parent_path() / kOpenClipConfig)};
@@ -72,6 +88,7 @@ Files find_files(const fs::path& path) {
     const fs::path config = if_there(path / kOpenClipConfig);
     return {path / kTimmFile, config.empty() ? if_there(path / kTimmConfig) : config};
   }
+  for (const auto& file : fs::directory_iterator(path)) refuse_parts(file.path());
   for (const auto& file : fs::directory_iterator(path)) refuse_pickle(file.path());
   throw IoError(
       fmt::format("{}: expected {} or {} in the folder, found neither", path.string(), kTimmFile, kOpenClipFiles[0]));
@@ -282,7 +299,39 @@ class ForeignReader {
   Config config_;
 };
 
+/// Refuses models that are known but not represented here, in words and with the way out.
+void refuse_known(const nn::SafetensorsFile& file) {
+  struct Kind {
+    std::string_view start, what;
+  };
+  constexpr std::string_view kHub =
+      "Hugging Face's names of tensors (CLIPModel, ViTModel); load the model with open_clip or timm, which rename "
+      "them, "
+      "and save its state_dict()";
+  constexpr std::array kKinds = {
+      Kind{"text_model.", kHub},
+      Kind{"vision_model.", kHub},
+      Kind{"vit.", kHub},
+      Kind{"embeddings.", kHub},
+      Kind{"encoder.layer.", kHub},
+      Kind{"reg_token",
+           "a model with register tokens, which this encoder does not have; use one without (no _reg in its "
+           "name)"},
+      Kind{"visual.trunk.reg_token", "an image encoder with register tokens, which this one does not have"},
+      Kind{"text.",
+           "a text tower of its own (custom_text of open_clip); if it is CLIP's transformer, save the weights "
+           "again without the prefix text."},
+  };
+  for (const Kind& kind : kKinds) {
+    const auto named = file.tensors().lower_bound(std::string(kind.start));
+    if (named == file.tensors().end() || !named->first.starts_with(kind.start)) continue;
+    throw IoError(fmt::format("{}: expected weights of timm, MAE or open_clip, found {} (the tensor {})",
+                              file.path().string(), kind.what, named->first));
+  }
+}
+
 Names family_of(const nn::SafetensorsFile& file) {
+  refuse_known(file);
   const auto carries = [&](const char* ours, Names names) { return file.contains(link_of(ours, names)->name); };
   for (const Names names : {Names::open_clip, Names::open_clip_timm, Names::timm}) {
     if (!carries("visual.blocks.0.attn.qkv.weight", names)) continue;
@@ -323,7 +372,7 @@ Weights read_ours(const nn::SafetensorsFile& file, const WeightsOptions& options
 Weights read_weights(const fs::path& path, const WeightsOptions& options) {
   (void)choice_of<Activation>("--act", options.act);
   (void)choice_of<Pool>("--pool", options.pool);
-  const Files files = find_files(path);
+  const Files files = find_files(weights_file(path.string()));
   const nn::SafetensorsFile file(files.weights);
   if (file.metadata().contains("config")) return read_ours(file, options);
   const Names names = family_of(file);

@@ -139,6 +139,19 @@ int64_t Dataset::caption_count(int64_t index) const {
   }
 }
 
+int64_t Dataset::bytes(int64_t) const { return 0; }
+
+std::string digest_of(const Dataset& data) {
+  constexpr int64_t kSizes = 10'000;  // sizes of single files take a look at each
+  const int64_t every = std::max<int64_t>(1, data.size() / kSizes);
+  uint64_t hash = fnv1a64("");
+  for (int64_t i = 0; i < data.size(); ++i) {
+    hash = hash * 31 + fnv1a64(data.name(i));
+    if (i % every == 0) hash = hash * 31 + static_cast<uint64_t>(data.bytes(i));
+  }
+  return fmt::format("{:016x}", hash);
+}
+
 std::unique_ptr<Dataset> open_dataset(std::string_view source, const DatasetOptions& options) {
   if (options.type == DatasetType::synthetic)
     return std::make_unique<SyntheticDataset>(options.synthetic_samples, options.synthetic_size, options.seed);
@@ -226,6 +239,10 @@ Sample ConcatDataset::load(int64_t index, bool with_image) const {
 std::string ConcatDataset::name(int64_t index) const {
   const auto [part, local] = locate(index);
   return part->name(local);
+}
+int64_t ConcatDataset::bytes(int64_t index) const {
+  const auto [part, local] = locate(index);
+  return part->bytes(local);
 }
 int64_t ConcatDataset::caption_count(int64_t index) const {
   const auto [part, local] = locate(index);

@@ -24,6 +24,13 @@ std::string read_text(const fs::path& path) {
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
 
+/// The size of a file; 0 for none.
+int64_t size_of_file(const fs::path& path) {
+  std::error_code error;
+  const auto bytes = fs::file_size(path, error);
+  return error ? 0 : static_cast<int64_t>(bytes);
+}
+
 /// Collects the image files below a folder; within each folder they are sorted by the bytes of their names.
 void collect_images(const fs::path& folder, const fs::path& relative, std::vector<std::string>& found) {
   auto entries = list_folder(folder);
@@ -135,6 +142,13 @@ Sample FilesDataset::load(int64_t index, bool with_image) const {
   return sample;
 }
 
+int64_t FilesDataset::bytes(int64_t index) const {
+  const Entry& e = entries_.at(static_cast<size_t>(index));
+  const std::string stem = (root_ / folders_[e.folder] / e.stem).string();
+  return size_of_file(stem + e.image_extension) + (e.text ? size_of_file(stem + "." + options_.text_key) : 0) +
+         (e.json ? size_of_file(stem + ".json") : 0);
+}
+
 FolderDataset::FolderDataset(const fs::path& root) : root_(root) {
   auto folders = list_folder(root);
   std::ranges::sort(folders, [](const auto& a, const auto& b) { return a.native() < b.native(); });
@@ -158,6 +172,8 @@ Sample FolderDataset::load(int64_t index, bool with_image) const {
   if (with_image) sample.encoded = read_sample_file(root_ / e.path);
   return sample;
 }
+
+int64_t FolderDataset::bytes(int64_t index) const { return size_of_file(root_ / name(index)); }
 
 ImageListDataset::ImageListDataset(const std::vector<fs::path>& paths) {
   for (const fs::path& path : paths) {
@@ -198,6 +214,12 @@ Sample TableDataset::load(int64_t index, bool with_image) const {
   sample.captions = e.captions;
   if (with_image) sample.encoded = read_sample_file(table_.path(e));
   return sample;
+}
+
+int64_t TableDataset::bytes(int64_t index) const {
+  int64_t bytes = size_of_file(table_.path(entry(index)));
+  for (const std::string& caption : entry(index).captions) bytes += std::ssize(caption);
+  return bytes;
 }
 
 int64_t TableDataset::caption_count(int64_t index) const { return static_cast<int64_t>(entry(index).captions.size()); }

@@ -16,6 +16,7 @@ class FilesDataset final : public Dataset {
   [[nodiscard]] int64_t size() const override { return static_cast<int64_t>(entries_.size()); }
   [[nodiscard]] Sample load(int64_t index, bool with_image) const override;
   [[nodiscard]] std::string name(int64_t index) const override;
+  [[nodiscard]] int64_t bytes(int64_t index) const override;
   /// Whether images lie beside captions in the folder or in the first of its subfolders that holds images.
   [[nodiscard]] static bool recognises(const std::filesystem::path& root);
 
@@ -40,6 +41,7 @@ class FolderDataset final : public Dataset {
   [[nodiscard]] int64_t size() const override { return static_cast<int64_t>(entries_.size()); }
   [[nodiscard]] Sample load(int64_t index, bool with_image) const override;
   [[nodiscard]] std::string name(int64_t index) const override { return entries_.at(static_cast<size_t>(index)).path; }
+  [[nodiscard]] int64_t bytes(int64_t index) const override;
 
  private:
   struct Entry {
@@ -71,6 +73,7 @@ class TableDataset final : public Dataset {
   [[nodiscard]] Sample load(int64_t index, bool with_image) const override;
   [[nodiscard]] std::string name(int64_t index) const override { return entry(index).image; }
   [[nodiscard]] int64_t caption_count(int64_t index) const override;
+  [[nodiscard]] int64_t bytes(int64_t index) const override;
 
  private:
   [[nodiscard]] const CaptionTable::Entry& entry(int64_t index) const {

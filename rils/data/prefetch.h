@@ -11,12 +11,14 @@
 #include <utility>
 #include <vector>
 
+#include "engine/core/thread.h"
+
 namespace tessera::rils {
 
 /// Worker threads make the items first, first + 1, … ahead of time; take() hands them out in this order for any number
 /// of workers. At most `capacity` items exist beyond the one that is handed out next. Without workers take() makes the
-/// item itself. When `make` throws, the take() of that item throws the same exception. The destructor waits only for
-/// items that are being made.
+/// item itself. The constructor throws Error when a worker cannot be started. When `make` throws, the take() of that
+/// item throws the same exception. The destructor waits only for items that are being made.
 template <class Item>
 class OrderedPrefetch {
  public:
@@ -24,15 +26,16 @@ class OrderedPrefetch {
 
   OrderedPrefetch(int workers, size_t capacity, uint64_t first, uint64_t end, std::function<Item(uint64_t)> make)
       : make_(std::move(make)), slots_(capacity < 1 ? 1 : capacity), claimed_(first), taken_(first), end_(end) {
-    for (int i = 0; i < workers; ++i) threads_.emplace_back([this] { work(); });
-  }
-  ~OrderedPrefetch() {
-    {
-      const std::lock_guard lock(mutex_);
-      stopping_ = true;
+    try {
+      for (int i = 0; i < workers; ++i) {
+        threads_.push_back(start_thread("a worker of the loader (--workers sets their number)", [this] { work(); }));
+      }
+    } catch (...) {
+      stop();  // the workers that have started would wait for ever
+      throw;
     }
-    room_.notify_all();
   }
+  ~OrderedPrefetch() { stop(); }
   OrderedPrefetch(const OrderedPrefetch&) = delete;
   OrderedPrefetch& operator=(const OrderedPrefetch&) = delete;
 
@@ -56,6 +59,14 @@ class OrderedPrefetch {
     std::optional<Item> item;
     std::exception_ptr error;
   };
+
+  void stop() {
+    {
+      const std::lock_guard lock(mutex_);
+      stopping_ = true;
+    }
+    room_.notify_all();
+  }
 
   void work() {
     std::unique_lock lock(mutex_);

@@ -41,23 +41,13 @@ void write_lines(const fs::path& path, const std::vector<std::string>& lines) {
 }
 
 ShardWriter::ShardWriter(fs::path folder, int64_t samples_per_shard)
-    : folder_(std::move(folder)), partial_(folder_), samples_per_shard_(samples_per_shard) {
+    : folder_(std::move(folder)), samples_per_shard_(samples_per_shard) {
   if (samples_per_shard < 1)
     throw ConfigError(fmt::format("samples_per_shard: expected at least 1, found {}", samples_per_shard));
   std::error_code error;
   if (fs::exists(folder_, error))
     throw ConfigError(fmt::format("{}: the folder exists already; remove it first", folder_.string()));
-  partial_ += ".partial";
-  fs::remove_all(partial_, error);
-  fs::create_directories(partial_, error);
-  if (error) throw IoError(fmt::format("{}: cannot create: {}", partial_.string(), error.message()));
-}
-
-ShardWriter::~ShardWriter() {
-  if (finished_) return;
-  shard_.reset();
-  std::error_code ignored;
-  fs::remove_all(partial_, ignored);
+  partial_.emplace(fs::path(folder_) += ".partial");
 }
 
 void ShardWriter::add(const Sample& sample) {
@@ -69,7 +59,7 @@ void ShardWriter::add(const Sample& sample) {
     shard_->commit();
     shard_.reset();
   }
-  if (!shard_) shard_ = std::make_unique<TarWriter>(partial_ / fmt::format("{:05}.tar", shards_++));
+  if (!shard_) shard_ = std::make_unique<TarWriter>(partial_->path() / fmt::format("{:05}.tar", shards_++));
   const std::string key = fmt::format("{:09}", samples_++);
   shard_->add(fmt::format("{}.{}", key, image.extension), image.bytes);
   if (sample.label) shard_->add(key + ".cls", std::to_string(*sample.label));
@@ -84,12 +74,8 @@ void ShardWriter::add(const Sample& sample) {
 void ShardWriter::finish() {
   if (shard_) shard_->commit();
   shard_.reset();
-  write_file_atomically(partial_ / "nshards.txt", fmt::format("{}\n", shards_));
-  std::error_code error;
-  fs::rename(partial_, folder_, error);
-  if (error)
-    throw IoError(fmt::format("{}: cannot rename to {}: {}", partial_.string(), folder_.string(), error.message()));
-  finished_ = true;
+  write_file_atomically(partial_->path() / "nshards.txt", fmt::format("{}\n", shards_));
+  partial_->rename_to(folder_);
 }
 
 }  // namespace tessera::rils

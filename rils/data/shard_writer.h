@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/core/atomic_file.h"
 #include "rils/data/tar.h"
 
 namespace tessera::rils {
@@ -17,12 +18,12 @@ namespace tessera::rils {
 void write_lines(const std::filesystem::path& path, const std::vector<std::string>& lines);
 
 /// Writes a folder of webdataset shards `00000.tar`, `00001.tar`, … with `samples_per_shard` samples each. The shards
-/// are written to `NAME.partial`, which finish() renames to the folder's name; an old `NAME.partial` is replaced. The
+/// are written to `NAME.partial` (see ScratchFolder), which finish() renames to the folder's name. The
 /// same samples give the same bytes. Throws ConfigError when the folder exists already.
 class ShardWriter {
  public:
   ShardWriter(std::filesystem::path folder, int64_t samples_per_shard);
-  ~ShardWriter();
+  ~ShardWriter() = default;
   ShardWriter(const ShardWriter&) = delete;
   ShardWriter& operator=(const ShardWriter&) = delete;
 
@@ -40,10 +41,10 @@ class ShardWriter {
   [[nodiscard]] int64_t shards() const { return shards_; }
 
  private:
-  std::filesystem::path folder_, partial_;
+  std::filesystem::path folder_;
+  std::optional<ScratchFolder> partial_;
   int64_t samples_per_shard_, samples_ = 0, shards_ = 0;
   std::unique_ptr<TarWriter> shard_;
-  bool finished_ = false;
 };
 
 }  // namespace tessera::rils

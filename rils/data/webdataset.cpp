@@ -16,6 +16,7 @@
 #include <unordered_set>
 
 #include "engine/core/atomic_file.h"
+#include "engine/core/thread.h"
 #include "rils/data/captions.h"
 #include "rils/data/tar.h"
 #include "rils/text/ascii.h"
@@ -137,7 +138,7 @@ WebDataset::WebDataset(const std::vector<std::filesystem::path>& shards, const D
   };
   std::vector<std::jthread> threads;
   const size_t helpers = std::min<size_t>(static_cast<size_t>(std::max(options.threads, 1)), shards_.size());
-  for (size_t i = 1; i < helpers; ++i) threads.emplace_back(work);
+  for (size_t i = 1; i < helpers; ++i) threads.push_back(start_thread("a reader of shards", work));
   work();
   threads.clear();
   if (failure) std::rethrow_exception(failure);
@@ -341,6 +342,12 @@ std::pair<const WebDataset::Shard*, size_t> WebDataset::locate(int64_t index) co
 std::string WebDataset::name(int64_t index) const {
   const auto [shard, entry] = locate(index);
   return fmt::format("{}/{}", shard->path.filename().string(), shard->key(entry));
+}
+
+int64_t WebDataset::bytes(int64_t index) const {
+  const auto [shard, at] = locate(index);
+  const Entry& entry = shard->entries[at];
+  return int64_t{entry.image.size} + entry.text.size + entry.json.size + entry.label.size;
 }
 
 Sample WebDataset::load(int64_t index, bool with_image) const {

@@ -28,6 +28,7 @@ class WebDataset final : public Dataset {
   [[nodiscard]] int64_t size() const override { return ends_.empty() ? 0 : ends_.back(); }
   [[nodiscard]] Sample load(int64_t index, bool with_image) const override;
   [[nodiscard]] std::string name(int64_t index) const override;
+  [[nodiscard]] int64_t bytes(int64_t index) const override;
 
  private:
   /// The data of a tar member begin at a multiple of 512 bytes. Block 0 means that there is no such member.

@@ -60,7 +60,8 @@ void write_result(const EvaluateOptions& o, const LoadedModel& loaded, const cha
   json["samples"] = samples;
   json["seconds"] = watch.seconds();
   json["command"] = o.command;
-  write_file_atomically(o.output, json.dump(2) + "\n");
+  // Names and paths may hold bytes that are no UTF-8.
+  write_file_atomically(o.output, json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
 }
 
 void print_classification(const std::string& name, const Classification& c, int64_t classes) {

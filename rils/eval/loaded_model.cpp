@@ -8,6 +8,7 @@
 #include "nn/io/checkpoint.h"
 #include "rils/config/toml.h"
 #include "rils/model/cost.h"
+#include "rils/run/run_folder.h"
 #include "rils/train/inputs.h"
 
 namespace tessera::rils {
@@ -47,8 +48,8 @@ LoadedModel load_model(const std::string& checkpoint, const std::string& vocabul
                        const std::string& precision, Texts texts, Device device) {
   if (batch_size < 1) throw ConfigError(fmt::format("--batch-size: expected at least 1, found {}", batch_size));
   LoadedModel m;
-  m.path = checkpoint;
-  const nn::SafetensorsFile file(checkpoint);
+  m.path = weights_file(checkpoint);
+  const nn::SafetensorsFile file(m.path);
   m.config = config_of(file);
   if (!m.config.finetune.data_path.empty()) {
     throw ConfigError(

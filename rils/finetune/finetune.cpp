@@ -22,6 +22,7 @@
 #include "rils/run/signals.h"
 #include "rils/run/stopwatch.h"
 #include "rils/run/training_run.h"
+#include "rils/train/checkpoint_files.h"
 #include "rils/train/inputs.h"
 
 namespace tessera::rils {
@@ -58,6 +59,7 @@ void check_training(const Config& c) {
 /// Fills in what comes from the checkpoint or the resumed run: encoder, normalisation, image size, learning rate.
 Config resolve(Config c, const FinetuningOptions& options) {
   FinetuneConfig& f = c.finetune;
+  if (!f.finetune.empty()) f.finetune = weights_file(f.finetune);
   const auto take_model = [&](const Config& from) {
     c.model = from.model;
     c.augment.image_mean = from.augment.image_mean;
@@ -98,6 +100,7 @@ struct LoopState {
   double best = -1;     // best top-1 accuracy of a validation so far
   int64_t samples = 0;  // trained on so far
   Batch batch;          // the latest micro-batch; batch.next is the place in the data after it
+  std::string data;     // the digest of the training data
 };
 
 std::shared_ptr<const Dataset> training_images(const Config& config, const LabelledData& data) {
@@ -119,6 +122,7 @@ void print_plan(const Config& config, const LabelledData& data, const Loader& lo
   console.line(fmt::format("batch {} = {} x {}, learning rate {:g}; {} steps an epoch, {} in all",
                            o.batch_size * o.accum_freq, o.batch_size, o.accum_freq, o.lr,
                            trainer.plan().steps_per_epoch(), trainer.plan().total_steps()));
+  tell_of_warmup(console, "epochs", config.finetune.warmup_epochs, static_cast<double>(o.epochs));
   console.line(describe_device(trainer.device(), config.run.precision));
 }
 
@@ -167,6 +171,7 @@ void save(const Config& config, const LabelledData& data, Trainer& trainer, cons
                                 {"step", std::to_string(trainer.steps())},
                                 {"classes", fmt::format("{}", fmt::join(data.class_names, "\n"))}};
   const nn::Metadata progress = {{"loader", state.batch.next.to_json()},
+                                 {"data", state.data},
                                  {"isa", std::string(context(trainer.device()).kernels().name)},
                                  {"samples", std::to_string(state.samples)},
                                  {"best", fmt::format("{}", state.best)}};
@@ -175,11 +180,23 @@ void save(const Config& config, const LabelledData& data, Trainer& trainer, cons
 
 /// Restores model and optimiser. Returns the state of the loop, with the place in the data.
 template <class Trainer>
-LoopState restore(Trainer& trainer, const CheckpointFiles& files, Console& console) {
+LoopState restore(const Config& config, const LabelledData& data, Trainer& trainer, const CheckpointFiles& files,
+                  Console& console) {
   const nn::Metadata progress = trainer.load(files);
-  warn_of_other_kernels(progress.at("isa"), trainer.device(), console);
-  LoopState state{.best = std::stod(progress.at("best")), .samples = std::stoll(progress.at("samples")), .batch = {}};
-  state.batch.next = LoaderState::from_json(progress.at("loader"));
+  const auto stored = progress.find("data");
+  const std::string digest = digest_of(*data.train);
+  check_same_data(stored == progress.end() ? "" : stored->second, digest, config.finetune.data_path, console);
+  warn_of_other_kernels(word_of_state(progress, "isa"), trainer.device(), console);
+  LoopState state{.best = number_of_state(progress, "best"),
+                  .samples = static_cast<int64_t>(number_of_state(progress, "samples")),
+                  .batch = {},
+                  .data = digest};
+  state.batch.next = LoaderState::from_json(word_of_state(progress, "loader"));
+  Config before = config;
+  before.optim.epochs = config_of(nn::SafetensorsFile(files.weights)).optim.epochs;
+  const EpochPlan& plan = trainer.plan();
+  tell_of_epochs(console, before.optim.epochs, config.optim.epochs, trainer.steps(), plan.total_steps(),
+                 EpochPlan(before, plan.batches).lr(trainer.steps() - 1), plan.lr(trainer.steps()));
   return state;
 }
 
@@ -191,14 +208,15 @@ int train(const Config& config, const LabelledData& data, const FinetuningOption
   auto loader = training_loader(config, images, {});
   Trainer trainer(config, data.classes, loader->batches_per_epoch(), device);
   const EpochPlan& plan = trainer.plan();
-  const RunStart start = find_start(options.resume, config);
+  const RunStart start = find_start(options.resume, config, console, check_checkpoint);
   LoopState state;
   if (const auto files = start.checkpoint()) {
-    state = restore(trainer, *files, console);
+    state = restore(config, data, trainer, *files, console);
     loader = training_loader(config, images, state.batch.next);
   } else if (!config.finetune.finetune.empty()) {
     trainer.start_from(nn::SafetensorsFile(config.finetune.finetune));
   }
+  if (state.data.empty()) state.data = digest_of(*data.train);
   TrainingRun run(config, console, start, {.total = plan.total_steps(), .epoch = plan.steps_per_epoch()},
                   options.command);
   print_plan(config, data, *loader, trainer, console);

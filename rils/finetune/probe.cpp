@@ -37,7 +37,8 @@ class Probe {
   }
 
   int run(const RunFolder& folder) {
-    RecordLog results(folder.results());
+    // Written at the end: a folder without results counts as empty, so that a killed probe can be repeated.
+    std::vector<Record> results;
     const std::vector<Study> studies = draw();
     const std::shared_ptr<const Dataset> images = union_of(studies);
     print_plan(images->size());
@@ -46,10 +47,12 @@ class Probe {
     for (const Study& study : studies) {
       std::vector<double> accuracies;
       for (const auto& wanted : study.draws) {
-        results.write(fit(rows_of(train, wanted), val, study.shots, accuracies));
+        results.push_back(fit(rows_of(train, wanted), val, study.shots, accuracies));
       }
-      if (accuracies.size() > 1) results.write(summary(study.shots, accuracies));
+      if (accuracies.size() > 1) results.push_back(summary(study.shots, accuracies));
     }
+    RecordLog log(folder.results());
+    for (const Record& record : results) log.write(record);
     console_.line(fmt::format("finished: {}", folder.path().string()));
     return 0;
   }

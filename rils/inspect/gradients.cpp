@@ -6,6 +6,7 @@
 #include "engine/ops/copy.h"
 #include "nn/io/checkpoint.h"
 #include "rils/config/schema.h"
+#include "rils/run/run_folder.h"
 #include "rils/train/figures.h"
 
 namespace tessera::rils {
@@ -57,7 +58,7 @@ StepResult write_gradients(const ModelConfig& config, const LossConfig& loss, co
                            nn::Precision precision, Device device) {
   check_trainable(config);
   Model model(config, 0, precision.param, device);
-  load_parameters(nn::SafetensorsFile(files.checkpoint), model.store());
+  load_parameters(nn::SafetensorsFile(weights_file(files.checkpoint)), model.store());
   const MicroBatch batch = load_batch(files.batch, model);
   const int64_t samples = (batch.images ? batch.images : batch.view1).size(0);
   if (loss.simulated_ranks != 0 && samples % loss.simulated_ranks != 0) {

@@ -11,6 +11,7 @@
 #include "engine/ops/copy.h"
 #include "nn/io/safetensors.h"
 #include "rils/model/cost.h"
+#include "rils/run/run_folder.h"
 #include "rils/text/tokenizer.h"
 #include "rils/train/inputs.h"
 
@@ -88,11 +89,11 @@ void compare(const nn::SafetensorsFile& a, const nn::SafetensorsFile& b, std::os
 }  // namespace
 
 void inspect_checkpoint(const std::string& path, const std::string& other, std::ostream& out) {
-  const nn::SafetensorsFile file(path);
+  const nn::SafetensorsFile file(weights_file(path));
   if (other.empty()) {
     list(file, out);
   } else {
-    compare(file, nn::SafetensorsFile(other), out);
+    compare(file, nn::SafetensorsFile(weights_file(other)), out);
   }
 }
 

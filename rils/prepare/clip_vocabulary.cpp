@@ -19,17 +19,17 @@ constexpr int32_t kIds = 49408;
 constexpr std::chrono::seconds kDownloadLimit(600);
 
 /// A temporary folder, removed by the destructor.
-class ScratchFolder {
+class DownloadFolder {
  public:
-  ScratchFolder() : path_((fs::temp_directory_path() / "tessera-XXXXXX").string()) {
+  DownloadFolder() : path_((fs::temp_directory_path() / "tessera-XXXXXX").string()) {
     if (mkdtemp(path_.data()) == nullptr) throw IoError(fmt::format("{}: cannot create the folder", path_));
   }
-  ~ScratchFolder() {
+  ~DownloadFolder() {
     std::error_code ignored;
     fs::remove_all(path_, ignored);
   }
-  ScratchFolder(const ScratchFolder&) = delete;
-  ScratchFolder& operator=(const ScratchFolder&) = delete;
+  DownloadFolder(const DownloadFolder&) = delete;
+  DownloadFolder& operator=(const DownloadFolder&) = delete;
   [[nodiscard]] fs::path path() const { return path_; }
 
  private:
@@ -81,7 +81,7 @@ std::string read_package(const fs::path& package) {
 }  // namespace
 
 int64_t write_clip_vocabulary(const fs::path& package, const fs::path& output) {
-  const ScratchFolder scratch;
+  const DownloadFolder scratch;
   const fs::path source = package.empty() ? download(scratch.path()) : package;
   const std::string bytes = read_package(source);
   const fs::path file = scratch.path() / kFile;

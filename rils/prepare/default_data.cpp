@@ -204,14 +204,12 @@ DefaultDataReport prepare_checked(const DefaultDataOptions& options, const Prepa
   fs::create_directories(options.out);
   DefaultDataReport report;
   write_stamp(options.out, digest, false, report);
-  const fs::path partial = options.out / kPartial;
-  fs::remove_all(partial);
-  build(partial, options, assets, report, progress);
+  const ScratchFolder partial(options.out / kPartial);
+  build(partial.path(), options, assets, report, progress);
   for (const std::string_view part : kParts) {
     fs::remove_all(options.out / part);
-    fs::rename(partial / part, options.out / part);
+    fs::rename(partial.path() / part, options.out / part);
   }
-  fs::remove_all(partial);
   write_stamp(options.out, digest, true, report);
   return report;
 }

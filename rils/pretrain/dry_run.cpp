@@ -13,6 +13,12 @@ namespace tessera::rils {
 
 int dry_run(TrainingSetup& setup, Console& console) {
   constexpr int kSteps = 3;
+  const int64_t left = setup.total_steps - setup.trainer->steps();
+  if (left <= 0) {
+    console.line(fmt::format("expected: nothing, since the run has made {} of {} steps; nothing was written",
+                             setup.trainer->steps(), setup.total_steps));
+    return 0;
+  }
   Context& device = context(setup.device);
   double best = INFINITY;
   for (int i = 0; i < kSteps; ++i) {
@@ -21,10 +27,10 @@ int dry_run(TrainingSetup& setup, Console& console) {
     device.backend().synchronize();
     const double seconds = watch.seconds();
     best = std::min(best, seconds);
-    console.line(fmt::format("step {}: {:.3f} s, loss {:.4f}", i + 1, seconds, f.losses.loss));
+    console.line(fmt::format("step {}: {:.3f} s, loss {:.4f}", setup.trainer->steps(), seconds, f.losses.loss));
   }
   console.line(fmt::format("expected: {} for {} steps; peak memory {:.2f} GiB; nothing was written",
-                           duration_text(best * static_cast<double>(setup.total_steps)), setup.total_steps,
+                           duration_text(best * static_cast<double>(left)), left,
                            static_cast<double>(device.allocator().statistics().peak) / 0x1p30));
   return 0;
 }

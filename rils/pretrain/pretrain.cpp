@@ -8,6 +8,7 @@
 #include "engine/ops/kernels.h"
 #include "engine/runtime/context.h"
 #include "rils/config/toml.h"
+#include "rils/eval/loaded_model.h"
 #include "rils/picture/svg.h"
 #include "rils/pretrain/setup.h"
 #include "rils/pretrain/validation.h"
@@ -16,6 +17,7 @@
 #include "rils/run/signals.h"
 #include "rils/run/stopwatch.h"
 #include "rils/run/training_run.h"
+#include "rils/train/checkpoint_files.h"
 #include "rils/train/figures.h"
 #include "rils/train/inputs.h"
 
@@ -43,6 +45,7 @@ void save(const TrainingSetup& setup, const CheckpointFiles& files, double best)
                                 {"vocabulary", digest}};
   const nn::Metadata state = {{"loader", setup.batch().next.to_json()},
                               {"vocabulary", digest},
+                              {"data", setup.data_digest},
                               {"isa", std::string(context(setup.device).kernels().name)},
                               {"best", fmt::format("{}", best)}};
   setup.trainer->save(files, weights, state);
@@ -51,13 +54,22 @@ void save(const TrainingSetup& setup, const CheckpointFiles& files, double best)
 /// Restores model, optimiser and position in the data. Returns the best score so far.
 double restore(TrainingSetup& setup, const CheckpointFiles& files, Console& console) {
   const nn::Metadata state = setup.trainer->load(files);
-  if (state.at("vocabulary") != vocabulary_digest(setup)) {
-    throw ConfigError(fmt::format("--resume: data.vocabulary: expected the run's own ({}), found {} ({})",
-                                  state.at("vocabulary"), setup.config.data.vocabulary, vocabulary_digest(setup)));
+  const std::string& vocabulary = word_of_state(state, "vocabulary");
+  if (vocabulary != vocabulary_digest(setup)) {
+    throw ConfigError(fmt::format("--resume: data.vocabulary: expected the run's own ({}), found {} ({})", vocabulary,
+                                  setup.config.data.vocabulary, vocabulary_digest(setup)));
   }
-  warn_of_other_kernels(state.at("isa"), setup.device, console);
-  setup.restore_data(LoaderState::from_json(state.at("loader")));
-  return std::stod(state.at("best"));
+  const auto data = state.find("data");
+  check_same_data(data == state.end() ? "" : data->second, setup.data_digest, setup.config.data.train_data, console);
+  warn_of_other_kernels(word_of_state(state, "isa"), setup.device, console);
+  setup.restore_data(LoaderState::from_json(word_of_state(state, "loader")));
+  const int64_t epochs = config_of(nn::SafetensorsFile(files.weights)).optim.epochs;
+  const int64_t steps = setup.trainer->steps();
+  const nn::CosineSchedule before =
+      learning_rates(setup.config.optim, epochs * setup.steps_per_epoch, setup.steps_per_epoch);
+  tell_of_epochs(console, epochs, setup.config.optim.epochs, steps, setup.total_steps, before(steps - 1),
+                 setup.trainer->lr(steps));
+  return number_of_state(state, "best");
 }
 
 StepMetrics metrics_of(const TrainingSetup& setup, const StepFigures& f, double data_time, double batch_time) {
@@ -133,7 +145,7 @@ bool validate(TrainingSetup& setup, const Validation& validation, int64_t step, 
 
 int train(TrainingSetup& setup, const PretrainingOptions& options, Console& console) {
   const Validation validation(setup.config, setup.tokenizer, setup.global_batch);
-  const RunStart start = find_start(options.resume, setup.config);
+  const RunStart start = find_start(options.resume, setup.config, console, check_checkpoint);
   LoopState state;
   if (const auto files = start.checkpoint()) state.best = restore(setup, *files, console);
   TrainingRun run(setup.config, console, start, {.total = setup.total_steps, .epoch = setup.steps_per_epoch},
@@ -182,7 +194,14 @@ int run_pretraining(const Config& config, const PretrainingOptions& options) {
   TrainingSetup setup(named);
   if (!options.pretrained.empty()) setup.start_from(options.pretrained, console);
   setup.print_plan(console);
-  if (options.dry_run) return dry_run(setup, console);
+  if (options.dry_run) {
+    const RunStart start = find_start(options.resume, setup.config, console, check_checkpoint, Access::read);
+    if (const auto files = start.checkpoint()) {
+      restore(setup, *files, console);
+      console.line(fmt::format("the run would go on after step {}", setup.trainer->steps()));
+    }
+    return dry_run(setup, console);
+  }
   if (options.overfit_batch) return overfit_batch(setup, console);
   return train(setup, options, console);
 }

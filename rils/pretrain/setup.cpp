@@ -8,6 +8,7 @@
 #include "nn/io/checkpoint.h"
 #include "rils/config/schema.h"
 #include "rils/model/cost.h"
+#include "rils/run/run_folder.h"
 #include "rils/run/training_run.h"
 #include "rils/train/inputs.h"
 
@@ -51,6 +52,7 @@ TrainingSetup::TrainingSetup(const Config& c) : config(with_vocabulary_size(c)) 
   config.loss.simulated_ranks = plan.simulated_ranks;
   tokenizer = open_tokenizer(config);
   data_ = open_dataset(config.data.train_data, dataset_options(config));
+  data_digest = digest_of(*data_);
   loader_ = open_loader(config, data_, tokenizer, global_batch, {});
   steps_per_epoch = loader_->batches_per_epoch();
   total_steps = steps_per_epoch * config.optim.epochs;
@@ -71,7 +73,7 @@ void TrainingSetup::restore_data(const LoaderState& state) {
 }
 
 void TrainingSetup::start_from(const std::string& weights, Console& console) {
-  const nn::LoadReport report = load_matching(nn::SafetensorsFile(weights), trainer->model().store());
+  const nn::LoadReport report = load_matching(nn::SafetensorsFile(weights_file(weights)), trainer->model().store());
   console.line(fmt::format("started from {}: {}", weights, report.summary()));
 }
 
@@ -85,6 +87,8 @@ void TrainingSetup::print_plan(Console& console) const {
                                       : "no text";
   console.line(fmt::format("global batch {} = {} x {}; {} steps an epoch, {} in all; {}", global_batch,
                            global_batch / micro_batches, micro_batches, steps_per_epoch, total_steps, words));
+  tell_of_warmup(console, "steps", static_cast<double>(warmup_steps(config.optim, steps_per_epoch)),
+                 static_cast<double>(total_steps));
   const double bytes =
       training_bytes(config.model, config.loss, kCaptionTokens, global_batch / micro_batches, global_batch,
                      trainer->pass().precision.compute == DType::bf16, config.run.grad_checkpointing);

@@ -39,7 +39,8 @@ class TrainingSetup {
   int64_t micro_batches = 1;  // of a step
   int64_t steps_per_epoch = 0;
   int64_t total_steps = 0;
-  double peak_flops = 0;  // of the device, FLOP/s
+  double peak_flops = 0;    // of the device, FLOP/s
+  std::string data_digest;  // of the training data, see digest_of
   std::shared_ptr<const Tokenizer> tokenizer;
   std::unique_ptr<Trainer> trainer;
 

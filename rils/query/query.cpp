@@ -17,6 +17,7 @@
 #include "rils/query/npy.h"
 #include "rils/run/lines.h"
 #include "rils/run/progress.h"
+#include "rils/run/run_folder.h"
 #include "rils/train/inputs.h"
 
 namespace tessera::rils {
@@ -128,7 +129,7 @@ Predictions predict_own_classes(const nn::SafetensorsFile& file, const QueryOpti
 int query_classify(const QueryOptions& o, const std::vector<std::string>& images, const std::string& labels,
                    const std::string& templates) {
   const ImageListDataset data({images.begin(), images.end()});
-  const nn::SafetensorsFile file(o.checkpoint);
+  const nn::SafetensorsFile file(weights_file(o.checkpoint));
   const Predictions predicted = is_classifier(file) ? predict_own_classes(file, o, data, labels + templates)
                                                     : predict_zero_shot(o, data, labels, templates);
   report_skipped(predicted.images);

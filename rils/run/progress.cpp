@@ -92,10 +92,17 @@ void StageProgress::operator()(std::string_view stage, int64_t done, int64_t tot
   std::fflush(stream_);
 }
 
+namespace {
+
+/// Writes text. A terminal that is gone or a full disk must not end a run, which has its checkpoints to write.
+void put(std::FILE* stream, std::string_view text) { std::fwrite(text.data(), 1, text.size(), stream); }
+
+}  // namespace
+
 Console::Console(std::FILE* stream) : stream_(stream), terminal_(::isatty(::fileno(stream)) == 1) {}
 
 Console::~Console() {
-  if (bar_shown_) fmt::print(stream_, "\n");
+  if (bar_shown_) put(stream_, "\n");
   std::fflush(stream_);
   if (file_ != nullptr) std::fclose(file_);
 }
@@ -115,19 +122,18 @@ void Console::append(std::string_view text) {
     early_.append(text).push_back('\n');
     return;
   }
-  // A failed write of the log must not end a run. A full disk is reported by the checkpoints.
-  fmt::print(file_, "{}\n", text);
+  put(file_, fmt::format("{}\n", text));
   std::fflush(file_);
 }
 
 void Console::clear_bar() {
-  if (bar_shown_) fmt::print(stream_, "\r\x1b[K");
+  if (bar_shown_) put(stream_, "\r\x1b[K");
   bar_shown_ = false;
 }
 
 void Console::line(std::string_view text) {
   clear_bar();
-  fmt::print(stream_, "{}\n", text);
+  put(stream_, fmt::format("{}\n", text));
   std::fflush(stream_);
   append(text);
 }
@@ -141,7 +147,7 @@ void Console::progress(const ProgressState& state, bool due) {
   const auto now = std::chrono::steady_clock::now();
   if (bar_shown_ && now - drawn_ < kRedraw && state.step < state.total) return;
   drawn_ = now;
-  fmt::print(stream_, "\r{}\x1b[K", progress_bar(state, columns(stream_)));
+  put(stream_, fmt::format("\r{}\x1b[K", progress_bar(state, columns(stream_))));
   std::fflush(stream_);
   bar_shown_ = true;
 }

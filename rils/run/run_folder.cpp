@@ -11,6 +11,7 @@
 #include "engine/core/atomic_file.h"
 #include "engine/core/error.h"
 #include "engine/core/nesting.h"
+#include "rils/config/bytes.h"
 #include "rils/config/toml.h"
 #include "rils/run/version.h"
 
@@ -22,6 +23,7 @@ constexpr std::string_view kPrefix = "step_";
 constexpr std::string_view kWeights = ".safetensors";
 constexpr std::string_view kState = ".state.safetensors";
 constexpr std::string_view kEma = ".ema.safetensors";
+constexpr std::string_view kConfigStart = "# tessera ";  // of the config.toml that we write
 
 [[noreturn]] void fail(const fs::path& path, std::string_view doing, const std::error_code& error) {
   throw IoError(fmt::format("{}: cannot {}: {}", path.string(), doing, error.message()));
@@ -82,29 +84,77 @@ std::string lines_up_to(std::string_view text, int64_t step) {
   return kept;
 }
 
-/// Whether a folder is empty, or holds only the leftovers of a run that was killed before it wrote its configuration.
-bool never_begun(const fs::path& folder) {
-  return fs::is_directory(folder) && std::ranges::all_of(entries_of(folder), [](const fs::path& path) {
-           return path.filename() == "checkpoints" ? fs::is_directory(path) && fs::is_empty(path)
-                                                   : path.filename().string().starts_with("config.toml.tmp.");
-         });
+/// Whether a name is that of one of our files while it is written: "NAME.tmp.PROCESS.NUMBER".
+bool is_temporary(std::string_view name) {
+  const size_t at = name.find(".tmp.");
+  if (at == std::string_view::npos) return false;
+  const std::string_view numbers = name.substr(at + 5);
+  const std::string_view file = name.substr(0, at);
+  const bool ours = file == "config.toml" || file.ends_with(".jsonl") || file == "latest" || file == "best" ||
+                    file.starts_with(kPrefix);
+  return ours && std::ranges::count(numbers, '.') == 1 && numbers.find_first_not_of("0123456789.") == numbers.npos;
 }
+
+/// Whether the folder has a configuration that we wrote, and a log. One that stands alone, or a log alone, may have
+/// been put there by a person.
+bool has_begun_to_log(const fs::path& run) {
+  const fs::path config = run / "config.toml";
+  return fs::is_regular_file(fs::symlink_status(config)) && read_file(config).starts_with(kConfigStart) &&
+         (fs::exists(run / "metrics.jsonl") || fs::exists(run / "out.log"));
+}
+
+/// Whether a path is what a run writes before its first step, with its logs or before them.
+bool precedes_steps(const fs::path& path, bool logs) {
+  const std::string name = path.filename().string();
+  const auto all = [&](const auto& test) {
+    return fs::is_directory(fs::symlink_status(path)) &&
+           std::ranges::all_of(entries_of(path), [&](const fs::path& p) { return test(p.filename().string()); });
+  };
+  if (name == "checkpoints") return all(is_temporary);
+  if (name == "tensorboard") {
+    return all([&](const std::string& file) { return logs && file.starts_with("events.out.tfevents."); });
+  }
+  if (!fs::is_regular_file(fs::symlink_status(path))) return false;
+  if (name.ends_with(".jsonl")) return logs && fs::is_empty(path);
+  return (logs && (name == "config.toml" || name == "out.log")) || name == kLockFile || is_temporary(name);
+}
+
+/// Whether a folder is empty, or holds only the leftovers of a run that ended before its first step.
+bool never_begun(const fs::path& folder) {
+  if (!fs::is_directory(folder)) return false;
+  const bool logs = has_begun_to_log(folder);
+  return std::ranges::all_of(entries_of(folder), [&](const fs::path& path) { return precedes_steps(path, logs); });
+}
+
+/// Whether a log has a complete line.
+bool has_lines(const fs::path& log) { return fs::exists(log) && read_file(log).find('\n') != std::string::npos; }
 
 }  // namespace
 
 RunFolder RunFolder::create(const fs::path& folder) {
-  if (fs::exists(fs::symlink_status(folder)) && !never_begun(folder)) {
+  const auto check = [&] {
+    if (!fs::exists(fs::symlink_status(folder)) || never_begun(folder)) return;
     throw ConfigError(fmt::format(
         "--name: {} exists already; expected a new name, or --resume latest to continue this run", folder.string()));
-  }
+  };
+  check();
   std::error_code error;
   fs::create_directories(folder / "checkpoints", error);
   if (error) fail(folder, "create the folder", error);
+  RunFolder run(folder);
+  run.lock();
+  check();  // a process that had the lock until now may have begun a run
   for (const fs::path& path : entries_of(folder)) {
-    if (path.filename() != "checkpoints") remove_file(path);  // an incomplete configuration
+    if (path.filename() == "checkpoints" || path.filename() == "tensorboard") {
+      for (const fs::path& file : entries_of(path)) remove_file(file);
+    } else if (path.filename() != kLockFile) {
+      remove_file(path);
+    }
   }
-  return RunFolder(folder);
+  return run;
 }
+
+void RunFolder::lock() { lock_ = std::make_shared<const RunLock>(folder_); }
 
 RunFolder RunFolder::open(const fs::path& folder) {
   if (!fs::is_regular_file(folder / "config.toml") || !fs::is_directory(folder / "checkpoints")) {
@@ -120,10 +170,11 @@ CheckpointFiles RunFolder::checkpoint(int64_t step) const {
 }
 
 void RunFolder::write_config(const Config& config, std::string_view command) const {
-  std::string one_line(command);
+  std::string one_line = as_utf8(command);
   std::ranges::replace_if(
       one_line, [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }, ' ');
-  write_file_atomically(this->config(), fmt::format("# tessera {}\n# {}\n\n{}", version(), one_line, to_toml(config)));
+  write_file_atomically(this->config(),
+                        fmt::format("{}{}\n# {}\n\n{}", kConfigStart, version(), one_line, to_toml(config)));
 }
 
 std::vector<int64_t> RunFolder::complete() const {
@@ -137,12 +188,15 @@ std::vector<int64_t> RunFolder::complete() const {
 }
 
 void RunFolder::mark(const char* pointer, int64_t step) const {
-  write_file_atomically(checkpoints() / pointer, weights_name(step) + "\n");
+  const fs::path path = checkpoints() / pointer;
+  // What it points to may be a checkpoint, which must not be overwritten.
+  if (fs::is_symlink(path)) throw IoError(fmt::format("{}: expected a file of ours, found a link", path.string()));
+  write_file_atomically(path, weights_name(step) + "\n");
 }
 
 std::optional<int64_t> RunFolder::marked(const char* pointer) const {
   const fs::path path = checkpoints() / pointer;
-  if (!fs::exists(path)) return std::nullopt;
+  if (!fs::is_regular_file(fs::symlink_status(path))) return std::nullopt;
   std::string name = read_file(path);
   if (name.ends_with('\n')) name.pop_back();
   const auto step = step_of_weights(name);
@@ -162,7 +216,7 @@ std::optional<int64_t> RunFolder::best() const { return marked("best"); }
 void RunFolder::remove_unfinished() const {
   for (const fs::path& folder : {folder_, checkpoints()}) {
     for (const fs::path& path : entries_of(folder)) {
-      if (path.filename().string().find(".tmp.") != std::string::npos) remove_file(path);
+      if (is_temporary(path.filename().string())) remove_file(path);
     }
   }
   // A run that was killed while it pruned or saved leaves files without weights.
@@ -191,8 +245,13 @@ void RunFolder::prune(int64_t keep) const {
   }
 }
 
+bool RunFolder::has_history() const {
+  // Runs of earlier versions have no list of checkpoints: their figures count.
+  return fs::exists(saves()) ? has_lines(saves()) : has_lines(metrics()) || has_lines(results());
+}
+
 void RunFolder::drop_lines_beyond(int64_t step) const {
-  for (const fs::path& path : {metrics(), results()}) {
+  for (const fs::path& path : {metrics(), results(), saves()}) {
     if (!fs::exists(path)) continue;
     const std::string text = read_file(path);
     const std::string kept = lines_up_to(text, step);
@@ -225,6 +284,24 @@ std::string automatic_name(const ModelConfig& model) {
                      model.vision.width, model.vision.layers, model.vision.patch_size);
 }
 
+namespace {
+
+/// The step that RUN/checkpoints/latest or best names; nullopt for a path that is none of them. Throws ConfigError when
+/// the run has no such checkpoint.
+std::optional<int64_t> named_by_pointer(const fs::path& path) {
+  const fs::path folder = fs::absolute(path).parent_path();
+  const bool best = path.filename() == "best";
+  if ((!best && path.filename() != "latest") || folder.filename() != "checkpoints") return std::nullopt;
+  if (!fs::is_regular_file(folder.parent_path() / "config.toml")) return std::nullopt;
+  const RunFolder run = RunFolder::open(folder.parent_path());
+  const auto step = best ? run.best() : run.latest();
+  if (!step)
+    throw ConfigError(fmt::format("{}: expected the name of a complete checkpoint, found none", path.string()));
+  return step;
+}
+
+}  // namespace
+
 ResumePoint find_resume_point(const std::string& resume, const RunConfig& run) {
   if (resume == "latest") {
     if (run.name.empty()) throw ConfigError("--resume latest: expected --name with the run to continue, found none");
@@ -234,9 +311,25 @@ ResumePoint find_resume_point(const std::string& resume, const RunConfig& run) {
   if (fs::is_directory(path)) return {path.filename().empty() ? path.parent_path() : path, std::nullopt};
   const auto step = step_of_weights(path.filename().string());
   const fs::path folder = fs::absolute(path).parent_path();
-  if (fs::is_regular_file(path) && step && folder.filename() == "checkpoints") return {folder.parent_path(), step};
+  if (folder.filename() == "checkpoints") {
+    if (fs::is_regular_file(path) && step) return {folder.parent_path(), step};
+    if (const auto named = named_by_pointer(path)) return {folder.parent_path(), named};
+  }
   throw ConfigError(fmt::format(
       "--resume: expected latest, a run's folder or its checkpoints/step_NNNNNNNN.safetensors, found {}", resume));
+}
+
+std::string weights_file(const std::string& path) {
+  const fs::path name(path);
+  if (fs::is_directory(name / "checkpoints")) {
+    const RunFolder run = RunFolder::open(name);
+    if (const auto step = run.latest()) return run.checkpoint(*step).weights.string();
+    throw ConfigError(fmt::format("{}: expected a run with a checkpoint, found none", path));
+  }
+  if (const auto step = named_by_pointer(name)) {
+    return RunFolder::open(fs::absolute(name).parent_path().parent_path()).checkpoint(*step).weights.string();
+  }
+  return path;
 }
 
 }  // namespace tessera::rils

@@ -2,12 +2,14 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "rils/config/config.h"
+#include "rils/run/run_lock.h"
 
 namespace tessera::rils {
 
@@ -16,20 +18,26 @@ struct CheckpointFiles {
   std::filesystem::path weights, state, ema;
 };
 
-/// The folder of a run, logs/NAME: config.toml, metrics.jsonl, results.jsonl, out.log, tensorboard/, pictures/ and
-/// checkpoints/. Every function throws IoError with the path and the system's reason when it cannot read or write a
-/// file.
+/// The folder of a run, logs/NAME: config.toml, metrics.jsonl, results.jsonl, checkpoints.jsonl, out.log, tensorboard/,
+/// pictures/ and checkpoints/; `lock` while a process writes into it. Every function throws IoError with the path and
+/// the system's reason when it cannot read or write a file.
 class RunFolder {
  public:
-  /// Creates the folder. Throws ConfigError when it already holds a run.
+  /// Creates the folder and locks it. A run that ended before its first step counts as none: its files are removed.
+  /// Throws ConfigError when the folder holds a run or anything else, or when another process begins one there.
   [[nodiscard]] static RunFolder create(const std::filesystem::path& folder);
   /// Opens the folder of an existing run. Throws ConfigError when it is not the folder of a run.
   [[nodiscard]] static RunFolder open(const std::filesystem::path& folder);
+  /// Locks the folder for writing while this object or a copy of it exists. Throws what RunLock throws.
+  void lock();
 
   [[nodiscard]] const std::filesystem::path& path() const { return folder_; }
   [[nodiscard]] std::filesystem::path config() const { return folder_ / "config.toml"; }
   [[nodiscard]] std::filesystem::path metrics() const { return folder_ / "metrics.jsonl"; }
   [[nodiscard]] std::filesystem::path results() const { return folder_ / "results.jsonl"; }
+  /// A line with the step of each checkpoint that was written. It tells a run that has lost its checkpoints from one
+  /// that never had any.
+  [[nodiscard]] std::filesystem::path saves() const { return folder_ / "checkpoints.jsonl"; }
   [[nodiscard]] std::filesystem::path log() const { return folder_ / "out.log"; }
   [[nodiscard]] std::filesystem::path tensorboard() const { return folder_ / "tensorboard"; }
   [[nodiscard]] std::filesystem::path pictures() const { return folder_ / "pictures"; }
@@ -57,7 +65,9 @@ class RunFolder {
   /// checkpoint.
   void remove_unfinished() const;
 
-  /// Drops the lines of metrics and results after a step, so that a run that resumes there does not write them twice.
+  /// Whether the run has made steps, or saved, that its logs tell of.
+  [[nodiscard]] bool has_history() const;
+  /// Drops the lines of the logs after a step, so that a run that resumes there does not write them twice.
   /// An incomplete last line is dropped too.
   void drop_lines_beyond(int64_t step) const;
 
@@ -66,6 +76,7 @@ class RunFolder {
   void mark(const char* pointer, int64_t step) const;
   [[nodiscard]] std::optional<int64_t> marked(const char* pointer) const;
   std::filesystem::path folder_;
+  std::shared_ptr<const RunLock> lock_;
 };
 
 /// The run folder of a configuration, logs/NAME.
@@ -80,12 +91,17 @@ class RunFolder {
 /// "2026_01_31-17_05_09-rils-768x12p16".
 [[nodiscard]] std::string automatic_name(const ModelConfig& model);
 
-/// Resolves --resume: "latest" (the folder of the configuration), a run's folder, or a weights file in its
-/// checkpoints/. Without a step the latest is meant. Throws ConfigError for anything else.
+/// Resolves --resume: "latest" (the folder of the configuration), a run's folder, or a weights file or `latest` or
+/// `best` in its checkpoints/. Without a step the latest is meant. Throws ConfigError for anything else.
 struct ResumePoint {
   std::filesystem::path folder;
   std::optional<int64_t> step;
 };
 [[nodiscard]] ResumePoint find_resume_point(const std::string& resume, const RunConfig& run);
+
+/// The weights file that a user names: RUN and RUN/checkpoints/latest mean those of the run's latest checkpoint,
+/// RUN/checkpoints/best those of its best; any other path is returned as it is. Throws ConfigError when the run has no
+/// such checkpoint.
+[[nodiscard]] std::string weights_file(const std::string& path);
 
 }  // namespace tessera::rils

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <string>
 
@@ -20,9 +21,18 @@ struct RunStart {
   /// The files to restore; absent if the run begins with its first step.
   [[nodiscard]] std::optional<CheckpointFiles> checkpoint() const;
 };
-/// Finds the start that --resume names (see find_resume_point; "" is a new run). Changes nothing on the disk. Throws
-/// ConfigError if the run cannot be resumed with this configuration.
-[[nodiscard]] RunStart find_start(const std::string& resume, const Config& config);
+/// Whether a resumed run will be written to.
+enum class Access : uint8_t { read, write };
+/// Checks that the files of a checkpoint belong together (check_checkpoint of rils/train). Returns remarks; throws
+/// IoError if they do not.
+using CheckFiles = std::function<std::string(const CheckpointFiles&)>;
+
+/// Finds the start that --resume names (see find_resume_point; "" is a new run), and locks the folder for writing.
+/// Where no step is named and the newest checkpoint is damaged, it takes the one before and tells the console. Changes
+/// no file. Throws ConfigError if the run cannot be resumed with this configuration, if another process writes it, or
+/// if it has lost its checkpoints; IoError if the checkpoint that is named, or every one, is damaged.
+[[nodiscard]] RunStart find_start(const std::string& resume, const Config& config, Console& console,
+                                  const CheckFiles& check, Access access = Access::write);
 
 /// Steps of a whole run and of an epoch.
 struct TrainingLength {
@@ -74,10 +84,21 @@ class TrainingRun {
   TrainingLength length_;
   int64_t first_;  // steps made before this process
   RunFolder folder_;
-  RecordLog metrics_, results_;
+  RecordLog metrics_, results_, saves_;
   std::optional<TensorboardWriter> board_;
   Stopwatch watch_;
 };
+
+/// Says what another number of epochs does to a resumed run: how the learning rate changes from its last step to the
+/// next. `epochs` and `now` are the numbers before and now. Says nothing if they are equal or no step is left.
+void tell_of_epochs(Console& console, int64_t epochs, int64_t now, int64_t steps, int64_t total, double last_lr,
+                    double next_lr);
+
+/// Says so if the warm-up is longer than the run; both are in `unit`.
+void tell_of_warmup(Console& console, const char* unit, double warmup, double total);
+/// Throws ConfigError unless a resumed run has the training data that it was begun with, by their digests; tells the
+/// console if an earlier version recorded none (`stored` is "").
+void check_same_data(const std::string& stored, const std::string& now, const std::string& source, Console& console);
 
 /// "device cpu (avx2, 2 threads), precision fp32".
 [[nodiscard]] std::string describe_device(Device device, const std::string& precision);

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "engine/core/error.h"
+#include "engine/core/thread.h"
 #include "engine/runtime/context.h"
 #include "rils/train/inputs.h"
 
@@ -23,7 +24,7 @@ Feed::Feed(Loader& loader, const Config& config, int64_t global_batch, int64_t p
     slot.images = Tensor::empty(shape, DType::f32, device);
     slot.read = backend_.mark();  // whatever had this memory before
   }
-  thread_ = std::thread([this] { work(); });
+  thread_ = start_thread("the one that prepares batches", [this] { work(); });
 }
 
 Feed::~Feed() {

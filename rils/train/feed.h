@@ -67,7 +67,7 @@ class Feed {
   std::condition_variable changed_;
   int64_t made_ = 0, taken_ = 0;  // batches
   bool stopping_ = false;
-  std::thread thread_;
+  std::jthread thread_;
 };
 
 }  // namespace tessera::rils

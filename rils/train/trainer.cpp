@@ -36,17 +36,21 @@ nn::AdamWOptions adamw_options(const OptimConfig& o) {
   return {.beta1 = o.beta1, .beta2 = o.beta2, .eps = o.eps, .weight_decay = o.wd};
 }
 
+nn::CosineSchedule learning_rates(const OptimConfig& optim, int64_t total_steps, int64_t steps_per_epoch) {
+  return {.base = optim.lr,
+          .start = optim.lr_start,
+          .end = optim.lr_end,
+          .warmup = std::min(warmup_steps(optim, steps_per_epoch), total_steps),
+          .total = total_steps};
+}
+
 Trainer::Trainer(const Config& config, int64_t total_steps, int64_t steps_per_epoch, Device device)
     : loss_(config.loss),
       optim_(config.optim),
       model_(config.model, static_cast<uint64_t>(config.run.seed), DType::f32, device) {
   pass_.precision = nn::parse_precision(config.run.precision);
   pass_.checkpointing = config.run.grad_checkpointing;
-  schedule_ = {.base = optim_.lr,
-               .start = optim_.lr_start,
-               .end = optim_.lr_end,
-               .warmup = std::min(warmup_steps(optim_, steps_per_epoch), total_steps),
-               .total = total_steps};
+  schedule_ = learning_rates(optim_, total_steps, steps_per_epoch);
   optimizer_ = std::make_unique<nn::AdamW>(model_.store(), adamw_options(optim_), nn::slip_decay(optim_.wd));
   if (optim_.ema > 0) ema_.emplace(model_.store(), optim_.ema);
 }

@@ -22,6 +22,9 @@ void check_finite(int64_t step, double loss, double grad_norm);
 
 [[nodiscard]] nn::AdamWOptions adamw_options(const OptimConfig& optim);
 
+/// The learning rates of a run of `total_steps`; the warm-up is cut to the run.
+[[nodiscard]] nn::CosineSchedule learning_rates(const OptimConfig& optim, int64_t total_steps, int64_t steps_per_epoch);
+
 struct StepFigures {
   StepResult losses;
   double lr = 0;

@@ -162,6 +162,18 @@ TEST_F(Finetune, CtrlCSavesAndItGoesOnWithoutItsOptions) {
   EXPECT_EQ(different_tensors(checkpoint("stopped", kSteps), checkpoint("whole", kSteps)), std::vector<std::string>());
 }
 
+TEST_F(Finetune, AKilledProbeCanBeRepeated) {
+  const Words probe = words("probe", {"--linear"});
+  Process process("finetune", probe, root());
+  while (!fs::exists(log_folder("probe") / "out.log") && !process.ended()) {
+  }
+  process.send(SIGKILL);
+  ASSERT_EQ(process.wait(), -SIGKILL);
+  EXPECT_EQ(run("finetune", probe).code, 0);
+  EXPECT_EQ(lines("probe", "results.jsonl").size(), 1u);
+  EXPECT_EQ(run("finetune", probe).code, 2) << "a probe with results is not repeated";
+}
+
 TEST_F(Finetune, NeitherThreadsNorWorkersChangeABit) {
   finetune("one", {"--epochs", "2"});
   ::setenv("TESSERA_THREADS", "2", 1);

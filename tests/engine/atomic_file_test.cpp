@@ -1,4 +1,5 @@
 // Files appear whole or not at all.
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -6,6 +7,8 @@
 
 #include <csignal>
 #include <filesystem>
+#include <string>
+#include <thread>
 
 #include "engine/core/atomic_file.h"
 #include "engine/core/error.h"
@@ -106,6 +109,97 @@ TEST_F(AtomicFiles, RefuseToReplaceAFolder) {
   EXPECT_NE(message.find("rename"), std::string::npos) << message;
   EXPECT_TRUE(fs::is_directory(folder_ / "folder"));
   EXPECT_EQ(entries(), 1u) << "a temporary file was left behind";
+}
+
+TEST_F(AtomicFiles, WriteWhereALinkPoints) {
+  fs::create_directories(folder_ / "else");
+  fs::create_symlink("else/target", folder_ / "link");
+  fs::create_symlink(folder_ / "link", folder_ / "link2");
+  write_file_atomically(folder_ / "link2", "first");  // nothing is there yet
+  EXPECT_EQ(read_file(folder_ / "else" / "target"), "first");
+  write_file_atomically(folder_ / "link", "second");
+  EXPECT_EQ(read_file(folder_ / "else" / "target"), "second");
+  EXPECT_TRUE(fs::is_symlink(folder_ / "link") && fs::is_symlink(folder_ / "link2"));
+  EXPECT_FALSE(fs::is_symlink(folder_ / "else" / "target"));
+  EXPECT_EQ(entries(), 3u) << "a temporary file was left behind";
+  fs::create_symlink("circle", folder_ / "circle");
+  EXPECT_NE(io_error([&] { write_file_atomically(folder_ / "circle", "x"); }).find("circle: cannot"),
+            std::string::npos);
+}
+
+TEST_F(AtomicFiles, NeverReplaceADevice) {
+  fs::create_symlink("/dev/null", folder_ / "null");
+  for (const fs::path& path : {fs::path("/dev/null"), folder_ / "null"}) {
+    write_file_atomically(path, "x");
+    EXPECT_TRUE(fs::is_character_file(path));
+  }
+  EXPECT_TRUE(fs::is_symlink(folder_ / "null"));
+  const fs::path full = "/dev/full";
+  EXPECT_EQ(io_error([&] { write_file_atomically(full, "x"); }), "/dev/full: cannot write: No space left on device");
+}
+
+TEST_F(AtomicFiles, WriteIntoAPipe) {
+  const fs::path pipe = folder_ / "pipe";
+  ASSERT_EQ(::mkfifo(pipe.c_str(), 0600), 0);
+  std::string found;
+  std::jthread reader([&] { found = read_file(pipe); });
+  write_file_atomically(pipe, "through");
+  reader.join();
+  EXPECT_EQ(found, "through");
+  EXPECT_TRUE(fs::is_fifo(pipe));
+}
+
+TEST_F(AtomicFiles, WriteIntoTheFileThatIsOpen) {
+  const int out = ::open((folder_ / "out").c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+  ASSERT_GE(out, 0);
+  ASSERT_EQ(::write(out, "before ", 7), 7);
+  for (const char* name : {"/dev/fd", "/proc/self/fd"})
+    write_file_atomically(fs::path(name) / std::to_string(out), "x");
+  ASSERT_EQ(::write(out, " after", 6), 6);
+  ::close(out);
+  EXPECT_EQ(read_file(folder_ / "out"), "before xx after");
+}
+
+TEST_F(AtomicFiles, DoNotFollowALinkThatAwaitsTheirTemporaryName) {
+  write_file_atomically(folder_ / "precious", "precious");
+  // The names that come next, of which somebody has guessed a thousand.
+  const fs::path path = folder_ / "file";
+  for (int i = 0; i < 1000; ++i) {
+    fs::create_symlink("precious", folder_ / ("file.tmp." + std::to_string(getpid()) + "." + std::to_string(i)));
+  }
+  write_file_atomically(path, "new");
+  EXPECT_EQ(read_file(path), "new");
+  EXPECT_FALSE(fs::is_symlink(path));
+  EXPECT_EQ(read_file(folder_ / "precious"), "precious");
+}
+
+TEST_F(AtomicFiles, ScratchFoldersAreOurs) {
+  const fs::path scratch = folder_ / "a.partial";
+  const auto put = [](const fs::path& path) { write_file_atomically(path, "x"); };
+  {
+    const ScratchFolder unfinished(scratch);
+    put(scratch / "file");
+  }
+  EXPECT_EQ(entries(), 0u);
+  {
+    ScratchFolder finished(scratch);
+    put(scratch / "file");
+    fs::copy(scratch, folder_ / "killed", fs::copy_options::recursive);
+    finished.rename_to(folder_ / "a");
+  }
+  EXPECT_EQ(std::distance(fs::directory_iterator(folder_ / "a"), fs::directory_iterator()), 1) << "no mark is left";
+  fs::rename(folder_ / "killed", scratch);
+  { const ScratchFolder again(scratch); }
+  EXPECT_FALSE(fs::exists(scratch)) << "what a killed process left is replaced";
+  fs::create_directories(scratch);
+  put(scratch / "of a user");
+  fs::create_directory_symlink("a", folder_ / "link.partial");
+  put(folder_ / "file.partial");
+  for (const char* name : {"a.partial", "link.partial", "file.partial"}) {
+    EXPECT_NE(io_error([&] { const ScratchFolder refused(folder_ / name); }).find("not ours"), std::string::npos);
+  }
+  EXPECT_TRUE(fs::exists(scratch / "of a user"));
+  EXPECT_TRUE(fs::exists(folder_ / "a" / "file"));
 }
 
 /// A limit on the size of files stands for a full disk.

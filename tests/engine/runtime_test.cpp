@@ -1,6 +1,7 @@
 // Threads, contexts and the choice of kernels.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cstdlib>
 #include <numeric>
@@ -12,6 +13,7 @@
 #include "engine/memory/pool.h"
 #include "engine/ops/kernels.h"
 #include "engine/runtime/context.h"
+#include "tests/support/few_threads.h"
 
 namespace tessera {
 namespace {
@@ -69,12 +71,18 @@ TEST(ThreadPools, RethrowAndStayUsable) {
   }
 }
 
-TEST(ThreadPools, TakeTheirNumberFromTheEnvironment) {
+TEST(ThreadPools, TakeFewerThreadsFromTheEnvironment) {
+  int processors = 0;
   {
-    const WithVariable scope("TESSERA_THREADS", "3");
-    EXPECT_EQ(ThreadPool::default_threads(), 3);
-    EXPECT_EQ(ThreadPool().threads(), 3);
-    EXPECT_EQ(ThreadPool(2).threads(), 2) << "an explicit number wins";
+    const WithVariable none("TESSERA_THREADS", nullptr);
+    processors = ThreadPool::default_threads();
+  }
+  for (const auto& [text, expected] :
+       {std::pair{"1", 1}, std::pair{"2", std::min(2, processors)}, std::pair{"100000", processors}}) {
+    const WithVariable scope("TESSERA_THREADS", text);
+    EXPECT_EQ(ThreadPool::default_threads(), expected) << text;
+    EXPECT_EQ(ThreadPool().threads(), expected) << text;
+    EXPECT_EQ(ThreadPool(3).threads(), 3) << "an explicit number wins";
   }
   for (const char* text : {"0", "-1", "two", "2x"}) {
     const WithVariable scope("TESSERA_THREADS", text);
@@ -88,6 +96,20 @@ TEST(ThreadPools, TakeTheirNumberFromTheEnvironment) {
   const WithVariable none("TESSERA_THREADS", nullptr);
   EXPECT_GE(ThreadPool::default_threads(), 1);
 }
+
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+TEST(ThreadPools, AThreadThatCannotBeStartedIsAnError) {
+  const test::FewThreads two(2);
+  try {
+    const ThreadPool pool(6);
+    ADD_FAILURE() << "nothing thrown";
+  } catch (const Error& e) {
+    EXPECT_STREQ(e.what(),
+                 "cannot start a thread, number 4 of 6 that compute (TESSERA_THREADS sets fewer): Resource "
+                 "temporarily unavailable");
+  }
+}
+#endif
 
 TEST(Contexts, SplitWorkByTheProblemAlone) {
   for (const int threads : {1, 2, 3}) {

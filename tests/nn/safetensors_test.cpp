@@ -75,6 +75,41 @@ TEST_F(SafetensorsTest, RoundTripKeepsBitsShapesAndMetadata) {
   EXPECT_THROW((void)file.load("absent"), IoError);
 }
 
+TEST_F(SafetensorsTest, AFlippedBitIsFound) {
+  const std::vector<NamedTensor> tensors = {{"b", Tensor::from(std::vector<float>{1, 2, 3}, {3})},
+                                            {"a", Tensor::empty({0})},
+                                            {"c", Tensor::from(std::vector<uint8_t>{7}, {1, 1})}};
+  const std::string sum = write_checked_safetensors(path(), tensors, {{"step", "12"}, {"bad", "\xff"}});
+  EXPECT_EQ(SafetensorsFile(path()).stated_checksum(), sum);
+  EXPECT_NO_THROW(SafetensorsFile(path()).check_content());
+  const std::string whole = read_file(path());
+  for (size_t at = 0; at < whole.size(); ++at) {
+    if (whole[at] == ' ') continue;  // between the header and the data; it carries nothing
+    std::string changed = whole;
+    changed[at] = static_cast<char>(changed[at] ^ 1 << at % 8);
+    write_file_atomically(path(), changed);
+    try {
+      const SafetensorsFile file(path());
+      file.check_content();
+      EXPECT_EQ(file.stated_checksum(), "") << "byte " << at;  // its own name was hit: a file without one
+    } catch (const IoError&) {
+    }
+  }
+  write_safetensors(path(), tensors, {{"step", "12"}});
+  EXPECT_EQ(SafetensorsFile(path()).stated_checksum(), "");
+  EXPECT_NO_THROW(SafetensorsFile(path()).check_content());
+}
+
+TEST_F(SafetensorsTest, APointerOfGitLfsIsNamed) {
+  write_file_atomically(path(), "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 134\n");
+  try {
+    (void)SafetensorsFile(path());
+    ADD_FAILURE() << "nothing thrown";
+  } catch (const IoError& e) {
+    EXPECT_NE(std::string(e.what()).find("Git LFS"), std::string::npos) << e.what();
+  }
+}
+
 TEST_F(SafetensorsTest, HalfPrecisionIsWidenedExactly) {
   std::vector<uint16_t> every(65536);
   std::iota(every.begin(), every.end(), uint16_t{0});

@@ -390,11 +390,26 @@ TEST(Check, NamesTheKeysThatDoNotFit) {
               c.loss.mask_ratio = 0;
             }),
             "loss.mask_ratio: expected at least one of 196 patches to be hidden, found 0");
-  EXPECT_EQ(checking([](Config& c) {
-              c.model.objective = ObjectiveName::simclr;
-              c.optim.batch_size = 1;
-            }),
-            "optim.batch_size: expected a global batch of at least 2 for objective simclr, found 1");
+  for (const ObjectiveName name : {ObjectiveName::simclr, ObjectiveName::clip, ObjectiveName::slip, ObjectiveName::rils,
+                                   ObjectiveName::mae_clip}) {
+    const auto alone = [&](Config& c) {
+      c.model.objective = name;
+      c.optim.batch_size = 1;
+    };
+    EXPECT_EQ(checking(alone),
+              fmt::format("optim.batch_size: expected a global batch of at least 2 for objective {}, found 1",
+                          word_of(name)));
+    const auto classifier = [&](Config& c) {
+      alone(c);
+      c.finetune.data_path = "classes";
+    };
+    EXPECT_EQ(checking(classifier), "no error") << "only its encoder is used";
+    const auto accumulated = [&](Config& c) {
+      alone(c);
+      c.optim.accum_freq = 2;
+    };
+    EXPECT_EQ(checking(accumulated), "no error");
+  }
   EXPECT_EQ(checking([](Config& c) {
               c.augment.view_crop_scale = {1.0, 0.5};
             }),

@@ -355,6 +355,33 @@ TEST_F(Convert, PicklesAreNotReadAndTheErrorConvertsThem) {
   EXPECT_EQ(said_of(folder_.path()), said_of(file));
 }
 
+TEST_F(Convert, WeightsOfOtherKindsAreRefusedInWords) {
+  const auto with = [&](const std::string& golden, const std::string& name) {
+    return said_of(changed(golden, [&](auto& all) { all[name] = Tensor::zeros({1, 4, 8}); }));
+  };
+  const std::string clip = "clip_gelu/open_clip_model.safetensors", timm = "timm_cls/model.safetensors";
+  for (const auto& [golden, name, word] :
+       {std::tuple{clip, "text_model.embeddings.token_embedding.weight", "Hugging Face's names"},
+        std::tuple{timm, "vision_model.embeddings.class_embedding", "Hugging Face's names"},
+        std::tuple{timm, "vit.embeddings.cls_token", "Hugging Face's names"},
+        std::tuple{timm, "embeddings.cls_token", "Hugging Face's names"},
+        std::tuple{timm, "encoder.layer.0.attention.attention.key.weight", "Hugging Face's names"},
+        std::tuple{timm, "reg_token", "register tokens"}, std::tuple{clip, "visual.trunk.reg_token", "register tokens"},
+        std::tuple{clip, "text.token_embedding.weight", "a text tower of its own"}}) {
+    const std::string said = with(golden, name);
+    EXPECT_NE(said.find(word), std::string::npos) << said;
+    EXPECT_NE(said.find(name), std::string::npos) << said;
+  }
+  // Parts: the folder, its list, one of them.
+  const fs::path parts = at("parts");
+  fs::create_directories(parts);
+  for (const char* file : {"model-00001-of-00002.safetensors", "model.safetensors.index.json"}) {
+    write_file_atomically(parts / file, "{}");
+    EXPECT_NE(said_of(parts / file).find("weights in parts are not read; join them: python3 -c"), std::string::npos);
+  }
+  EXPECT_NE(said_of(parts).find("weights in parts are not read; join them: python3 -c"), std::string::npos);
+}
+
 TEST_F(Convert, ErrorsNameTheTensorAndTheKey) {
   const std::string model = "timm_cls/model.safetensors", place = at("changed.safetensors").string();
   WeightsOptions heads;

@@ -8,8 +8,10 @@
 #include <thread>
 #include <vector>
 
+#include "engine/core/error.h"
 #include "rils/data/prefetch.h"
 #include "rils/data/sampler.h"
+#include "tests/support/few_threads.h"
 
 namespace tessera::rils {
 namespace {
@@ -36,6 +38,20 @@ TEST(Prefetch, ExceptionsReachTheTakerInTheirPlace) {
     for (int i = 7; i < 40; ++i) ASSERT_EQ(prefetch.take(), i);
   }
 }
+
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+TEST(Prefetch, AWorkerThatCannotBeStartedIsAnErrorAndNoDeadlock) {
+  const test::FewThreads two(2);
+  try {
+    const OrderedPrefetch<int> prefetch(6, 4, 0, 40, [](uint64_t place) { return static_cast<int>(place); });
+    ADD_FAILURE() << "nothing thrown";
+  } catch (const Error& e) {
+    EXPECT_STREQ(e.what(),
+                 "cannot start a thread, a worker of the loader (--workers sets their number): Resource "
+                 "temporarily unavailable");
+  }
+}
+#endif
 
 TEST(Prefetch, NeverRunsFurtherAheadThanItsCapacity) {
   std::atomic<uint64_t> highest{0}, taken{0};

@@ -194,7 +194,8 @@ TEST(PrepareDefault, FromThePackages) {
   options.train_scenes = 60;
   options.test_scenes = 20;
   touch(options.out / "prepared.json", R"({"made_by": "tessera prepare default", "complete": false})");
-  touch(options.out / "partial" / "left over.txt");  // left by an interrupted run
+  touch(options.out / "partial" / "left over.txt");  // left by an interrupted run, with its mark
+  touch(options.out / "partial" / ".tessera-unfinished");
   touch(options.out / "scenes" / "stale.tar");
   const auto report = prepare_default(options);
   EXPECT_GT(report.concepts, 400);

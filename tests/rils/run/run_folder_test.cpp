@@ -58,6 +58,91 @@ TEST_F(RunFolderTest, WhatARunKilledBeforeItsFirstFileLeftIsTakenOver) {
   EXPECT_NE(message<ConfigError>([&] { (void)RunFolder::create(folder); }), "no error");
 }
 
+TEST_F(RunFolderTest, AStartThatFailedDoesNotBlockTheName) {
+  const fs::path folder = root_ / "a";
+  const auto fail = [&] {
+    const RunFolder run = RunFolder::create(folder);
+    run.write_config({}, "pretrain");
+    for (const fs::path& log : {run.metrics(), run.results(), run.saves()}) put(log, "");
+    put(run.log(), "the first lines\n");
+    fs::create_directories(run.tensorboard());
+    put(run.tensorboard() / "events.out.tfevents.1.host.1");
+    put(run.checkpoints() / "step_00000001.state.safetensors.tmp.1.0");
+  };
+  fail();
+  fail();
+  (void)RunFolder::create(folder);
+  EXPECT_FALSE(fs::exists(folder / "config.toml") || fs::exists(folder / "out.log"));
+  fs::create_directories(folder);
+  put(folder / "out.log", "of a shell\n");
+  EXPECT_NE(message<ConfigError>([&] { (void)RunFolder::create(folder); }), "no error") << "not ours";
+  EXPECT_EQ(read_file(folder / "out.log"), "of a shell\n");
+  fs::remove(folder / "out.log");
+  // What tells of a step, or is not ours, blocks.
+  for (const char* file : {"metrics.jsonl", "results.jsonl", "checkpoints.jsonl", "config.toml", "notes.txt",
+                           "checkpoints/latest", "tensorboard/x", "a.tmp.1.0"}) {
+    fail();
+    put(folder / file, "{\"step\":1}\n");
+    EXPECT_NE(message<ConfigError>([&] { (void)RunFolder::create(folder); }), "no error") << file;
+    EXPECT_EQ(read_file(folder / file), "{\"step\":1}\n");
+    fs::remove_all(folder);
+  }
+}
+
+TEST_F(RunFolderTest, HistoryIsWhatTheLogsTell) {
+  const RunFolder run = RunFolder::create(root_ / "a");
+  put(run.metrics(), "{\"step\":1}\n");
+  EXPECT_TRUE(run.has_history()) << "a run of an earlier version, without a list of checkpoints";
+  put(run.saves(), "");
+  EXPECT_FALSE(run.has_history()) << "never saved";
+  put(run.saves(), "{\"step\":1}\n");
+  EXPECT_TRUE(run.has_history());
+  run.drop_lines_beyond(0);
+  EXPECT_FALSE(run.has_history());
+}
+
+TEST_F(RunFolderTest, FilesOfAUserStay) {
+  const RunFolder run = RunFolder::create(root_ / "a");
+  const std::vector<fs::path> theirs = {run.path() / "notes.tmp.txt", run.path() / "notes.tmp.1.0",
+                                        run.checkpoints() / "step_1.tmp.x", run.path() / "metrics.jsonl.tmp.old"};
+  for (const fs::path& path : theirs) put(path);
+  run.remove_unfinished();
+  for (const fs::path& path : theirs) EXPECT_TRUE(fs::exists(path)) << path;
+}
+
+TEST_F(RunFolderTest, APointerThatIsALinkIsNotWrittenThrough) {
+  const RunFolder run = RunFolder::create(root_ / "a");
+  for (const int64_t step : {10, 20}) checkpoint(run, step);
+  fs::create_symlink("step_00000010.safetensors", run.checkpoints() / "latest");
+  EXPECT_EQ(run.latest(), 20);
+  EXPECT_NE(message<IoError>([&] { run.mark_latest(20); }), "no error");
+  EXPECT_EQ(read_file(run.checkpoint(10).weights), "x");
+}
+
+TEST_F(RunFolderTest, WeightsAreNamedByRunOrPointer) {
+  const fs::path folder = root_ / "a";
+  const RunFolder run = RunFolder::create(folder);
+  run.write_config({}, "pretrain");
+  EXPECT_EQ(message<ConfigError>([&] { (void)weights_file(folder.string()); }),
+            fmt::format("{}: expected a run with a checkpoint, found none", folder.string()));
+  for (const int64_t step : {10, 20, 30}) checkpoint(run, step);
+  run.mark_latest(20);
+  run.mark_best(10);
+  for (const auto& [word, step] : {std::pair{"", 20}, std::pair{"/", 20}, std::pair{"/checkpoints/latest", 20},
+                                   std::pair{"/checkpoints/best", 10}}) {
+    EXPECT_EQ(fs::path(weights_file(folder.string() + word)).lexically_normal(), run.checkpoint(step).weights) << word;
+  }
+  RunConfig any;
+  EXPECT_EQ(find_resume_point((run.checkpoints() / "best").string(), any).step, 10);
+  EXPECT_EQ(find_resume_point((run.checkpoints() / "latest").string(), any).step, 20);
+  // Any other path is the file itself.
+  for (const fs::path& path : {run.checkpoint(30).weights, root_ / "none", root_, folder / "checkpoints"}) {
+    EXPECT_EQ(weights_file(path.string()), path.string());
+  }
+  fs::remove(run.checkpoints() / "best");
+  EXPECT_NE(message<ConfigError>([&] { (void)weights_file((run.checkpoints() / "best").string()); }), "no error");
+}
+
 TEST_F(RunFolderTest, AFolderThatCannotBeMadeIsAnIoError) {
   put(root_ / "file");
   const std::string text = message<IoError>([&] { (void)RunFolder::create(root_ / "file" / "run"); });
@@ -89,6 +174,12 @@ TEST_F(RunFolderTest, ConfigIsReadBackWhateverTheCommandHolds) {
   config.optim.lr = 0.1 + 0.2;
   run.write_config(config, "pretrain --name 'a\n[optim]\r\nlr = 9'");
   EXPECT_EQ(load_config(run.config()), config);
+  const std::string bytes = "caf\xe9 \xc3\xa9 \xee\xbe\xa9 \xff\xc0\x80 \xed\xa0\x80 \xf4\x90";
+  config.data.train_data = bytes;
+  run.write_config(config, "pretrain --train-data " + bytes);
+  EXPECT_EQ(load_config(run.config()).data.train_data, bytes) << "any bytes";
+  config.data.train_data.clear();
+  run.write_config(config, "pretrain --name 'a\n[optim]\r\nlr = 9'");
   EXPECT_TRUE(read_file(run.config())
                   .starts_with(fmt::format("# tessera {}\n# pretrain --name 'a [optim]  lr = 9'\n", version())));
 }

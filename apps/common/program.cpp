@@ -120,7 +120,8 @@ int parse_and_run(CLI::App& app, std::vector<std::string> args, const std::funct
     return complain(kUsage, describe(e));
   }
   const int code = action();
-  if (code == 0 && (!std::cout.flush() || std::fflush(stdout) != 0)) return complain(kFailure, "standard output cannot be written");
+  if (code == 0 && (!std::cout.flush() || std::fflush(stdout) != 0))
+    return complain(kFailure, "standard output cannot be written");
   return code;
 }
 

@@ -9,6 +9,7 @@
 #include <array>
 #include <atomic>
 #include <cerrno>
+#include <csignal>
 #include <cstring>
 #include <random>
 #include <thread>
@@ -166,6 +167,8 @@ Process::Process(const std::string& program, Words words, const fs::path& folder
   }
   ::dup2(out, STDOUT_FILENO);
   ::dup2(err, STDERR_FILENO);
+  // Whoever started the tests in the background has some ignored.
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP, SIGPIPE}) ::signal(signal, SIG_DFL);
   if (::chdir(folder.c_str()) == 0 && (!prepare || prepare())) ::execv(argv[0], argv.data());
   ::_exit(127);
 }

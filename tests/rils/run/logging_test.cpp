@@ -231,7 +231,13 @@ TEST_F(LoggingTest, ATerminalGetsABarThatLinesPush) {
   EXPECT_EQ(read_file(root_ / "out.log"), "step 20/100  loss 1.2346  512 pairs/s  1:05 left\nsaid\n");
 }
 
+/// Whoever started the tests in the background has some ignored.
+void as_in_the_foreground() {
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP, SIGPIPE}) std::signal(signal, SIG_DFL);
+}
+
 TEST(StopRequest, TheFirstSignalIsARequest) {
+  as_in_the_foreground();
   for (const int signal : {SIGINT, SIGTERM}) {
     const StopRequest stop;
     EXPECT_FALSE(stop.requested());
@@ -241,6 +247,7 @@ TEST(StopRequest, TheFirstSignalIsARequest) {
 }
 
 TEST(StopRequestDeathTest, TheSecondLeavesAtOnce) {
+  as_in_the_foreground();
   EXPECT_EXIT(
       {
         const StopRequest stop;

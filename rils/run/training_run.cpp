@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <ranges>
 #include <vector>
 
 #include "engine/core/error.h"
@@ -21,8 +20,9 @@ std::optional<int64_t> newest_sound(const RunFolder& folder, Console& console, c
   const auto latest = folder.latest();
   std::vector<int64_t> steps = folder.complete();
   std::erase_if(steps, [&](int64_t step) { return step > latest; });
+  std::ranges::reverse(steps);  // clang 14 does not understand the view of that name
   std::optional<IoError> first;
-  for (const int64_t step : steps | std::views::reverse) {
+  for (const int64_t step : steps) {
     try {
       const std::string remark = check(folder.checkpoint(step));
       if (first) console.line(fmt::format("damaged: {}; going back to step {}", first->what(), step));

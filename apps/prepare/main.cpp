@@ -53,8 +53,7 @@ int main(int argc, char** argv) {
     if (*scenes) std::cout << prepare_default(d, std::ref(progress)).describe() << '\n';
     if (*captions) std::cout << prepare_captions(c).describe() << '\n';
     if (*folder) std::cout << prepare_folder(f).describe() << '\n';
-    const int64_t ids = *vocabulary ? prepare_vocabulary(v) : 0;
-    if (*vocabulary) std::cout << v.output << ": " << ids << " ids\n";
+    if (*vocabulary) std::cout << v.output << ": " << prepare_vocabulary(v).describe() << '\n';
     return 0;
   });
 }

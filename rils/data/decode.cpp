@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 #include <webp/decode.h>
 
+#include <algorithm>
+#include <array>
 #include <cstring>
 #include <limits>
 #include <string>
@@ -42,8 +44,10 @@ std::string_view format_extension(ImageFormat format) {
 bool has_image_extension(std::string_view name) {
   const size_t dot = name.rfind('.');
   if (dot == std::string_view::npos) return false;
-  const std::string extension = lower_ascii(name.substr(dot + 1));
-  return extension == "jpg" || extension == "jpeg" || extension == "png" || extension == "webp";
+  static constexpr std::array<std::string_view, 23> kExtensions = {
+      "jpg", "jpeg", "png", "webp", "jpe",  "jfif", "bmp", "dib", "gif", "tif", "tiff", "ppm",
+      "pgm", "pbm",  "pnm", "avif", "heic", "heif", "jp2", "jxl", "tga", "ico", "psd"};
+  return std::ranges::find(kExtensions, lower_ascii(name.substr(dot + 1))) != kExtensions.end();
 }
 
 Image decode_image(std::span<const std::byte> bytes, int64_t max_pixels) {
@@ -58,7 +62,10 @@ Image decode_image(std::span<const std::byte> bytes, int64_t max_pixels) {
       break;
   }
   if (bytes.empty()) throw SampleError(skip::kBrokenImage, "the image is an empty file");
-  throw SampleError(skip::kUnknownFormat, fmt::format("{} bytes that are neither JPEG, PNG nor WebP", bytes.size()));
+  const std::string_view content = describe_content(bytes);
+  throw SampleError(skip::kUnknownFormat,
+                    content.empty() ? fmt::format("{} bytes that are neither JPEG, PNG nor WebP", bytes.size())
+                                    : fmt::format("expected JPEG, PNG or WebP, found {}", content));
 }
 
 Image decode_png_rgba(std::span<const std::byte> bytes, int64_t max_pixels) {

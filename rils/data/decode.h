@@ -19,8 +19,12 @@ enum class ImageFormat { unknown, jpeg, png, webp };
 [[nodiscard]] ImageFormat image_format(std::span<const std::byte> bytes);
 /// "jpg", "png" or "webp"; "" for unknown.
 [[nodiscard]] std::string_view format_extension(ImageFormat format);
-/// Whether a file name has the extension of an image (jpg, jpeg, png or webp, in any case).
+/// Whether a file name has the extension of an image, in any case: jpg, jpeg, png, webp, and those of formats that are
+/// recognised only to be counted.
 [[nodiscard]] bool has_image_extension(std::string_view name);
+
+/// What the first bytes of a file show it to be, for messages: "GIF", "an HTML page", …; "" when nothing is known.
+[[nodiscard]] std::string_view describe_content(std::span<const std::byte> bytes);
 
 /// Decodes JPEG, PNG or WebP to RGB with the pixels that Pillow's `open(…).convert("RGB")` gives: alpha is dropped,
 /// grey and palettes are expanded, CMYK and YCCK are converted, the EXIF orientation is not applied. One difference:

@@ -20,6 +20,9 @@ using Progress = std::function<void(int64_t done, int64_t total)>;
 /// Shows progress on a bar under the name of a stage. The bar must outlive the result.
 [[nodiscard]] Progress shown_on(StageProgress& bar, std::string stage);
 
+/// Prints a data set's remarks, a line each, on standard error.
+void print_notes(const Dataset& data);
+
 struct EmbedOptions {
   EvalTransform transform;
   PassOptions pass;

@@ -201,6 +201,7 @@ Svg overview_sheet(const OverviewOptions& o) {
   const std::string source = o.data.empty() ? m.config.data.val_data : o.data;
   if (source.empty()) throw ConfigError("--data: expected images and captions, since the run has no validation data");
   const std::shared_ptr<const Dataset> data = open_dataset(source, options);
+  print_notes(*data);
   const bool reads = m.tokenizer != nullptr;
   StageProgress bar;
   ImageEmbeddings images;

@@ -1,0 +1,189 @@
+#include "rils/data/detect.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <functional>
+#include <system_error>
+
+#include "engine/core/atomic_file.h"
+#include "rils/data/file_datasets.h"
+#include "rils/data/folder_walk.h"
+#include "rils/data/idx.h"
+#include "rils/data/sources.h"
+#include "rils/data/splits.h"
+#include "rils/text/ascii.h"
+
+namespace tessera::rils {
+namespace {
+
+namespace fs = std::filesystem;
+
+bool is_tar(const fs::path& path) { return path.extension() == ".tar"; }
+bool is_table(const fs::path& path) { return path.extension() == ".csv" || path.extension() == ".tsv"; }
+
+std::vector<fs::path> files_matching(const fs::path& folder, const std::function<bool(const fs::path&)>& wanted) {
+  std::vector<fs::path> found;
+  for (const auto& entry : list_folder(folder))
+    if (wanted(entry) && !is_folder(entry)) found.push_back(entry);
+  return found;
+}
+
+/// The images of a folder: below how many of its subfolders (two stand for all), and the first one of all.
+struct Images {
+  int folders = 0;
+  std::string loose, first;
+};
+
+Images images_in(const fs::path& folder) {
+  Images found;
+  for (const auto& entry : list_folder(folder)) {
+    if (found.folders == 2 && !found.loose.empty()) break;
+    const std::string name = entry.filename().string();
+    if (is_folder(entry)) {
+      if (found.folders == 2) continue;
+      const auto image = first_image(entry);
+      if (image && found.folders++ == 0) found.first = (fs::path(name) / *image).string();
+    } else if (found.loose.empty() && has_image_extension(name)) {
+      found.loose = name;
+    }
+  }
+  if (found.first.empty()) found.first = found.loose;
+  return found;
+}
+
+[[noreturn]] void refuse_both(const fs::path& folder, const std::string& shard, const std::string& image) {
+  throw ConfigError(
+      fmt::format("{}: found both shards ({}) and images ({}); say which to read with --dataset-type webdataset or {}",
+                  folder.string(), fs::path(shard).filename().string(), image, "files, folder"));
+}
+
+std::optional<DatasetType> with_labels(const fs::path& folder) {
+  const auto shards = shards_in(folder);
+  const Images images = images_in(folder);
+  // A single folder of images beside shards is more likely a folder of examples than a class.
+  if (images.folders == 1 && !shards.empty()) refuse_both(folder, shards[0].string(), images.first);
+  if (images.folders > 0) return DatasetType::folder;
+  if (!idx_files_in(folder).empty()) return DatasetType::idx;
+  if (!shards.empty()) return DatasetType::webdataset;
+  return std::nullopt;
+}
+
+std::optional<DatasetType> with_captions(const fs::path& folder, const DatasetOptions& options) {
+  const auto shards = shards_in(folder);
+  const auto pair = FilesDataset::first_pair(folder, options, true);
+  if (!shards.empty() && pair) refuse_both(folder, shards[0].string(), *pair);
+  if (!shards.empty()) return DatasetType::webdataset;
+  if (pair) return DatasetType::files;
+  if (tables_in(folder).size() == 1) return DatasetType::table;
+  return std::nullopt;
+}
+
+std::optional<DatasetType> with_images(const fs::path& folder, const DatasetOptions& options) {
+  const auto shards = shards_in(folder);
+  const Images images = images_in(folder);
+  if (!shards.empty() && !images.first.empty()) refuse_both(folder, shards[0].string(), images.first);
+  if (!shards.empty()) return DatasetType::webdataset;
+  if (!idx_files_in(folder).empty()) return DatasetType::idx;
+  if (FilesDataset::first_pair(folder, options, false)) return DatasetType::files;
+  if (images.folders > 0) return DatasetType::folder;
+  if (!images.loose.empty()) return DatasetType::images;
+  if (tables_in(folder).size() == 1) return DatasetType::table;
+  return std::nullopt;
+}
+
+std::optional<DatasetType> type_of_folder(const fs::path& folder, const DatasetOptions& options) {
+  if (options.need_label) return with_labels(folder);
+  if (options.need_caption) return with_captions(folder, options);
+  return with_images(folder, options);
+}
+
+/// What a folder holds instead of what is needed.
+std::string contents(const fs::path& folder, const DatasetOptions& options) {
+  const Images images = images_in(folder);
+  const auto tables = tables_in(folder);
+  if (tables.size() > 1) return fmt::format("{} tables; give the path of one", tables.size());
+  if (options.need_label && FilesDataset::first_pair(folder, options, false))
+    return fmt::format("images with texts ({})", images.first);
+  if (options.need_label && !tables.empty()) return fmt::format("the table {}", tables[0].filename().string());
+  if (!images.loose.empty())
+    return options.need_label ? fmt::format("images in no class folder ({})", images.loose)
+                              : fmt::format("images without them ({})", FilesDataset::beside(folder, images.loose));
+  if (!images.first.empty()) return fmt::format("folders of images ({})", images.first);
+  if (!idx_files_in(folder).empty()) return "IDX files";
+  return "none of these";
+}
+
+[[noreturn]] void refuse(const fs::path& folder, const DatasetOptions& options) {
+  const std::string needed =
+      options.need_label
+          ? "class labels (a folder of images for each class, shards with .cls members, or IDX files)"
+      : options.need_caption
+          ? fmt::format("captions (shards, one table, or a .{} or .json beside each image)", options.text_key)
+          : std::string("images (loose or in folders, shards, IDX files, or one table)");
+  throw ConfigError(fmt::format("{}: expected {}, found {}; --dataset-type says what the data are", folder.string(),
+                                needed, contents(folder, options)));
+}
+
+Found in_folder(const fs::path& folder, const DatasetOptions& options) {
+  const bool automatic = options.type == DatasetType::automatic;
+  const auto type_of = [&](const fs::path& path) {
+    return automatic ? type_of_folder(path, options) : std::optional(options.type);
+  };
+  const Splits splits = find_splits(folder, !automatic);
+  if (splits.found.empty()) {
+    const auto type = type_of(folder);
+    if (!type) refuse(folder, options);
+    return {folder, *type, {}};
+  }
+  const Split* split = splits.choose(options.split);
+  if (split != nullptr) {
+    if (const auto type = type_of(split->path)) {
+      Found found{split->path, *type, {fmt::format("{}: read the split {}/", folder.string(), split->name)}};
+      if (auto others = splits.describe_others(folder); !others.empty()) found.notes.push_back(std::move(others));
+      return found;
+    }
+  }
+  // Files in the folder itself serve too: a table of images that lie in the splits' folders, for instance.
+  if (automatic && !options.need_label && tables_in(folder).size() == 1) return {folder, DatasetType::table, {}};
+  if (automatic && !shards_in(folder).empty()) return {folder, DatasetType::webdataset, {}};
+  if (split != nullptr) refuse(split->path, options);
+  throw ConfigError(fmt::format("{}: expected the split {}/, found {} only; give the path of a split to read it",
+                                folder.string(), options.split, splits.names()));
+}
+
+}  // namespace
+
+Found find_data(const fs::path& path, const DatasetOptions& options) {
+  const bool fixed = options.type == DatasetType::table || options.type == DatasetType::idx;
+  if (is_folder(path) && !fixed) return in_folder(path, options);
+  if (options.type != DatasetType::automatic) return {path, options.type, {}};
+  if (is_tar(path)) return {path, DatasetType::webdataset, {}};
+  if (IdxDataset::recognises(path)) return {path, DatasetType::idx, {}};
+  if (is_table(path) || path.extension() == ".txt") return {path, DatasetType::table, {}};
+  throw ConfigError(fmt::format("{}: cannot detect the type of the data; give it with --dataset-type", path.string()));
+}
+
+DatasetType captioned_type(const fs::path& path, const DatasetOptions& options) {
+  if (!is_folder(path)) return find_data(path, options).type;
+  if (const auto type = with_captions(path, options)) return *type;
+  const Splits splits = find_splits(path, true);
+  const Split* split = splits.choose(options.split);
+  const auto type = split == nullptr ? std::nullopt : with_captions(split->path, options);
+  return type ? *type : idx_files_in(path).empty() ? DatasetType::images : DatasetType::idx;
+}
+
+std::vector<fs::path> shards_in(const fs::path& folder) { return files_matching(folder, is_tar); }
+std::vector<fs::path> tables_in(const fs::path& folder) { return files_matching(folder, is_table); }
+std::vector<fs::path> idx_files_in(const fs::path& folder) { return files_matching(folder, IdxDataset::recognises); }
+
+bool captions_by_line(const fs::path& shards) {
+  const fs::path folder = is_folder(shards) ? shards : shards.parent_path();
+  for (const fs::path& file : {folder / "dataset_type.txt", folder / ".." / "dataset_type.txt"}) {
+    std::error_code ignored;
+    if (fs::is_regular_file(file, ignored)) return lower_ascii(trim(read_file(file))) == "retrieval";
+  }
+  return false;
+}
+
+}  // namespace tessera::rils

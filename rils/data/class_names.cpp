@@ -85,8 +85,8 @@ void check_places(const std::vector<std::string>& own, const std::vector<int32_t
     if (places[i] == kTwice) throw ConfigError(fmt::format("{}: the {} is in several lines", source, what));
     const auto [it, is_new] = taken.emplace(places[i], i);
     if (!is_new)
-      throw ConfigError(fmt::format("{}: line {} is that of both '{}' and '{}'", source, places[i] + 1, own[it->second],
-                                    own[i]));
+      throw ConfigError(
+          fmt::format("{}: line {} is that of both '{}' and '{}'", source, places[i] + 1, own[it->second], own[i]));
   }
 }
 
@@ -132,8 +132,8 @@ std::vector<int32_t> labels_in(const Dataset& data, const std::string& source, c
   for (const std::string& name : own) {
     const auto found = std::ranges::find(others, name);
     if (found == others.end())
-      throw ConfigError(fmt::format("expected the classes of {} in {} too, found no '{}' there", source, other_source,
-                                    name));
+      throw ConfigError(
+          fmt::format("expected the classes of {} in {} too, found no '{}' there", source, other_source, name));
     labels.push_back(static_cast<int32_t>(found - others.begin()));
   }
   return labels;

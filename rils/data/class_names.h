@@ -21,9 +21,9 @@ struct ClassList {
 };
 
 /// Finds the classes of a data set in a list that `source` gave. Names are compared in lower case with blanks for
-/// underscores; each of several synonyms (`cat;kitten`) counts. Class folders are matched by name. A line of the list may
-/// also be "FOLDER<tab>NAME", as for ImageNet's folders. Shards whose own names are in the list are matched by name too;
-/// if none of them is, their numbers are places in the list. Throws ConfigError when a class folder or some of the
+/// underscores; each of several synonyms (`cat;kitten`) counts. Class folders are matched by name. A line of the list
+/// may also be "FOLDER<tab>NAME", as for ImageNet's folders. Shards whose own names are in the list are matched by name
+/// too; if none of them is, their numbers are places in the list. Throws ConfigError when a class folder or some of the
 /// shards' names are not in the list, or are in it twice.
 [[nodiscard]] ClassList match_classes(std::vector<std::string> names, const Dataset& data, const std::string& source);
 

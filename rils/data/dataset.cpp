@@ -54,9 +54,10 @@ std::unique_ptr<Dataset> open_one(const fs::path& path, DatasetType type, const 
     throw ConfigError(fmt::format("{}: expected captions, but {} have none", path.string(),
                                   images ? "images without texts" : "class folders and IDX files"));
   if (!classes && options.need_label)
-    throw ConfigError(fmt::format("{}: expected class labels, but the data have {}; class folders are read with "
-                                  "--dataset-type folder",
-                                  path.string(), images ? "none" : "captions"));
+    throw ConfigError(
+        fmt::format("{}: expected class labels, but the data have {}; class folders are read with "
+                    "--dataset-type folder",
+                    path.string(), images ? "none" : "captions"));
   switch (type) {
     case DatasetType::table:
       return std::make_unique<TableDataset>(folder ? table_of(path) : path, options);

@@ -61,8 +61,8 @@ class Dataset {
 };
 
 enum class DatasetType { automatic, webdataset, files, table, idx, folder, images, synthetic };
-/// The type of this name: auto, webdataset, files (images with texts beside them, as img2dataset writes them), csv, idx,
-/// folder (class folders), images (all images below a folder) or synthetic. Throws ConfigError for any other name.
+/// The type of this name: auto, webdataset, files (images with texts beside them, as img2dataset writes them), csv,
+/// idx, folder (class folders), images (all images below a folder) or synthetic. Throws ConfigError for any other name.
 [[nodiscard]] DatasetType dataset_type(std::string_view name);
 
 struct DatasetOptions {
@@ -76,17 +76,17 @@ struct DatasetOptions {
   TableOptions table;
   // The part of a folder with splits (see Splits::choose) and of a folder of IDX files: "train", "val" or "test".
   std::string split = "train";
-  int threads = 2;              // that read the headers of shards
+  int threads = 2;  // that read the headers of shards
   int64_t synthetic_samples = 1000;
   int synthetic_size = 224;
   uint64_t seed = 0;
 };
 
-/// Opens the data that `source` names (see expand_sources): tar shards or a folder of them, a folder of images with texts
-/// beside them, a CSV or TSV table, an IDX file or a folder of IDX files, class folders, a folder of images, or a folder
-/// that holds one of these for each split. Parts joined by `::` are concatenated. Unless options.type gives the type, it
-/// is detected from what is needed (see find_data). Throws IoError or ConfigError when nothing can be read; bad shards
-/// and samples are counted in skipped() instead.
+/// Opens the data that `source` names (see expand_sources): tar shards or a folder of them, a folder of images with
+/// texts beside them, a CSV or TSV table, an IDX file or a folder of IDX files, class folders, a folder of images, or a
+/// folder that holds one of these for each split. Parts joined by `::` are concatenated. Unless options.type gives the
+/// type, it is detected from what is needed (see find_data). Throws IoError or ConfigError when nothing can be read;
+/// bad shards and samples are counted in skipped() instead.
 [[nodiscard]] std::unique_ptr<Dataset> open_dataset(std::string_view source, const DatasetOptions& options);
 
 /// Decodes the image of a sample. Throws SampleError.

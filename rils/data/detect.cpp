@@ -22,12 +22,22 @@ namespace fs = std::filesystem;
 bool is_tar(const fs::path& path) { return path.extension() == ".tar"; }
 bool is_table(const fs::path& path) { return path.extension() == ".csv" || path.extension() == ".tsv"; }
 
-std::vector<fs::path> files_matching(const fs::path& folder, const std::function<bool(const fs::path&)>& wanted) {
-  std::vector<fs::path> found;
-  for (const auto& entry : list_folder(folder))
-    if (wanted(entry) && !is_folder(entry)) found.push_back(entry);
-  return found;
-}
+/// What lies in a folder, listed once.
+struct Contents {
+  explicit Contents(const fs::path& path) : folder(path), entries(entries_of(path)) {}
+  [[nodiscard]] std::vector<fs::path> matching(const std::function<bool(const fs::path&)>& wanted) const {
+    std::vector<fs::path> found;
+    for (const auto& name : entries.files)
+      if (wanted(folder / name)) found.push_back(folder / name);
+    return found;
+  }
+  [[nodiscard]] std::vector<fs::path> shards() const { return matching(is_tar); }
+  [[nodiscard]] std::vector<fs::path> tables() const { return matching(is_table); }
+  [[nodiscard]] std::vector<fs::path> idx_files() const { return matching(IdxDataset::recognises); }
+
+  fs::path folder;
+  FolderEntries entries;
+};
 
 /// The images of a folder: below how many of its subfolders (two stand for all), and the first one of all.
 struct Images {
@@ -35,73 +45,72 @@ struct Images {
   std::string loose, first;
 };
 
-Images images_in(const fs::path& folder) {
+Images images_in(const Contents& c) {
   Images found;
-  for (const auto& entry : list_folder(folder)) {
-    if (found.folders == 2 && !found.loose.empty()) break;
-    const std::string name = entry.filename().string();
-    if (is_folder(entry)) {
-      if (found.folders == 2) continue;
-      const auto image = first_image(entry);
-      if (image && found.folders++ == 0) found.first = (fs::path(name) / *image).string();
-    } else if (found.loose.empty() && has_image_extension(name)) {
-      found.loose = name;
-    }
+  for (const auto& name : c.entries.folders) {
+    const auto image = first_image(c.folder / name);
+    if (!image) continue;
+    if (found.folders == 0) found.first = (fs::path(name) / *image).string();
+    if (++found.folders == 2) break;
   }
+  const auto loose = std::ranges::find_if(c.entries.files, [](const auto& name) { return has_image_extension(name); });
+  if (loose != c.entries.files.end()) found.loose = *loose;
   if (found.first.empty()) found.first = found.loose;
   return found;
 }
 
-[[noreturn]] void refuse_both(const fs::path& folder, const std::string& shard, const std::string& image) {
+[[noreturn]] void refuse_both(const Contents& c, const std::string& image, std::string_view type_of_images) {
   throw ConfigError(
       fmt::format("{}: found both shards ({}) and images ({}); say which to read with --dataset-type webdataset or {}",
-                  folder.string(), fs::path(shard).filename().string(), image, "files, folder"));
+                  c.folder.string(), c.shards()[0].filename().string(), image, type_of_images));
 }
 
-std::optional<DatasetType> with_labels(const fs::path& folder) {
-  const auto shards = shards_in(folder);
-  const Images images = images_in(folder);
+std::optional<DatasetType> with_labels(const Contents& c) {
+  const auto shards = c.shards();
+  const Images images = images_in(c);
   // A single folder of images beside shards is more likely a folder of examples than a class.
-  if (images.folders == 1 && !shards.empty()) refuse_both(folder, shards[0].string(), images.first);
+  if (images.folders == 1 && !shards.empty()) refuse_both(c, images.first, "folder");
   if (images.folders > 0) return DatasetType::folder;
-  if (!idx_files_in(folder).empty()) return DatasetType::idx;
+  if (!c.idx_files().empty()) return DatasetType::idx;
   if (!shards.empty()) return DatasetType::webdataset;
   return std::nullopt;
 }
 
-std::optional<DatasetType> with_captions(const fs::path& folder, const DatasetOptions& options) {
-  const auto shards = shards_in(folder);
-  const auto pair = FilesDataset::first_pair(folder, options, true);
-  if (!shards.empty() && pair) refuse_both(folder, shards[0].string(), *pair);
+std::optional<DatasetType> with_captions(const Contents& c, const DatasetOptions& options) {
+  const auto shards = c.shards();
+  const auto pair = FilesDataset::first_pair(c.folder, options, true);
+  if (!shards.empty() && pair) refuse_both(c, *pair, "files");
   if (!shards.empty()) return DatasetType::webdataset;
   if (pair) return DatasetType::files;
-  if (tables_in(folder).size() == 1) return DatasetType::table;
+  if (c.tables().size() == 1) return DatasetType::table;
   return std::nullopt;
 }
 
-std::optional<DatasetType> with_images(const fs::path& folder, const DatasetOptions& options) {
-  const auto shards = shards_in(folder);
-  const Images images = images_in(folder);
-  if (!shards.empty() && !images.first.empty()) refuse_both(folder, shards[0].string(), images.first);
+std::optional<DatasetType> with_images(const Contents& c, const DatasetOptions& options) {
+  const auto shards = c.shards();
+  const Images images = images_in(c);
+  if (!shards.empty() && !images.first.empty()) refuse_both(c, images.first, "images");
   if (!shards.empty()) return DatasetType::webdataset;
-  if (!idx_files_in(folder).empty()) return DatasetType::idx;
-  if (FilesDataset::first_pair(folder, options, false)) return DatasetType::files;
+  if (!c.idx_files().empty()) return DatasetType::idx;
+  if (FilesDataset::first_pair(c.folder, options, false)) return DatasetType::files;
   if (images.folders > 0) return DatasetType::folder;
   if (!images.loose.empty()) return DatasetType::images;
-  if (tables_in(folder).size() == 1) return DatasetType::table;
+  if (c.tables().size() == 1) return DatasetType::table;
   return std::nullopt;
 }
 
 std::optional<DatasetType> type_of_folder(const fs::path& folder, const DatasetOptions& options) {
-  if (options.need_label) return with_labels(folder);
-  if (options.need_caption) return with_captions(folder, options);
-  return with_images(folder, options);
+  const Contents c(folder);
+  if (options.need_label) return with_labels(c);
+  if (options.need_caption) return with_captions(c, options);
+  return with_images(c, options);
 }
 
 /// What a folder holds instead of what is needed.
 std::string contents(const fs::path& folder, const DatasetOptions& options) {
-  const Images images = images_in(folder);
-  const auto tables = tables_in(folder);
+  const Contents c(folder);
+  const Images images = images_in(c);
+  const auto tables = c.tables();
   if (tables.size() > 1) return fmt::format("{} tables; give the path of one", tables.size());
   if (options.need_label && FilesDataset::first_pair(folder, options, false))
     return fmt::format("images with texts ({})", images.first);
@@ -110,19 +119,26 @@ std::string contents(const fs::path& folder, const DatasetOptions& options) {
     return options.need_label ? fmt::format("images in no class folder ({})", images.loose)
                               : fmt::format("images without them ({})", FilesDataset::beside(folder, images.loose));
   if (!images.first.empty()) return fmt::format("folders of images ({})", images.first);
-  if (!idx_files_in(folder).empty()) return "IDX files";
+  if (!c.idx_files().empty()) return "IDX files";
   return "none of these";
 }
 
 [[noreturn]] void refuse(const fs::path& folder, const DatasetOptions& options) {
   const std::string needed =
-      options.need_label
-          ? "class labels (a folder of images for each class, shards with .cls members, or IDX files)"
+      options.need_label ? "class labels (a folder of images for each class, shards with .cls members, or IDX files)"
       : options.need_caption
           ? fmt::format("captions (shards, one table, or a .{} or .json beside each image)", options.text_key)
           : std::string("images (loose or in folders, shards, IDX files, or one table)");
   throw ConfigError(fmt::format("{}: expected {}, found {}; --dataset-type says what the data are", folder.string(),
                                 needed, contents(folder, options)));
+}
+
+/// Images beside shards are not read.
+void note_images(const fs::path& folder, Found& found) {
+  const Images images = images_in(Contents(folder));
+  if (!images.first.empty())
+    found.notes.push_back(
+        fmt::format("{}: the shards are read, images beside them are not (first {})", folder.string(), images.first));
 }
 
 Found in_folder(const fs::path& folder, const DatasetOptions& options) {
@@ -134,7 +150,9 @@ Found in_folder(const fs::path& folder, const DatasetOptions& options) {
   if (splits.found.empty()) {
     const auto type = type_of(folder);
     if (!type) refuse(folder, options);
-    return {folder, *type, {}};
+    Found found{folder, *type, {}};
+    if (*type == DatasetType::webdataset) note_images(folder, found);
+    return found;
   }
   const Split* split = splits.choose(options.split);
   if (split != nullptr) {
@@ -145,8 +163,9 @@ Found in_folder(const fs::path& folder, const DatasetOptions& options) {
     }
   }
   // Files in the folder itself serve too: a table of images that lie in the splits' folders, for instance.
-  if (automatic && !options.need_label && tables_in(folder).size() == 1) return {folder, DatasetType::table, {}};
-  if (automatic && !shards_in(folder).empty()) return {folder, DatasetType::webdataset, {}};
+  const Contents c(folder);
+  if (automatic && !options.need_label && c.tables().size() == 1) return {folder, DatasetType::table, {}};
+  if (automatic && !c.shards().empty()) return {folder, DatasetType::webdataset, {}};
   if (split != nullptr) refuse(split->path, options);
   throw ConfigError(fmt::format("{}: expected the split {}/, found {} only; give the path of a split to read it",
                                 folder.string(), options.split, splits.names()));
@@ -166,16 +185,17 @@ Found find_data(const fs::path& path, const DatasetOptions& options) {
 
 DatasetType captioned_type(const fs::path& path, const DatasetOptions& options) {
   if (!is_folder(path)) return find_data(path, options).type;
-  if (const auto type = with_captions(path, options)) return *type;
+  const Contents c(path);
+  if (const auto type = with_captions(c, options)) return *type;
   const Splits splits = find_splits(path, true);
   const Split* split = splits.choose(options.split);
-  const auto type = split == nullptr ? std::nullopt : with_captions(split->path, options);
-  return type ? *type : idx_files_in(path).empty() ? DatasetType::images : DatasetType::idx;
+  const auto type = split == nullptr ? std::nullopt : with_captions(Contents(split->path), options);
+  return type ? *type : c.idx_files().empty() ? DatasetType::images : DatasetType::idx;
 }
 
-std::vector<fs::path> shards_in(const fs::path& folder) { return files_matching(folder, is_tar); }
-std::vector<fs::path> tables_in(const fs::path& folder) { return files_matching(folder, is_table); }
-std::vector<fs::path> idx_files_in(const fs::path& folder) { return files_matching(folder, IdxDataset::recognises); }
+std::vector<fs::path> shards_in(const fs::path& folder) { return Contents(folder).shards(); }
+std::vector<fs::path> tables_in(const fs::path& folder) { return Contents(folder).tables(); }
+std::vector<fs::path> idx_files_in(const fs::path& folder) { return Contents(folder).idx_files(); }
 
 bool captions_by_line(const fs::path& shards) {
   const fs::path folder = is_folder(shards) ? shards : shards.parent_path();

@@ -15,8 +15,8 @@ struct Found {
   std::vector<std::string> notes;  // lines for the user: which split was taken, what lies beside it
 };
 
-/// Finds the data of a file or folder. What the program needs (need_caption, need_label, or images alone) decides what a
-/// folder is taken for, whatever else lies in it; of a folder with splits options.split is taken. Throws ConfigError
+/// Finds the data of a file or folder. What the program needs (need_caption, need_label, or images alone) decides what
+/// a folder is taken for, whatever else lies in it; of a folder with splits options.split is taken. Throws ConfigError
 /// when a folder does not hold what is needed, lacks the split, or holds two kinds of data that would both serve.
 [[nodiscard]] Found find_data(const std::filesystem::path& path, const DatasetOptions& options);
 
@@ -29,8 +29,8 @@ struct Found {
 [[nodiscard]] std::vector<std::filesystem::path> tables_in(const std::filesystem::path& folder);
 [[nodiscard]] std::vector<std::filesystem::path> idx_files_in(const std::filesystem::path& folder);
 
-/// Whether CLIP_benchmark's `dataset_type.txt`, in the folder of a shard or above it, says that each line of a text is a
-/// caption.
+/// Whether CLIP_benchmark's `dataset_type.txt`, in the folder of a shard or above it, says that each line of a text is
+/// a caption.
 [[nodiscard]] bool captions_by_line(const std::filesystem::path& shards);
 
 }  // namespace tessera::rils

@@ -10,6 +10,7 @@
 #include "rils/data/captions.h"
 #include "rils/data/decode.h"
 #include "rils/data/sources.h"
+#include "rils/text/ascii.h"
 
 namespace tessera::rils {
 namespace {
@@ -50,6 +51,8 @@ void collect_images(FolderWalk& walk, const fs::path& root, const fs::path& rela
   }
 }
 
+std::string text_extension(const DatasetOptions& options) { return "." + lower_ascii(options.text_key); }
+
 bool is_img2datasets_own(const std::string& stem, const std::string& extension) {
   return extension == ".parquet" || (extension == ".json" && stem.ends_with("_stats"));
 }
@@ -57,17 +60,16 @@ bool is_img2datasets_own(const std::string& stem, const std::string& extension) 
 std::optional<std::string> first_pair_below(FolderWalk& walk, const fs::path& relative, const DatasetOptions& options,
                                             bool thorough, bool& has_images) {
   FolderEntries entries = walk.enter(relative);
-  std::ranges::sort(entries.files);
+  entries.sort_naturally();
   std::map<std::string, std::string> images;  // by stem
   for (const fs::path file : entries.files)
     if (has_image_extension(file.native())) images.emplace(file.stem(), file);
   has_images = has_images || !images.empty();
   for (const fs::path file : entries.files) {
     const std::string extension = lower_extension(file);
-    if (extension != "." + options.text_key && extension != ".json") continue;
+    if (extension != text_extension(options) && extension != ".json") continue;
     if (const auto image = images.find(file.stem()); image != images.end()) return (relative / image->second).string();
   }
-  std::ranges::sort(entries.folders, natural_less);
   for (const auto& name : entries.folders) {
     if (has_images && !thorough) break;
     if (auto found = first_pair_below(walk, relative / name, options, thorough, has_images)) return found;
@@ -114,8 +116,7 @@ FilesDataset::FilesDataset(const fs::path& root, const DatasetOptions& options) 
 
 void FilesDataset::index_folder(FolderWalk& walk, const fs::path& relative) {
   FolderEntries entries = walk.enter(relative);
-  std::ranges::sort(entries.files, natural_less);
-  std::ranges::sort(entries.folders, natural_less);
+  entries.sort_naturally();
   const auto folder_id = static_cast<uint32_t>(folders_.size());
   folders_.push_back(relative);
   std::map<std::string, Group> groups;
@@ -130,7 +131,7 @@ void FilesDataset::index_folder(FolderWalk& walk, const fs::path& relative) {
       group.further_images.push_back(file.string());
     } else if (name.image) {
       group.entry.image = extension;
-    } else if (lower == "." + options_.text_key) {
+    } else if (lower == text_extension(options_)) {
       group.entry.text = extension;
     } else if (lower == ".json") {
       group.entry.json = extension;
@@ -166,10 +167,8 @@ std::optional<std::string> FilesDataset::first_pair(const fs::path& root, const 
 
 std::string FilesDataset::beside(const fs::path& folder, const std::string& image) {
   std::string others;
-  for (const auto& entry : list_folder(folder)) {
-    const auto name = entry.filename();
+  for (const fs::path name : entries_of(folder).files)
     if (name.stem() == fs::path(image).stem() && name != image) others += " beside " + name.string();
-  }
   return image + others;
 }
 

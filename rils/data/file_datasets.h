@@ -11,8 +11,8 @@
 namespace tessera::rils {
 
 /// Images with a `.txt` or `.json` of the same name beside them, in the folder or below it at any depth, as img2dataset
-/// writes them (`00000/000000000.jpg`). Extensions may be in any case. Files of one name form a sample. A second image of
-/// a name and names without an image are counted as skipped; img2dataset's own `.parquet` and `_stats.json` are not.
+/// writes them (`00000/000000000.jpg`). Extensions may be in any case. Files of one name form a sample. A second image
+/// of a name and names without an image are counted as skipped; img2dataset's own `.parquet` and `_stats.json` are not.
 class FilesDataset final : public Dataset {
  public:
   FilesDataset(const std::filesystem::path& root, const DatasetOptions& options);
@@ -41,8 +41,8 @@ class FilesDataset final : public Dataset {
 };
 
 /// Class folders: `root/CLASS/…/image.jpg`. Labels number the folders sorted by the bytes of their names, and links to
-/// folders are followed, as torchvision's ImageFolder does. Images in the root have no label: they are counted as skipped
-/// where labels are needed. Files that are no images are counted as skipped.
+/// folders are followed, as torchvision's ImageFolder does. Images in the root have no label: they are counted as
+/// skipped where labels are needed. Files that are no images are counted as skipped.
 class FolderDataset final : public Dataset {
  public:
   explicit FolderDataset(const std::filesystem::path& root, bool need_label = true);

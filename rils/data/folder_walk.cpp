@@ -11,11 +11,17 @@
 #include "engine/core/error.h"
 #include "rils/data/decode.h"
 #include "rils/data/image.h"
+#include "rils/data/sources.h"
 #include "rils/text/ascii.h"
 
 namespace tessera::rils {
 
 namespace fs = std::filesystem;
+
+void FolderEntries::sort_naturally() {
+  std::ranges::sort(files, natural_less);
+  std::ranges::sort(folders, natural_less);
+}
 
 FolderEntries FolderWalk::enter(const fs::path& relative) {
   const fs::path folder = relative.empty() ? root_ : root_ / relative;
@@ -70,6 +76,13 @@ std::optional<std::string> first_image(const fs::path& folder) {
   SkipCounts uncounted;
   FolderWalk walk(folder, uncounted);
   return first_image_below(walk, {});
+}
+
+FolderEntries entries_of(const fs::path& folder) {
+  SkipCounts uncounted;
+  FolderEntries entries = FolderWalk(folder, uncounted).enter({});
+  entries.sort_naturally();
+  return entries;
 }
 
 std::string lower_extension(const fs::path& path) { return lower_ascii(path.extension().string()); }

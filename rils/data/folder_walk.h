@@ -1,7 +1,6 @@
 #pragma once
 
-#include <sys/types.h>
-
+#include <cstdint>
 #include <filesystem>
 #include <optional>
 #include <set>
@@ -13,14 +12,16 @@
 
 namespace tessera::rils {
 
-/// The names of the files and folders in one folder, in no particular order.
+/// The names of the files and folders in one folder.
 struct FolderEntries {
   std::vector<std::string> files, folders;
+  /// Sorts both by the numbers in the names (natural_less).
+  void sort_naturally();
 };
 
 /// Lists a folder and the folders below it. Links are followed. A folder is listed once, so that loops of links end.
-/// These are counted in `skipped`: what is neither a file nor a folder, images whose names begin with a dot, and folders
-/// that cannot be listed or were met before. Other names that begin with a dot are left out.
+/// These are counted in `skipped`: what is neither a file nor a folder, images whose names begin with a dot, and
+/// folders that cannot be listed or were met before. Other names that begin with a dot are left out.
 class FolderWalk {
  public:
   FolderWalk(std::filesystem::path root, SkipCounts& skipped) : root_(std::move(root)), skipped_(&skipped) {}
@@ -32,8 +33,11 @@ class FolderWalk {
                FolderEntries& found);
   std::filesystem::path root_;
   SkipCounts* skipped_;
-  std::set<std::pair<dev_t, ino_t>> seen_;
+  std::set<std::pair<uint64_t, uint64_t>> seen_;  // device and number of each folder
 };
+
+/// The entries of one folder, sorted naturally. Throws IoError.
+[[nodiscard]] FolderEntries entries_of(const std::filesystem::path& folder);
 
 /// The path, relative to the folder, of the first image file in or below it.
 [[nodiscard]] std::optional<std::string> first_image(const std::filesystem::path& folder);
@@ -41,8 +45,8 @@ class FolderWalk {
 /// The extension of a file name with its dot, in lower case.
 [[nodiscard]] std::string lower_extension(const std::filesystem::path& path);
 
-/// Whether a file name is that of an image, and for the rarer extensions why the file cannot be decoded: `unreadable` is
-/// then the name of its format. The files of JPEG, PNG and WebP are not opened.
+/// Whether a file name is that of an image, and for the rarer extensions why the file cannot be decoded: `unreadable`
+/// is then the name of its format. The files of JPEG, PNG and WebP are not opened.
 struct ImageName {
   bool image = false;
   std::string unreadable;

@@ -40,8 +40,7 @@ bool is_text(const std::string& name) {
 }
 
 bool holds_images_itself(const fs::path& folder) {
-  return std::ranges::any_of(list_folder(folder),
-                             [](const fs::path& entry) { return has_image_extension(entry.native()); });
+  return std::ranges::any_of(entries_of(folder).files, [](const auto& name) { return has_image_extension(name); });
 }
 
 /// Whether splits of a single kind are splits and not classes; nullopt when that cannot be told.
@@ -88,16 +87,17 @@ std::string Splits::describe_others(const fs::path& folder) const {
 Splits find_splits(const fs::path& folder, bool only_sure) {
   Splits splits;
   std::set<SplitKind> kinds;
-  for (const fs::path& entry : list_folder(folder)) {
-    const std::string name = entry.filename().string();
-    const auto kind = kind_of(name);
-    if (kind && is_folder(entry)) {
-      splits.found.push_back({*kind, name, entry});
+  const FolderEntries entries = entries_of(folder);
+  for (const auto& name : entries.folders) {
+    if (const auto kind = kind_of(name)) {
+      splits.found.push_back({*kind, name, folder / name});
       kinds.insert(*kind);
-    } else if (is_folder(entry) || !is_text(name)) {
+    } else {
       splits.others.push_back(name);
     }
   }
+  for (const auto& name : entries.files)
+    if (!is_text(name)) splits.others.push_back(name);
   std::ranges::stable_sort(splits.found, {}, &Split::kind);
   if (kinds.empty() || kinds.size() > 1) return splits;
   const auto sure = are_splits(splits, folder);

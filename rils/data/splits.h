@@ -30,9 +30,9 @@ struct Splits {
   [[nodiscard]] std::string describe_others(const std::filesystem::path& folder) const;
 };
 
-/// Finds the splits of a folder: those of two kinds; or of a single kind if no other folder holds images. A folder named
-/// as a split that lies beside class folders and holds images itself is a class. Throws ConfigError when the names leave
-/// it open whether a folder is a split or a class, unless `only_sure`.
+/// Finds the splits of a folder: those of two kinds; or of a single kind if no other folder holds images. A folder
+/// named as a split that lies beside class folders and holds images itself is a class. Throws ConfigError when the
+/// names leave it open whether a folder is a split or a class, unless `only_sure`.
 [[nodiscard]] Splits find_splits(const std::filesystem::path& folder, bool only_sure = false);
 
 }  // namespace tessera::rils

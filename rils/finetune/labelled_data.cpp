@@ -27,7 +27,8 @@ struct Sources {
 Sources split_folders(const fs::path& root, const Splits& splits) {
   const Split *train = splits.choose("train"), *val = splits.choose("val");
   if (train == nullptr) {
-    throw ConfigError(fmt::format("{}: expected train beside {} in {}, found none", kKey, splits.names(), root.string()));
+    throw ConfigError(
+        fmt::format("{}: expected train beside {} in {}, found none", kKey, splits.names(), root.string()));
   }
   if (val == nullptr) {
     throw ConfigError(fmt::format("{}: expected val or test beside {}, found neither", kKey, train->path.string()));
@@ -132,7 +133,6 @@ LabelledData open_labelled(const Config& config) {
   options.split = "test";
   data.val = open_dataset(sources.val, options);
   check_same_classes(*data.train, *data.val, sources);
-  data.val_source = sources.val;
   data.notes = sources.notes;
   for (const auto* part : {data.train.get(), data.val.get()}) {
     data.notes.insert(data.notes.end(), part->notes().begin(), part->notes().end());

@@ -61,8 +61,8 @@ DataSurvey read_all(const Config& config, const std::string& source, const Datas
   return survey_data(data, tokenizer, config.data.max_image_pixels, shown_on(bar, source));
 }
 
-/// Reads a source as pretrain does. Where that leaves nothing for want of captions, the source is read without them, and
-/// `problem` is what pretrain would say.
+/// Reads a source as pretrain does. Where that leaves nothing for want of captions, the source is read without them,
+/// and `problem` is what pretrain would say.
 Surveyed read_source(const Config& config, const std::string& source, DatasetOptions options,
                      const Tokenizer* tokenizer, std::string& problem) {
   const auto read = [&] {
@@ -175,8 +175,7 @@ int inspect_data(const Config& given, const std::string& montage) {
   if (config.data.train_data.empty()) throw ConfigError("data.train_data: expected a source, found none");
   const Surveyed train = survey(config, config.data.train_data, "train", tokenizer.get());
   if (!config.data.val_data.empty()) {
-    const auto shared =
-        overlap(survey(config, config.data.val_data, "val", tokenizer.get()).found, train.found);
+    const auto shared = overlap(survey(config, config.data.val_data, "val", tokenizer.get()).found, train.found);
     fmt::print("{} images are in both train and val data\n", shared.size());
     for (size_t i = 0; i < std::min<size_t>(shared.size(), kExamples); ++i) {
       fmt::print("  {} = {}\n", shared[i].first, shared[i].second);

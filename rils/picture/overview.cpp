@@ -196,7 +196,7 @@ Svg overview_sheet(const OverviewOptions& o) {
       load_model(o.checkpoint.empty() ? latest_checkpoint(run) : o.checkpoint, o.vocabulary, kBatch, "fp32");
   DatasetOptions options = dataset_options(m.config);
   options.type = DatasetType::automatic;
-  options.split = "test";
+  options.split = o.data.empty() ? "val" : "test";  // the run's own validation data, or those of a test
   options.need_metadata = true;
   const std::string source = o.data.empty() ? m.config.data.val_data : o.data;
   if (source.empty()) throw ConfigError("--data: expected images and captions, since the run has no validation data");

@@ -34,8 +34,7 @@ void check_classes(const std::vector<std::string>& first, const std::vector<std:
 }
 
 PrepareFolderReport::Split write_split(const std::string& name, const FolderDataset& images,
-                                       const PrepareFolderOptions& options, bool is_first,
-                                       SkipCounts& skipped) {
+                                       const PrepareFolderOptions& options, bool is_first, SkipCounts& skipped) {
   for (const auto& [reason, entry] : images.skipped().entries())
     skipped.add(reason, fmt::format("{}/{}", name, entry.example), entry.count);
   std::vector<int64_t> sizes(images.class_names().size());

@@ -114,10 +114,10 @@ std::string contents(const fs::path& folder, const DatasetOptions& options) {
   if (tables.size() > 1) return fmt::format("{} tables; give the path of one", tables.size());
   if (options.need_label && FilesDataset::first_pair(folder, options, false))
     return fmt::format("images with texts ({})", images.first);
-  if (options.need_label && !tables.empty()) return fmt::format("the table {}", tables[0].filename().string());
   if (!images.loose.empty())
     return options.need_label ? fmt::format("images in no class folder ({})", images.loose)
                               : fmt::format("images without them ({})", FilesDataset::beside(folder, images.loose));
+  if (options.need_label && !tables.empty()) return fmt::format("the table {}", tables[0].filename().string());
   if (!images.first.empty()) return fmt::format("folders of images ({})", images.first);
   if (!c.idx_files().empty()) return "IDX files";
   return "none of these";

@@ -198,7 +198,7 @@ FolderDataset::FolderDataset(const fs::path& root, bool need_label) : root_(root
   std::ranges::sort(entries.files);
   for (const auto& folder : entries.folders) {
     std::vector<std::string> images;
-    FolderWalk walk(root, skipped_);  // one for each class: two classes may be links to one folder
+    FolderWalk walk(root, skipped_, folder);  // one for each class: two classes may link to one folder
     collect_images(walk, root, folder, images, skipped_);
     const auto label = static_cast<int32_t>(class_names_.size());
     class_names_.push_back(folder);

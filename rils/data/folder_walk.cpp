@@ -23,11 +23,23 @@ void FolderEntries::sort_naturally() {
   std::ranges::sort(folders, natural_less);
 }
 
+FolderWalk::FolderWalk(fs::path root, SkipCounts& skipped, const fs::path& start)
+    : root_(std::move(root)), skipped_(&skipped) {
+  std::error_code error;
+  fs::path above = fs::absolute(start.empty() ? root_ : root_ / start, error).lexically_normal();
+  if (!above.has_filename()) above = above.parent_path();  // a name that ends in a slash
+  for (; above.has_relative_path(); (void)meet(above)) above = above.parent_path();
+}
+
+bool FolderWalk::meet(const fs::path& folder) {
+  struct stat status {};
+  return ::stat(folder.c_str(), &status) != 0 || seen_.emplace(status.st_dev, status.st_ino).second;
+}
+
 FolderEntries FolderWalk::enter(const fs::path& relative) {
   const fs::path folder = relative.empty() ? root_ : root_ / relative;
   FolderEntries found;
-  struct stat status {};
-  if (::stat(folder.c_str(), &status) == 0 && !seen_.emplace(status.st_dev, status.st_ino).second) {
+  if (!meet(folder)) {
     skipped_->add(skip::kFolderAgain, relative.string());
     return found;
   }

@@ -24,11 +24,14 @@ struct FolderEntries {
 /// folders that cannot be listed or were met before. Other names that begin with a dot are left out.
 class FolderWalk {
  public:
-  FolderWalk(std::filesystem::path root, SkipCounts& skipped) : root_(std::move(root)), skipped_(&skipped) {}
+  /// Begins at the folder `start` below the root. Links to folders above it count as met before.
+  FolderWalk(std::filesystem::path root, SkipCounts& skipped, const std::filesystem::path& start = {});
   /// Lists the folder of this path below the root. Throws IoError when the root itself cannot be listed.
   [[nodiscard]] FolderEntries enter(const std::filesystem::path& relative);
 
  private:
+  /// Remembers a folder. Returns whether it is new; true for one that does not exist.
+  bool meet(const std::filesystem::path& folder);
   void sort_in(const std::filesystem::directory_entry& entry, const std::filesystem::path& relative,
                FolderEntries& found);
   std::filesystem::path root_;

@@ -55,14 +55,13 @@ FolderEntries FolderWalk::enter(const fs::path& relative) {
 
 void FolderWalk::sort_in(const fs::directory_entry& entry, const fs::path& relative, FolderEntries& found) {
   const std::string name = entry.path().filename().string();
-  std::error_code ignored;
-  const fs::file_type type = entry.status(ignored).type();
+  std::error_code ignored;  // these calls ask the file system about links only
+  const bool folder = entry.is_directory(ignored);
   if (name.starts_with('.')) {
-    if (type != fs::file_type::directory && has_image_extension(name))
-      skipped_->add(skip::kHiddenFile, (relative / name).string());
-  } else if (type == fs::file_type::directory) {
+    if (!folder && has_image_extension(name)) skipped_->add(skip::kHiddenFile, (relative / name).string());
+  } else if (folder) {
     found.folders.push_back(name);
-  } else if (type == fs::file_type::regular || type == fs::file_type::not_found) {
+  } else if (entry.is_regular_file(ignored) || !entry.exists(ignored)) {
     found.files.push_back(name);  // a link to nothing is a missing file when it is read
   } else {
     skipped_->add(skip::kNotAFile, (relative / name).string());

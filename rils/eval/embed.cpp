@@ -57,6 +57,10 @@ void print_notes(const Dataset& data) {
   for (const std::string& note : data.notes()) fmt::print(stderr, "{}\n", note);
 }
 
+void print_skipped(const std::string& source, const ImageEmbeddings& images) {
+  if (images.skipped.total() > 0) fmt::print(stderr, "{}: {}\n", source, images.skipped.describe());
+}
+
 Tensor patch_embeddings(const Model& model, const Tensor& images, const PassOptions& pass) {
   const VisionTower& vision = model.vision();
   const TokenFeatures encoded = vision.encode(vision.patch_tokens(images.to(model.device()), pass), pass);

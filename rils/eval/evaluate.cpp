@@ -66,7 +66,8 @@ void write_result(const EvaluateOptions& o, const LoadedModel& loaded, const cha
   write_file_atomically(o.output, json.dump(2) + "\n");
 }
 
-void print_skipped(const std::string& source, const ImageEmbeddings& images) {
+/// Counts belong to the result, so they go where it goes.
+void show_skipped(const std::string& source, const ImageEmbeddings& images) {
   if (images.skipped.total() > 0) fmt::print("{}: {}\n", source, images.skipped.describe());
 }
 
@@ -149,7 +150,7 @@ int evaluate_zero_shot(const EvaluateOptions& o) {
   if (!prompts.note.empty()) fmt::print(stderr, "{}\n", prompts.note);
   StageProgress bar;
   const ZeroShotResult r = run_zero_shot(*m.model, *data, prompts, tokenize_with(m.tokenizer), m.embed, reading(bar));
-  print_skipped(o.data, r.images);
+  show_skipped(o.data, r.images);
   print_classification(fmt::format("zero-shot {}", o.features), r.figures, r.classes);
   write_result(o, m, "zeroshot_classification", classification_metrics(r.figures), r.figures.samples, watch,
                class_chance(r.classes));
@@ -173,8 +174,8 @@ int evaluate_knn(const EvaluateOptions& o) {
   const ImageEmbeddings train = embed_images(*train_data, m.embed, features, reading(bar));
   ImageEmbeddings test = embed_images(*test_data, m.embed, features, reading(bar));
   relabel(test.labels, label_in_train);
-  print_skipped(o.train_data, train);
-  print_skipped(o.data, test);
+  show_skipped(o.train_data, train);
+  show_skipped(o.data, test);
   const int64_t classes = std::max(class_count(train.labels, o.train_data), class_count(test.labels, o.data));
   const Tensor scores = knn_scores(train.values, train.labels, test.values, classes, {o.k, o.temperature});
   const Classification c = classification(scores, test.labels);

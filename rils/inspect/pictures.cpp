@@ -164,7 +164,7 @@ int draw_retrievals(const PictureOptions& o) {
   StageProgress bar;
   const RetrievalResult result =
       run_retrieval(*m.model, *data, tokenize_with(m.tokenizer), m.embed, shown_on(bar, "reading images"));
-  if (result.images.skipped.total() > 0) fmt::print(stderr, "{}\n", result.images.skipped.describe());
+  print_skipped(o.data, result.images);
   return finish(o.out, retrieval_sheet(*data, m.embed.transform, result, o.count));
 }
 

@@ -207,6 +207,7 @@ Svg overview_sheet(const OverviewOptions& o) {
   ImageEmbeddings images;
   if (reads) {
     images = embed_images(*data, m.embed, joint_embedding(*m.model, m.embed.pass), shown_on(bar, "reading images"));
+    print_skipped(source, images);
   } else {
     images.indices = {0};
   }

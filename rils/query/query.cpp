@@ -65,10 +65,6 @@ std::vector<std::string> names_of(const Dataset& data, const ImageEmbeddings& im
   return names;
 }
 
-void report_skipped(const ImageEmbeddings& images) {
-  if (images.skipped.total() > 0) fmt::print(stderr, "{}\n", images.skipped.describe());
-}
-
 NamedImages stored_images(const std::string& path) {
   const std::string stem = path.substr(0, path.size() - kImages.size());
   NamedImages found{read_npy(path), read_lines(stem + ".images.txt")};
@@ -93,7 +89,7 @@ NamedImages images_of(const std::string& source, const LoadedModel& m, const Que
   print_notes(*data);
   ImageEmbeddings images =
       embed_images(*data, m.embed, joint_embedding(*m.model, m.embed.pass), shown_on(bar, "reading images"));
-  report_skipped(images);
+  print_skipped(source, images);
   return {images.values, names_of(*data, images)};
 }
 
@@ -141,7 +137,7 @@ int query_classify(const QueryOptions& o, const std::vector<std::string>& images
   const nn::SafetensorsFile file(o.checkpoint);
   const Predictions predicted = is_classifier(file) ? predict_own_classes(file, o, data, labels + templates)
                                                     : predict_zero_shot(o, data, labels, templates);
-  report_skipped(predicted.images);
+  print_skipped("images", predicted.images);
   const std::vector<std::string> names = names_of(data, predicted.images);
   const std::vector<std::string>& classes = predicted.labels;
   const std::span<const float> probabilities = predicted.probabilities.data<float>();
@@ -195,7 +191,7 @@ int query_embed(const QueryOptions& o, const std::string& source) {
     const ImageEmbeddings images = embed_images(
         *data, m.embed, joint ? joint_embedding(*m.model, m.embed.pass) : backbone_features(*m.model, m.embed.pass),
         shown_on(bar, "reading images"));
-    report_skipped(images);
+    print_skipped(source, images);
     std::string names;
     for (const std::string& name : names_of(*data, images)) names += name + "\n";
     write_file_atomically(o.output + ".images.txt", names);

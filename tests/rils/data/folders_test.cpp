@@ -1,5 +1,6 @@
 // What a folder is taken for, its splits, and that every file in it is read or counted.
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include <map>
 #include <set>
@@ -273,12 +274,14 @@ TEST_F(Folders, AListOfImagesCountsOtherFiles) {
   image("album/0.png");
   image("album/trip/1.png");
   folder_.write("album/trip/route.gpx", "x");
+  ASSERT_EQ(::mkfifo(at("album/pipe.png").c_str(), 0600), 0);
   folder_.write("album/2.heic", std::string_view("\0\0\0\x18"
                                                  "ftypheic",
                                                  12));
   const ImageListDataset data({folder_.path() / "album"});
   EXPECT_EQ(data.size(), 2);
-  EXPECT_EQ(data.total(), 4);
+  EXPECT_EQ(data.total(), 5);
+  EXPECT_EQ(data.skipped().count(skip::kNotAFile), 1) << "a pipe would be waited for";
   expect_in(data.skipped().describe(), "2.heic: HEIC");
 }
 

@@ -2,7 +2,7 @@
 # tessera_install PACKAGE…: prints nothing when all packages are installed; otherwise it needs root or sudo.
 
 tessera_build_packages="g++ cmake ninja-build ccache pkg-config libfmt-dev libcli11-dev libtomlplusplus-dev
-  nlohmann-json3-dev libjpeg62-turbo-dev libwebp-dev libstb-dev libfreetype-dev libutf8proc-dev zlib1g-dev"
+  nlohmann-json3-dev libjpeg62-turbo-dev libpng-dev libtiff-dev libwebp-dev libstb-dev libfreetype-dev libutf8proc-dev zlib1g-dev"
 
 tessera_install() {
   local missing=() package

@@ -14,7 +14,6 @@ int main(int argc, char** argv) {
   CLI::App app("Makes data sets and vocabularies.");
   apps::set_up(app);
   app.require_subcommand(1);
-
   auto* scenes = app.add_subcommand("default", "makes the default data: scenes of clip art, objects, Fashion-MNIST");
   rils::DefaultDataOptions d;
   scenes->add_option("--out", d.out, "folder to write")->required();
@@ -30,6 +29,7 @@ int main(int argc, char** argv) {
   captions->add_option("--csv-img-key", c.columns.image_column, "column of image paths: name, or number from 1");
   captions->add_option("--csv-caption-key", c.columns.caption_column, "column of captions: name, or number from 1");
   captions->add_option("--csv-separator", c.columns.separator, "character between columns; empty: detected");
+  captions->add_option("--text-encoding", c.text_encoding, "encoding of captions that are not UTF-8: windows-1252");
   captions->add_option("--image-root", c.columns.image_root, "folder of relative image paths; empty: the table's");
   captions->add_option("--hold-out", c.hold_out, "number of images for val/, chosen by the hash of their names");
   captions->add_option("--samples-per-shard", c.samples_per_shard, "images in a shard");

@@ -68,9 +68,17 @@ void write_file_atomically(const std::filesystem::path& path, std::string_view t
 }
 
 std::string read_file(const std::filesystem::path& path) {
+  std::error_code error;
+  const auto status = std::filesystem::status(path, error);
+  if (std::filesystem::exists(status) && !std::filesystem::is_regular_file(status)) {
+    throw IoError(fmt::format("{}: expected a regular file, found {}", path.string(),
+                              std::filesystem::is_directory(status) ? "a folder" : "a device or a pipe"));
+  }
   std::ifstream in(path, std::ios::binary);
-  if (!in || std::filesystem::is_directory(path)) throw IoError(fmt::format("{}: cannot open the file", path.string()));
-  std::string text{std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
+  if (!in) throw IoError(fmt::format("{}: cannot open the file", path.string()));
+  std::string text(std::filesystem::file_size(path), '\0');
+  in.read(text.data(), static_cast<std::streamsize>(text.size()));
+  text.resize(static_cast<size_t>(in.gcount()));  // a file that grows meanwhile is read as far as it was
   if (in.bad()) throw IoError(fmt::format("{}: cannot read the file", path.string()));
   return text;
 }

@@ -28,7 +28,7 @@ class AtomicFile {
 };
 
 void write_file_atomically(const std::filesystem::path& path, std::string_view text);
-/// Returns the content of a file. Throws IoError.
+/// Returns the content of a regular file. Throws IoError; a pipe or a device could be read for ever.
 [[nodiscard]] std::string read_file(const std::filesystem::path& path);
 
 }  // namespace tessera

@@ -42,7 +42,7 @@ size_t CachingPool::rounded(size_t bytes) {
 }
 
 CachingPool::Block CachingPool::cached(size_t size) {
-  const size_t most = size < kLarge ? size : size + size / 2;
+  const size_t most = size < kLarge ? 2 * size : size + size / 2;
   for (auto it = free_.lower_bound(size); it != free_.end() && it->first <= most; ++it) {
     if (it->second.empty()) continue;
     const Block block{it->second.back(), it->first};

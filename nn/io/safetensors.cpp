@@ -21,7 +21,8 @@
 namespace tessera::nn {
 namespace {
 
-using Json = nlohmann::ordered_json;
+using Json = nlohmann::ordered_json;  // for writing
+using Header = nlohmann::json;        // for reading: an ordered one searches all names for each
 
 static_assert(std::endian::native == std::endian::little, "the format is little-endian");
 constexpr size_t kMaxHeader = 100'000'000;  // the format's own limit
@@ -52,37 +53,55 @@ const char* text_of(DType dtype) {
   throw IoError(fmt::format("{}: not a valid safetensors file: {}", path.string(), what));
 }
 
-/// Parses the header. Throws on repeated names, which JSON libraries drop without a message.
-Json parse_header(const std::filesystem::path& path, std::string_view text) {
+/// Collects the names of the outermost object: a library drops repeated ones without a message.
+struct NameCheck final : Header::json_sax_t {
   std::set<std::string> names;
   std::string repeated;
-  const auto callback = [&](int depth, Json::parse_event_t event, Json& parsed) {
-    if (event == Json::parse_event_t::key && depth == 1 && !names.insert(parsed.get<std::string>()).second) {
-      repeated = parsed.get<std::string>();
-    }
-    if (depth > 8) throw std::length_error("nested too deep");
+  int depth = 0;
+
+  bool key(std::string& name) override {
+    if (depth == 1 && !names.insert(name).second) repeated = name;
     return true;
-  };
-  Json header;
-  try {
-    header = Json::parse(text, callback);
-  } catch (const std::exception&) {
-    malformed(path, "its header is not JSON");
   }
-  if (!repeated.empty()) malformed(path, fmt::format("tensor {} is there twice", repeated));
+  bool start_object(size_t /*size*/) override { return ++depth <= kMaxDepth; }
+  bool start_array(size_t /*size*/) override { return ++depth <= kMaxDepth; }
+  bool end_object() override { return --depth >= 0; }
+  bool end_array() override { return --depth >= 0; }
+  bool null() override { return true; }
+  bool boolean(bool /*value*/) override { return true; }
+  bool number_integer(int64_t /*value*/) override { return true; }
+  bool number_unsigned(uint64_t /*value*/) override { return true; }
+  bool number_float(double /*value*/, const std::string& /*text*/) override { return true; }
+  bool string(std::string& /*value*/) override { return true; }
+  bool binary(Header::binary_t& /*value*/) override { return true; }
+  bool parse_error(size_t /*at*/, const std::string& /*token*/, const Header::exception& /*e*/) override {
+    return false;
+  }
+
+ private:
+  static constexpr int kMaxDepth = 8;
+};
+
+/// Parses the header. Throws on repeated names. The library's own parser with a callback would take time that grows
+/// with the square of the number of tensors.
+Header parse_header(const std::filesystem::path& path, std::string_view text) {
+  NameCheck check;
+  if (!Header::sax_parse(text, &check)) malformed(path, "its header is not JSON");
+  if (!check.repeated.empty()) malformed(path, fmt::format("tensor {} is there twice", check.repeated));
+  Header header = Header::parse(text);
   if (!header.is_object()) malformed(path, "its header is not an object");
   return header;
 }
 
-SafetensorsFile::Info parse_info(const std::filesystem::path& path, const std::string& name, const Json& entry,
+SafetensorsFile::Info parse_info(const std::filesystem::path& path, const std::string& name, const Header& entry,
                                  size_t data_bytes) {
   const auto bad = [&](const char* what) { malformed(path, fmt::format("tensor {}: {}", name, what)); };
   if (!entry.is_object() || !entry.contains("dtype") || !entry.contains("shape") || !entry.contains("data_offsets")) {
     bad("expected dtype, shape and data_offsets");
   }
-  const Json& type = entry["dtype"];
-  const Json& shape = entry["shape"];
-  const Json& offsets = entry["data_offsets"];
+  const Header& type = entry["dtype"];
+  const Header& shape = entry["shape"];
+  const Header& offsets = entry["data_offsets"];
   if (!type.is_string() || !shape.is_array() || !offsets.is_array() || offsets.size() != 2) {
     bad("expected a string, an array and two offsets");
   }
@@ -93,13 +112,13 @@ SafetensorsFile::Info parse_info(const std::filesystem::path& path, const std::s
   info.dtype = *dtype;
   if (shape.size() > static_cast<size_t>(kMaxRank)) bad("its rank is above 6");
   size_t count = 1;
-  for (const Json& extent : shape) {
+  for (const Header& extent : shape) {
     if (!extent.is_number_unsigned()) bad("an extent is not a number of 0 or more");
     const auto e = extent.get<uint64_t>();
     if (e > (uint64_t{1} << 48) || __builtin_mul_overflow(count, e, &count)) bad("its shape is too large");
     info.shape.push_back(static_cast<int64_t>(e));
   }
-  for (const Json& offset : offsets) {
+  for (const Header& offset : offsets) {
     if (!offset.is_number_unsigned()) bad("an offset is not a number of 0 or more");
   }
   info.begin = offsets[0].get<size_t>();
@@ -131,7 +150,7 @@ struct SafetensorsFile::Mapping {
   const std::byte* data = nullptr;
   size_t bytes = 0;
   explicit Mapping(const std::filesystem::path& path) {
-    const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+    const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);  // a pipe must not block
     if (descriptor < 0) throw IoError(fmt::format("{}: cannot open: {}", path.string(), std::strerror(errno)));
     struct stat status {};
     if (::fstat(descriptor, &status) != 0 || !S_ISREG(status.st_mode)) {
@@ -161,7 +180,7 @@ SafetensorsFile::SafetensorsFile(const std::filesystem::path& path)
   }
   data_offset_ = 8 + static_cast<size_t>(header_bytes);
   const size_t data_bytes = mapping_->bytes - data_offset_;
-  const Json header =
+  const Header header =
       parse_header(path, {reinterpret_cast<const char*>(mapping_->data) + 8, static_cast<size_t>(header_bytes)});
   for (const auto& [name, entry] : header.items()) {
     if (name != "__metadata__") {

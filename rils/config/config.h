@@ -89,6 +89,7 @@ struct DataConfig {
   std::string image_root;     // folder that the paths in a table start at; empty: the table's folder
   std::string image_key = "jpg;jpeg;png;webp";
   std::string text_key = "txt";
+  std::string text_encoding = "utf-8";  // of captions that are not UTF-8: skipped, or "windows-1252"
   std::string captions = "random";      // one of an image's captions per epoch; or "all"
   std::string vocabulary;               // file of a byte-level BPE
   std::string truncation = "keep-eot";  // truncation of long captions; or "cut"

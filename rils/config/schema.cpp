@@ -47,6 +47,8 @@ void add_data_keys(std::vector<Key>& keys) {
       .may_change();
   data("image_key", &D::image_key, "extensions of images in shards", "EXT");
   data("text_key", &D::text_key, "extension of captions in shards", "EXT");
+  data("text_encoding", &D::text_encoding, "encoding of captions that are not UTF-8", "NAME")
+      .choices({{"utf-8"}, {"windows-1252"}});
   data("captions", &D::captions, "captions used per image and epoch, one or all", "HOW")
       .choices({{"random"}, {"all"}})
       .common();

@@ -14,15 +14,15 @@ void add_model_keys(std::vector<Key>& keys) {
   const Section<M> model(
       keys, "model", [](Config& c) -> M& { return c.model; }, kLevel, kFixed);
   model("objective", &M::objective, "objective").placeholder("NAME").common();
-  model("embed_dim", &M::embed_dim, "width of the joint embedding space", kCount);
+  model("embed_dim", &M::embed_dim, "width of the joint embedding space", kExtent);
 
   const Section<V> vision(
       keys, "model.vision", [](Config& c) -> V& { return c.model.vision; }, kLevel, kFixed);
-  vision("image_size", &V::image_size, "image size, pixels per side", kCount);
-  vision("patch_size", &V::patch_size, "patch size, pixels per side", kCount);
-  vision("width", &V::width, "width of the image encoder", kCount);
-  vision("layers", &V::layers, "blocks of the image encoder", kCount);
-  vision("heads", &V::heads, "attention heads of the image encoder", kCount);
+  vision("image_size", &V::image_size, "image size, pixels per side", kExtent);
+  vision("patch_size", &V::patch_size, "patch size, pixels per side", kExtent);
+  vision("width", &V::width, "width of the image encoder", kExtent);
+  vision("layers", &V::layers, "blocks of the image encoder", kExtent);
+  vision("heads", &V::heads, "attention heads of the image encoder", kExtent);
   vision("pool", &V::pool, "feature of an image: the mean of its patch tokens, or its CLS token");
   vision("norm", &V::norm, "place of the final norm: on the tokens, or after pooling").placeholder("WHERE");
   vision("positions", &V::positions, "position embeddings: a frozen table, or parameters");
@@ -31,23 +31,23 @@ void add_model_keys(std::vector<Key>& keys) {
 
   const Section<D> decoder(
       keys, "model.decoder", [](Config& c) -> D& { return c.model.decoder; }, kLevel, kFixed);
-  decoder("width", &D::width, "width of the masked decoder", kCount);
-  decoder("layers", &D::layers, "blocks of the masked decoder", kCount);
-  decoder("heads", &D::heads, "attention heads of the masked decoder", kCount);
+  decoder("width", &D::width, "width of the masked decoder", kExtent);
+  decoder("layers", &D::layers, "blocks of the masked decoder", kExtent);
+  decoder("heads", &D::heads, "attention heads of the masked decoder", kExtent);
 
   const Section<T> text(
       keys, "model.text", [](Config& c) -> T& { return c.model.text; }, kLevel, kFixed);
-  text("context_length", &T::context_length, "longest text in tokens", {3, kInfinity});
-  text("vocab_size", &T::vocab_size, "token ids; 0: as many as the vocabulary has", kNotNegative);
-  text("width", &T::width, "width of the text encoder", kCount);
-  text("layers", &T::layers, "blocks of the text encoder", kCount);
-  text("heads", &T::heads, "attention heads of the text encoder", kCount);
+  text("context_length", &T::context_length, "longest text in tokens", {3, 65536});
+  text("vocab_size", &T::vocab_size, "token ids; 0: as many as the vocabulary has", {0, 1 << 24});
+  text("width", &T::width, "width of the text encoder", kExtent);
+  text("layers", &T::layers, "blocks of the text encoder", kExtent);
+  text("heads", &T::heads, "attention heads of the text encoder", kExtent);
   text("act", &T::act, "activation of the text encoder").placeholder("NAME");
 
   const Section<P> image_mlp(
       keys, "model.image_mlp", [](Config& c) -> P& { return c.model.image_mlp; }, kLevel, kFixed);
-  image_mlp("hidden", &P::hidden, "hidden width of the SimCLR projection head", kCount);
-  image_mlp("output", &P::output, "output width of the SimCLR projection head", kCount);
+  image_mlp("hidden", &P::hidden, "hidden width of the SimCLR projection head", kExtent);
+  image_mlp("output", &P::output, "output width of the SimCLR projection head", kExtent);
 }
 
 }  // namespace tessera::rils

@@ -54,6 +54,31 @@ std::string_view kind(const toml::node& node) {
   return "a date or time";
 }
 
+/// Refuses a line with more dots outside of quotes than any key or list here has. The library makes and frees a table
+/// for each part of a dotted key by recursion.
+void check_dots(std::string_view text, std::string_view origin) {
+  constexpr int kMost = 64;
+  int line = 1, dots = 0;
+  char quote = 0;
+  bool comment = false;
+  for (const char c : text) {
+    if (c == '\n') {
+      ++line;
+      dots = 0;
+      quote = 0;
+      comment = false;
+    } else if (quote != 0) {
+      if (c == quote) quote = 0;
+    } else if (c == '"' || c == '\'') {
+      quote = c;
+    } else if (c == '#') {
+      comment = true;
+    } else if (c == '.' && !comment && ++dots > kMost) {
+      throw ConfigError(fmt::format("{}:{}: expected at most {} dots in a line, found more", origin, line, kMost));
+    }
+  }
+}
+
 class Reader {
  public:
   Reader(Config& config, std::string_view origin) : config_(config), origin_(origin) {}
@@ -91,6 +116,7 @@ class Reader {
 }  // namespace
 
 void merge_toml(Config& config, std::string_view text, std::string_view origin) {
+  check_dots(text, origin);
   toml::table table;
   try {
     table = toml::parse(text, origin);

@@ -7,6 +7,7 @@
 
 #include "engine/core/atomic_file.h"
 #include "engine/core/error.h"
+#include "engine/core/nesting.h"
 
 namespace tessera::rils {
 namespace {
@@ -25,6 +26,7 @@ class Reader {
   }
   static Reader open(const fs::path& path) {
     const std::string text = read_file(path);
+    if (nests_too_deep(text)) throw IoError(fmt::format("{}: JSON that nests too deep", path.string()));
     Json json = Json::parse(text, nullptr, false);
     if (json.is_discarded()) throw IoError(fmt::format("{}: not JSON", path.string()));
     return {path, "", std::move(json)};

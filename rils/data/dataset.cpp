@@ -14,6 +14,7 @@
 #include "rils/data/sources.h"
 #include "rils/data/synthetic.h"
 #include "rils/data/webdataset.h"
+#include "rils/text/ascii.h"
 
 namespace tessera::rils {
 namespace {

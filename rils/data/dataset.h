@@ -14,13 +14,14 @@
 #include "rils/data/image.h"
 #include "rils/data/skip_counts.h"
 #include "rils/data/table.h"
+#include "rils/text/encoding.h"
 
 namespace tessera::rils {
 
 /// One image with its captions or its label.
 struct Sample {
   std::string key;
-  std::vector<std::byte> encoded;  // JPEG, PNG or WebP; empty where `decoded` is set
+  std::vector<std::byte> encoded;  // the file; empty where `decoded` is set
   std::optional<Image> decoded;
   std::vector<std::string> captions;  // none is blank; the list may be empty when captions are not needed
   int32_t label = -1;                 // class number, or −1
@@ -73,6 +74,7 @@ struct DatasetOptions {
   std::string image_key = "jpg;jpeg;png;webp";  // extensions of images in a shard, the preferred one first
   std::string text_key = "txt";
   bool caption_per_line = false;  // each line of a text is a caption; set where dataset_type.txt says "retrieval"
+  TextEncoding text_encoding = TextEncoding::utf_8;  // of captions that are not UTF-8
   TableOptions table;
   // The part of a folder with splits (see Splits::choose) and of a folder of IDX files: "train", "val" or "test".
   std::string split = "train";

@@ -1,7 +1,6 @@
 #include "rils/data/decode.h"
 
 #include <fmt/format.h>
-#include <webp/decode.h>
 
 #include <algorithm>
 #include <array>
@@ -14,17 +13,74 @@
 namespace tessera::rils {
 namespace {
 
-bool starts_with(std::span<const std::byte> bytes, size_t offset, std::string_view magic) {
+using Bytes = std::span<const std::byte>;
+
+bool starts_with(Bytes bytes, size_t offset, std::string_view magic) {
   return bytes.size() >= offset + magic.size() && std::memcmp(bytes.data() + offset, magic.data(), magic.size()) == 0;
+}
+
+/// TGA has no mark at its begin. Its second version has one at its end; the first is known by a header of fields that
+/// have few values each.
+bool is_tga(Bytes bytes) {
+  constexpr std::string_view kFooter("TRUEVISION-XFILE.\0", 18);
+  if (bytes.size() < 18) return false;
+  if (starts_with(bytes, bytes.size() - kFooter.size(), kFooter)) return true;
+  const auto at = [&](size_t i) { return std::to_integer<int>(bytes[i]); };
+  const bool mapped = at(1) == 1 && (at(2) == 1 || at(2) == 9);
+  const bool direct = at(1) == 0 && (at(2) == 2 || at(2) == 3 || at(2) == 10 || at(2) == 11);
+  const bool depth = at(16) == 8 || at(16) == 15 || at(16) == 16 || at(16) == 24 || at(16) == 32;
+  const bool extent = at(12) + at(13) > 0 && at(14) + at(15) > 0;
+  return (mapped || direct) && depth && extent && at(17) <= 0x3f;
+}
+
+struct Magic {
+  size_t offset;
+  std::string_view bytes;
+  std::string_view name;
+};
+
+using namespace std::string_view_literals;
+constexpr auto kUnread = std::to_array<Magic>({{4, "ftypavif", "AVIF"},
+                                               {4, "ftypavis", "AVIF"},
+                                               {4, "ftyphei", "HEIC"},
+                                               {4, "ftyphev", "HEIC"},
+                                               {4, "ftypmif1", "HEIC or AVIF"},
+                                               {4, "ftyp", "a film (MP4 or QuickTime)"},
+                                               {0, "\xff\x0a", "JPEG XL"},
+                                               {0, "\0\0\0\x0cJXL "sv, "JPEG XL"},
+                                               {0, "\0\0\0\x0cjP  "sv, "JPEG 2000"},
+                                               {0, "\xff\x4f\xff\x51", "JPEG 2000"},
+                                               {0, "8BPS", "a Photoshop file"},
+                                               {0, "\0\0\1\0"sv, "an icon (ICO)"},
+                                               {0, "P1", "a plain-text PNM"},
+                                               {0, "P2", "a plain-text PNM"},
+                                               {0, "P3", "a plain-text PNM"},
+                                               {0, "P4", "a PBM"},
+                                               {0, "P7", "a PAM"},
+                                               {0, "%PDF", "PDF"},
+                                               {0, "PK\3\4", "a zip archive"},
+                                               {0, "\x1f\x8b", "gzip"},
+                                               {0, "version https://git-lfs", "a Git LFS pointer"},
+                                               {257, "ustar", "a tar archive"}});
+
+bool is_text(std::string_view head) {
+  return std::ranges::all_of(head, [](char c) {
+    const auto u = static_cast<unsigned char>(c);
+    return u >= 0x20 || u == '\t' || u == '\n' || u == '\r';
+  });
 }
 
 }  // namespace
 
-ImageFormat image_format(std::span<const std::byte> bytes) {
+ImageFormat image_format(Bytes bytes) {
   if (starts_with(bytes, 0, "\xff\xd8\xff")) return ImageFormat::jpeg;
   if (starts_with(bytes, 0, "\x89PNG\r\n\x1a\n")) return ImageFormat::png;
   if (starts_with(bytes, 0, "RIFF") && starts_with(bytes, 8, "WEBP")) return ImageFormat::webp;
-  return ImageFormat::unknown;
+  if (starts_with(bytes, 0, "GIF87a") || starts_with(bytes, 0, "GIF89a")) return ImageFormat::gif;
+  if (starts_with(bytes, 0, "BM") && starts_with(bytes, 6, "\0\0\0\0"sv)) return ImageFormat::bmp;
+  if (starts_with(bytes, 0, "II*\0"sv) || starts_with(bytes, 0, "MM\0*"sv)) return ImageFormat::tiff;
+  if (starts_with(bytes, 0, "P5") || starts_with(bytes, 0, "P6")) return ImageFormat::pnm;
+  return is_tga(bytes) ? ImageFormat::tga : ImageFormat::unknown;
 }
 
 std::string_view format_extension(ImageFormat format) {
@@ -35,6 +91,16 @@ std::string_view format_extension(ImageFormat format) {
       return "png";
     case ImageFormat::webp:
       return "webp";
+    case ImageFormat::gif:
+      return "gif";
+    case ImageFormat::bmp:
+      return "bmp";
+    case ImageFormat::tiff:
+      return "tif";
+    case ImageFormat::pnm:
+      return "ppm";
+    case ImageFormat::tga:
+      return "tga";
     case ImageFormat::unknown:
       break;
   }
@@ -42,40 +108,60 @@ std::string_view format_extension(ImageFormat format) {
 }
 
 bool has_image_extension(std::string_view name) {
+  static constexpr std::array kExtensions = {
+      "jpg"sv, "jpeg"sv, "jpe"sv,  "jfif"sv, "png"sv, "webp"sv, "bmp"sv, "gif"sv, "tif"sv, "tiff"sv, "ppm"sv, "pgm"sv,
+      "tga"sv, "avif"sv, "heic"sv, "heif"sv, "jp2"sv, "jxl"sv,  "pbm"sv, "pnm"sv, "dib"sv, "ico"sv,  "psd"sv};
   const size_t dot = name.rfind('.');
-  if (dot == std::string_view::npos) return false;
-  static constexpr std::array<std::string_view, 23> kExtensions = {
-      "jpg", "jpeg", "png", "webp", "jpe",  "jfif", "bmp", "dib", "gif", "tif", "tiff", "ppm",
-      "pgm", "pbm",  "pnm", "avif", "heic", "heif", "jp2", "jxl", "tga", "ico", "psd"};
-  return std::ranges::find(kExtensions, lower_ascii(name.substr(dot + 1))) != kExtensions.end();
+  return dot != std::string_view::npos &&
+         std::ranges::find(kExtensions, lower_ascii(name.substr(dot + 1))) != kExtensions.end();
 }
 
-Image decode_image(std::span<const std::byte> bytes, int64_t max_pixels) {
-  switch (image_format(bytes)) {
+std::string describe_unread(Bytes bytes) {
+  if (bytes.empty()) return "an empty file";
+  for (const Magic& magic : kUnread)
+    if (starts_with(bytes, magic.offset, magic.bytes)) return std::string(magic.name);
+  const auto head = bytes.first(std::min<size_t>(bytes.size(), 512));
+  std::string text(reinterpret_cast<const char*>(head.data()), head.size());
+  if (!is_text(text)) return fmt::format("{} bytes of no known format", bytes.size());
+  text = lower_ascii(text);
+  if (text.find("<!doctype html") != std::string::npos || text.find("<html") != std::string::npos)
+    return "an HTML page";
+  if (text.find("<svg") != std::string::npos) return "SVG";
+  if (text.find("<?xml") != std::string::npos) return "XML";
+  if (text.front() == '{' || text.front() == '[') return "JSON";
+  return fmt::format("{} bytes of text", bytes.size());
+}
+
+Image decode_image(Bytes bytes, int64_t max_pixels) {
+  switch (const ImageFormat format = image_format(bytes)) {
     case ImageFormat::jpeg:
       return detail::decode_jpeg(bytes, max_pixels);
     case ImageFormat::png:
       return detail::decode_png(bytes, max_pixels, false);
     case ImageFormat::webp:
       return detail::decode_webp(bytes, max_pixels);
+    case ImageFormat::tiff:
+      return detail::decode_tiff(bytes, max_pixels);
+    case ImageFormat::gif:
+    case ImageFormat::bmp:
+    case ImageFormat::pnm:
+    case ImageFormat::tga:
+      return detail::decode_by_stb(bytes, max_pixels, format_extension(format));
     case ImageFormat::unknown:
       break;
   }
-  if (bytes.empty()) throw SampleError(skip::kBrokenImage, "the image is an empty file");
-  const std::string_view content = describe_content(bytes);
-  throw SampleError(skip::kUnknownFormat,
-                    content.empty() ? fmt::format("{} bytes that are neither JPEG, PNG nor WebP", bytes.size())
-                                    : fmt::format("expected JPEG, PNG or WebP, found {}", content));
+  throw SampleError(
+      bytes.empty() ? skip::kBrokenImage : skip::kUnknownFormat,
+      fmt::format("expected an image (JPEG, PNG, WebP, GIF, BMP, TIFF, PNM or TGA), found {}", describe_unread(bytes)));
 }
 
-Image decode_png_rgba(std::span<const std::byte> bytes, int64_t max_pixels) {
-  if (image_format(bytes) != ImageFormat::png) throw SampleError(skip::kUnknownFormat, "not a PNG");
+Image decode_png_rgba(Bytes bytes, int64_t max_pixels) {
+  if (image_format(bytes) != ImageFormat::png)
+    throw SampleError(skip::kUnknownFormat, fmt::format("expected a PNG, found {}", describe_unread(bytes)));
   return detail::decode_png(bytes, max_pixels, true);
 }
 
-namespace detail {
-
-void check_extent(int64_t width, int64_t height, int64_t max_pixels) {
+void detail::check_extent(int64_t width, int64_t height, int64_t max_pixels) {
   constexpr int64_t kMaxExtent = std::numeric_limits<int32_t>::max();
   if (width < 1 || height < 1 || width > kMaxExtent || height > kMaxExtent)
     throw SampleError(skip::kBrokenImage, fmt::format("the header gives {}x{} pixels", width, height));
@@ -84,20 +170,4 @@ void check_extent(int64_t width, int64_t height, int64_t max_pixels) {
                       fmt::format("{}x{} pixels exceed max_image_pixels {}", width, height, max_pixels));
 }
 
-Image decode_webp(std::span<const std::byte> bytes, int64_t max_pixels) {
-  const auto* data = reinterpret_cast<const uint8_t*>(bytes.data());
-  WebPBitstreamFeatures features;
-  if (WebPGetFeatures(data, bytes.size(), &features) != VP8_STATUS_OK)
-    throw SampleError(skip::kBrokenImage, "WebP: the header is damaged or cut short");
-  if (features.has_animation != 0) throw SampleError(skip::kUnknownFormat, "WebP: the file is an animation");
-  check_extent(features.width, features.height, max_pixels);
-  Image image(features.width, features.height);
-  // Rows of a WebP are at most 16383 pixels, so the stride fits.
-  if (WebPDecodeRGBInto(data, bytes.size(), image.pixels.data(), image.pixels.size(),
-                        static_cast<int>(image.row_bytes())) == nullptr)
-    throw SampleError(skip::kBrokenImage, "WebP: the data are damaged or cut short");
-  return image;
-}
-
-}  // namespace detail
 }  // namespace tessera::rils

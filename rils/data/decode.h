@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <string>
 #include <string_view>
 
 #include "rils/data/image.h"
@@ -13,24 +14,26 @@ namespace tessera::rils {
 /// size on.
 inline constexpr int64_t kDefaultMaxImagePixels = 89'478'485;
 
-enum class ImageFormat { unknown, jpeg, png, webp };
+enum class ImageFormat { unknown, jpeg, png, webp, gif, bmp, tiff, pnm, tga };
 
 /// Recognises the format from the first bytes.
 [[nodiscard]] ImageFormat image_format(std::span<const std::byte> bytes);
-/// "jpg", "png" or "webp"; "" for unknown.
+/// "jpg", "png" and the like; "" for unknown.
 [[nodiscard]] std::string_view format_extension(ImageFormat format);
-/// Whether a file name has the extension of an image, in any case: jpg, jpeg, png, webp, and those of formats that are
-/// recognised only to be counted.
+/// Whether a file name has the extension of an image that is read, in any case: those of torchvision's ImageFolder
+/// (jpg, jpeg, png, ppm, bmp, pgm, tif, tiff, webp), gif, tga, jpe and jfif; and those of formats that are only counted
+/// (avif, heic and the like).
 [[nodiscard]] bool has_image_extension(std::string_view name);
+/// What bytes are that no decoder here reads, for messages: "AVIF", "an HTML page", "an empty file", "2041 bytes of no
+/// known format".
+[[nodiscard]] std::string describe_unread(std::span<const std::byte> bytes);
 
-/// What the first bytes of a file show it to be, for messages: "GIF", "an HTML page", …; "" when nothing is known.
-[[nodiscard]] std::string_view describe_content(std::span<const std::byte> bytes);
-
-/// Decodes JPEG, PNG or WebP to RGB with the pixels that Pillow's `open(…).convert("RGB")` gives: alpha is dropped,
-/// grey and palettes are expanded, CMYK and YCCK are converted, the EXIF orientation is not applied. One difference:
-/// of 16-bit grey the high byte is kept, where Pillow clips. Throws SampleError with one of three reasons: unknown
-/// image format (animations too), too many pixels (read from the header, before memory is allocated), broken image
-/// (data that are cut short or damaged; pixels that a decoder guesses are never returned).
+/// Decodes an image to RGB with the pixels that Pillow's `open(…).convert("RGB")` gives: alpha is dropped, grey and
+/// palettes are expanded, CMYK and YCCK are converted, the EXIF orientation is not applied, of an animation the first
+/// frame is taken. Three differences: of 16-bit grey the high byte is kept, where Pillow clips; transparent pixels of a
+/// GIF are black; a TIFF's colours are multiplied by its alpha. Throws SampleError with one of three reasons: unknown
+/// image format, too many pixels (read from the header, before memory is allocated), broken image (data that are cut
+/// short or damaged; pixels that a decoder guesses are never returned).
 [[nodiscard]] Image decode_image(std::span<const std::byte> bytes, int64_t max_pixels = kDefaultMaxImagePixels);
 
 /// Decodes a PNG to four channels. Colours are not multiplied by alpha; a file without transparency is opaque.
@@ -40,6 +43,9 @@ namespace detail {
 [[nodiscard]] Image decode_jpeg(std::span<const std::byte> bytes, int64_t max_pixels);
 [[nodiscard]] Image decode_png(std::span<const std::byte> bytes, int64_t max_pixels, bool keep_alpha);
 [[nodiscard]] Image decode_webp(std::span<const std::byte> bytes, int64_t max_pixels);
+[[nodiscard]] Image decode_tiff(std::span<const std::byte> bytes, int64_t max_pixels);
+/// BMP, GIF, PNM and TGA. `format` is for messages.
+[[nodiscard]] Image decode_by_stb(std::span<const std::byte> bytes, int64_t max_pixels, std::string_view format);
 /// Throws SampleError: "too many pixels" above the limit, "broken image" for a side below 1.
 void check_extent(int64_t width, int64_t height, int64_t max_pixels);
 }  // namespace detail

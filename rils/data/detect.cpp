@@ -19,8 +19,16 @@ namespace {
 
 namespace fs = std::filesystem;
 
-bool is_tar(const fs::path& path) { return path.extension() == ".tar"; }
-bool is_table(const fs::path& path) { return path.extension() == ".csv" || path.extension() == ".tsv"; }
+bool ends_with_one_of(const fs::path& path, std::initializer_list<std::string_view> endings) {
+  const std::string name = lower_ascii(path.filename().native());
+  return std::ranges::any_of(endings, [&](std::string_view ending) { return name.ends_with(ending); });
+}
+/// Compressed shards of other kinds than gzip belong to the data too: they are counted as skipped, with what they are.
+bool is_tar(const fs::path& path) {
+  return ends_with_one_of(
+      path, {".tar", ".tar.gz", ".tgz", ".tar.zst", ".tzst", ".tar.xz", ".txz", ".tar.bz2", ".tbz2", ".tar.lz4"});
+}
+bool is_table(const fs::path& path) { return ends_with_one_of(path, {".csv", ".tsv"}); }
 
 /// What lies in a folder, listed once.
 struct Contents {
@@ -120,6 +128,11 @@ std::string contents(const fs::path& folder, const DatasetOptions& options) {
   if (options.need_label && !tables.empty()) return fmt::format("the table {}", tables[0].filename().string());
   if (!images.first.empty()) return fmt::format("folders of images ({})", images.first);
   if (!c.idx_files().empty()) return "IDX files";
+  // Shards in subfolders may be those of several splits, so which ones are meant has to be said.
+  for (const auto& name : c.entries.folders)
+    if (const auto shards = shards_in(folder / name); !shards.empty())
+      return fmt::format("none here, but {} lies below; give {} or '{}/*/*{}'", shards[0].string(),
+                         (folder / name).string(), folder.string(), shards[0].extension().string());
   return "none of these";
 }
 
@@ -179,7 +192,7 @@ Found find_data(const fs::path& path, const DatasetOptions& options) {
   if (options.type != DatasetType::automatic) return {path, options.type, {}};
   if (is_tar(path)) return {path, DatasetType::webdataset, {}};
   if (IdxDataset::recognises(path)) return {path, DatasetType::idx, {}};
-  if (is_table(path) || path.extension() == ".txt") return {path, DatasetType::table, {}};
+  if (is_table(path) || ends_with_one_of(path, {".txt", ".token"})) return {path, DatasetType::table, {}};
   throw ConfigError(fmt::format("{}: cannot detect the type of the data; give it with --dataset-type", path.string()));
 }
 

@@ -18,6 +18,9 @@ namespace {
 namespace fs = std::filesystem;
 
 std::string read_text(const fs::path& path) {
+  std::error_code ignored;
+  if (const auto size = fs::file_size(path, ignored); !ignored)
+    path.extension() == ".json" ? check_text_sizes(0, size) : check_text_sizes(size, 0);
   const auto bytes = read_sample_file(path);
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
@@ -184,10 +187,9 @@ Sample FilesDataset::load(int64_t index, bool with_image) const {
   sample.key = e.stem;
   if (with_image) sample.encoded = read_sample_file(stem + e.image);
   std::string json = e.json.empty() ? std::string() : read_text(stem + e.json);
-  sample.captions =
-      parse_captions(e.text.empty() ? std::string() : read_text(stem + e.text), json, options_.caption_per_line);
+  const std::string text = e.text.empty() ? std::string() : read_text(stem + e.text);
+  sample.captions = captions_for(options_, text, !e.text.empty(), json);
   if (options_.need_metadata) sample.metadata = std::move(json);
-  if (options_.need_caption) require_caption(sample.captions, !e.text.empty());
   return sample;
 }
 
@@ -254,7 +256,7 @@ Sample ImageListDataset::load(int64_t index, bool with_image) const {
 }
 
 TableDataset::TableDataset(const fs::path& path, const DatasetOptions& options)
-    : table_(read_caption_table(path, options.table)) {
+    : table_(read_caption_table(path, options.table, options.text_encoding)) {
   skipped_ = table_.skipped;
   if (table_.empty_captions > 0)
     notes_.push_back(fmt::format("{}: ignored {} blank captions of images that have other captions", path.string(),

@@ -108,7 +108,7 @@ ImageName image_name(const fs::path& path) {
   const auto bytes = std::span(head).first(static_cast<size_t>(file.gcount()));
   // A file that cannot be read is reported when it is loaded.
   if (bytes.empty() || image_format(bytes) != ImageFormat::unknown) return {true, ""};
-  return {true, std::string(describe_content(bytes))};
+  return {true, describe_unread(bytes)};
 }
 
 }  // namespace tessera::rils

@@ -48,6 +48,10 @@ namespace skip {
 inline constexpr const char* kNoImage = "no image";
 inline constexpr const char* kNoCaption = "no caption";
 inline constexpr const char* kEmptyCaption = "empty caption";
+inline constexpr const char* kLongCaption = "caption too long";
+inline constexpr const char* kBadEncoding = "text not UTF-8";
+inline constexpr const char* kApart = "members apart";
+inline constexpr const char* kDottedName = "name with dots";
 inline constexpr const char* kNoLabel = "no label";
 inline constexpr const char* kBadLabel = "bad label";
 inline constexpr const char* kBadMetadata = "bad metadata";
@@ -64,6 +68,7 @@ inline constexpr const char* kSameName = "second image of a name";
 inline constexpr const char* kBrokenImage = "broken image";
 inline constexpr const char* kUnknownFormat = "unknown image format";
 inline constexpr const char* kTooManyPixels = "too many pixels";
+inline constexpr const char* kTooThin = "too thin";
 }  // namespace skip
 
 }  // namespace tessera::rils

@@ -1,11 +1,11 @@
-// A PNG decoder (ISO/IEC 15948) over zlib. It verifies check sums, and it never inflates more bytes
-// than the header announces.
+// PNG by libpng, whose errors leave it by longjmp.
 #include <fmt/format.h>
+#include <png.h>
 #include <zlib.h>
 
 #include <algorithm>
 #include <array>
-#include <cstdlib>
+#include <csetjmp>
 #include <cstring>
 #include <string_view>
 #include <vector>
@@ -15,275 +15,113 @@
 namespace tessera::rils::detail {
 namespace {
 
+using Bytes = std::span<const uint8_t>;
+
 [[noreturn]] void broken(std::string_view what) { throw SampleError(skip::kBrokenImage, fmt::format("PNG: {}", what)); }
 
-uint32_t big_endian(const uint8_t* p) {
-  return uint32_t{p[0]} << 24 | uint32_t{p[1]} << 16 | uint32_t{p[2]} << 8 | uint32_t{p[3]};
-}
+constexpr size_t kSignature = 8;
+constexpr size_t kFrame = 12;  // the length, the name and the check sum of a chunk
+constexpr std::array<uint8_t, kFrame> kEnd = {0, 0, 0, 0, 'I', 'E', 'N', 'D', 0xae, 0x42, 0x60, 0x82};
 
-enum Colour : uint8_t { kGrey = 0, kRgb = 2, kPalette = 3, kGreyAlpha = 4, kRgba = 6 };
-
-struct Header {
-  uint32_t width, height;
-  uint8_t depth, colour, interlace;
-
-  [[nodiscard]] size_t samples() const {
-    switch (colour) {
-      case kRgb:
-        return 3;
-      case kGreyAlpha:
-        return 2;
-      case kRgba:
-        return 4;
-      default:
-        return 1;
-    }
-  }
-  [[nodiscard]] size_t bits_per_pixel() const { return samples() * depth; }
-  [[nodiscard]] size_t row_bytes(uint32_t columns) const { return (size_t{columns} * bits_per_pixel() + 7) / 8; }
-};
-
-struct File {
-  Header header{};
-  std::vector<std::span<const uint8_t>> data;         // the IDAT chunks
-  std::array<std::array<uint8_t, 4>, 256> palette{};  // RGBA
-  size_t palette_size = 0;
-  std::span<const uint8_t> transparency;
-};
-
-Header parse_header(std::span<const uint8_t> body, int64_t max_pixels) {
-  if (body.size() != 13) broken("the header chunk has a wrong length");
-  const Header h{big_endian(body.data()), big_endian(body.data() + 4), body[8], body[9], body[12]};
-  check_extent(h.width, h.height, max_pixels);
-  const bool packed = h.depth == 1 || h.depth == 2 || h.depth == 4;
-  const bool wide = h.depth == 16;
-  bool valid = h.depth == 8;
-  if (h.colour == kGrey) valid = valid || packed || wide;
-  if (h.colour == kPalette) valid = valid || packed;
-  if (h.colour == kRgb || h.colour == kGreyAlpha || h.colour == kRgba) valid = valid || wide;
-  if (h.colour > kRgba || h.colour == 1 || h.colour == 5) valid = false;
-  if (!valid) broken(fmt::format("colour type {} with {} bits", h.colour, h.depth));
-  if (body[10] != 0 || body[11] != 0 || h.interlace > 1) broken("an unknown compression, filter or interlace method");
-  return h;
-}
-
-void parse_palette(File& file, std::span<const uint8_t> body) {
-  if (body.size() % 3 != 0 || body.size() > 768) broken("the palette has a wrong length");
-  file.palette_size = body.size() / 3;
-  for (size_t i = 0; i < file.palette_size; ++i) file.palette[i] = {body[3 * i], body[3 * i + 1], body[3 * i + 2], 255};
-}
-
-/// Reads the chunks and verifies the check sums of those that are used.
-File parse_chunks(std::span<const uint8_t> bytes, int64_t max_pixels) {
-  File file;
-  size_t at = 8;
-  for (bool first = true;; first = false) {
-    if (bytes.size() - at < 12) broken("the file is cut short");
-    const size_t length = big_endian(&bytes[at]);
-    if (length > bytes.size() - at - 12) broken("the file is cut short");
-    const std::string_view kind(reinterpret_cast<const char*>(&bytes[at + 4]), 4);
-    const auto body = bytes.subspan(at + 8, length);
-    const bool needed = (bytes[at + 4] & 0x20) == 0 || kind == "tRNS";
-    if (needed && crc32(0, &bytes[at + 4], static_cast<uInt>(length + 4)) != big_endian(&bytes[at + 8 + length]))
+/// The signature and the whole chunks before the end marker. Verifies the check sums of the chunks that are used, but
+/// for the pixels', which have another from zlib. Pillow too reads files with a wrong sum there or without an end.
+Bytes whole_chunks(Bytes bytes) {
+  size_t at = kSignature;
+  while (bytes.size() - at >= kFrame) {
+    const size_t length = png_get_uint_32(&bytes[at]);
+    if (length > bytes.size() - at - kFrame) break;
+    const std::string_view name(reinterpret_cast<const char*>(&bytes[at + 4]), 4);
+    if (name == "IEND") break;
+    const bool used = (name[0] & 0x20) == 0 || name == "tRNS";
+    if (used && name != "IDAT" &&
+        crc32(0, &bytes[at + 4], static_cast<uInt>(length + 4)) != png_get_uint_32(&bytes[at + 8 + length])) {
       broken("a check sum is wrong");
-    if (first != (kind == "IHDR")) broken("the header chunk is not the first");
-    if (first) {
-      file.header = parse_header(body, max_pixels);
-    } else if (kind == "PLTE") {
-      parse_palette(file, body);
-    } else if (kind == "tRNS") {
-      file.transparency = body;
-    } else if (kind == "IDAT") {
-      file.data.push_back(body);
-    } else if (kind == "IEND") {
-      break;
-    } else if (needed) {
-      broken("an unknown critical chunk");
     }
-    at += length + 12;
+    at += length + kFrame;
   }
-  if (file.data.empty()) broken("there are no image data");
-  if (file.header.colour == kPalette && file.palette_size == 0) broken("the palette is missing");
-  return file;
+  return bytes.first(at);
 }
 
-/// The origin and step of Adam7's passes.
-struct Pass {
-  uint32_t x, y, dx, dy;
-};
-constexpr std::array<Pass, 7> kAdam7 = {
-    {{0, 0, 8, 8}, {4, 0, 8, 8}, {0, 4, 4, 8}, {2, 0, 4, 4}, {0, 2, 2, 4}, {1, 0, 2, 2}, {0, 1, 1, 2}}};
-constexpr std::array<Pass, 1> kWhole = {{{0, 0, 1, 1}}};
+/// Owns everything that must survive a longjmp. The frames that the jump skips hold only trivial objects.
+struct PngReader {
+  png_structp png = nullptr;
+  png_infop info = nullptr;
+  std::jmp_buf jump;
+  std::array<char, 128> message{};
+  Bytes left, end = kEnd;
 
-std::span<const Pass> passes(const Header& h) {
-  return h.interlace == 1 ? std::span<const Pass>(kAdam7) : std::span<const Pass>(kWhole);
-}
-uint32_t extent(uint32_t whole, uint32_t origin, uint32_t step) {
-  return whole <= origin ? 0 : (whole - origin + step - 1) / step;
-}
+  explicit PngReader(Bytes chunks) : left(chunks) {}
+  ~PngReader() { png_destroy_read_struct(&png, &info, nullptr); }
+  PngReader(const PngReader&) = delete;
+  PngReader& operator=(const PngReader&) = delete;
 
-size_t raw_size(const Header& h) {
-  size_t total = 0;
-  for (const Pass& p : passes(h)) {
-    const uint32_t columns = extent(h.width, p.x, p.dx);
-    if (columns > 0) total += size_t{extent(h.height, p.y, p.dy)} * (1 + h.row_bytes(columns));
+  [[noreturn]] static void on_error(png_structp png, png_const_charp text) {
+    auto* reader = static_cast<PngReader*>(png_get_error_ptr(png));
+    std::strncpy(reader->message.data(), text, reader->message.size() - 1);
+    std::longjmp(reader->jump, 1);
   }
-  return total;
-}
-
-/// Inflates exactly as many bytes as the header announces. Further bytes are ignored, as in other readers; fewer are an
-/// error.
-std::vector<uint8_t> inflate_data(const File& file) {
-  std::vector<uint8_t> raw(raw_size(file.header));
-  z_stream stream{};
-  if (inflateInit(&stream) != Z_OK) throw OutOfMemoryError("PNG: zlib has no memory");
-  struct End {
-    z_stream* stream;
-    ~End() { inflateEnd(stream); }
-  } end{&stream};
-  size_t filled = 0, chunk = 0;
-  uint8_t beyond[1];
-  for (;;) {
-    if (stream.avail_in == 0 && chunk < file.data.size()) {
-      stream.next_in = const_cast<Bytef*>(file.data[chunk].data());
-      stream.avail_in = static_cast<uInt>(file.data[chunk].size());
-      ++chunk;
-    }
-    const bool full = filled == raw.size();
-    const auto room = static_cast<uInt>(full ? 1 : std::min<size_t>(raw.size() - filled, 1u << 30));
-    stream.next_out = full ? beyond : raw.data() + filled;
-    stream.avail_out = room;
-    const int code = inflate(&stream, Z_NO_FLUSH);
-    const size_t made = room - stream.avail_out;
-    if (!full) filled += made;
-    if (code == Z_STREAM_END || (full && made > 0)) break;
-    if (code == Z_BUF_ERROR && stream.avail_in == 0 && chunk == file.data.size())
-      broken("the image data are cut short");
-    if (code != Z_OK && code != Z_BUF_ERROR) broken("the compressed data are damaged");
+  /// A wrong sum over all pixels is only a warning, because it comes after the last of them.
+  static void on_warning(png_structp png, png_const_charp text) {
+    if (std::strstr(text, "incorrect data check") != nullptr) png_error(png, text);
   }
-  if (filled < raw.size()) broken("the image data are cut short");
-  return raw;
-}
-
-uint8_t paeth(int left, int up, int corner) {
-  const int estimate = left + up - corner;
-  const int a = std::abs(estimate - left), b = std::abs(estimate - up), c = std::abs(estimate - corner);
-  return static_cast<uint8_t>(a <= b && a <= c ? left : b <= c ? up : corner);
-}
-
-/// Undoes the filter of one row in place. `previous` is the row above (zeros for the first).
-void unfilter(uint8_t filter, std::span<uint8_t> row, const uint8_t* previous, size_t pixel_bytes) {
-  const auto add = [](uint8_t a, unsigned b) { return static_cast<uint8_t>(a + b); };
-  for (size_t i = 0; i < row.size(); ++i) {
-    const uint8_t left = i >= pixel_bytes ? row[i - pixel_bytes] : uint8_t{0};
-    const uint8_t corner = i >= pixel_bytes ? previous[i - pixel_bytes] : uint8_t{0};
-    switch (filter) {
-      case 0:
-        return;
-      case 1:
-        row[i] = add(row[i], left);
-        break;
-      case 2:
-        row[i] = add(row[i], previous[i]);
-        break;
-      case 3:
-        row[i] = add(row[i], (unsigned{left} + previous[i]) / 2);
-        break;
-      case 4:
-        row[i] = add(row[i], paeth(left, previous[i], corner));
-        break;
-      default:
-        broken("an unknown row filter");
-    }
-  }
-}
-
-/// One pixel of an unfiltered row as RGBA.
-class Expander {
- public:
-  explicit Expander(const File& file) : file_(file), h_(file.header) {
-    const auto t = file.transparency;
-    if (h_.colour == kGrey && t.size() >= 2) key_ = {static_cast<uint16_t>(t[0] << 8 | t[1]), 0, 0}, keyed_ = true;
-    if (h_.colour == kRgb && t.size() >= 6) {
-      for (size_t c = 0; c < 3; ++c) key_[c] = static_cast<uint16_t>(t[2 * c] << 8 | t[2 * c + 1]);
-      keyed_ = true;
+  /// Gives the chunks, and an end marker after them.
+  static void on_read(png_structp png, png_bytep out, size_t count) {
+    auto* reader = static_cast<PngReader*>(png_get_io_ptr(png));
+    while (count > 0) {
+      Bytes& from = reader->left.empty() ? reader->end : reader->left;
+      if (from.empty()) png_error(png, "the file is cut short");
+      const size_t n = std::min(count, from.size());
+      std::memcpy(out, from.data(), n);
+      from = from.subspan(n);
+      out += n;
+      count -= n;
     }
   }
 
-  [[nodiscard]] std::array<uint8_t, 4> pixel(const uint8_t* row, size_t x) const {
-    if (h_.colour == kPalette) return palette_entry(sample(row, x));
-    std::array<uint16_t, 4> s{};
-    for (size_t c = 0; c < h_.samples(); ++c) s[c] = sample(row, x * h_.samples() + c);
-    switch (h_.colour) {
-      case kGrey:
-        return {to_8bit(s[0]), to_8bit(s[0]), to_8bit(s[0]), alpha_of_key(s[0] == key_[0])};
-      case kGreyAlpha:
-        return {to_8bit(s[0]), to_8bit(s[0]), to_8bit(s[0]), to_8bit(s[1])};
-      case kRgb:
-        return {to_8bit(s[0]), to_8bit(s[1]), to_8bit(s[2]),
-                alpha_of_key(s[0] == key_[0] && s[1] == key_[1] && s[2] == key_[2])};
-      default:
-        return {to_8bit(s[0]), to_8bit(s[1]), to_8bit(s[2]), to_8bit(s[3])};
+  /// False when the library failed; `message` gives the reason.
+  bool read_header() {
+    if (setjmp(jump) != 0) return false;
+    png = png_create_read_struct(PNG_LIBPNG_VER_STRING, this, on_error, on_warning);
+    info = png != nullptr ? png_create_info_struct(png) : nullptr;
+    if (info == nullptr) throw OutOfMemoryError("PNG: libpng has no memory");
+    png_set_read_fn(png, this, on_read);
+    png_set_user_limits(png, PNG_UINT_31_MAX, PNG_UINT_31_MAX);             // check_extent has its own
+    png_set_crc_action(png, PNG_CRC_QUIET_USE, PNG_CRC_QUIET_USE);          // whole_chunks has looked at them
+    png_set_keep_unknown_chunks(png, PNG_HANDLE_CHUNK_NEVER, nullptr, -1);  // texts, profiles, times
+    png_read_info(png, info);
+    return true;
+  }
+
+  /// Decodes to 8 bits and 3 channels, or 4 with alpha.
+  bool read_pixels(uint8_t** rows, bool keep_alpha) {
+    if (setjmp(jump) != 0) return false;
+    png_set_strip_16(png);
+    png_set_expand(png);
+    png_set_gray_to_rgb(png);
+    if (keep_alpha) {
+      png_set_add_alpha(png, 255, PNG_FILLER_AFTER);
+    } else {
+      png_set_strip_alpha(png);
     }
+    png_set_interlace_handling(png);
+    png_read_image(png, rows);
+    png_read_end(png, nullptr);
+    return true;
   }
-
- private:
-  [[nodiscard]] uint16_t sample(const uint8_t* row, size_t i) const {
-    if (h_.depth == 8) return row[i];
-    if (h_.depth == 16) return static_cast<uint16_t>(row[2 * i] << 8 | row[2 * i + 1]);
-    const size_t bit = i * h_.depth;
-    return static_cast<uint16_t>((row[bit / 8] >> (8 - h_.depth - bit % 8)) & ((1u << h_.depth) - 1));
-  }
-  [[nodiscard]] uint8_t to_8bit(uint16_t value) const {
-    if (h_.depth == 16) return static_cast<uint8_t>(value >> 8);
-    return static_cast<uint8_t>(value * (255u / ((1u << h_.depth) - 1)));
-  }
-  [[nodiscard]] uint8_t alpha_of_key(bool equal) const { return keyed_ && equal ? 0 : 255; }
-  [[nodiscard]] std::array<uint8_t, 4> palette_entry(uint16_t index) const {
-    if (index >= file_.palette_size) broken("a pixel is outside of the palette");
-    auto entry = file_.palette[index];
-    if (index < file_.transparency.size()) entry[3] = file_.transparency[index];
-    return entry;
-  }
-
-  const File& file_;
-  const Header& h_;
-  std::array<uint16_t, 3> key_{};
-  bool keyed_ = false;
 };
 
 }  // namespace
 
 Image decode_png(std::span<const std::byte> bytes, int64_t max_pixels, bool keep_alpha) {
-  const File file = parse_chunks({reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size()}, max_pixels);
-  const Header& h = file.header;
-  std::vector<uint8_t> raw = inflate_data(file);
-  Image image(static_cast<int>(h.width), static_cast<int>(h.height), keep_alpha ? 4 : 3);
-  const auto channels = static_cast<size_t>(image.channels);
-  const size_t pixel_bytes = std::max<size_t>(1, h.bits_per_pixel() / 8);
-  // Rows of the most common kind of file can be copied directly.
-  const bool plain = h.depth == 8 && h.interlace == 0 && h.colour == kRgb && !keep_alpha;
-  const Expander expander(file);
-  size_t at = 0;
-  for (const Pass& p : passes(h)) {
-    const uint32_t columns = extent(h.width, p.x, p.dx), rows = extent(h.height, p.y, p.dy);
-    if (columns == 0) continue;
-    const size_t row_bytes = h.row_bytes(columns);
-    const std::vector<uint8_t> zeros(row_bytes);
-    const uint8_t* previous = zeros.data();
-    for (uint32_t r = 0; r < rows; ++r, at += row_bytes + 1) {
-      const std::span<uint8_t> row(raw.data() + at + 1, row_bytes);
-      unfilter(raw[at], row, previous, pixel_bytes);
-      previous = row.data();
-      uint8_t* out = image.row(static_cast<int>(p.y + r * p.dy));
-      if (plain) {
-        std::memcpy(out, row.data(), row_bytes);
-        continue;
-      }
-      for (uint32_t c = 0; c < columns; ++c)
-        std::memcpy(out + (p.x + size_t{c} * p.dx) * channels, expander.pixel(row.data(), c).data(), channels);
-    }
-  }
+  PngReader reader(whole_chunks({reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size()}));
+  if (!reader.read_header()) broken(reader.message.data());
+  const int64_t width = png_get_image_width(reader.png, reader.info);
+  const int64_t height = png_get_image_height(reader.png, reader.info);
+  check_extent(width, height, max_pixels);
+  Image image(static_cast<int>(width), static_cast<int>(height), keep_alpha ? 4 : 3);
+  std::vector<uint8_t*> rows(static_cast<size_t>(height));
+  for (int y = 0; y < image.height; ++y) rows[static_cast<size_t>(y)] = image.row(y);
+  if (!reader.read_pixels(rows.data(), keep_alpha)) broken(reader.message.data());
   return image;
 }
 

@@ -8,10 +8,31 @@
 
 #include "engine/core/atomic_file.h"
 #include "rils/data/decode.h"
+#include "rils/data/encode.h"
+#include "rils/text/encoding.h"
 
 namespace tessera::rils {
 
 namespace fs = std::filesystem;
+
+namespace {
+
+/// A shard holds what open_clip and img2dataset read: JPEG, PNG and WebP as they are, other formats as PNG.
+struct StoredImage {
+  explicit StoredImage(std::span<const std::byte> file) : bytes(file) {
+    const ImageFormat format = image_format(file);
+    extension = format_extension(format);
+    if (format == ImageFormat::jpeg || format == ImageFormat::png || format == ImageFormat::webp) return;
+    converted = encode_png(decode_image(file));
+    bytes = converted;
+    extension = "png";
+  }
+  std::vector<std::byte> converted;
+  std::span<const std::byte> bytes;
+  std::string_view extension;
+};
+
+}  // namespace
 
 void write_lines(const fs::path& path, const std::vector<std::string>& lines) {
   std::string text;
@@ -40,15 +61,17 @@ ShardWriter::~ShardWriter() {
 }
 
 void ShardWriter::add(const Sample& sample) {
-  const auto format = image_format(sample.image);
-  if (format == ImageFormat::unknown) throw SampleError(skip::kUnknownFormat, "the file is neither JPEG, PNG nor WebP");
+  const StoredImage image(sample.image);
+  // Readers of shards expect UTF-8 and fail on anything else.
+  for (const std::string& caption : sample.captions)
+    if (!is_utf8(caption)) throw SampleError(skip::kBadEncoding, "expected captions in UTF-8");
   if (shard_ && samples_ % samples_per_shard_ == 0) {
     shard_->commit();
     shard_.reset();
   }
   if (!shard_) shard_ = std::make_unique<TarWriter>(partial_ / fmt::format("{:05}.tar", shards_++));
   const std::string key = fmt::format("{:09}", samples_++);
-  shard_->add(fmt::format("{}.{}", key, format_extension(format)), sample.image);
+  shard_->add(fmt::format("{}.{}", key, image.extension), image.bytes);
   if (sample.label) shard_->add(key + ".cls", std::to_string(*sample.label));
   if (!sample.captions.empty()) shard_->add(key + ".txt", sample.captions[0]);
   nlohmann::json metadata = {{"key", key}};

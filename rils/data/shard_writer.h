@@ -27,7 +27,7 @@ class ShardWriter {
   ShardWriter& operator=(const ShardWriter&) = delete;
 
   struct Sample {
-    std::span<const std::byte> image;   // JPEG, PNG or WebP, written as it is
+    std::span<const std::byte> image;   // JPEG, PNG and WebP are written as they are, others as PNG
     std::vector<std::string> captions;  // the first is written to `.txt`, all are written to `.json`
     std::optional<int32_t> label;       // written to `.cls`
     std::string source;                 // where the image comes from, written to `.json` unless empty

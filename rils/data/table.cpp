@@ -11,6 +11,7 @@
 
 #include "engine/core/atomic_file.h"
 #include "engine/core/error.h"
+#include "rils/data/captions.h"
 #include "rils/data/decode.h"
 #include "rils/data/image.h"
 #include "rils/text/ascii.h"
@@ -60,7 +61,19 @@ char find_separator(const std::filesystem::path& path, std::string_view text, co
 struct Columns {
   size_t image = 0, caption = 0, count = 0;
   bool header = false;
+  bool numbered = false;  // "NAME.jpg#K", as in Flickr8k's tables
 };
+
+/// An image name without the number of its caption.
+std::string_view without_number(std::string_view name) {
+  const size_t hash = name.rfind('#');
+  if (hash == std::string_view::npos || hash + 1 == name.size()) return name;
+  const bool digits = std::ranges::all_of(name.substr(hash + 1), [](char c) { return c >= '0' && c <= '9'; });
+  return digits ? name.substr(0, hash) : name;
+}
+
+/// Whether a field names an image, with or without the number of a caption.
+bool names_image(std::string_view field) { return has_image_extension(without_number(trim(field))); }
 
 std::optional<size_t> column_number(const std::filesystem::path& path, const std::string& key, size_t columns) {
   size_t number = 0;
@@ -73,9 +86,10 @@ std::optional<size_t> column_number(const std::filesystem::path& path, const std
 }
 
 std::optional<size_t> column_named(const Fields& header, std::string_view name) {
-  const auto exact = std::ranges::find(header, name);
+  const auto exact = std::ranges::find_if(header, [&](const auto& h) { return trim(h) == trim(name); });
   if (exact != header.end()) return static_cast<size_t>(exact - header.begin());
-  const auto loose = std::ranges::find_if(header, [&](const auto& h) { return lower_ascii(h) == lower_ascii(name); });
+  const auto loose =
+      std::ranges::find_if(header, [&](const auto& h) { return lower_ascii(trim(h)) == lower_ascii(trim(name)); });
   if (loose != header.end()) return static_cast<size_t>(loose - header.begin());
   return std::nullopt;
 }
@@ -94,19 +108,20 @@ std::optional<size_t> find_named(const Fields& header, const std::string& key, s
 /// the others.
 std::optional<Columns> guess_columns(const std::vector<Fields>& records) {
   const size_t count = records[0].size();
-  Columns c{count, count, count, false};
+  Columns c{count, count, count};
   std::vector<size_t> length(count);
   for (const auto& record : records)
     for (size_t i = 0; i < std::min(count, record.size()); ++i) length[i] += record[i].size();
   for (size_t i = count; i-- > 0;)
-    if (has_image_extension(records[0][i])) c.image = i;
+    if (names_image(records[0][i])) c.image = i;
   for (size_t i = 0; i < count; ++i)
     if (i != c.image && (c.caption == count || length[i] > length[c.caption])) c.caption = i;
   if (c.image == count || c.caption == count) return std::nullopt;
   return c;
 }
 
-Columns find_columns(const std::filesystem::path& path, const std::vector<Fields>& records, const TableOptions& o) {
+Columns find_named_columns(const std::filesystem::path& path, const std::vector<Fields>& records,
+                           const TableOptions& o) {
   const Fields& first = records[0];
   const auto image_number = column_number(path, o.image_column, first.size());
   const auto caption_number = column_number(path, o.caption_column, first.size());
@@ -117,17 +132,27 @@ Columns find_columns(const std::filesystem::path& path, const std::vector<Fields
     // Columns found by name prove a header. With numbers only, the first row is a header when the second row has an
     // image name and the first has none.
     bool header = !image_number || !caption_number;
-    if (!header && !has_image_extension(first[*image]))
-      header = records.size() > 1 && records[1].size() > *image && has_image_extension(records[1][*image]);
+    if (!header && !names_image(first[*image]))
+      header = records.size() > 1 && records[1].size() > *image && names_image(records[1][*image]);
     return {*image, *caption, first.size(), header};
   }
   const bool defaults = o.image_column == kDefaultImageColumn && o.caption_column == kDefaultCaptionColumn;
   if (defaults && !image && !caption)
     if (auto guessed = guess_columns(records)) return *guessed;
   std::string names;
-  for (const auto& name : first) names += (names.empty() ? "" : ", ") + name;
+  for (const auto& name : first) names += (names.empty() ? "" : ", ") + std::string(trim(name));
   throw ConfigError(fmt::format("{}: there is no column '{}'; the first row is: {}", path.string(),
                                 image ? o.caption_column : o.image_column, names));
+}
+
+Columns find_columns(const std::filesystem::path& path, const std::vector<Fields>& records, const TableOptions& o) {
+  Columns columns = find_named_columns(path, records, o);
+  // A file may be called "a.jpg#0", so the numbers are dropped only where every image has one.
+  const auto rows = std::span(records).subspan(columns.header ? 1 : 0);
+  columns.numbered = !rows.empty() && std::ranges::all_of(rows, [&](const Fields& row) {
+    return row.size() <= columns.image || without_number(trim(row[columns.image])) != trim(row[columns.image]);
+  });
+  return columns;
 }
 
 /// The caption of a row, or nullopt when the row has a wrong number of fields. An unquoted caption in the last column
@@ -140,6 +165,88 @@ std::optional<std::string> row_caption(const Fields& fields, const Columns& colu
   return caption;
 }
 
+/// Whether a field of several lines holds what looks like a row: a quote without an end has taken in the rows after it.
+bool holds_a_row(std::string_view field, char separator) {
+  if (field.find('\n') == std::string_view::npos) return false;
+  if (separator == '\t' && field.find('\t') != std::string_view::npos) return true;
+  return std::ranges::any_of(split(field, '\n'), [&](std::string_view line) {
+    const auto parts = split(line, separator);
+    return parts.size() > 1 && std::ranges::any_of(parts, names_image);
+  });
+}
+
+/// The number of rows that a record has taken in, or 0.
+int64_t swallowed_rows(const Fields& fields, char separator) {
+  if (std::ranges::none_of(fields, [&](const auto& f) { return holds_a_row(f, separator); })) return 0;
+  int64_t rows = 1;
+  for (const auto& field : fields) rows += std::ranges::count(field, '\n');
+  return rows;
+}
+
+/// The whole text of a table. In UTF-16 it is decoded; otherwise its bytes are kept, since a single bad caption must
+/// not spoil the rest.
+std::string read_table_text(const std::filesystem::path& path) {
+  std::string text = read_file(path);
+  if (text.starts_with("\xff\xfe") || text.starts_with("\xfe\xff")) {
+    auto decoded = decode_text(text, TextEncoding::utf_8);
+    if (!decoded) throw ConfigError(fmt::format("{}: the table begins as UTF-16 does, but is damaged", path.string()));
+    text = std::move(*decoded);
+  }
+  if (text.starts_with("\xef\xbb\xbf")) text.erase(0, 3);
+  if (is_blank(text)) throw ConfigError(fmt::format("{}: the table is empty", path.string()));
+  if (std::string_view(text).substr(0, 4096).find('\0') != std::string_view::npos)
+    throw ConfigError(
+        fmt::format("{}: expected a table in text, found zero bytes, as in UTF-16 without its mark", path.string()));
+  return text;
+}
+
+/// Collects the rows of a table by image.
+class TableBuilder {
+ public:
+  TableBuilder(CaptionTable& table, TextEncoding fallback) : table_(table), fallback_(fallback) {}
+
+  void add(std::string_view image, std::string_view bytes, const std::string& where) {
+    std::string caption;
+    try {
+      caption = trim(decode_caption(bytes, fallback_));
+    } catch (const SampleError& error) {
+      table_.skipped.add(error.reason(), fmt::format("{}: {}", where, error.what()));
+      return;
+    }
+    const auto [it, is_new] = index_of_.try_emplace(std::string(image), table_.entries.size());
+    if (is_new) {
+      table_.entries.push_back({std::string(image), {}});
+      blank_rows_.push_back(0);
+    }
+    if (caption.empty()) {
+      ++blank_rows_[it->second];
+    } else {
+      table_.entries[it->second].captions.push_back(std::move(caption));
+    }
+  }
+
+  /// Removes the images without a caption.
+  void finish() {
+    size_t kept = 0;
+    for (size_t i = 0; i < table_.entries.size(); ++i) {
+      if (table_.entries[i].captions.empty()) {
+        table_.skipped.add(skip::kEmptyCaption, table_.entries[i].image);
+        continue;
+      }
+      table_.empty_captions += blank_rows_[i];
+      if (kept != i) table_.entries[kept] = std::move(table_.entries[i]);
+      ++kept;
+    }
+    table_.entries.resize(kept);
+  }
+
+ private:
+  CaptionTable& table_;
+  TextEncoding fallback_;
+  std::unordered_map<std::string, size_t> index_of_;
+  std::vector<int64_t> blank_rows_;  // per image
+};
+
 }  // namespace
 
 bool RecordReader::at_end_of_field(size_t at) const {
@@ -147,10 +254,10 @@ bool RecordReader::at_end_of_field(size_t at) const {
          (text_[at] == '\r' && (at + 1 >= text_.size() || text_[at + 1] == '\n'));
 }
 
-bool RecordReader::read_quoted(std::string& field) {
+bool RecordReader::read_quoted(size_t quote, std::string& field) {
   int64_t lines = 0;
-  const size_t limit = std::min(text_.size(), at_ + kMaxQuotedField);
-  for (size_t i = at_ + 1; i < limit; ++i) {
+  const size_t limit = std::min(text_.size(), quote + kMaxQuotedField);
+  for (size_t i = quote + 1; i < limit; ++i) {
     if (text_[i] == '\n') ++lines;
     if (text_[i] != '"') {
       field += text_[i];
@@ -161,8 +268,9 @@ bool RecordReader::read_quoted(std::string& field) {
       ++i;
       continue;
     }
-    if (!at_end_of_field(i + 1)) return false;
-    at_ = i + 1;
+    const size_t end = std::min(text_.find_first_not_of(' ', i + 1), text_.size());
+    if (!at_end_of_field(end)) return false;
+    at_ = end;
     line_ += lines;
     return true;
   }
@@ -171,8 +279,9 @@ bool RecordReader::read_quoted(std::string& field) {
 
 std::string RecordReader::read_field() {
   std::string field;
-  if (at_ < text_.size() && text_[at_] == '"') {
-    if (read_quoted(field)) return field;
+  const size_t first = separator_ == ' ' ? at_ : std::min(text_.find_first_not_of(' ', at_), text_.size());
+  if (first < text_.size() && text_[first] == '"') {
+    if (read_quoted(first, field)) return field;
     field.clear();
   }
   while (!at_end_of_field(at_)) field += text_[at_++];
@@ -197,49 +306,32 @@ bool RecordReader::next(std::vector<std::string>& fields) {
   return true;
 }
 
-CaptionTable read_caption_table(const std::filesystem::path& path, const TableOptions& options) {
-  const std::string content = read_file(path);
-  std::string_view text = content;
-  if (text.starts_with("\xef\xbb\xbf")) text.remove_prefix(3);
-  if (is_blank(text)) throw ConfigError(fmt::format("{}: the table is empty", path.string()));
+CaptionTable read_caption_table(const std::filesystem::path& path, const TableOptions& options, TextEncoding fallback) {
+  const std::string text = read_table_text(path);
   const char separator = find_separator(path, text, options.separator);
   const Columns columns = find_columns(path, sample_records(text, separator), options);
 
   CaptionTable table;
   table.root = options.image_root.empty() ? path.parent_path() : options.image_root;
-  std::unordered_map<std::string, size_t> index_of;
-  std::vector<int64_t> blank_rows;  // per image
+  TableBuilder builder(table, fallback);
   RecordReader reader(text, separator);
   Fields fields;
   if (columns.header) (void)reader.next(fields);
   while (reader.next(fields)) {
-    auto caption = row_caption(fields, columns, separator);
+    const std::string where = fmt::format("{}:{}", path.filename().string(), reader.line());
+    if (const int64_t rows = swallowed_rows(fields, separator); rows > 0) {
+      table.skipped.add(skip::kBadRow, where + ": a quote without an end takes in the rows after it", rows);
+      continue;
+    }
+    const auto caption = row_caption(fields, columns, separator);
     if (!caption || is_blank(fields[columns.image])) {
-      table.skipped.add(skip::kBadRow, fmt::format("{}:{}", path.filename().string(), reader.line()));
+      table.skipped.add(skip::kBadRow, where);
       continue;
     }
-    const auto [it, is_new] = index_of.try_emplace(fields[columns.image], table.entries.size());
-    if (is_new) {
-      table.entries.push_back({fields[columns.image], {}});
-      blank_rows.push_back(0);
-    }
-    if (is_blank(*caption)) {
-      ++blank_rows[it->second];
-    } else {
-      table.entries[it->second].captions.push_back(std::move(*caption));
-    }
+    const std::string_view image = trim(fields[columns.image]);
+    builder.add(columns.numbered ? without_number(image) : image, *caption, where);
   }
-  size_t kept = 0;
-  for (size_t i = 0; i < table.entries.size(); ++i) {
-    if (table.entries[i].captions.empty()) {
-      table.skipped.add(skip::kEmptyCaption, table.entries[i].image);
-      continue;
-    }
-    table.empty_captions += blank_rows[i];
-    if (kept != i) table.entries[kept] = std::move(table.entries[i]);
-    ++kept;
-  }
-  table.entries.resize(kept);
+  builder.finish();
   return table;
 }
 

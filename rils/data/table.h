@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "rils/data/skip_counts.h"
+#include "rils/text/encoding.h"
 
 namespace tessera::rils {
 
@@ -32,18 +33,24 @@ struct CaptionTable {
   };
   std::vector<Entry> entries;
   std::filesystem::path root;
-  SkipCounts skipped;          // rows with too few or too many fields, images without any caption
+  SkipCounts skipped;          // bad rows, captions that cannot be decoded, images without any caption
   int64_t empty_captions = 0;  // rows with a blank caption whose image has another caption
 
   [[nodiscard]] std::filesystem::path path(const Entry& entry) const { return root / entry.image; }
 };
 
-/// Reads a CSV or TSV table in UTF-8, with quotes as in RFC 4180; a field that is only partly quoted is taken
-/// literally. A byte order mark is ignored. Throws IoError when the file cannot be read and ConfigError when the
-/// separator or a column cannot be found; the message then lists the columns.
-[[nodiscard]] CaptionTable read_caption_table(const std::filesystem::path& path, const TableOptions& options);
+/// Reads a CSV or TSV table with quotes as in RFC 4180; a field that is only partly quoted is taken literally. White
+/// space around fields is dropped, as is `#NUMBER` after the image names of Flickr8k's tables. The text is decoded by
+/// the rules of decode_text, a table in UTF-16 as a whole, others caption by caption.
+///
+/// Skipped and counted are rows with too few or too many fields, captions that cannot be decoded, and rows that a quote
+/// without an end takes in: a field of several lines one of which looks like a row counts as that many rows. Throws
+/// IoError when the file cannot be read and ConfigError when the separator or a column cannot be found; the message
+/// then lists the columns.
+[[nodiscard]] CaptionTable read_caption_table(const std::filesystem::path& path, const TableOptions& options,
+                                              TextEncoding fallback = TextEncoding::utf_8);
 
-/// Splits a text into records of fields.
+/// Splits a text into records of fields. Blanks around a quoted field are dropped.
 class RecordReader {
  public:
   RecordReader(std::string_view text, char separator) : text_(text), separator_(separator) {}
@@ -54,7 +61,7 @@ class RecordReader {
 
  private:
   std::string read_field();
-  bool read_quoted(std::string& field);
+  bool read_quoted(size_t quote, std::string& field);
   [[nodiscard]] bool at_end_of_field(size_t at) const;
 
   std::string_view text_;

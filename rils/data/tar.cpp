@@ -6,6 +6,7 @@
 #include <array>
 #include <charconv>
 #include <cstring>
+#include <utility>
 
 namespace tessera::rils {
 namespace {
@@ -66,6 +67,29 @@ bool check_sum_holds(const Block& block) {
   return stored && (static_cast<int64_t>(*stored) == plain || static_cast<int64_t>(*stored) == with_sign);
 }
 
+bool is_zero(std::span<const char> bytes) {
+  return std::ranges::all_of(bytes, [](char c) { return c == '\0'; });
+}
+
+/// What a file is that does not begin with a tar header.
+std::string describe_start(const Block& block) {
+  using namespace std::string_view_literals;
+  constexpr std::pair<std::string_view, std::string_view> kKinds[] = {
+      {"\x1f\x8b"sv, "compressed by gzip"},
+      {"\x28\xb5\x2f\xfd"sv, "compressed by zstd"},
+      {"\xfd\x37zXZ"sv, "compressed by xz"},
+      {"BZh"sv, "compressed by bzip2"},
+      {"\x04\x22\x4d\x18"sv, "compressed by lz4"},
+      {"PK\x03\x04"sv, "a zip archive"},
+      {"version https://git-lfs"sv, "a pointer of Git LFS, not the file itself"},
+      {"<!DOCTYPE"sv, "an HTML page"},
+      {"<html"sv, "an HTML page"}};
+  for (const auto& [start, kind] : kKinds)
+    if (std::string_view(block.data(), block.size()).starts_with(start))
+      return fmt::format("the archive is {}; expected tar, plain or compressed by gzip", kind);
+  return "the header at offset 0 is damaged or not a tar header";
+}
+
 uint64_t padded(uint64_t size) { return (size + kBlock - 1) / kBlock * kBlock; }
 
 }  // namespace
@@ -81,15 +105,14 @@ std::optional<TarReader::Header> TarReader::read_header() {
   const size_t got = source_.read_at(position_, std::as_writable_bytes(std::span(block)));
   if (got == 0) return std::nullopt;
   if (got < kBlock) throw TarCutError(fmt::format("the archive is cut short in the header at offset {}", position_));
-  if (std::ranges::all_of(block, [](char c) { return c == '\0'; })) {
+  if (is_zero(block)) {
     terminated_ = true;
-    return std::nullopt;
+    if (long_name_ || long_size_ || !find_next_archive()) return std::nullopt;
+    return read_header();
   }
-  if (!check_sum_holds(block)) {
-    const bool gzip = position_ == 0 && block[0] == '\x1f' && block[1] == '\x8b';
-    throw IoError(gzip ? "the archive is compressed; unpack it to a plain tar first"
-                       : fmt::format("the header at offset {} is damaged or not a tar header", position_));
-  }
+  if (!check_sum_holds(block))
+    throw IoError(position_ == 0 ? describe_start(block)
+                                 : fmt::format("the header at offset {} is damaged or not a tar header", position_));
   const auto size = number_field(block, kSize);
   if (!size) throw IoError(fmt::format("the header at offset {} has an invalid size", position_));
   std::string name = text_field(block, kName);
@@ -98,6 +121,31 @@ std::optional<TarReader::Header> TarReader::read_header() {
     if (!prefix.empty()) name = prefix + "/" + name;
   }
   return Header{std::move(name), *size, block[kType]};
+}
+
+/// Goes on behind the zeros of an end marker. False when no header follows them.
+bool TarReader::find_next_archive() {
+  constexpr uint64_t kMostZeros = 256 << 20;  // that are looked through
+  std::array<char, 128 * kBlock> chunk;
+  for (uint64_t at = position_; at < source_.size(); at += chunk.size()) {
+    const size_t got = source_.read_at(at, std::as_writable_bytes(std::span(chunk)));
+    for (size_t i = 0; i < got; i += kBlock) {
+      const size_t count = std::min(kBlock, got - i);
+      const bool searched = at + i - position_ > kMostZeros;
+      if (!searched && is_zero(std::span(chunk).subspan(i, count))) continue;
+      Block block{};
+      std::copy_n(chunk.begin() + static_cast<ptrdiff_t>(i), count, block.begin());
+      if (searched || count < kBlock || !check_sum_holds(block)) {
+        trailing_bytes_ = source_.size() - (at + i);
+        return false;
+      }
+      position_ = at + i;
+      terminated_ = false;
+      joined_ = true;
+      return true;
+    }
+  }
+  return false;
 }
 
 void TarReader::skip_data(uint64_t size) {
@@ -183,7 +231,9 @@ std::optional<TarMember> TarReader::next() {
     const bool without_data = header->type >= '1' && header->type <= '6';
     const uint64_t begin = position_ + kBlock;
     skip_data(without_data ? 0 : size);
-    if (regular && !current_name_.ends_with('/')) return TarMember{current_name_, begin, size};
+    const bool link = header->type == '1' || header->type == '2';
+    if ((regular || link) && !current_name_.ends_with('/'))
+      return TarMember{current_name_, begin, link ? 0 : size, link};
   }
 }
 

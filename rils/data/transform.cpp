@@ -10,6 +10,7 @@
 namespace tessera::rils {
 namespace {
 
+constexpr double kMaxSide = 1 << 24;  // of a resized image
 constexpr int kTries = 10;
 constexpr uint64_t kNumbersPerTry = 4;
 
@@ -27,7 +28,11 @@ double AugmentStream::normal() {
 
 std::pair<int, int> shorter_side_size(int height, int width, int size) {
   const auto [shorter, longer] = std::minmax(height, width);
-  const auto other = static_cast<int>(static_cast<double>(int64_t{size} * longer) / shorter);
+  const double longer_resized = static_cast<double>(int64_t{size} * longer) / shorter;
+  if (longer_resized > kMaxSide)
+    throw SampleError(skip::kTooThin, fmt::format("{}x{} pixels: the shorter side as {} makes the longer one {:.0f}",
+                                                  width, height, size, longer_resized));
+  const auto other = static_cast<int>(longer_resized);
   return width <= height ? std::pair{other, size} : std::pair{size, other};
 }
 

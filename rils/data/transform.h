@@ -34,7 +34,7 @@ class AugmentStream {
 };
 
 /// The size (height, width) after torchvision's Resize(size): the shorter side becomes `size`, the longer side is
-/// truncated to an integer.
+/// truncated to an integer. Throws SampleError "too thin" for a longer side above 2^24.
 [[nodiscard]] std::pair<int, int> shorter_side_size(int height, int width, int size);
 
 /// The window of torchvision's CenterCrop(size). When the image is smaller than the crop, the box reaches beyond the

@@ -10,12 +10,18 @@
 
 #include "rils/data/byte_source.h"
 #include "rils/data/dataset.h"
+#include "rils/data/gzip_source.h"
+#include "rils/data/tar.h"
 
 namespace tessera::rils {
 
-/// Tar shards as webdataset defines them and img2dataset writes them. Neighbouring members whose paths agree up to the
-/// first dot of the file name form one sample; the extension after the dot names the part. Opening reads all headers
-/// once and keeps about 60 bytes a sample; samples can then be read in any order.
+/// Tar shards, plain or gzipped, as webdataset defines them and img2dataset writes them. Neighbouring members whose
+/// paths agree up to the first dot of the file name form one sample; the extension after the dot names the part. An
+/// extension that comes again begins a new sample, as in open_clip. Opening reads all headers once (of a gzipped shard
+/// everything) and keeps about 60 bytes a sample; samples can then be read in any order.
+///
+/// Lost samples are counted once each: members that do not follow each other, and images whose names have dots before
+/// the extension, get reasons of their own.
 class WebDataset final : public Dataset {
  public:
   WebDataset(const std::vector<std::filesystem::path>& shards, const DatasetOptions& options);
@@ -29,30 +35,37 @@ class WebDataset final : public Dataset {
     uint32_t block = 0, size = 0;
     [[nodiscard]] bool exists() const { return block != 0; }
   };
+  /// The block of a part that lies beyond 2 TiB or is larger than 4 GiB.
+  static constexpr uint32_t kTooLarge = 0xffffffff;
   struct Entry {
     Part image, text, json, label;
     uint32_t key_end = 0;  // end of the key in Shard::keys
   };
   struct Shard {
     std::filesystem::path path;
-    std::string keys;  // the keys of all entries, concatenated
+    std::unique_ptr<const GzipIndex> gzip;  // of a gzipped shard
+    std::string keys;                       // the keys of all entries, concatenated
     std::vector<Entry> entries;
     SkipCounts skipped;
-    std::vector<std::string> notes;
+    SkipCounts remarks;  // counts shards, not samples
     [[nodiscard]] std::string_view key(size_t entry) const;
   };
+  class OpenShard;
   struct Group;
+  struct Indexing;
 
   void index_shard(Shard& shard) const;
-  void walk_members(Shard& shard, const ByteSource& source, Group& group) const;
-  void add_member(Group& group, std::string_view extension, uint64_t offset, uint64_t size) const;
-  /// The reason why a group cannot be a sample, or null.
-  [[nodiscard]] const char* defect(const Group& group) const;
-  void finish_group(Shard& shard, const Group& group) const;
+  void walk_members(Indexing& indexing, const ByteSource& source) const;
+  void add_member(Group& group, std::string_view extension, const TarMember& member) const;
+  /// The reason why these parts are no sample, or null.
+  [[nodiscard]] const char* defect(const Entry& entry) const;
+  void finish_group(Indexing& indexing, bool repeated) const;
+  void count_fragments(Indexing& indexing) const;
   [[nodiscard]] std::pair<const Shard*, size_t> locate(int64_t index) const;
 
   DatasetOptions options_;
   std::vector<std::string> image_keys_;
+  std::string text_key_;
   std::vector<Shard> shards_;
   std::vector<int64_t> ends_;
 };

@@ -7,6 +7,7 @@
 #include "engine/core/error.h"
 #include "nn/io/checkpoint.h"
 #include "rils/config/toml.h"
+#include "rils/model/cost.h"
 #include "rils/train/inputs.h"
 
 namespace tessera::rils {
@@ -23,11 +24,22 @@ std::string metadata_of(const nn::SafetensorsFile& file, const std::string& key)
   return it->second;
 }
 
+/// Compares what a configuration claims with what its file holds, before a model takes memory.
+void check_parameters(int64_t claimed, const nn::SafetensorsFile& file) {
+  int64_t held = 0;
+  for (const auto& [name, info] : file.tensors()) held += info.shape.numel();
+  if (claimed > held) {
+    throw IoError(fmt::format("{}: expected the {} parameters of its configuration, found {}", file.path().string(),
+                              claimed, held));
+  }
+}
+
 }  // namespace
 
 Config config_of(const nn::SafetensorsFile& file) {
   Config config;
   merge_toml(config, metadata_of(file, "config"), file.path().string());
+  check_parameters(parameter_counts(config.model).encoder, file);
   return config;
 }
 
@@ -44,6 +56,7 @@ LoadedModel load_model(const std::string& checkpoint, const std::string& vocabul
                     "finetune --eval)",
                     checkpoint));
   }
+  check_parameters(parameter_counts(m.config.model).total(), file);
   m.model = std::make_unique<Model>(m.config.model, 0, DType::f32, device);
   load_weights(file, m.model->store());
   if (!vocabulary.empty()) m.config.data.vocabulary = vocabulary;

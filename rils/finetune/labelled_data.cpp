@@ -53,17 +53,21 @@ Sources find_sources(const std::string& path) {
                   kKey, fs::exists(root) ? path : "no folder " + path));
 }
 
-/// The class of every sample; images are not read.
-std::vector<int32_t> labels_of(const Dataset& data) {
+/// The class of every sample; images are not read. Throws IoError when no sample has one.
+std::vector<int32_t> labels_of(const Dataset& data, const std::string& source) {
   std::vector<int32_t> labels;
+  SkipCounts skipped = data.skipped();
   labels.reserve(static_cast<size_t>(data.size()));
   for (int64_t i = 0; i < data.size(); ++i) {
     try {
       labels.push_back(data.load(i, false).label);
-    } catch (const SampleError&) {
+    } catch (const SampleError& error) {
       labels.push_back(-1);  // the loader skips and counts it
+      skipped.add(error.reason(), fmt::format("{}: {}", data.name(i), error.what()));
     }
   }
+  if (std::ranges::all_of(labels, [](int32_t label) { return label < 0; }))
+    throw IoError(fmt::format("{}: no usable image: {}", source, skipped.describe()));
   return labels;
 }
 
@@ -138,10 +142,10 @@ LabelledData open_labelled(const Config& config) {
     data.notes.insert(data.notes.end(), part->notes().begin(), part->notes().end());
   }
 
-  data.labels = labels_of(*data.train);
+  data.labels = labels_of(*data.train, sources.train);
   int64_t found = std::ssize(data.train->class_names());
   for (const int32_t label : data.labels) found = std::max<int64_t>(found, label + 1);
-  for (const int32_t label : labels_of(*data.val)) found = std::max<int64_t>(found, label + 1);
+  for (const int32_t label : labels_of(*data.val, sources.val)) found = std::max<int64_t>(found, label + 1);
   if (found < 2) throw ConfigError(fmt::format("{}: expected at least 2 classes, found {}", sources.train, found));
   data.class_names = data.train->class_names();
   for (int64_t c = std::ssize(data.class_names); c < found; ++c) data.class_names.push_back(std::to_string(c));

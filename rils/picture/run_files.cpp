@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "engine/core/atomic_file.h"
+#include "engine/core/nesting.h"
 #include "rils/run/lines.h"
 
 namespace tessera::rils {
@@ -12,6 +13,7 @@ namespace fs = std::filesystem;
 namespace {
 
 nlohmann::json parse(const std::string& text) {
+  if (nests_too_deep(text)) return nlohmann::json::value_t::discarded;
   return nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
 }
 

@@ -32,7 +32,8 @@ std::string PrepareReport::describe() const {
 }
 
 PrepareReport prepare_captions(const PrepareCaptionsOptions& options) {
-  const CaptionTable table = read_caption_table(options.table, options.columns);
+  const CaptionTable table =
+      read_caption_table(options.table, options.columns, parse_text_encoding(options.text_encoding));
   const auto found = static_cast<int64_t>(table.entries.size());
   if (found == 0)
     throw IoError(fmt::format("{}: the table has no usable row; {}", options.table.string(), table.skipped.describe()));

@@ -14,7 +14,8 @@ namespace tessera::rils {
 struct PrepareCaptionsOptions {
   std::filesystem::path table;
   TableOptions columns;
-  std::filesystem::path output;  // folder of train/ and, with a hold-out, val/
+  std::string text_encoding = "utf-8";  // of captions that are not UTF-8; "utf-8": they are skipped
+  std::filesystem::path output;                      // folder of train/ and, with a hold-out, val/
   int64_t samples_per_shard = 1000;
   int64_t hold_out = 0;  // number of images in val/, chosen by hold_out()
   int64_t max_image_pixels = kDefaultMaxImagePixels;

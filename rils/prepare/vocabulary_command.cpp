@@ -9,6 +9,7 @@
 #include "rils/data/dataset.h"
 #include "rils/prepare/clip_vocabulary.h"
 #include "rils/text/ascii.h"
+#include "rils/text/encoding.h"
 #include "rils/text/learn_vocabulary.h"
 
 namespace tessera::rils {
@@ -31,8 +32,10 @@ PrepareVocabularyReport prepare_vocabulary(const PrepareVocabularyOptions& o) {
   const bool lines = o.captions.ends_with(".txt") && std::filesystem::is_regular_file(o.captions);
   const auto captions = [&](const std::function<void(std::string_view)>& visit) {
     if (lines) {
-      const std::string text = read_file(o.captions);
-      for (const std::string_view line : split(text, '\n')) visit(line);
+      const std::string bytes = read_file(o.captions);
+      const std::string text = decode_text(bytes, TextEncoding::utf_8).value_or(bytes);
+      for (const std::string_view line : split(text, '\n'))
+        if (is_utf8(line)) visit(line);  // pretrain skips other captions
       return;
     }
     const auto data = open_dataset(o.captions, {});

@@ -10,6 +10,9 @@ namespace tessera::rils {
 namespace {
 
 constexpr size_t kLongestSegment = 1'000'000;  // ftfy's max_decode_length
+// Characters that all passes over a text may read: nested references need a pass for each level, which took time by the
+// square of the length. A text of 8,000 characters is always repaired to the end.
+constexpr int64_t kLeastBudget = 9'000'000, kPasses = 4;
 
 /// The letters of a Latin ligature or digraph that is one character; empty for all other characters.
 std::u32string_view ligature(char32_t c) {
@@ -90,9 +93,12 @@ bool is_plain(std::u32string_view text) {
 }
 
 /// Repairs one line with ftfy's steps in its order. ftfy's repair of surrogates is not needed, since decoded UTF-8 has
-/// none.
-std::u32string fix_line(std::u32string text, bool unescape) {
-  while (!is_plain(text)) {
+/// none. Every pass takes its length from `budget`; without any left the line gets one pass.
+std::u32string fix_line(std::u32string text, bool unescape, int64_t& budget) {
+  bool first = true;
+  while (!is_plain(text) && (first || budget > 0)) {
+    first = false;
+    budget -= std::ssize(text);
     std::u32string fixed = unescape ? unescape_closed_references(text) : text;
     fixed = fix_c1_controls(fix_encoding(std::move(fixed)));
     fixed = unicode::compose(remove_controls(make_plain(fixed)));
@@ -108,11 +114,12 @@ std::u32string fix_text(std::u32string text) {
   if (is_plain(text)) return text;
   std::u32string out;
   bool unescape = true;
+  int64_t budget = kLeastBudget + kPasses * std::ssize(text);
   for (std::u32string_view rest = text; !rest.empty();) {
     const std::u32string_view line =
         rest.substr(0, std::min({rest.find(U'\n'), rest.size() - 1, kLongestSegment - 1}) + 1);
     unescape = unescape && line.find(U'<') == std::u32string_view::npos;
-    out += fix_line(std::u32string(line), unescape);
+    out += fix_line(std::u32string(line), unescape, budget);
     rest.remove_prefix(line.size());
   }
   return out;

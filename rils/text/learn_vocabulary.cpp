@@ -129,7 +129,8 @@ Vocabulary learn_vocabulary(const ForEachCaption& captions, int64_t size) {
   std::map<std::string, int64_t> words;
   captions([&](std::string_view caption) {
     const std::string cleaned = clean_caption(caption);
-    for (const std::string_view word : split_words(cleaned)) ++words[std::string(word)];
+    for (const std::string_view word : split_words(cleaned))
+      if (word.size() <= kLongestLearnedWord) ++words[std::string(word)];
   });
   if (words.empty()) throw IoError("vocabulary: expected captions with words, found none");
   Learner learner(words);

@@ -3,7 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <limits>
+#include <functional>
+#include <queue>
 
 #include "engine/core/error.h"
 #include "rils/text/clean.h"
@@ -16,8 +17,9 @@ constexpr std::string_view kStart = "<start_of_text>";
 constexpr std::string_view kEnd = "<end_of_text>";
 /// CLIP's regular expression folds case, and ſ folds to s. This text is therefore one word, but not the special symbol.
 constexpr std::string_view kStartLongS = "<ſtart_of_text>";
-constexpr char32_t kIotaBelow = 0x345;  // combining iota below; its capital is the letter iota
-constexpr size_t kCacheEntries = 1 << 16;
+constexpr char32_t kIotaBelow = 0x345;        // combining iota below; its capital is the letter iota
+constexpr size_t kEntryBytes = 128;           // what an entry of the cache takes beside its word and ids
+constexpr size_t kMostEntryBytes = 16 << 10;  // a longer word hardly comes again
 
 /// The number of bytes of an English clitic ('s, 't, 're, 've, 'm, 'll, 'd) at the start, or 0. Case is folded, so ſ is
 /// an s.
@@ -78,32 +80,42 @@ Tokenizer::Tokenizer(std::shared_ptr<const Vocabulary> vocabulary, int64_t conte
 }
 
 std::vector<int32_t> Tokenizer::merge_word(std::string_view word) const {
-  std::vector<int32_t> ids;
-  for (size_t i = 0; i < word.size(); ++i) {
-    ids.push_back(vocabulary_->byte_id(static_cast<uint8_t>(word[i]), i + 1 == word.size()));
-  }
-  while (ids.size() > 1) {
-    int32_t best = std::numeric_limits<int32_t>::max();
-    std::pair<int32_t, int32_t> pair;
-    for (size_t i = 0; i + 1 < ids.size(); ++i) {
-      if (const int32_t rank = vocabulary_->rank(ids[i], ids[i + 1]); rank >= 0 && rank < best) {
-        best = rank;
-        pair = {ids[i], ids[i + 1]};
-      }
+  const size_t n = word.size();
+  std::vector<int32_t> ids(n);
+  for (size_t i = 0; i < n; ++i) ids[i] = vocabulary_->byte_id(static_cast<uint8_t>(word[i]), i + 1 == n);
+  // The symbols are a list, and a queue holds its pairs by rank and place: a long word takes n log n steps, not n².
+  std::vector<size_t> next(n + 1), previous(n + 1);
+  for (size_t i = 0; i <= n; ++i) next[i] = i + 1, previous[i] = i - 1;
+  std::vector<bool> gone(n + 1);
+  using Place = std::pair<int32_t, size_t>;
+  std::priority_queue<Place, std::vector<Place>, std::greater<>> queue;
+  const auto rank_at = [&](size_t i) { return gone[i] || next[i] >= n ? -1 : vocabulary_->rank(ids[i], ids[next[i]]); };
+  const auto push = [&](size_t i) {
+    if (const int32_t rank = rank_at(i); rank >= 0) queue.emplace(rank, i);
+  };
+  for (size_t i = 0; i < n; ++i) push(i);
+  std::vector<size_t> made;
+  while (!queue.empty()) {
+    // As in CLIP, all pairs of the lowest rank are merged before the pairs that arise are looked at.
+    const int32_t rank = queue.top().first;
+    made.clear();
+    for (; !queue.empty() && queue.top().first == rank; queue.pop()) {
+      const size_t i = queue.top().second;
+      if (rank_at(i) != rank) continue;  // a neighbour was merged in the meantime
+      gone[next[i]] = true;
+      next[i] = next[next[i]];
+      previous[next[i]] = i;
+      ids[i] = vocabulary_->merged(rank);
+      made.push_back(i);
     }
-    if (best == std::numeric_limits<int32_t>::max()) break;
-    std::vector<int32_t> next;
-    for (size_t i = 0; i < ids.size(); ++i) {
-      if (i + 1 < ids.size() && ids[i] == pair.first && ids[i + 1] == pair.second) {
-        next.push_back(vocabulary_->merged(best));
-        ++i;
-      } else {
-        next.push_back(ids[i]);
-      }
+    for (const size_t i : made) {
+      push(i);
+      if (i > 0) push(previous[i]);
     }
-    ids = std::move(next);
   }
-  return ids;
+  std::vector<int32_t> merged;
+  for (size_t i = 0; i < n; i = next[i]) merged.push_back(ids[i]);
+  return merged;
 }
 
 void Tokenizer::encode_word(std::string_view word, std::vector<int32_t>& ids) const {
@@ -121,9 +133,16 @@ void Tokenizer::encode_word(std::string_view word, std::vector<int32_t>& ids) co
   }
   std::vector<int32_t> made = merge_word(word);
   ids.insert(ids.end(), made.begin(), made.end());
+  const size_t bytes = key.size() + made.size() * sizeof(int32_t) + kEntryBytes;
+  if (bytes > kMostEntryBytes) return;
   const std::lock_guard lock(mutex_);
-  if (cache_.size() >= kCacheEntries) cache_.clear();
-  cache_.emplace(key, std::move(made));
+  if (cached_bytes_ + bytes > kCacheBytes) cache_.clear(), cached_bytes_ = 0;
+  if (cache_.emplace(key, std::move(made)).second) cached_bytes_ += bytes;
+}
+
+size_t Tokenizer::cached_bytes() const {
+  const std::lock_guard lock(mutex_);
+  return cached_bytes_;
 }
 
 std::vector<int32_t> Tokenizer::encode(std::string_view text) const {

@@ -36,6 +36,9 @@ class Tokenizer {
   [[nodiscard]] std::vector<int32_t> encode(std::string_view text) const;
   /// Fills a span of context_length with SOT, the ids, EOT and zeros. Returns whether the text was truncated.
   bool encode_padded(std::string_view text, std::span<int32_t> out) const;
+  /// The memory that the ids of words seen before take, at most kCacheBytes.
+  [[nodiscard]] size_t cached_bytes() const;
+  static constexpr size_t kCacheBytes = 16 << 20;
   /// The text of the ids, with a blank after each word.
   [[nodiscard]] std::string decode(std::span<const int32_t> ids) const;
 
@@ -48,6 +51,7 @@ class Tokenizer {
   Truncation truncation_;
   mutable std::mutex mutex_;
   mutable std::unordered_map<std::string, std::vector<int32_t>> cache_;
+  mutable size_t cached_bytes_ = 0;
 };
 
 /// Splits a cleaned text as CLIP's regular expression does: into runs of letters, single digits, runs of other signs,

@@ -19,6 +19,43 @@ bool contains(std::span<const CodeRange> ranges, char32_t code) {
   return after != ranges.begin() && code <= (after - 1)->last;
 }
 
+/// Whether so many marks follow each other that utf8proc, which puts them in order by exchanging neighbours, takes
+/// long.
+bool has_long_run_of_marks(std::u32string_view text) {
+  constexpr int kLong = 64;
+  int run = 0;
+  for (const char32_t c : text) {
+    const int category = category_of(c);
+    run = category >= UTF8PROC_CATEGORY_MN && category <= UTF8PROC_CATEGORY_ME ? run + 1 : 0;
+    if (run > kLong) return true;
+  }
+  return false;
+}
+
+/// The canonical decomposition, with marks in canonical order.
+std::u32string decompose_in_order(std::u32string_view text) {
+  constexpr utf8proc_ssize_t kMost = 8;  // characters of a canonical decomposition; Unicode has 4 at most
+  std::u32string out;
+  for (const char32_t c : text) {
+    utf8proc_int32_t parts[kMost];
+    int boundary = 0;
+    const auto n =
+        utf8proc_decompose_char(static_cast<utf8proc_int32_t>(c), parts, kMost,
+                                static_cast<utf8proc_option_t>(UTF8PROC_STABLE | UTF8PROC_DECOMPOSE), &boundary);
+    if (n < 1 || n > kMost) out += c;
+    for (utf8proc_ssize_t i = 0; n <= kMost && i < n; ++i) out += static_cast<char32_t>(parts[i]);
+  }
+  const auto order = [](char32_t c) {
+    return utf8proc_get_property(static_cast<utf8proc_int32_t>(c))->combining_class;
+  };
+  for (auto at = out.begin(); at != out.end();) {
+    const auto end = std::find_if(at, out.end(), [&](char32_t c) { return order(c) == 0; });
+    std::stable_sort(at, end, [&](char32_t a, char32_t b) { return order(a) < order(b); });
+    at = end == out.end() ? end : end + 1;
+  }
+  return out;
+}
+
 std::u32string normalise(std::u32string_view text, int options) {
   const std::string bytes = encode_all(text);
   utf8proc_uint8_t* result = nullptr;
@@ -133,7 +170,7 @@ bool is_space(uint32_t code) {
 std::u32string compose(std::u32string text) {
   // No character below U+0300 combines.
   if (std::ranges::all_of(text, [](char32_t c) { return c < 0x300; })) return text;
-  return normalise(text, 0);
+  return normalise(has_long_run_of_marks(text) ? decompose_in_order(text) : text, 0);
 }
 
 std::u32string compatible(char32_t code) { return normalise({&code, 1}, UTF8PROC_COMPAT); }

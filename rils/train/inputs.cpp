@@ -68,6 +68,7 @@ DatasetOptions dataset_options(const Config& config) {
   o.type = dataset_type(config.data.dataset_type);
   o.image_key = config.data.image_key;
   o.text_key = config.data.text_key;
+  o.text_encoding = parse_text_encoding(config.data.text_encoding);
   o.table.image_column = config.data.csv_img_key;
   o.table.caption_column = config.data.csv_caption_key;
   o.table.separator = config.data.csv_separator;

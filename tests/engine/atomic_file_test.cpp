@@ -1,6 +1,7 @@
 // Files appear whole or not at all.
 #include <gtest/gtest.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <csignal>
@@ -8,6 +9,7 @@
 
 #include "engine/core/atomic_file.h"
 #include "engine/core/error.h"
+#include "engine/core/nesting.h"
 
 namespace tessera {
 namespace {
@@ -73,6 +75,29 @@ TEST_F(AtomicFiles, NameThePathAndTheReason) {
   const std::string read = io_error([&] { (void)read_file(missing); });
   EXPECT_NE(read.find(missing.string()), std::string::npos) << read;
   EXPECT_THROW((void)read_file(folder_), IoError);
+}
+
+TEST_F(AtomicFiles, AreNotReadFromPipesAndDevices) {
+  const fs::path pipe = folder_ / "pipe";
+  ASSERT_EQ(mkfifo(pipe.c_str(), 0600), 0);
+  for (const fs::path& path : {pipe, fs::path("/dev/zero")}) {
+    EXPECT_EQ(io_error([&] { (void)read_file(path); }),
+              path.string() + ": expected a regular file, found a device or a pipe");
+  }
+  EXPECT_EQ(io_error([&] { (void)read_file(folder_); }),
+            folder_.string() + ": expected a regular file, found a folder");
+}
+
+TEST(Nesting, CountsBracketsOutsideOfStrings) {
+  const auto nested = [](int depth) { return std::string(static_cast<size_t>(depth), '['); };
+  EXPECT_FALSE(nests_too_deep(nested(64)));
+  EXPECT_TRUE(nests_too_deep(nested(65)));
+  EXPECT_TRUE(nests_too_deep(nested(32) + R"({"a\\":)" + nested(32)));
+  EXPECT_FALSE(nests_too_deep("\"" + nested(100) + "\""));
+  EXPECT_FALSE(nests_too_deep(R"("\"[)" + nested(100) + "\"")) << "a quote within a string";
+  std::string flat;
+  for (int i = 0; i < 1000; ++i) flat += "[{}],";
+  EXPECT_FALSE(nests_too_deep(flat));
 }
 
 TEST_F(AtomicFiles, RefuseToReplaceAFolder) {

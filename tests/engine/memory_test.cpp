@@ -47,6 +47,28 @@ TEST(CachingPool, HandsOutTheLastFreedBlockOfAClass) {
   pool.deallocate(other, 5000);
 }
 
+TEST(CachingPool, AFreeBlockServesALittleLess) {
+  struct Case {
+    size_t free, asked;
+    bool serves;
+  };
+  for (const Case& c : {Case{2048, 1024, true},
+                        {2560, 1024, false},
+                        {2 * kMiB, kMiB, true},
+                        {4 * kMiB, kMiB, false},
+                        {12 * kMiB, 8 * kMiB, true},
+                        {14 * kMiB, 8 * kMiB, false},
+                        {1024, 2048, false}}) {
+    CachingPool pool(host_memory());
+    pool.deallocate(pool.allocate(c.free), c.free);
+    void* block = pool.allocate(c.asked);
+    EXPECT_EQ(pool.statistics().system_allocations, c.serves ? 1 : 2) << c.free << " for " << c.asked;
+    EXPECT_EQ(pool.statistics().current, static_cast<int64_t>(c.serves ? c.free : c.asked)) << "whole blocks count";
+    pool.deallocate(block, c.asked);
+    EXPECT_EQ(pool.statistics().current, 0);
+  }
+}
+
 TEST(CachingPool, BlocksAreAlignedDistinctAndWritable) {
   CachingPool pool(host_memory());
   std::map<void*, size_t> blocks;

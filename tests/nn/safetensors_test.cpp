@@ -1,5 +1,6 @@
 #include "nn/io/safetensors.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <unistd.h>
@@ -120,6 +121,21 @@ TEST_F(SafetensorsTest, HostileHeadersGiveOneClearError) {
   expect_error(R"({"a":1})", "", "expected dtype");
   expect_error(R"({"a":{"dtype":"U8","shape":[1,1,1,1,1,1,1],"data_offsets":[0,1]}})", "1", "rank");
   expect_error(std::string(200000, '['), "", "not JSON");
+}
+
+/// Time in proportion to the number of tensors: with its square, this would take minutes.
+TEST_F(SafetensorsTest, HeadersWithManyTensorsAreRead) {
+  constexpr int kCount = 100'000;
+  std::string header = "{";
+  for (int i = 0; i < kCount; ++i) {
+    header +=
+        fmt::format(R"({}"t{}":{{"dtype":"U8","shape":[1],"data_offsets":[{},{}]}})", i == 0 ? "" : ",", i, i, i + 1);
+  }
+  header += "}";
+  const uint64_t length = header.size();
+  std::ofstream(path(), std::ios::binary).write(reinterpret_cast<const char*>(&length), 8)
+      << header << std::string(kCount, 'x');
+  EXPECT_EQ(SafetensorsFile(path()).tensors().size(), size_t{kCount});
 }
 
 /// The first eight bytes give the header's length; the format limits it to 100,000,000 bytes.

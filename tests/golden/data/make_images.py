@@ -100,6 +100,23 @@ def encodings():
         "webp_lossless": encoded(rgb, "WEBP", lossless=True),
         "webp_alpha": encoded(rgba, "WEBP", quality=80),
         "webp_one_pixel": encoded(rgb.crop((3, 3, 4, 4)), "WEBP"),
+        "webp_animation": encoded(rgb, "WEBP", save_all=True, lossless=True, append_images=[grey.convert("RGB")]),
+        "bmp_rgb": encoded(rgb, "BMP"),
+        "bmp_palette": encoded(rgb.quantize(200), "BMP"),
+        "bmp_grey": encoded(grey, "BMP"),
+        "gif": encoded(rgb.quantize(200), "GIF"),
+        "gif_animation": encoded(rgb.quantize(60), "GIF", save_all=True, append_images=[grey.quantize(9)]),
+        "tiff_rgb": encoded(rgb, "TIFF"),
+        "tiff_grey": encoded(grey, "TIFF"),
+        "tiff_bilevel": encoded(grey.convert("1"), "TIFF"),
+        "tiff_palette": encoded(rgb.quantize(200), "TIFF"),
+        "tiff_lzw": encoded(rgb, "TIFF", compression="tiff_lzw"),
+        "tiff_deflate": encoded(rgb, "TIFF", compression="tiff_adobe_deflate"),
+        "ppm": encoded(rgb, "PPM"),
+        "pgm": encoded(grey, "PPM"),
+        "tga_rgb": encoded(rgb, "TGA"),
+        "tga_rle": encoded(rgb, "TGA", compression="tga_rle"),
+        "tga_grey": encoded(grey, "TGA"),
     }
     wide = np.asarray(rgb).astype(np.uint16) * 256 + np.asarray(rgb)[:, ::-1]
     cases["png_rgb_16bit"] = png(37, 29, 16, 2, [b"\0" + row.astype(">u2").tobytes() for row in wide])

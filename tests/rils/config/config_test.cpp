@@ -252,6 +252,26 @@ TEST(Toml, BadSyntaxNamesTheLine) {
   EXPECT_EQ(reading("[optim]\nlr = \n").find('\n'), std::string::npos);
 }
 
+/// A key of 100,000 parts would use up the stack of the library.
+TEST(Toml, KeysOfManyPartsAreRefused) {
+  const auto dots = [](size_t count) {
+    std::string text;
+    for (size_t i = 0; i < count; ++i) text += "a.";
+    return text + "a = 1";
+  };
+  EXPECT_EQ(reading("\n" + dots(100'000)), "run.toml:2: expected at most 64 dots in a line, found more");
+  EXPECT_EQ(reading("[" + dots(65)), "run.toml:1: expected at most 64 dots in a line, found more");
+  EXPECT_TRUE(reading(dots(64)).starts_with("run.toml:1: unknown section [a]")) << reading(dots(64));
+  EXPECT_EQ(reading("[run]\nname = \"" + dots(100) + "\" # " + dots(100)), "no error");
+}
+
+TEST(Schema, SizesOfModelsHaveUpperEnds) {
+  EXPECT_EQ(reading("[model.vision]\nlayers = 1000000000"),
+            "run.toml:2: model.vision.layers: expected an integer in [1, 65536], found 1000000000");
+  EXPECT_EQ(reading("[model.vision]\nimage_size = 9007199254740992"),
+            "run.toml:2: model.vision.image_size: expected an integer in [1, 65536], found 9007199254740992");
+}
+
 TEST(Toml, AFailedReadChangesNothing) {
   Config config;
   EXPECT_THROW(merge_toml(config, "[optim]\nlr = 1\nbeta1 = 2", "x"), ConfigError);

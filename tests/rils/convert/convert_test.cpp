@@ -382,7 +382,7 @@ TEST_F(Convert, ErrorsNameTheTensorAndTheKey) {
                                               t["patch_embed.proj.weight"] = Tensor::zeros({24, 3, 8, 0});
                                             }),
                                     heads);
-  EXPECT_NE(empty.find("expected an integer of at least 1, found 0"), std::string::npos) << empty;
+  EXPECT_NE(empty.find("expected an integer in [1, 65536], found 0"), std::string::npos) << empty;
   heads.heads = 5;
   EXPECT_EQ(said_of(changed(model, [](auto&) {}), heads),
             "model.vision.heads: expected a divisor of model.vision.width = 24, found 5");
@@ -419,6 +419,8 @@ TEST_F(Convert, WhatOurTowersCannotDoIsRefusedByItsKey) {
             place + "vision_cfg.pool_type: expected tok or avg, found \"none\"");
   EXPECT_EQ(said(R"({"model_cfg": {"embed_dim": 20, "text_cfg": {"heads": "two"}}})"),
             place + "text_cfg.heads: expected another type");
+  write_file_atomically(path, std::string(100'000, '[') + std::string(100'000, ']'));
+  EXPECT_EQ(said_of(at("model").string()), path.string() + ": JSON that nests too deep");
   write_file_atomically(path, "{");
   EXPECT_EQ(said_of(at("model").string()), path.string() + ": not JSON");
 }

@@ -50,9 +50,64 @@ TEST(Captions, TextJsonAndLists) {
   EXPECT_EQ(parse_captions("a", "{broken \"captions\"", false), Captions{"a"});
   EXPECT_EQ(parse_captions(" \n", R"({"caption": null})", false), Captions{});
   EXPECT_THROW((void)parse_captions("", "{broken", false), SampleError);
+  for (const std::string json :
+       {R"({"caption": ["x", "y"]})", R"({"captions": ["x", "y"]})", R"({"text": ["x", ["y"]]})", R"(["x", "y"])",
+        R"({"captions": [{"id": 1, "caption": "x"}, {"text": "y"}]})", R"({"title": ["x", "y"], "caption": ""})",
+        R"({"caption": null, "text": ["x", "y"], "title": "z"})"})
+    EXPECT_EQ(parse_captions("", json, false), (Captions{"x", "y"})) << json;
+  for (const std::string json : {R"({"caption": "x"})", R"({"captions": "x"})", R"({"text": "x"})", R"("x")"})
+    EXPECT_EQ(parse_captions("", json, false), Captions{"x"}) << json;
+  EXPECT_EQ(parse_captions("a", R"({"title": "x", "caption": ["y"]})", false), Captions{"a"});
+  EXPECT_EQ(parse_captions("", std::string(100'000, '[') + std::string(100'000, ']'), false), Captions{});
   EXPECT_EQ(parse_label(" 12\n"), 12);
   for (const std::string bad : {"", "x", "-1", "1.5", "99999999999"})
     EXPECT_THROW((void)parse_label(bad), SampleError) << bad;
+}
+
+std::string reason_of_captions(std::string_view text, std::string_view json, TextEncoding fallback) {
+  try {
+    require_caption(parse_captions(text, json, false, fallback), !text.empty(), json);
+  } catch (const SampleError& error) {
+    return error.reason() + ": " + error.what();
+  }
+  return "good";
+}
+
+TEST(Captions, AreDecodedOrRefused) {
+  using namespace std::string_view_literals;
+  constexpr auto utf8 = TextEncoding::utf_8, latin = TextEncoding::windows_1252;
+  EXPECT_EQ(parse_captions("gr\xfcn", "", false, latin), std::vector<std::string>{"grün"});
+  EXPECT_EQ(parse_captions("\xff\xfeg\0r\0\xfc\0n\0"sv, "", false), std::vector<std::string>{"grün"});
+  EXPECT_EQ(parse_captions("", "\xff\xfe\"\0x\0\"\0"sv, false), std::vector<std::string>{"x"});
+  EXPECT_TRUE(reason_of_captions("gr\xfcn", "", utf8).starts_with("text not UTF-8: ")) << "Latin-1";
+  EXPECT_NE(reason_of_captions("g\0r\0"sv, "", latin).find("zero bytes"), std::string::npos);
+  EXPECT_TRUE(reason_of_captions("", "{\"caption\": \"gr\xfcn\"}", utf8).starts_with("text not UTF-8: "));
+  EXPECT_EQ(parse_captions("a", "{\"captions\": \"gr\xfcn\"}", false), std::vector<std::string>{"a"});
+  EXPECT_EQ(reason_of_captions("", "{\"caption\": \"gr\xfcn\"}", latin), "good");
+  EXPECT_EQ(reason_of_captions("", R"({"url": 1, "a\nb": 2})", utf8),
+            "no caption: the sample has no caption; expected caption, captions, text or title in its JSON, found "
+            "\"a\\nb\", \"url\"");
+  EXPECT_TRUE(reason_of_captions(std::string(kLongestCaption + 1, 'a'), "", utf8).starts_with("caption too long"));
+  EXPECT_TRUE(reason_of_captions("", "\"" + std::string(kLongestCaption + 1, 'a') + "\"", utf8)
+                  .starts_with("caption too long"));
+  EXPECT_TRUE(reason_of_captions("", std::string(kLongestMetadata + 1, ' '), utf8).starts_with("bad metadata"));
+}
+
+TEST(WebDataset, ACaptionThatCannotBeReadCostsNoImageWhereNoneIsNeeded) {
+  const test::TemporaryFolder folder;
+  const auto path = test::write_tar(folder.path() / "s.tar", joined({sample("a", 1, "gr\xfcn"), sample("b", 2, "red"),
+                                                                     sample("c", 3, std::string(2 << 20, 'x'))}));
+  DatasetOptions options;
+  const auto texts = open_dataset(path.string(), options);
+  EXPECT_EQ(reason_of(*texts, 0), skip::kBadEncoding);
+  EXPECT_EQ(reason_of(*texts, 1), "good");
+  EXPECT_EQ(reason_of(*texts, 2), skip::kLongCaption);
+  options.text_encoding = TextEncoding::windows_1252;
+  EXPECT_EQ(open_dataset(path.string(), options)->load(0).captions[0], "grün");
+  options = {};
+  options.need_caption = false;
+  const auto images = open_dataset(path.string(), options);
+  for (int64_t i = 0; i < 3; ++i) EXPECT_EQ(reason_of(*images, i), "good");
 }
 
 TEST(WebDataset, SamplesByKeyAcrossShards) {

@@ -88,14 +88,15 @@ TEST(PixelLimit, HoldsForEveryFormatAtItsBorder) {
       }
     }
   }
-  EXPECT_EQ(formats, (std::set<std::string>{"jpg", "png", "webp"}));
+  EXPECT_EQ(formats, (std::set<std::string>{"jpg", "png", "webp", "gif", "bmp", "tif", "ppm", "tga"}));
 }
 
 TEST(SkipReasons, EachIsCountedUnderItsName) {
   const std::vector<const char*> reasons = {
-      skip::kNoImage,      skip::kNoCaption,   skip::kEmptyCaption,  skip::kNoLabel,      skip::kBadLabel,
-      skip::kBadMetadata,  skip::kBadRow,      skip::kMissingFile,   skip::kUnreadable,   skip::kCutShard,
-      skip::kCorruptShard, skip::kBrokenImage, skip::kUnknownFormat, skip::kTooManyPixels};
+      skip::kNoImage,     skip::kNoCaption,     skip::kEmptyCaption,  skip::kLongCaption, skip::kBadEncoding,
+      skip::kApart,       skip::kDottedName,    skip::kNoLabel,       skip::kBadLabel,    skip::kBadMetadata,
+      skip::kBadRow,      skip::kMissingFile,   skip::kUnreadable,    skip::kCutShard,    skip::kCorruptShard,
+      skip::kBrokenImage, skip::kUnknownFormat, skip::kTooManyPixels, skip::kTooThin};
   const std::set<std::string> distinct(reasons.begin(), reasons.end());
   EXPECT_EQ(distinct.size(), reasons.size());
   // Reason number r is that of r + 1 samples; one more is good.
@@ -146,7 +147,7 @@ TEST(SkipReasons, OfShards) {
                                             {"4.txt", " \n"},
                                             {"5.png", broken},
                                             {"5.txt", "cut image"},
-                                            {"6.png", "GIF89a and more of it"},
+                                            {"6.png", "<html>404</html>"},
                                             {"6.txt", "another format"},
                                             {"7.png", large},
                                             {"7.txt", "110 pixels"},

@@ -38,6 +38,12 @@ TEST(Records, StrayQuotesArePlainCharacters) {
   EXPECT_EQ(records("\"open\tx\ny\tz", '\t'), (std::vector<Fields>{{"\"open", "x"}, {"y", "z"}}));
 }
 
+TEST(Records, BlanksAroundQuotesAreDropped) {
+  EXPECT_EQ(records("a, \"b, c\" ,d\n"), (std::vector<Fields>{{"a", "b, c", "d"}}));
+  EXPECT_EQ(records("a, b \"c\" ,d\n"), (std::vector<Fields>{{"a", " b \"c\" ", "d"}}));
+  EXPECT_EQ(records("a  \"b\"", ' '), (std::vector<Fields>{{"a", "", "b"}}));
+}
+
 TEST(Records, LinesAreCounted) {
   RecordReader reader("a\n\n\"b\nb\",c\nd\n", ',');
   Fields fields;
@@ -135,6 +141,70 @@ TEST_F(TableTest, MistakesGetOneClearLine) {
   options.separator = "xx";
   EXPECT_NE(refusal("f.csv", "filepath,title\n", options).find("one character"), std::string::npos);
   EXPECT_THROW((void)read_caption_table(folder_.path() / "absent.csv", {}), IoError);
+}
+
+/// The tables of Flickr30k and Flickr8k, and headers with blanks after the commas.
+TEST_F(TableTest, CommonTables) {
+  const auto results = read("results.csv",
+                            "image_name| comment_number| comment\n1.jpg| 0| A dog , running .\n1.jpg| 1| One dog .\n"
+                            "2.jpg| 0| A cat .\n2.jpg| 4   A cat without a bar .\n");
+  ASSERT_EQ(results.entries.size(), 2u);
+  EXPECT_EQ(results.entries[0].captions, (Fields{"A dog , running .", "One dog ."}));
+  EXPECT_EQ(results.skipped.count(skip::kBadRow), 1);
+  EXPECT_EQ(results.skipped.entries().at(skip::kBadRow).example, "results.csv:5");
+  for (const std::string header : {"", "image\tcaption\n"}) {
+    const auto tokens = read("Flickr8k.token.txt", header + "1.jpg#0\tA dog .\n1.jpg#1\tOne dog .\n2.jpg#0\tA cat .\n");
+    ASSERT_EQ(tokens.entries.size(), 2u);
+    EXPECT_EQ(tokens.entries[0].image, "1.jpg");
+    EXPECT_EQ(tokens.entries[0].captions, (Fields{"A dog .", "One dog ."}));
+  }
+  // Without a number on every name, the sign belongs to the name.
+  EXPECT_EQ(read("n.tsv", "1.jpg#0\tA dog .\n2.jpg\tA cat .\n").entries[0].image, "1.jpg#0");
+  const auto spaces = read("spaces.csv", "filepath, title\n1.jpg, \"A dog, running\"\n2.jpg, A cat\n");
+  ASSERT_EQ(spaces.entries.size(), 2u);
+  EXPECT_EQ(spaces.entries[0].captions, Fields{"A dog, running"});
+  EXPECT_EQ(spaces.entries[1].captions, Fields{"A cat"});
+  TableOptions named;
+  named.caption_column = " Comment";
+  EXPECT_EQ(read("named.csv", "image_name| comment\n1.jpg| A dog\n", named).entries[0].captions, Fields{"A dog"});
+}
+
+TEST_F(TableTest, RowsThatAQuoteTakesInAreCounted) {
+  for (const std::string text : {"filepath\ttitle\n1.jpg\t\"A dog\n2.jpg\tA cat\"\n3.jpg\tA cow\n",
+                                 "title\tfilepath\n\"A dog\t1.jpg\nA cat\"\t2.jpg\nA cow\t3.jpg\n"}) {
+    const auto table = read("q.tsv", text);
+    ASSERT_EQ(table.entries.size(), 1u);
+    EXPECT_EQ(table.entries[0].captions, Fields{"A cow"});
+    EXPECT_EQ(table.skipped.count(skip::kBadRow), 2);
+    EXPECT_NE(table.skipped.describe().find("q.tsv:2: a quote without an end"), std::string::npos);
+  }
+  const auto commas = read("q.csv", "filepath,title\n1.jpg,\"A dog\n2.jpg,A cat\n3.jpg,\"A cow\"\n4.jpg,A hen\n");
+  EXPECT_EQ(commas.entries.size() + static_cast<size_t>(commas.skipped.total()), 4u);
+  // A caption of several lines is no row.
+  const auto lines = read("l.csv", "filepath,title\n1.jpg,\"A dog,\nrunning, fast\"\n2.jpg,A cat\n");
+  EXPECT_EQ(lines.entries.size(), 2u);
+  EXPECT_EQ(lines.entries[0].captions, Fields{"A dog,\nrunning, fast"});
+}
+
+TEST_F(TableTest, CaptionsInOtherEncodings) {
+  const std::string latin = "filepath,title\n1.jpg,gr\xfcn\n2.jpg,red\n1.jpg,green\n3.jpg,\xfc\n";
+  const auto strict = read("latin.csv", latin);
+  ASSERT_EQ(strict.entries.size(), 2u);
+  EXPECT_EQ(strict.entries[1].captions, Fields{"green"});
+  EXPECT_EQ(strict.skipped.count(skip::kBadEncoding), 2);
+  EXPECT_NE(strict.skipped.describe().find("latin.csv:2: expected UTF-8; pretrain, inspect and"), std::string::npos);
+  const auto read_as_latin = read_caption_table(folder_.path() / "latin.csv", {}, TextEncoding::windows_1252);
+  ASSERT_EQ(read_as_latin.entries.size(), 3u);
+  EXPECT_EQ(read_as_latin.entries[0].captions, (Fields{"grün", "green"}));
+  for (const bool big : {false, true}) {
+    std::string utf16 = big ? "\xfe\xff" : "\xff\xfe";
+    for (const char c : latin) utf16 += big ? std::string{'\0', c} : std::string{c, '\0'};
+    const auto table = read("utf16.csv", utf16);
+    ASSERT_EQ(table.entries.size(), 3u);
+    EXPECT_EQ(table.entries[0].captions, (Fields{"grün", "green"}));
+    EXPECT_NE(refusal("unmarked.csv", utf16.substr(2)).find("UTF-16 without its mark"), std::string::npos);
+    EXPECT_NE(refusal("odd.csv", utf16 + "x").find("damaged"), std::string::npos);
+  }
 }
 
 /// Any bytes give rows or an error of one line.

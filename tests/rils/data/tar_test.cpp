@@ -18,7 +18,7 @@ std::string golden_tar(const std::string& name) {
 }
 
 struct Found {
-  std::vector<TarMember> members;
+  std::vector<TarMember> members, links;
   std::string error;
   bool cut = false, terminated = false;
 };
@@ -28,7 +28,7 @@ Found walk(std::string_view bytes) {
   TarReader reader(source);
   Found found;
   try {
-    while (const auto member = reader.next()) found.members.push_back(*member);
+    while (const auto member = reader.next()) (member->link ? found.links : found.members).push_back(*member);
     found.terminated = reader.terminated();
   } catch (const TarCutError& error) {
     found.error = error.what();
@@ -60,6 +60,7 @@ TEST(Tar, ReadsGnuPaxAndUstar) {
     }
     expected.emplace_back("last.txt", 700);
     ASSERT_EQ(found.members.size(), expected.size());
+    EXPECT_EQ(found.links.size(), 2u);
     for (size_t i = 0; i < expected.size(); ++i) {
       EXPECT_EQ(found.members[i].name, expected[i].first);
       ASSERT_EQ(found.members[i].size, expected[i].second);

@@ -90,6 +90,23 @@ TEST(EvalTransform, SizesAndCropsRoundAsTorchvision) {
   }
 }
 
+TEST(EvalTransform, AnImageTooThinIsSkippedByItsReason) {
+  EXPECT_EQ(shorter_side_size(1, 1 << 16, 256), (std::pair{256, 1 << 24}));
+  for (const auto& [height, width] : {std::pair{1, (1 << 16) + 1}, {10'000'000, 1}, {1, 2'147'483'647}}) {
+    try {
+      (void)shorter_side_size(height, width, 256);
+      FAIL() << height;
+    } catch (const SampleError& e) {
+      EXPECT_EQ(e.reason(), skip::kTooThin);
+    }
+  }
+  EvalTransform t;
+  t.size = t.resize = 256;
+  EXPECT_THROW((void)t.crop(Image(70'000, 1)), SampleError);
+  EXPECT_EQ(t.crop(Image(60'000, 1)).width, 256);
+  EXPECT_EQ(t.crop(Image(1, 60'000)).height, 256);
+}
+
 /// A row of 10000 pixels, which torchvision would first enlarge to 224×2240000.
 TEST(EvalTransform, AnExtremeImageCostsLittle) {
   EvalTransform transform;

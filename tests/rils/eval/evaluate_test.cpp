@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "engine/core/atomic_file.h"
+#include "rils/config/toml.h"
 #include "rils/eval/loaded_model.h"
 #include "rils/eval/pointing.h"
 #include "rils/eval/scenes.h"
@@ -62,6 +63,22 @@ class Evaluate : public ::testing::Test {
   EvaluateOptions options_;
   int64_t captions_ = 0;
 };
+
+/// A file of a few bytes must not make the model take memory for what its configuration claims.
+TEST_F(Evaluate, AConfigurationThatClaimsMoreThanItsFileHoldsIsRefused) {
+  Config config = test::worded_config();
+  config.model.vision.layers = config.model.text.layers = 60'000;
+  const std::string path = (folder_.path() / "claims.safetensors").string();
+  nn::write_safetensors(path, {}, {{"config", to_toml(config)}});
+  try {
+    (void)load_model(path, "", 5, "fp32");
+    FAIL();
+  } catch (const IoError& e) {
+    const std::string m = e.what();
+    EXPECT_EQ(m.find(path + ": expected the "), 0u) << m;
+    EXPECT_TRUE(m.ends_with("parameters of its configuration, found 0")) << m;
+  }
+}
 
 TEST_F(Evaluate, RetrievalAndItsChance) {
   ASSERT_EQ(evaluate_retrieval(options_), 0);

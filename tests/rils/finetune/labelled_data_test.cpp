@@ -125,5 +125,27 @@ TEST(Transforms, TrainingIsMaes) {
   EXPECT_EQ(t.erasing.probability, 0.25);
 }
 
+TEST(Labels, WordsAreRefusedWithWhatWasFound) {
+  const test::TemporaryFolder folder;
+  folder.write("classnames.txt", "red\ngreen\n");
+  for (const char* split : {"train", "val"}) {
+    std::filesystem::create_directories(folder.path() / split);
+    test::write_tar(folder.path() / split / "0.tar",
+                    {{"0.png", test::png_text(1)}, {"0.cls", "red"}, {"1.png", test::png_text(2)}, {"1.cls", "green"}});
+  }
+  Config config;
+  config.finetune.data_path = folder.path().string();
+  try {
+    (void)open_labelled(config);
+    FAIL();
+  } catch (const IoError& e) {
+    EXPECT_NE(
+        std::string(e.what()).find(
+            "train: no usable image: 2 skipped (bad label: 2, first 0.tar/0: expected a class number, found 'red')"),
+        std::string::npos)
+        << e.what();
+  }
+}
+
 }  // namespace
 }  // namespace tessera::rils

@@ -8,6 +8,7 @@
 
 #include "engine/core/atomic_file.h"
 #include "rils/data/dataset.h"
+#include "rils/data/shard_writer.h"
 #include "rils/prepare/folder_command.h"
 #include "tests/rils/data/test_files.h"
 
@@ -40,6 +41,21 @@ class PrepareCaptions : public testing::Test {
   std::vector<std::string> names_;
   PrepareCaptionsOptions options_;
 };
+
+/// Captions in Windows-1252 are left out and counted, or written in UTF-8.
+TEST_F(PrepareCaptions, ShardsHoldUtf8) {
+  options_.table = folder_.write("latin.tsv", "picture1.png\t0\tgr\xfcn\npicture2.png\t0\tred\n");
+  options_.hold_out = 0;
+  const PrepareReport report = prepare_captions(options_);
+  EXPECT_EQ(report.written(), 1);
+  EXPECT_EQ(report.skipped.count(skip::kBadEncoding), 1);
+  options_.output = folder_.path() / "decoded";
+  options_.text_encoding = "windows-1252";
+  EXPECT_EQ(prepare_captions(options_).written(), 2);
+  EXPECT_EQ(open_dataset((options_.output / "train").string(), {})->load(0).captions[0], "grün");
+  ShardWriter writer(folder_.path() / "direct", 10);
+  EXPECT_THROW(writer.add({encode_png(test::flat_image(1)), {"gr\xfcn"}, std::nullopt, ""}), SampleError);
+}
 
 TEST_F(PrepareCaptions, ShardsHoldEveryUsableImageOnce) {
   const PrepareReport report = prepare_captions(options_);

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <sstream>
 #include <vector>
 
@@ -88,6 +89,28 @@ TEST(Clean, HostileTextEndsSoon) {
   }
   EXPECT_EQ(clean_caption(garble), "é");
   EXPECT_EQ(clean_caption("\x1b[" + std::string(50000, ';')).size(), 50001u);
+}
+
+std::string repeated(std::string_view part, int times) {
+  std::string text;
+  for (int i = 0; i < times; ++i) text += part;
+  return text;
+}
+
+/// Inputs whose time grew by the square of their length: each would take minutes.
+TEST(Clean, TimeIsLinearInTheLength) {
+  const auto begin = std::chrono::steady_clock::now();
+  EXPECT_LT(clean_caption("&" + repeated("amp;", 250'000)).size(), 1'000'001u);
+  EXPECT_EQ(clean_caption("&" + repeated("amp;", 40) + "\n" + repeated("&amp;amp;eacute;\n", 20'000)),
+            "& " + repeated("é ", 19'999) + "é");
+  // Marks in disorder, also those that a vowel sign of one character stands for.
+  const std::string above = "\u0301", below = "\u0323", tibetan = "\u0f73";
+  EXPECT_EQ(clean_caption("x" + repeated(above + below, 100'000)),
+            "x" + below + repeated(below, 99'999) + repeated(above, 100'000));
+  EXPECT_EQ(clean_caption("x" + repeated(tibetan, 100'000)).size(), 600'001u);
+  // A few marks are put in order as a long run is.
+  EXPECT_EQ(clean_caption("x" + repeated(above + below, 3)), "x" + repeated(below, 3) + repeated(above, 3));
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(20));
 }
 
 }  // namespace

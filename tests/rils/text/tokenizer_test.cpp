@@ -5,6 +5,7 @@
 #include <zlib.h>
 
 #include <algorithm>
+#include <chrono>
 #include <filesystem>
 #include <fstream>
 #include <random>
@@ -87,6 +88,85 @@ TEST(Tokenizer, InvalidUtf8NeverCrashes) {
   }
 }
 
+/// CLIP's own way of merging: all pairs of the lowest rank in one pass over the word.
+std::vector<int32_t> merged_by_passes(const Vocabulary& v, std::string_view word) {
+  std::vector<int32_t> ids;
+  for (size_t i = 0; i < word.size(); ++i)
+    ids.push_back(v.byte_id(static_cast<uint8_t>(word[i]), i + 1 == word.size()));
+  for (;;) {
+    int32_t best = -1;
+    for (size_t i = 0; i + 1 < ids.size(); ++i) {
+      const int32_t rank = v.rank(ids[i], ids[i + 1]);
+      if (rank >= 0 && (best < 0 || rank < best)) best = rank;
+    }
+    if (best < 0) return ids;
+    std::vector<int32_t> next;
+    for (size_t i = 0; i < ids.size(); ++i) {
+      const bool pair = i + 1 < ids.size() && v.rank(ids[i], ids[i + 1]) == best;
+      next.push_back(pair ? v.merged(best) : ids[i]);
+      i += pair ? 1 : 0;
+    }
+    ids = std::move(next);
+  }
+}
+
+/// Random vocabularies, in which symbols come from several merges and merges of a lower rank arise late.
+TEST(Tokenizer, MergesInClipsOrder) {
+  std::mt19937 random(3);
+  int merged = 0;
+  for (int trial = 0; trial < 60; ++trial) {
+    std::vector<std::string> symbols = {"a", "b"};
+    std::vector<std::pair<std::string, std::string>> merges;
+    for (int i = 0; i < 40; ++i) {
+      const std::string left = symbols[random() % symbols.size()], right = symbols[random() % symbols.size()];
+      if (left.size() + right.size() > 5) continue;
+      merges.emplace_back(left, right);
+      symbols.push_back(left + right);
+    }
+    std::shuffle(merges.begin() + 3, merges.end(), random);
+    const auto vocabulary = std::make_shared<const Vocabulary>(merges, "random");
+    const Tokenizer tokenizer(vocabulary, 77, Truncation::keep_eot);
+    for (int w = 0; w < 40; ++w) {
+      std::string word;
+      for (size_t n = 1 + random() % 60; n > 0; --n) word += static_cast<char>('a' + random() % 2);
+      const auto expected = merged_by_passes(*vocabulary, word);
+      ASSERT_EQ(tokenizer.encode(word), expected) << word;
+      merged += expected.size() < word.size() ? 1 : 0;
+    }
+  }
+  EXPECT_GT(merged, 2000);
+}
+
+TEST(Tokenizer, AWordOfAMegabyteIsEncodedAndNotKept) {
+  const Tokenizer tokenizer = golden_tokenizer();
+  std::string word(1'000'000, 'a');
+  std::mt19937 random(1);
+  for (char& c : word) c = static_cast<char>('a' + random() % 26);
+  const auto begin = std::chrono::steady_clock::now();
+  const auto ids = tokenizer.encode(word);
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(20));
+  EXPECT_EQ(tokenizer.decode(ids), word + " ");
+  EXPECT_LT(ids.size(), word.size());
+  EXPECT_EQ(tokenizer.cached_bytes(), 0u);
+}
+
+TEST(Tokenizer, TheCacheIsBoundedInBytes) {
+  const Tokenizer tokenizer = golden_tokenizer();
+  (void)tokenizer.encode("dog");
+  EXPECT_GT(tokenizer.cached_bytes(), 0u);
+  size_t largest = 0;
+  std::mt19937 random(1);
+  for (int i = 0; i < 12'000; ++i) {
+    std::string word(400, 'a');
+    for (char& c : word) c = static_cast<char>('a' + random() % 26);
+    (void)tokenizer.encode(word);
+    largest = std::max(largest, tokenizer.cached_bytes());
+  }
+  EXPECT_LE(largest, Tokenizer::kCacheBytes);
+  EXPECT_GT(largest, Tokenizer::kCacheBytes / 2) << "words are kept";
+  EXPECT_LT(tokenizer.cached_bytes(), largest) << "the cache was emptied";
+}
+
 TEST(Vocabulary, HostileFilesGiveOneClearError) {
   const auto path = std::filesystem::path(testing::TempDir()) / ("merges_" + std::to_string(::getpid()));
   const auto expect_error = [&](const std::string& content, const std::string& part) {
@@ -155,6 +235,11 @@ TEST(Vocabulary, LearnsMergesThatLoadAgain) {
   EXPECT_LT(tokenizer.encode("lower").size(), 5u);
   EXPECT_EQ(learn_vocabulary(each, 540).digest(), learned.digest());
   EXPECT_THROW((void)learn_vocabulary(each, 100), ConfigError);
+  const auto with_a_long_word = [&](const std::function<void(std::string_view)>& visit) {
+    each(visit);
+    visit(std::string(kLongestLearnedWord + 1, 'z'));
+  };
+  EXPECT_EQ(learn_vocabulary(with_a_long_word, 540).digest(), learned.digest());
   std::filesystem::remove(path);
 }
 

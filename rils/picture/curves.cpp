@@ -18,12 +18,13 @@ namespace {
 namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 
-/// The lines of a log that belong to a step.
+/// The lines of a log that belong to a step, which is a number.
 std::vector<Json> read_records(const fs::path& path) {
   std::vector<Json> records;
   for (const std::string& line : read_json_lines(path)) {
     Json json = Json::parse(line);
-    if (json.contains("step")) records.push_back(std::move(json));
+    const auto step = json.find("step");
+    if (step != json.end() && step->is_number()) records.push_back(std::move(json));
   }
   return records;
 }

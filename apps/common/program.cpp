@@ -4,12 +4,14 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <charconv>
 #include <cstdio>
 #include <exception>
 #include <iostream>
 #include <new>
 #include <vector>
 
+#include "apps/common/unknown_names.h"
 #include "engine/core/error.h"
 #include "engine/runtime/context.h"
 #include "rils/config/schema.h"
@@ -35,7 +37,9 @@ class HelpFormatter : public CLI::Formatter {
     return text.substr(positional ? 0 : 1);  // CLI11 puts a blank line of its own between groups
   }
   std::string make_option_name(const CLI::Option* option, bool positional) const override {
-    return positional ? option->get_name(true, false) : "--" + option->get_lnames().front();
+    if (positional) return option->get_name(true, false);
+    const std::string letter = option->get_snames().empty() ? "" : fmt::format("-{}, ", option->get_snames().front());
+    return letter + "--" + option->get_lnames().front();
   }
   std::string make_option_opts(const CLI::Option* option) const override {
     std::string type = option->get_type_name();
@@ -71,26 +75,6 @@ std::vector<std::string> with_dashes(int argc, const char* const* argv) {
     std::replace(arg.begin() + 2, end, '_', '-');
   }
   return args;
-}
-
-/// Names the nearest option of the program, and of the subcommand that was chosen, for the first that neither has.
-void check_names(const CLI::App& app, const std::vector<std::string>& args) {
-  std::vector<std::string> known;
-  const auto add = [&](const CLI::App& part) {
-    for (const CLI::Option* option : part.get_options()) {
-      for (const std::string& name : option->get_lnames()) known.push_back("--" + name);
-    }
-  };
-  add(app);
-  for (const std::string& arg : args) {
-    if (arg == "--") return;
-    for (const CLI::App* sub : app.get_subcommands([&](const CLI::App* s) { return s->get_name() == arg; })) add(*sub);
-    if (!arg.starts_with("--")) continue;
-    const std::string name = arg.substr(0, arg.find('='));
-    if (std::ranges::find(known, name) != known.end()) continue;
-    const std::vector<std::string_view> candidates(known.begin(), known.end());
-    throw ConfigError(fmt::format("unknown option {}; did you mean {}?", name, rils::nearest(name, candidates)));
-  }
 }
 
 /// A message of CLI11 in our form: what, expected, found.
@@ -129,7 +113,7 @@ int parse_and_run(CLI::App& app, std::vector<std::string> args, const std::funct
 
 void set_up(CLI::App& app) {
   app.formatter(std::make_shared<HelpFormatter>());
-  app.set_help_flag("--help", "print this help");
+  app.set_help_flag("-h,--help", "print this help");
   app.set_version_flag("--version", "tessera " + std::string(rils::version()), "print the version");
   app.option_defaults()->always_capture_default()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
 }
@@ -145,6 +129,32 @@ int run(CLI::App& app, int argc, const char* const* argv, const std::function<in
   } catch (const std::exception& e) {
     return complain(kFailure, e.what());
   }
+}
+
+namespace {
+
+/// Refuses the words of an option that are no T in the range.
+template <class T>
+CLI::Option* only(CLI::Option* option, const char* kind, const rils::Range& range) {
+  return option->check([kind, range](const std::string& word) -> std::string {
+    T value{};
+    const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), value);
+    const bool read = error == std::errc() && end == word.data() + word.size();
+    if (read && range.contains(static_cast<double>(value))) return "";
+    return fmt::format("expected {} {}, found {}", kind, range.describe(), read ? word : '"' + word + '"');
+  });
+}
+
+}  // namespace
+
+CLI::Option* whole_number(CLI::Option* option, int64_t least, int64_t most) {
+  const bool open = most == std::numeric_limits<int64_t>::max();
+  const double end = open ? std::numeric_limits<double>::infinity() : static_cast<double>(most);
+  return only<int64_t>(option, "an integer", {.min = static_cast<double>(least), .max = end});
+}
+
+CLI::Option* number(CLI::Option* option, bool above_zero) {
+  return only<double>(option, "a number", {.min = 0, .min_open = above_zero});
 }
 
 void add_device_option(CLI::App& app, std::string& word) {

@@ -10,6 +10,7 @@
 #include "engine/core/philox.h"
 #include "rils/data/idx.h"
 #include "rils/data/sources.h"
+#include "rils/eval/tasks.h"
 #include "rils/train/inputs.h"
 
 namespace tessera::rils {
@@ -56,6 +57,8 @@ std::vector<int32_t> labels_of(const Dataset& data, const std::string& source) {
       skipped.add(error.reason(), fmt::format("{}: {}", data.name(i), error.what()));
     }
   }
+  if (const auto most = std::ranges::max_element(labels); most != labels.end() && *most >= kMostClasses)
+    throw IoError(fmt::format("{}: expected class numbers below {}, found {}", source, kMostClasses, *most));
   if (std::ranges::all_of(labels, [](int32_t label) { return label < 0; }))
     throw IoError(fmt::format("{}: no usable image: {}", source, skipped.describe()));
   return labels;

@@ -13,6 +13,7 @@ using SmoothFunction = std::function<double(std::span<const double> x, std::span
 struct LbfgsOptions {
   int history = 20;  // number of kept pairs of steps and gradient differences
   int max_iterations = 300;
+  std::function<void(int)> after = {};  // is told each iteration's number, from 1
   /// The search ends when the value is proven to be within this relative distance of the minimum: ‖gradient‖² ≤ 2 ·
   /// convexity · tolerance · value. `convexity` is the constant of strong convexity of the objective.
   double tolerance = 1e-3;
@@ -35,6 +36,7 @@ struct LogisticOptions {
   double lambda = 0;  // weight of the penalty
   int max_iterations = 300;
   double tolerance = 1e-3;
+  std::function<void(int)> after = {};  // is told each iteration's number, from 1
 };
 struct LogisticFit {
   Tensor weights;  // f64 [classes, D]

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <functional>
 
 #include "engine/core/atomic_file.h"
 #include "engine/core/error.h"
@@ -72,14 +73,14 @@ int draw_reconstruction(const PictureOptions& o) {
 }
 
 int draw_retrievals(const PictureOptions& o) {
-  const LoadedModel m = load(o);
+  LoadedModel m = load(o);
   DatasetOptions options = dataset_options(m.config);
   options.type = DatasetType::automatic;
   options.split = "test";
   const auto data = open_dataset(o.data, options);
   StageProgress bar;
-  const RetrievalResult result =
-      run_retrieval(*m.model, *data, tokenize_with(m.tokenizer), m.embed, shown_on(bar, "reading images"));
+  m.embed.stages = std::ref(bar);
+  const RetrievalResult result = run_retrieval(*m.model, *data, tokenize_with(m.tokenizer), m.embed);
   return finish(o.out, retrieval_sheet(*data, m.embed.transform, result, o.count));
 }
 
@@ -93,7 +94,8 @@ int inspect_data(const Config& given, const std::string& montage) {
   const auto survey = [&](const std::string& source, const char* split) {
     options.split = split;
     const std::shared_ptr<const Dataset> data = open_dataset(source, options);
-    DataSurvey found = survey_data(*data, tokenizer.get(), config.data.max_image_pixels, shown_on(bar, source));
+    DataSurvey found =
+        survey_data(*data, tokenizer.get(), config.data.max_image_pixels, stage_of(std::ref(bar), source));
     fmt::print("{}\n{}", source, describe(found, kExamples));
     return std::pair(data, std::move(found));
   };

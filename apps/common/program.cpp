@@ -7,8 +7,10 @@
 #include <charconv>
 #include <cstdio>
 #include <exception>
+#include <filesystem>
 #include <iostream>
 #include <new>
+#include <stdexcept>
 #include <vector>
 
 #include "apps/common/unknown_names.h"
@@ -59,7 +61,9 @@ class HelpFormatter : public CLI::Formatter {
 };
 
 int complain(int code, std::string message) {
-  std::ranges::replace(message, '\n', ' ');
+  // Names and texts of users may hold line ends and what steers a terminal.
+  std::ranges::replace_if(
+      message, [](unsigned char c) { return c < 0x20 || c == 0x7f; }, ' ');
   std::cout.flush();
   std::fprintf(stderr, "error: %s\n", message.c_str());
   return code;
@@ -126,6 +130,11 @@ int run(CLI::App& app, int argc, const char* const* argv, const std::function<in
     return complain(kUsage, e.what());
   } catch (const std::bad_alloc&) {
     return complain(kFailure, "the machine's memory is exhausted");
+  } catch (const std::filesystem::filesystem_error& e) {
+    const std::string path = e.path1().string();
+    return complain(kFailure, fmt::format("{}: {}", path.empty() ? "\"\"" : path, e.code().message()));
+  } catch (const std::logic_error& e) {
+    return complain(kFailure, fmt::format("a fault of this program, please report it with the command: {}", e.what()));
   } catch (const std::exception& e) {
     return complain(kFailure, e.what());
   }

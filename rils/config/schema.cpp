@@ -90,11 +90,11 @@ void add_optim_keys(std::vector<Key>& keys) {
   optim("batch_size", &O::batch_size, "samples per process and micro-batch", kBatch).may_change();
   optim("accum_freq", &O::accum_freq, "micro-batches per step", kBatch).may_change();
   optim("global_batch_size", &O::global_batch_size, "samples per step; sets accum-freq; 0: off", {0, 1e9}).may_change();
-  optim("epochs", &O::epochs, "passes over the training data", {1, 1e9}).may_change();
+  optim("epochs", &O::epochs, "passes over the training data; a resumed run may have more", {1, 1e9}).may_change();
   optim("lr", &O::lr, "peak learning rate", kNotNegative);
   optim("lr_start", &O::lr_start, "learning rate at the first step", kNotNegative).rare();
   optim("lr_end", &O::lr_end, "learning rate at the last step", kNotNegative).rare();
-  optim("warmup", &O::warmup, "steps of linear warm-up; -1: one epoch", {-1, kInfinity});
+  optim("warmup", &O::warmup, "steps of linear warm-up, at most the run's; -1: one epoch", {-1, kInfinity});
   optim("beta1", &O::beta1, "AdamW's decay of the first moment", kBelowOne).rare();
   optim("beta2", &O::beta2, "AdamW's decay of the second moment", kBelowOne).rare();
   optim("eps", &O::eps, "AdamW's epsilon", kPositive).rare();

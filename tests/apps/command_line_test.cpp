@@ -8,51 +8,19 @@
 #include <fstream>
 #include <iostream>
 #include <optional>
-#include <sstream>
 
 #include "apps/common/config_options.h"
 #include "apps/common/program.h"
 #include "engine/core/error.h"
 #include "rils/config/schema.h"
-#include "rils/inspect/inspect.h"
 #include "rils/run/run_folder.h"
+#include "tests/apps/typed.h"
 #include "tests/support/temporary_folder.h"
 
 namespace tessera::apps {
 namespace {
 
 namespace fs = std::filesystem;
-
-struct Outcome {
-  int code = -1;
-  std::string out, err;
-  std::optional<rils::Config> config;
-};
-
-template <class Body>
-Outcome typed(std::vector<const char*> words, CLI::App& app, const Body& body) {
-  words.insert(words.begin(), "/usr/bin/train");
-  Outcome outcome;
-  testing::internal::CaptureStdout();
-  testing::internal::CaptureStderr();
-  outcome.code = run(app, static_cast<int>(words.size()), words.data(), [&] { return body(outcome); });
-  outcome.out = testing::internal::GetCapturedStdout();
-  outcome.err = testing::internal::GetCapturedStderr();
-  return outcome;
-}
-
-/// A program with the options of a configuration and one of its own.
-Outcome train(const std::vector<const char*>& words, rils::Program program = rils::Program::pretrain) {
-  CLI::App app("Trains.");
-  set_up(app);
-  std::string resume;
-  app.add_option("--resume", resume, "a run")->type_name("WHAT")->group("Start");
-  const ConfigOptions options(app, program);
-  return typed(words, app, [&](Outcome& outcome) {
-    outcome.config = resume.empty() ? options.resolve() : options.resolve_resumed(resume);
-    return 0;
-  });
-}
 
 class Files : public ::testing::Test {
  protected:
@@ -192,35 +160,6 @@ TEST(Errors, AreOneLineAndExitCode2) {
   expect({"--lr"}, "--lr: expected a value, found none (--help lists the options)");
 }
 
-TEST(Errors, KnowTheOptionsOfOtherPrograms) {
-  const auto said = [](const char* option, rils::Program program = rils::Program::pretrain) {
-    const Outcome o = train({option, "1"}, program);
-    EXPECT_EQ(o.code, 2) << option;
-    EXPECT_EQ(std::ranges::count(o.err, '\n'), 1) << o.err;
-    const std::string begin = fmt::format("error: unknown option {}", option);
-    EXPECT_TRUE(o.err.starts_with(begin)) << o.err;
-    return o.err.substr(std::min(begin.size(), o.err.size()));
-  };
-  const auto finetune = rils::Program::finetune;
-  EXPECT_EQ(said("--imagenet-val"), "; use --zeroshot-data: labelled images of any kind\n");
-  EXPECT_EQ(said("--blr"), "; use --lr: the rate itself: blr x global batch / 256\n");
-  EXPECT_EQ(said("--warmup-epochs"), "; use --warmup: in steps; -1 is one epoch\n");
-  EXPECT_EQ(said("--warmup", finetune), "; use --warmup-epochs\n");
-  EXPECT_EQ(said("--data-path"), "; use --train-data\n");
-  EXPECT_EQ(said("--train-data", finetune), "; use --data-path: a folder with train/ and val/\n");
-  EXPECT_EQ(said("--delete-previous-checkpoint"), "; use --keep 1\n");
-  EXPECT_EQ(said("--model"), "; use --config FILE: sizes are keys of it, apps/configs has published ones\n");
-  EXPECT_EQ(said("--norm-pix-loss"), "; use --objective mae: it always compares pixels that are normalised by patch\n");
-  EXPECT_EQ(said("--fsdp-checkpoint"),
-            ": a run is one process on one device; pretrain --simulated-ranks computes the loss of several\n");
-  EXPECT_EQ(said("-b"), "; use --batch-size\n");
-  EXPECT_EQ(said("--mask-ratio", finetune), "; it belongs to pretrain\n");
-  EXPECT_EQ(said("--mixup"), "; it belongs to finetune\n");
-  EXPECT_EQ(said("--embed-dim"), "; use --set model.embed_dim=N\n");
-  EXPECT_EQ(said("--width"),
-            "; use --set model.vision.width=N or --set model.decoder.width=N or --set model.text.width=N\n");
-}
-
 TEST_F(Files, OptionsOverrideTheFile) {
   const std::string file = put("run.toml", "[optim]\nlr = 0.5\nwd = 0.25\n[model]\nobjective = \"clip\"\n");
   const Outcome o = train({"--lr", "0.75", "--config", file.c_str()});
@@ -273,53 +212,6 @@ TEST(Help, FitsTwoScreensAndShowsEveryOptionWithItsDefault) {
   EXPECT_LT(o.out.find("\nObjective:"), o.out.find("\nAdvanced:"));
   EXPECT_EQ(o.out.find("\nAdvanced:"), o.out.rfind("\nAdvanced:"));
   EXPECT_LT(o.out.find("\nOptimisation:"), o.out.find("\nAdvanced:")) << "rare options come last";
-}
-
-TEST(InspectOptions, ListWhatIsReadAndTakeTheRest) {
-  for (const rils::Program program : {rils::Program::inspect_model, rils::Program::inspect_data}) {
-    const Outcome help = train({"--help"}, program);
-    for (const rils::Key& key : rils::schema()) {
-      if (key.level == rils::Level::set_only || !serves(key, rils::Program::pretrain)) continue;
-      std::string name = "  --" + std::string(key.name()) + " ";
-      std::ranges::replace(name, '_', '-');
-      EXPECT_EQ(help.out.find(name) != std::string::npos, serves(key, program)) << name << help.out;
-    }
-    EXPECT_EQ(help.out.find("--local-loss"), std::string::npos);
-    const Outcome same = train({"--lr", "0.5", "--save-frequency", "3", "--gather-with-grad"}, program);
-    ASSERT_EQ(same.code, 0) << "the command line of pretrain: " << same.err;
-    EXPECT_EQ(same.config->optim.lr, 0.5);
-  }
-}
-
-/// Gives a key another value.
-void change(const rils::Key& key, rils::Config& config) {
-  const rils::Field field = key.field(config);
-  if (const auto* v = std::get_if<bool*>(&field)) **v = !**v;
-  if (const auto* v = std::get_if<int64_t*>(&field)) **v += 1000;
-  if (const auto* v = std::get_if<double*>(&field)) **v = 0.5 * **v + 1e-3;
-  if (const auto* v = std::get_if<std::string*>(&field)) **v = key.choices.empty() ? "other" : key.choices.back().name;
-  if (const auto* v = std::get_if<rils::ChoiceField>(&field)) *v->index = *v->index == 0 ? 1 : 0;
-  if (const auto* v = std::get_if<std::span<double>>(&field)) (*v)[0] += 0.01;
-}
-
-TEST(InspectOptions, ModelReadsThoseThatItListsAndNoOthers) {
-  const auto shown = [](const rils::Config& config) {
-    std::ostringstream out;
-    rils::inspect_model(config, out);
-    return out.str();
-  };
-  for (const rils::Key& key : rils::schema()) {
-    if (key.level == rils::Level::set_only || key.path == "data.vocabulary") continue;
-    bool matters = false;
-    for (const auto objective : {rils::ObjectiveName::rils, rils::ObjectiveName::slip, rils::ObjectiveName::mae}) {
-      rils::Config config;
-      config.model.objective = objective;
-      const std::string before = shown(config);
-      change(key, config);
-      matters = matters || shown(config) != before;
-    }
-    EXPECT_EQ(matters, serves(key, rils::Program::inspect_model)) << key.path;
-  }
 }
 
 TEST(FinetuneOptions, AreMaes) {
@@ -436,38 +328,16 @@ TEST(ExitCodes, SayWhoseFaultItWas) {
   EXPECT_EQ(throwing(IoError("x.tar: cannot open\nsecond line")).code, 1);
   EXPECT_EQ(throwing(IoError("x.tar: cannot open\nsecond line")).err, "error: x.tar: cannot open second line\n");
   EXPECT_EQ(throwing(std::runtime_error("r")).code, 1);
+  EXPECT_EQ(throwing(IoError("a\x1b[2Jb\tc")).err, "error: a [2Jb c\n") << "nothing steers the terminal";
+  const std::error_code too_long = std::make_error_code(std::errc::filename_too_long);
+  EXPECT_EQ(throwing(fs::filesystem_error("status", "a/b", too_long)).err, "error: a/b: File name too long\n");
+  EXPECT_EQ(throwing(fs::filesystem_error("status", "", too_long)).err, "error: \"\": File name too long\n");
+  EXPECT_EQ(throwing(std::out_of_range("map::at")).err,
+            "error: a fault of this program, please report it with the command: map::at\n");
   EXPECT_EQ(throwing(std::bad_alloc()).err, "error: the machine's memory is exhausted\n");
   CLI::App app("Runs.");
   set_up(app);
   EXPECT_EQ(typed({}, app, [](Outcome&) { return 130; }).code, 130);
-}
-
-TEST(Subcommands, KnowTheirOwnOptionsOnly) {
-  const auto inspect = [](const std::vector<const char*>& words) {
-    CLI::App app("Looks.");
-    set_up(app);
-    app.require_subcommand(1);
-    int64_t k = 20;
-    CLI::App* knn = app.add_subcommand("knn", "neighbours");
-    knn->add_option("--k", k, "neighbours")->type_name("N");
-    app.add_subcommand("other", "nothing");
-    return typed(words, app, [&](Outcome&) { return static_cast<int>(k); });
-  };
-  EXPECT_EQ(inspect({"knn", "--k", "3"}).code, 3);
-  EXPECT_EQ(inspect({"knn", "--k", "x"}).err, "error: --k: expected a number, found x (--help lists the options)\n");
-  EXPECT_EQ(inspect({"other", "--k", "3"}).err, "error: unknown option --k; it belongs to knn\n");
-  EXPECT_EQ(inspect({"--k", "3", "knn"}).err, "error: unknown option --k before the subcommand; write it behind\n");
-  EXPECT_EQ(inspect({}).code, 2);
-  EXPECT_EQ(inspect({}).err, "error: expected a subcommand, found none: knn, other\n");
-  EXPECT_EQ(inspect({"othr"}).err, "error: unknown subcommand othr; did you mean other?\n");
-  EXPECT_EQ(inspect({"sheet"}).err, "error: unknown subcommand sheet; expected knn, other\n");
-  EXPECT_EQ(inspect({"linear_probe"}).err,
-            "error: unknown subcommand linear_probe: finetune --linear probes frozen features\n");
-  for (const char* help : {"-h", "--help"}) {
-    EXPECT_EQ(inspect({help}).code, 0);
-    EXPECT_NE(inspect({"knn", help}).out.find("-h, --help "), std::string::npos);
-  }
-  EXPECT_NE(inspect({"knn", "--help"}).out.find("[20]"), std::string::npos) << "defaults are shown";
 }
 
 TEST(CommandLine, IsOneLine) {

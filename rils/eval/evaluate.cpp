@@ -33,14 +33,15 @@ LoadedModel open_model(const EvaluateOptions& o, StageProgress& bar, Texts texts
   return m;
 }
 
-std::unique_ptr<Dataset> open_data(const EvaluateOptions& o, const std::string& source, bool captions, bool labels,
-                                   const std::string& split) {
+std::unique_ptr<Dataset> open_data(const EvaluateOptions& o, StageProgress& bar, const std::string& source,
+                                   bool captions, bool labels, const std::string& split) {
   DatasetOptions d;
   d.need_metadata = !captions && !labels;
   d.type = dataset_type(o.dataset_type);
   d.need_caption = captions;
   d.need_label = labels;
   d.split = split;
+  d.stages = std::ref(bar);
   auto data = open_dataset(source, d);
   print_notes(*data);
   return data;
@@ -121,7 +122,7 @@ int evaluate_retrieval(const EvaluateOptions& o) {
   const Stopwatch watch;
   StageProgress bar;
   const LoadedModel m = open_model(o, bar);
-  const auto data = open_data(o, o.data, true, false, "test");
+  const auto data = open_data(o, bar, o.data, true, false, "test");
   const RetrievalResult r = run_retrieval(*m.model, *data, tokenize_with(m.tokenizer), m.embed);
   const int64_t images = r.images.values.size(0);
   fmt::print("{}: {} images, {} captions, {}\n", o.features, images, r.texts.size(0), r.images.skipped.describe());
@@ -148,7 +149,7 @@ int evaluate_zero_shot(const EvaluateOptions& o) {
   const Stopwatch watch;
   StageProgress bar;
   const LoadedModel m = open_model(o, bar);
-  const auto data = open_data(o, o.data, false, true, "test");
+  const auto data = open_data(o, bar, o.data, false, true, "test");
   const ClassPrompts prompts = class_prompts(o.classnames, o.templates, o.data, *data);
   if (!prompts.note.empty()) fmt::print(stderr, "{}\n", prompts.note);
   const ZeroShotResult r = run_zero_shot(*m.model, *data, prompts, tokenize_with(m.tokenizer), m.embed);
@@ -170,8 +171,8 @@ int evaluate_knn(const EvaluateOptions& o) {
     features = raw_pixels();
     m.embed.transform.size = m.embed.transform.resize = std::min(m.embed.transform.size, kPixelSide);
   }
-  const auto train_data = spread(open_data(o, o.train_data, false, true, "train"), o.train_samples);
-  const auto test_data = open_data(o, o.data, false, true, "test");
+  const auto train_data = spread(open_data(o, bar, o.train_data, false, true, "train"), o.train_samples);
+  const auto test_data = open_data(o, bar, o.data, false, true, "test");
   const std::vector<int32_t> label_in_train = labels_in(*test_data, o.data, *train_data, o.train_data);
   const ImageEmbeddings train = embed_images(*train_data, m.embed, features);
   ImageEmbeddings test = embed_images(*test_data, m.embed, features);
@@ -191,7 +192,7 @@ int evaluate_pointing(const EvaluateOptions& o) {
   const Stopwatch watch;
   StageProgress bar;
   const LoadedModel m = open_model(o, bar);
-  const auto data = open_data(o, o.data, false, false, "test");
+  const auto data = open_data(o, bar, o.data, false, false, "test");
   const auto objects = scene_objects(*data);
   const PointingSummary p = pointing(*m.model, *data, objects, o.sentence_template, m.config.loss.teacher_temperature,
                                      tokenize_with(m.tokenizer), m.embed);

@@ -315,7 +315,7 @@ int run_finetuning(const Config& config, const FinetuningOptions& options) {
   const Device device = choose_device(config.run.device, note);
   if (!note.empty()) console.line(note);
   Config resolved = resolve(config, options);
-  const LabelledData data = open_labelled(resolved);
+  const LabelledData data = open_labelled(resolved, console.stages());
   for (const std::string& line : data.notes) console.line(line);
   resolved.finetune.nb_classes = data.classes;
   if (options.eval) return evaluate_run(resolved, data, console, options, device);

@@ -136,9 +136,9 @@ LogisticFit fit_logistic(const Tensor& x, std::span<const int32_t> labels, int64
   };
   fit.search = minimise(objective, fit.weights.data<double>(),
                         {.max_iterations = options.max_iterations,
-                         .after = options.after,
                          .tolerance = options.tolerance,
-                         .convexity = options.lambda});
+                         .convexity = options.lambda,
+                         .after = options.after});
   return fit;
 }
 

@@ -13,11 +13,11 @@ using SmoothFunction = std::function<double(std::span<const double> x, std::span
 struct LbfgsOptions {
   int history = 20;  // number of kept pairs of steps and gradient differences
   int max_iterations = 300;
-  std::function<void(int)> after = {};  // is told each iteration's number, from 1
   /// The search ends when the value is proven to be within this relative distance of the minimum: ‖gradient‖² ≤ 2 ·
   /// convexity · tolerance · value. `convexity` is the constant of strong convexity of the objective.
   double tolerance = 1e-3;
   double convexity = 1.0;
+  std::function<void(int)> after = {};  // is told each iteration's number, from 1
 };
 struct LbfgsResult {
   double value = 0;

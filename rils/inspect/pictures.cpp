@@ -66,6 +66,8 @@ DataSurvey read_all(const Config& config, const std::string& source, const Datas
 /// and `problem` is what pretrain would say.
 Surveyed read_source(const Config& config, const std::string& source, DatasetOptions options,
                      const Tokenizer* tokenizer, std::string& problem) {
+  StageProgress bar;
+  options.stages = std::ref(bar);
   const auto read = [&] {
     const std::shared_ptr<const Dataset> data = open_dataset(source, options);
     return Surveyed{data, read_all(config, source, *data, tokenizer), true};

@@ -38,7 +38,9 @@ PrepareVocabularyReport prepare_vocabulary(const PrepareVocabularyOptions& o, co
         if (is_utf8(line)) visit(line);  // pretrain skips other captions
       return;
     }
-    const auto data = open_dataset(o.captions, {});
+    DatasetOptions options;
+    options.stages = progress;
+    const auto data = open_dataset(o.captions, options);
     report.skipped = data->skipped();
     report.notes = data->notes();
     for (int64_t i = 0; i < data->size(); ++i) {

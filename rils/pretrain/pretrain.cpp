@@ -205,7 +205,7 @@ int run_pretraining(const Config& config, const PretrainingOptions& options) {
   Config named = config;
   if (named.run.name.empty()) named.run.name = automatic_name(config.model);
   Console console;
-  TrainingSetup setup(named);
+  TrainingSetup setup(named, console.stages());
   if (!options.pretrained.empty()) setup.start_from(options.pretrained, console);
   setup.print_plan(console);
   if (options.dry_run) {

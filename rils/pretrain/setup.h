@@ -17,8 +17,8 @@ namespace tessera::rils {
 /// What a training run consists of, made from its configuration: data, tokenizer, trainer and the plan of steps.
 class TrainingSetup {
  public:
-  /// Opens everything. Throws ConfigError or IoError.
-  explicit TrainingSetup(const Config& config);
+  /// Opens everything; `stages` are told how much of the data is listed. Throws ConfigError or IoError.
+  explicit TrainingSetup(const Config& config, const Stages& stages = {});
 
   /// The next global batch in micro-batches. After the last of an epoch the next epoch begins; the console is told the
   /// counts of the one that ended. One call a step: the next one overwrites the images.

@@ -45,9 +45,10 @@ bool is_path(const std::string& source) {
 
 /// Opens an image, all images below a folder (even where its subfolders are classes or splits), or any other source of
 /// pretrain. Captions are read where there are any.
-std::unique_ptr<Dataset> open_images(const std::string& source, const QueryOptions& o) {
+std::unique_ptr<Dataset> open_images(const std::string& source, const QueryOptions& o, const Stages& stages) {
   DatasetOptions options;
   options.need_caption = false;
+  options.stages = stages;
   options.split = "test";
   options.type = dataset_type(o.dataset_type);
   if (options.type == DatasetType::automatic && is_path(source)) {
@@ -89,7 +90,7 @@ NamedImages images_of(const std::string& source, const LoadedModel& m, const Que
     }
     return stored;
   }
-  const auto data = open_images(source, o);
+  const auto data = open_images(source, o, m.embed.stages);
   print_notes(*data);
   ImageEmbeddings images = embed_images(*data, m.embed, joint_embedding(*m.model, m.embed.pass));
   print_skipped(source, images);
@@ -190,7 +191,7 @@ int query_embed(const QueryOptions& o, const std::string& source) {
     texts = read_lines(source);  // the empty ones too, so that line n is row n
     for (const std::string& text : texts) table += fmt::format("-1\t{}\n", text);
   } else {
-    const auto data = open_images(source, o);
+    const auto data = open_images(source, o, m.embed.stages);
     print_notes(*data);
     const bool joint = m.model->objective().contrastive;
     const ImageEmbeddings images = embed_images(

@@ -46,8 +46,8 @@ int main(int argc, char** argv) {
                         "file with one class per line; default: classnames.txt beside the data");
   zero_shot->add_option("--templates", o.templates, "file with one prompt per line, {c} for the class");
   knn->add_option("--train-data", o.train_data, "labelled images that vote")->required();
-  apps::whole_number(
-      knn->add_option("--train-samples", o.train_samples, "number of training images used, evenly spread; 0: all"), 0);
+  apps::whole_number(knn->add_option("--train-samples", o.train_samples, "training images used, evenly spread; 0: all"),
+                     0);
   apps::whole_number(knn->add_option("--k", o.k, "number of neighbours"), 1);
   apps::number(knn->add_option("--temperature", o.temperature, "temperature of the votes"), true);
   pointing->add_option("--template,--pattern", o.sentence_template, "sentence for an object, {c} for its name");

@@ -15,8 +15,7 @@ void add_common(CLI::App& app, EvaluateOptions& o, std::string& device) {
   app.add_option("--dataset-type", o.dataset_type, "data format: auto, webdataset, files, csv, idx, folder, images");
   app.add_option("--dataset", o.dataset_name, "name of the data set in the results");
   app.add_option("--vocabulary", o.vocabulary, "merges file; default: the one that the checkpoint names");
-  apps::whole_number(app.add_option("--batch-size", o.batch_size, "images per batch; the results do not depend on it"),
-                     1);
+  apps::whole_number(app.add_option("--batch-size", o.batch_size, "images per batch; it changes no result"), 1);
   app.add_option("--precision", o.precision, "precision: fp32 or amp_bf16");
   apps::add_device_option(app, device);
   app.add_option("--output", o.output, "JSON file in the format of CLIP_benchmark");

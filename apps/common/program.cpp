@@ -84,11 +84,16 @@ std::vector<std::string> with_dashes(int argc, const char* const* argv) {
 /// A message of CLI11 in our form: what, expected, found.
 std::string describe(const CLI::ParseError& e) {
   std::string text = e.what();
-  constexpr std::string_view kConversion = "Could not convert: ";
+  constexpr std::string_view kConversion = "Could not convert: ", kNotIn = " not in {";
+  const size_t colon = text.find(": "), list = text.find(kNotIn);
   const size_t equals = text.find(" = ");
   if (text.starts_with(kConversion) && equals != std::string::npos) {
     text = fmt::format("{}: expected a number, found {}", text.substr(kConversion.size(), equals - kConversion.size()),
                        text.substr(equals + 3));
+  } else if (colon < list && list != std::string::npos && text.ends_with('}')) {
+    const size_t words = list + kNotIn.size();
+    text = fmt::format("{}: expected one of {}, found {}", text.substr(0, colon),
+                       text.substr(words, text.size() - 1 - words), text.substr(colon + 2, list - colon - 2));
   } else if (dynamic_cast<const CLI::ArgumentMismatch*>(&e) != nullptr && text.ends_with(" missing")) {
     text = text.substr(0, text.find(':')) + ": expected a value, found none";
   } else if (dynamic_cast<const CLI::ExtrasError*>(&e) != nullptr) {

@@ -98,6 +98,8 @@ TEST(Numbers, AreCheckedInOneForm) {
     whole_number(app.add_option("--count", count, "pictures"), 1, 50);
     number(app.add_option("--temperature", temperature, "temperature"), true);
     number(app.add_option("--other", other, "temperature"), false);
+    std::string word = "a";
+    app.add_option("--word", word, "a word")->check(CLI::IsMember({"a", "b"}));
     return typed({option, word}, app, [](Outcome&) { return 0; });
   };
   const std::string help = " (--help lists the options)\n";
@@ -112,6 +114,7 @@ TEST(Numbers, AreCheckedInOneForm) {
   EXPECT_EQ(with("--temperature", "nan").err, "error: --temperature: expected a number above 0, found nan" + help);
   EXPECT_EQ(with("--temperature", "1e-3").code, 0);
   EXPECT_EQ(with("--other", "0").code, 0);
+  EXPECT_EQ(with("--word", "c").err, "error: --word: expected one of a,b, found c" + help);
 }
 
 TEST(Subcommands, KnowTheirOwnOptionsOnly) {

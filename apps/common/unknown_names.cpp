@@ -80,9 +80,9 @@ std::string about_option(const CLI::App& app, const CLI::App* chosen, const std:
   const auto other = answer(other_options(), name, known, "--");
   if (other && other->starts_with(';')) return *other;
   if (!owners.empty()) return fmt::format("; it belongs to {}", fmt::join(owners, ", "));
+  if (other) return *other;
   const std::string place = where_option_belongs(option, contains(known, "--set"));
   if (!place.empty()) return "; " + place;
-  if (other) return *other;
   const std::string near = suggestion(name, known, "--");
   return near.empty() ? kSeeHelp : near;
 }

@@ -1,6 +1,7 @@
 #include "apps/common/config_options.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
@@ -114,6 +115,13 @@ struct ConfigOptions::State {
     return config;
   }
 
+  /// What inspect does not read it takes all the same, unlisted: the command line of pretrain goes through it.
+  [[nodiscard]] bool takes(const Key& key) const {
+    return serves(key, program) || (program != rils::Program::finetune && serves(key, rils::Program::pretrain));
+  }
+
+  [[nodiscard]] std::string group_of(const Key& key) const { return serves(key, program) ? heading(key) : ""; }
+
   void add_key(const Key& key) {
     const std::string names = all_names(key, program);
     CLI::Option* option = is_flag(key) ? app->add_flag(names) : app->add_option(names);
@@ -121,7 +129,7 @@ struct ConfigOptions::State {
     std::string value = value_text(defaults, key);
     if (value != "\"\"") option->default_str(value);
     if (!is_flag(key)) option->type_name(std::string(key.placeholder));
-    option->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)->group(heading(key));
+    option->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)->group(group_of(key));
     actions[option] = [&key, origin = option_name(key)](rils::Config& config, const std::string& word) {
       set_from_text(config, key, word, origin);
     };
@@ -129,8 +137,9 @@ struct ConfigOptions::State {
 
   /// A flag that is short for an assignment.
   void add_short(const char* name, const char* help, void (*set)(rils::Config&)) {
-    actions[app->add_flag(name)->description(help)->group(kRareGroup)] = [set](rils::Config& config,
-                                                                               const std::string&) { set(config); };
+    const bool unread = program == rils::Program::inspect_model || program == rils::Program::inspect_data;
+    CLI::Option* flag = app->add_flag(name)->description(help)->group(unread ? "" : kRareGroup);
+    actions[flag] = [set](rils::Config& config, const std::string&) { set(config); };
   }
 
   /// Options in the order in which they were typed.
@@ -153,7 +162,7 @@ ConfigOptions::ConfigOptions(CLI::App& app, rils::Program program) : state_(std:
   state_->actions[set] = [](rils::Config& config, const std::string& word) { set_assignment(config, word); };
   for (const Level level : {Level::common, Level::rare}) {
     for (const Key& key : rils::schema()) {
-      if (key.level == level && serves(key, program)) state_->add_key(key);
+      if (key.level == level && state_->takes(key)) state_->add_key(key);
     }
   }
   if (program == rils::Program::finetune) {
@@ -171,6 +180,26 @@ ConfigOptions::ConfigOptions(CLI::App& app, rils::Program program) : state_(std:
 }
 
 ConfigOptions::~ConfigOptions() = default;
+
+std::string where_option_belongs(std::string_view option, bool has_set) {
+  std::vector<std::string> programs, assignments;
+  const auto add = [](std::vector<std::string>& to, const std::string& text) {
+    if (std::ranges::find(to, text) == to.end()) to.push_back(text);
+  };
+  for (const Key& key : rils::schema()) {
+    const std::string names = "," + all_names(key, rils::Program::pretrain) + ",";
+    if (names.find(fmt::format(",{},", option)) == std::string::npos) continue;
+    if (key.level == Level::set_only) {
+      add(assignments, fmt::format("--set {}={}", key.path, key.placeholder));
+      continue;
+    }
+    if (serves(key, rils::Program::pretrain)) add(programs, "pretrain");
+    if (serves(key, rils::Program::finetune)) add(programs, "finetune");
+  }
+  if (!programs.empty()) return fmt::format("it belongs to {}", fmt::join(programs, " and "));
+  if (assignments.empty() || !has_set) return "";
+  return fmt::format("use {}", fmt::join(assignments, " or "));
+}
 
 rils::Config ConfigOptions::resolve() const {
   rils::Config config = state_->start();

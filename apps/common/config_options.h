@@ -2,6 +2,7 @@
 
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include "rils/config/schema.h"
 
@@ -16,6 +17,7 @@ namespace tessera::apps {
 class ConfigOptions {
  public:
   /// Adds them to a program or subcommand after set_up(); the rare ones come last in its help.
+  /// Subcommands of inspect take all options of pretrain and list those that they read.
   explicit ConfigOptions(CLI::App& app, rils::Program program = rils::Program::pretrain);
   ~ConfigOptions();
   ConfigOptions(const ConfigOptions&) = delete;
@@ -32,5 +34,9 @@ class ConfigOptions {
   struct State;
   std::unique_ptr<State> state_;
 };
+
+/// Where a key that an option such as "--mask-ratio" names can be given: "it belongs to pretrain", or, of a key without
+/// an option of its own and if the program has --set, "use --set model.vision.width=N". Empty if there is no such key.
+[[nodiscard]] std::string where_option_belongs(std::string_view option, bool has_set);
 
 }  // namespace tessera::apps

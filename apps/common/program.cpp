@@ -4,12 +4,16 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <charconv>
 #include <cstdio>
 #include <exception>
+#include <filesystem>
 #include <iostream>
 #include <new>
+#include <stdexcept>
 #include <vector>
 
+#include "apps/common/unknown_names.h"
 #include "engine/core/error.h"
 #include "engine/runtime/context.h"
 #include "rils/config/schema.h"
@@ -35,7 +39,9 @@ class HelpFormatter : public CLI::Formatter {
     return text.substr(positional ? 0 : 1);  // CLI11 puts a blank line of its own between groups
   }
   std::string make_option_name(const CLI::Option* option, bool positional) const override {
-    return positional ? option->get_name(true, false) : "--" + option->get_lnames().front();
+    if (positional) return option->get_name(true, false);
+    const std::string letter = option->get_snames().empty() ? "" : fmt::format("-{}, ", option->get_snames().front());
+    return letter + "--" + option->get_lnames().front();
   }
   std::string make_option_opts(const CLI::Option* option) const override {
     std::string type = option->get_type_name();
@@ -55,7 +61,9 @@ class HelpFormatter : public CLI::Formatter {
 };
 
 int complain(int code, std::string message) {
-  std::ranges::replace(message, '\n', ' ');
+  // Names and texts of users may hold line ends and what steers a terminal.
+  std::ranges::replace_if(
+      message, [](unsigned char c) { return c < 0x20 || c == 0x7f; }, ' ');
   std::cout.flush();
   std::fprintf(stderr, "error: %s\n", message.c_str());
   return code;
@@ -73,34 +81,19 @@ std::vector<std::string> with_dashes(int argc, const char* const* argv) {
   return args;
 }
 
-/// Names the nearest option of the program, and of the subcommand that was chosen, for the first that neither has.
-void check_names(const CLI::App& app, const std::vector<std::string>& args) {
-  std::vector<std::string> known;
-  const auto add = [&](const CLI::App& part) {
-    for (const CLI::Option* option : part.get_options()) {
-      for (const std::string& name : option->get_lnames()) known.push_back("--" + name);
-    }
-  };
-  add(app);
-  for (const std::string& arg : args) {
-    if (arg == "--") return;
-    for (const CLI::App* sub : app.get_subcommands([&](const CLI::App* s) { return s->get_name() == arg; })) add(*sub);
-    if (!arg.starts_with("--")) continue;
-    const std::string name = arg.substr(0, arg.find('='));
-    if (std::ranges::find(known, name) != known.end()) continue;
-    const std::vector<std::string_view> candidates(known.begin(), known.end());
-    throw ConfigError(fmt::format("unknown option {}; did you mean {}?", name, rils::nearest(name, candidates)));
-  }
-}
-
 /// A message of CLI11 in our form: what, expected, found.
 std::string describe(const CLI::ParseError& e) {
   std::string text = e.what();
-  constexpr std::string_view kConversion = "Could not convert: ";
+  constexpr std::string_view kConversion = "Could not convert: ", kNotIn = " not in {";
+  const size_t colon = text.find(": "), list = text.find(kNotIn);
   const size_t equals = text.find(" = ");
   if (text.starts_with(kConversion) && equals != std::string::npos) {
     text = fmt::format("{}: expected a number, found {}", text.substr(kConversion.size(), equals - kConversion.size()),
                        text.substr(equals + 3));
+  } else if (colon < list && list != std::string::npos && text.ends_with('}')) {
+    const size_t words = list + kNotIn.size();
+    text = fmt::format("{}: expected one of {}, found {}", text.substr(0, colon),
+                       text.substr(words, text.size() - 1 - words), text.substr(colon + 2, list - colon - 2));
   } else if (dynamic_cast<const CLI::ArgumentMismatch*>(&e) != nullptr && text.ends_with(" missing")) {
     text = text.substr(0, text.find(':')) + ": expected a value, found none";
   } else if (dynamic_cast<const CLI::ExtrasError*>(&e) != nullptr) {
@@ -129,7 +122,7 @@ int parse_and_run(CLI::App& app, std::vector<std::string> args, const std::funct
 
 void set_up(CLI::App& app) {
   app.formatter(std::make_shared<HelpFormatter>());
-  app.set_help_flag("--help", "print this help");
+  app.set_help_flag("-h,--help", "print this help");
   app.set_version_flag("--version", "tessera " + std::string(rils::version()), "print the version");
   app.option_defaults()->always_capture_default()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
 }
@@ -142,9 +135,40 @@ int run(CLI::App& app, int argc, const char* const* argv, const std::function<in
     return complain(kUsage, e.what());
   } catch (const std::bad_alloc&) {
     return complain(kFailure, "the machine's memory is exhausted");
+  } catch (const std::filesystem::filesystem_error& e) {
+    const std::string path = e.path1().string();
+    return complain(kFailure, fmt::format("{}: {}", path.empty() ? "\"\"" : path, e.code().message()));
+  } catch (const std::logic_error& e) {
+    return complain(kFailure, fmt::format("a fault of this program, please report it with the command: {}", e.what()));
   } catch (const std::exception& e) {
     return complain(kFailure, e.what());
   }
+}
+
+namespace {
+
+/// Refuses the words of an option that are no T in the range.
+template <class T>
+CLI::Option* only(CLI::Option* option, const char* kind, const rils::Range& range) {
+  return option->check([kind, range](const std::string& word) -> std::string {
+    T value{};
+    const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), value);
+    const bool read = error == std::errc() && end == word.data() + word.size();
+    if (read && range.contains(static_cast<double>(value))) return "";
+    return fmt::format("expected {} {}, found {}", kind, range.describe(), read ? word : '"' + word + '"');
+  });
+}
+
+}  // namespace
+
+CLI::Option* whole_number(CLI::Option* option, int64_t least, int64_t most) {
+  const bool open = most == std::numeric_limits<int64_t>::max();
+  const double end = open ? std::numeric_limits<double>::infinity() : static_cast<double>(most);
+  return only<int64_t>(option, "an integer", {.min = static_cast<double>(least), .max = end});
+}
+
+CLI::Option* number(CLI::Option* option, bool above_zero) {
+  return only<double>(option, "a number", {.min = 0, .min_open = above_zero});
 }
 
 void add_device_option(CLI::App& app, std::string& word) {

@@ -1,13 +1,16 @@
 #pragma once
 
+#include <cstdint>
 #include <functional>
+#include <limits>
 #include <string>
 
 #include "engine/core/device.h"
 
 namespace CLI {
 class App;
-}
+class Option;
+}  // namespace CLI
 
 namespace tessera::apps {
 
@@ -19,6 +22,12 @@ void set_up(CLI::App& app);
 /// wrong usage or configuration (the line names the nearest known option), and 1 for a failure while running, which
 /// includes a standard output that cannot be written.
 int run(CLI::App& app, int argc, const char* const* argv, const std::function<int()>& action);
+
+/// Lets an option take whole numbers from `least` to `most` only, and returns it. Another word becomes an error such as
+/// "--k: expected an integer of at least 1, found 0".
+CLI::Option* whole_number(CLI::Option* option, int64_t least, int64_t most = std::numeric_limits<int64_t>::max());
+/// The same for finite numbers of at least 0, or above 0.
+CLI::Option* number(CLI::Option* option, bool above_zero);
 
 /// Adds --device, a word for choose_device().
 void add_device_option(CLI::App& app, std::string& word);

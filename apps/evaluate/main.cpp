@@ -6,6 +6,7 @@
 namespace {
 
 using tessera::rils::EvaluateOptions;
+namespace apps = tessera::apps;
 
 void add_common(CLI::App& app, EvaluateOptions& o, std::string& device) {
   app.add_option("--checkpoint,--pretrained", o.checkpoint, "weights from pretrain: a file, or a run's folder")
@@ -14,9 +15,9 @@ void add_common(CLI::App& app, EvaluateOptions& o, std::string& device) {
   app.add_option("--dataset-type", o.dataset_type, "data format: auto, webdataset, files, csv, idx, folder, images");
   app.add_option("--dataset", o.dataset_name, "name of the data set in the results");
   app.add_option("--vocabulary", o.vocabulary, "merges file; default: the one that the checkpoint names");
-  app.add_option("--batch-size", o.batch_size, "images per batch; the results do not depend on it");
+  apps::whole_number(app.add_option("--batch-size", o.batch_size, "images per batch; it changes no result"), 1);
   app.add_option("--precision", o.precision, "precision: fp32 or amp_bf16");
-  tessera::apps::add_device_option(app, device);
+  apps::add_device_option(app, device);
   app.add_option("--output", o.output, "JSON file in the format of CLIP_benchmark");
 }
 
@@ -24,7 +25,7 @@ void add_common(CLI::App& app, EvaluateOptions& o, std::string& device) {
 
 int main(int argc, char** argv) {
   CLI::App app("Evaluates a checkpoint: prints a table and writes CLIP_benchmark's JSON.");
-  tessera::apps::set_up(app);
+  apps::set_up(app);
   app.require_subcommand(1);
   EvaluateOptions o;
   std::string device = "auto";
@@ -44,14 +45,14 @@ int main(int argc, char** argv) {
                         "file with one class per line; default: classnames.txt beside the data");
   zero_shot->add_option("--templates", o.templates, "file with one prompt per line, {c} for the class");
   knn->add_option("--train-data", o.train_data, "labelled images that vote")->required();
-  knn->add_option("--train-samples", o.train_samples, "number of training images used, evenly spread; 0: all")
-      ->check(CLI::NonNegativeNumber);
-  knn->add_option("--k", o.k, "number of neighbours");
-  knn->add_option("--temperature", o.temperature, "temperature of the votes");
+  apps::whole_number(knn->add_option("--train-samples", o.train_samples, "training images used, evenly spread; 0: all"),
+                     0);
+  apps::whole_number(knn->add_option("--k", o.k, "number of neighbours"), 1);
+  apps::number(knn->add_option("--temperature", o.temperature, "temperature of the votes"), true);
   pointing->add_option("--template,--pattern", o.sentence_template, "sentence for an object, {c} for its name");
-  return tessera::apps::run(app, argc, argv, [&] {
-    o.command = tessera::apps::command_line(argc, argv);
-    o.device = tessera::apps::choose_device(device);
+  return apps::run(app, argc, argv, [&] {
+    o.command = apps::command_line(argc, argv);
+    o.device = apps::choose_device(device);
     if (*retrieval) return evaluate_retrieval(o);
     if (*zero_shot) return evaluate_zero_shot(o);
     return *knn ? evaluate_knn(o) : evaluate_pointing(o);

@@ -18,7 +18,7 @@ int main(int argc, char** argv) {
   app.require_subcommand(1);
 
   auto* model = app.add_subcommand("model", "prints parameters, multiply-adds and memory of a model by part");
-  apps::ConfigOptions config(*model);
+  apps::ConfigOptions config(*model, rils::Program::inspect_model);
 
   auto* gradients = app.add_subcommand("gradients", "writes the losses and all gradients of one batch");
   std::string config_file;
@@ -37,7 +37,8 @@ int main(int argc, char** argv) {
   auto* tokens = app.add_subcommand("tokens", "prints the token ids of each line of standard input");
   rils::TokensOptions text;
   tokens->add_option("--vocabulary", text.vocabulary, "merges file, plain or gzipped")->required();
-  tokens->add_option("--context-length", text.context_length, "length of a sequence in tokens");
+  apps::whole_number(tokens->add_option("--context-length", text.context_length, "length of a sequence in tokens"), 3,
+                     65536);
   tokens->add_option("--truncation", text.truncation, "truncation of a long text: keep-eot or cut");
 
   const auto checkpoint = apps::add_checkpoint_command(app);

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "apps/common/config_options.h"
+#include "apps/common/program.h"
 #include "rils/inspect/pictures.h"
 
 namespace tessera::apps {
@@ -59,15 +60,15 @@ std::function<int()> add_picture_commands(CLI::App& app) {
   rils::PictureOptions& o = words->options;
   CLI::App* heat = add(app, *words, "heatmap", "draws a heat map of each sentence over an image");
   add_image(*heat, o)->required();
-  heat->add_option("--temperature", o.temperature, "temperature of the softmax; 0: the teacher's");
+  number(heat->add_option("--temperature", o.temperature, "temperature of the softmax; 0: the teacher's"), false);
   CLI::App* hidden = add(app, *words, "reconstruction", "draws what the decoder predicts for hidden patches");
   (void)add_image(*hidden, o);  // not required: a pixel decoder needs no sentences
   hidden->add_option("--seed", o.seed, "seed of the mask");
   CLI::App* found = add(app, *words, "retrievals", "draws the best and worst retrievals");
   found->add_option("--data", o.data, "images with captions")->required();
-  found->add_option("--count", o.count, "number of best and of worst ones")->check(CLI::Range(1, 50));
+  whole_number(found->add_option("--count", o.count, "number of best and of worst ones"), 1, 50);
   CLI::App* data = app.add_subcommand("data", "prints counts, duplicates, overlap and reading rate of a data set");
-  const auto config = std::make_shared<ConfigOptions>(*data);
+  const auto config = std::make_shared<ConfigOptions>(*data, rils::Program::inspect_data);
   data->add_option("--montage", o.out, "file to draw some samples to, .svg or .png");
   CLI::App* curves = app.add_subcommand("curves", "draws losses, gate and accuracy of one or several runs");
   curves->add_option("runs", words->runs, "folders of runs, logs/NAME")->required();

@@ -52,9 +52,9 @@ int main(int argc, char** argv) {
   return apps::run(app, argc, argv, [&] {
     rils::StageProgress progress;
     if (*scenes) std::cout << prepare_default(d, std::ref(progress)).describe() << '\n';
-    if (*captions) std::cout << prepare_captions(c).describe() << '\n';
-    if (*folder) std::cout << prepare_folder(f).describe() << '\n';
-    if (*vocabulary) std::cout << v.output << ": " << prepare_vocabulary(v).describe() << '\n';
+    if (*captions) std::cout << prepare_captions(c, std::ref(progress)).describe() << '\n';
+    if (*folder) std::cout << prepare_folder(f, std::ref(progress)).describe() << '\n';
+    if (*vocabulary) std::cout << v.output << ": " << prepare_vocabulary(v, std::ref(progress)).describe() << '\n';
     return 0;
   });
 }

@@ -15,8 +15,8 @@ int main(int argc, char** argv) {
     CLI::App* sub = app.add_subcommand(name, help);
     sub->add_option("--checkpoint,--pretrained", o.checkpoint, weights)->required();
     sub->add_option("--vocabulary", o.vocabulary, "merges file; default: the one that the checkpoint names");
-    sub->add_option("--batch-size", o.batch_size, "images per batch; the answers do not depend on it")
-        ->check(CLI::PositiveNumber);
+    apps::whole_number(
+        sub->add_option("--batch-size", o.batch_size, "images per batch; the answers do not depend on it"), 1);
     sub->add_option("--precision", o.precision, "precision: fp32 or amp_bf16");
     apps::add_device_option(*sub, device);
     return sub;
@@ -34,7 +34,7 @@ int main(int argc, char** argv) {
   search->add_option("source", source, "an image, a folder of images, shards, a table, or STEM.images.npy from embed")
       ->required();
   for (CLI::App* sub : {classify, search}) {
-    sub->add_option("--top", o.top, "number of answers shown")->check(CLI::PositiveNumber);
+    apps::whole_number(sub->add_option("--top", o.top, "number of answers shown"), 1);
     sub->add_option("--output", o.output, "file of JSON lines, one per answer");
   }
   CLI::App* embed = add("embed", "writes embeddings of images and texts as .npy, and their names");

@@ -171,6 +171,8 @@ void check_resumable(const Config& stored, const Config& now) {
   const bool ranks = reads_ranks(stored) && reads_ranks(now);
   const auto resolved = [&](Config config) {
     config.loss.simulated_ranks = ranks ? plan_batch(config, 1).simulated_ranks : 0;
+    // 0 stands for the vocabulary's size, and another vocabulary is refused by its digest.
+    if (now.model.text.vocab_size == 0) config.model.text.vocab_size = 0;
     return config;
   };
   for (const Difference& d : differences(resolved(stored), resolved(now))) {

@@ -35,7 +35,7 @@ struct DecoderConfig {
 /// CLIP's text encoder.
 struct TextConfig {
   int64_t context_length = 77;  // tokens, SOT and EOT included
-  int64_t vocab_size = 49408;   // EOT is its last id; 0: as many as the vocabulary has
+  int64_t vocab_size = 0;       // EOT is its last id; 0: as many as the vocabulary has
   int64_t width = 512;
   int64_t layers = 12;
   int64_t heads = 8;

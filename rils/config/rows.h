@@ -19,6 +19,7 @@ inline constexpr Range kFraction{0, 1, false, false};       // both ends permitt
 inline constexpr Range kBelowOne{0, 1, false, true};        // [0, 1)
 inline constexpr Range kOpenFraction{0, 1, true, false};    // (0, 1]
 inline constexpr Range kCount{1, kInfinity, false, false};  // at least one
+inline constexpr Range kBatch{1, 1 << 24, false, false};    // products of two of them fit 64 bits
 inline constexpr Range kExtent{1, 65536, false, false};     // of a model: products of four of them fit 64 bits
 
 template <class T>

@@ -59,8 +59,8 @@ void add_data_keys(std::vector<Key>& keys) {
   data("max_image_pixels", &D::max_image_pixels, "pixel limit; larger images are skipped", kCount);
   data("train_num_samples", &D::train_num_samples, "samples per epoch; 0: all", kNotNegative);
   data("val_num_samples", &D::val_num_samples, "samples per validation; 0: all", kNotNegative).may_change();
-  data("workers", &D::workers, "threads that decode images", kNotNegative).common().may_change();
-  data("cache_mib", &D::cache_mib, "MiB of memory for decoded images", kNotNegative).may_change();
+  data("workers", &D::workers, "threads that decode images", {0, 1024}).common().may_change();
+  data("cache_mib", &D::cache_mib, "MiB of memory for decoded images", {0, 1e9}).may_change();
   data("zeroshot_data", &D::zeroshot_data, "labelled images for zero-shot classification", "SRC").may_change();
   data("classnames", &D::classnames, "class names, one per line; empty: the data's own", "FILE").may_change();
   data("templates", &D::templates, "prompt templates, one per line, with {c} for the class", "FILE").may_change();
@@ -87,15 +87,14 @@ void add_optim_keys(std::vector<Key>& keys) {
   using O = OptimConfig;
   const Section<O> optim(
       keys, "optim", [](Config& c) -> O& { return c.optim; }, Level::common, OnResume::must_agree);
-  optim("batch_size", &O::batch_size, "samples per process and micro-batch", kCount).may_change();
-  optim("accum_freq", &O::accum_freq, "micro-batches per step", kCount).may_change();
-  optim("global_batch_size", &O::global_batch_size, "samples per step; sets accum-freq; 0: off", kNotNegative)
-      .may_change();
-  optim("epochs", &O::epochs, "passes over the training data", kCount).may_change();
+  optim("batch_size", &O::batch_size, "samples per process and micro-batch", kBatch).may_change();
+  optim("accum_freq", &O::accum_freq, "micro-batches per step", kBatch).may_change();
+  optim("global_batch_size", &O::global_batch_size, "samples per step; sets accum-freq; 0: off", {0, 1e9}).may_change();
+  optim("epochs", &O::epochs, "passes over the training data; a resumed run may have more", {1, 1e9}).may_change();
   optim("lr", &O::lr, "peak learning rate", kNotNegative);
   optim("lr_start", &O::lr_start, "learning rate at the first step", kNotNegative).rare();
   optim("lr_end", &O::lr_end, "learning rate at the last step", kNotNegative).rare();
-  optim("warmup", &O::warmup, "steps of linear warm-up; -1: one epoch", {-1, kInfinity});
+  optim("warmup", &O::warmup, "steps of linear warm-up, at most the run's; -1: one epoch", {-1, kInfinity});
   optim("beta1", &O::beta1, "AdamW's decay of the first moment", kBelowOne).rare();
   optim("beta2", &O::beta2, "AdamW's decay of the second moment", kBelowOne).rare();
   optim("eps", &O::eps, "AdamW's epsilon", kPositive).rare();
@@ -148,46 +147,6 @@ const Key* find_key(std::string_view path) {
   const auto found = std::ranges::find_if(
       schema(), [&](const Key& k) { return k.path == path || (!k.old_path.empty() && k.old_path == path); });
   return found == schema().end() ? nullptr : &*found;
-}
-
-std::string_view nearest_key(std::string_view path) {
-  const std::string_view name = path.substr(path.rfind('.') + 1);
-  std::vector<std::string_view> same_name, all;
-  for (const Key& key : schema()) {
-    all.push_back(key.path);
-    if (key.name() == name) same_name.push_back(key.path);
-  }
-  return nearest(path, same_name.empty() ? all : same_name);
-}
-
-std::string_view nearest(std::string_view word, std::span<const std::string_view> candidates) {
-  const auto distance = [&](std::string_view other) {
-    // Three rows of the table of prefixes: two back (for swaps), one back, this one.
-    std::vector<size_t> before(other.size() + 1), last(other.size() + 1), row(other.size() + 1);
-    for (size_t j = 0; j <= other.size(); ++j) last[j] = j;
-    for (size_t i = 1; i <= word.size(); ++i) {
-      row[0] = i;
-      for (size_t j = 1; j <= other.size(); ++j) {
-        row[j] = std::min({last[j] + 1, row[j - 1] + 1, last[j - 1] + (word[i - 1] == other[j - 1] ? 0 : 1)});
-        if (i > 1 && j > 1 && word[i - 1] == other[j - 2] && word[i - 2] == other[j - 1]) {
-          row[j] = std::min(row[j], before[j - 2] + 1);
-        }
-      }
-      before.swap(last);
-      last.swap(row);
-    }
-    return last[other.size()];
-  };
-  std::string_view best;
-  size_t fewest = std::numeric_limits<size_t>::max();
-  for (const std::string_view candidate : candidates) {
-    const size_t edits = distance(candidate);
-    if (edits < fewest) {
-      fewest = edits;
-      best = candidate;
-    }
-  }
-  return best;
 }
 
 }  // namespace tessera::rils

@@ -60,8 +60,8 @@ struct Key {
   [[nodiscard]] std::string_view name() const { return std::string_view(path).substr(path.rfind('.') + 1); }
 };
 
-/// The programs that have options for keys.
-enum class Program : uint8_t { pretrain, finetune };
+/// The programs and subcommands that have options for keys.
+enum class Program : uint8_t { pretrain, finetune, inspect_model, inspect_data };
 /// Whether a program reads a key.
 [[nodiscard]] bool serves(const Key& key, Program program);
 /// The defaults of a fine-tuning run: MAE's recipe.
@@ -73,10 +73,15 @@ enum class Program : uint8_t { pretrain, finetune };
 [[nodiscard]] std::span<const Key> schema();
 /// By path, the old one included; null when there is none.
 [[nodiscard]] const Key* find_key(std::string_view path);
-/// The known path that was most likely meant: the same name in another section, or the fewest edits away.
-[[nodiscard]] std::string_view nearest_key(std::string_view path);
+/// The message for a path that no key has: "unknown key optim.lrr; did you mean optim.lr?", with the same name in
+/// another section or a near one, else with the names that its section has, else with the sections.
+[[nodiscard]] std::string unknown_key(std::string_view path);
+/// The same for a section: "unknown section [optimizer]; did you mean [optim]?".
+[[nodiscard]] std::string unknown_section(std::string_view path);
 
-/// The candidate with the fewest insertions, deletions, replacements and swaps of neighbours; the first of equals.
+/// The candidate that was most likely meant: the one with the fewest insertions, deletions, replacements and swaps of
+/// neighbours (the first of equals) if they are at most a third of the longer word, else the first that begins with
+/// the word, or the other way round. Empty if none is near.
 [[nodiscard]] std::string_view nearest(std::string_view word, std::span<const std::string_view> candidates);
 
 /// A key's value as TOML writes it: shortest digits that read back as the same double, strings in quotes.

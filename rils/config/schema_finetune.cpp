@@ -1,29 +1,7 @@
-// The keys of [finetune], and which of the others the program finetune reads.
-#include <algorithm>
-#include <array>
-
+// The keys of [finetune], and the defaults of its runs.
 #include "rils/config/rows.h"
 
 namespace tessera::rils {
-namespace {
-
-/// Keys of other sections that fine-tuning reads.
-struct SharedKeys {
-  std::string_view section;
-  std::array<std::string_view, 12> names;
-};
-constexpr std::array<SharedKeys, 4> kShared = {{
-    {"augment", {"crop_scale", "crop_ratio", "flip", "image_interpolation", "image_mean", "image_std"}},
-    {"data", {"dataset_type", "image_key", "max_image_pixels", "workers", "cache_mib"}},
-    {"optim",
-     {"batch_size", "accum_freq", "epochs", "lr", "lr_end", "beta1", "beta2", "eps", "wd", "grad_clip_norm", "ema"}},
-    {"run",
-     {"name", "logs", "seed", "precision", "save_every_steps", "save_frequency", "keep", "log_every_n_steps",
-      "val_frequency", "grad_checkpointing", "report_to", "device"}},
-}};
-
-}  // namespace
-
 void add_finetune_keys(std::vector<Key>& keys) {
   using F = FinetuneConfig;
   const Section<F> finetune(
@@ -31,8 +9,8 @@ void add_finetune_keys(std::vector<Key>& keys) {
   finetune("data_path", &F::data_path, "folder with train/ and val/ or test/, or with IDX files", "DIR");
   finetune("finetune", &F::finetune, "pre-trained weights: a file, or a run's folder; empty: from scratch", "FILE")
       .may_change();
-  finetune("nb_classes", &F::nb_classes, "number of classes; 0: as the data have", kNotNegative);
-  finetune("input_size", &F::input_size, "pixels per side; 0: as the checkpoint has", kNotNegative);
+  finetune("nb_classes", &F::nb_classes, "number of classes; 0: as the data have", {0, 1 << 20});
+  finetune("input_size", &F::input_size, "pixels per side; 0: as the checkpoint has", {0, 65536});
   finetune("pool", &F::pool, "feature that the head reads");
   finetune("blr", &F::blr, "learning rate per 256 images, used where lr is 0", kNotNegative);
   finetune("warmup_epochs", &F::warmup_epochs, "epochs of linear warm-up from 0", kNotNegative);
@@ -49,16 +27,8 @@ void add_finetune_keys(std::vector<Key>& keys) {
   finetune("linear", &F::linear, "probe frozen features by logistic regression");
   finetune("probe", &F::probe, "training of the probe");
   finetune("shots", &F::shots, "labelled images per class, one probe for each number; 0: all", kCount);
-  finetune("draws", &F::draws, "random draws of the shots", kCount);
+  finetune("draws", &F::draws, "random draws of the shots", {1, 1e6});
   finetune("train_fraction", &F::train_fraction, "fraction of each class's training images", kOpenFraction);
-}
-
-bool serves(const Key& key, Program program) {
-  const bool own = key.section() == "finetune";
-  if (program == Program::pretrain) return !own;
-  return own || key.section() == "model.vision" || std::ranges::any_of(kShared, [&](const SharedKeys& shared) {
-           return shared.section == key.section() && std::ranges::find(shared.names, key.name()) != shared.names.end();
-         });
 }
 
 Config finetuning_defaults() {

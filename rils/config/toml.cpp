@@ -21,12 +21,6 @@ bool is_section(std::string_view path) {
   });
 }
 
-std::string_view nearest_section(std::string_view path) {
-  std::vector<std::string_view> sections;
-  for (const Key& key : schema()) sections.push_back(key.section());
-  return nearest(path, sections);
-}
-
 std::optional<std::vector<double>> numbers(const toml::array& array) {
   std::vector<double> out;
   for (const toml::node& element : array) {
@@ -94,10 +88,9 @@ class Reader {
       } else if (const Key* key = find_key(below)) {
         value(*key, node, where);
       } else if (node.is_table()) {
-        throw ConfigError(
-            fmt::format("{}: unknown section [{}]; did you mean [{}]?", where, below, nearest_section(below)));
+        throw ConfigError(fmt::format("{}: {}", where, unknown_section(below)));
       } else {
-        throw ConfigError(fmt::format("{}: unknown key {}; did you mean {}?", where, below, nearest_key(below)));
+        throw ConfigError(fmt::format("{}: {}", where, unknown_key(below)));
       }
     }
   }

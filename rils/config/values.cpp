@@ -247,9 +247,7 @@ void set_assignment(Config& config, std::string_view assignment) {
   std::string path(assignment.substr(0, equals));
   std::ranges::replace(path, '-', '_');
   const Key* key = find_key(path);
-  if (key == nullptr) {
-    throw ConfigError(fmt::format("--set: unknown key {}; did you mean {}?", path, nearest_key(path)));
-  }
+  if (key == nullptr) throw ConfigError(fmt::format("--set: {}", unknown_key(path)));
   set_from_text(config, *key, assignment.substr(equals + 1), fmt::format("--set {}", path));
 }
 

@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -82,6 +83,8 @@ struct DatasetOptions {
   // The part of a folder with splits (see Splits::choose) and of a folder of IDX files: "train", "val" or "test".
   std::string split = "train";
   int threads = 2;  // that read the headers of shards
+  /// Is told, by the thread that opens the data, how many of a source's shards are read: a stage's name, done, total.
+  std::function<void(std::string_view stage, int64_t done, int64_t total)> stages = {};
   int64_t synthetic_samples = 1000;
   int synthetic_size = 224;
   uint64_t seed = 0;

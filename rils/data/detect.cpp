@@ -193,6 +193,9 @@ Found find_data(const fs::path& path, const DatasetOptions& options) {
   if (is_tar(path)) return {path, DatasetType::webdataset, {}};
   if (IdxDataset::recognises(path)) return {path, DatasetType::idx, {}};
   if (is_table(path) || ends_with_one_of(path, {".txt", ".token"})) return {path, DatasetType::table, {}};
+  std::error_code ignored;
+  if (fs::is_other(path, ignored))
+    throw ConfigError(fmt::format("{}: expected a file or a folder, found a device or a pipe", path.string()));
   throw ConfigError(fmt::format("{}: cannot detect the type of the data; give it with --dataset-type", path.string()));
 }
 

@@ -118,9 +118,13 @@ WebDataset::WebDataset(const std::vector<std::filesystem::path>& shards, const D
   if (image_keys_.empty()) throw ConfigError("image_key: expected extensions such as jpg;png, found none");
   for (size_t i = 0; i < shards.size(); ++i) shards_[i].path = shards[i];
   // Shards are indexed in parallel and joined in order.
-  std::atomic<size_t> next{0};
+  std::atomic<size_t> next{0}, read{0};
   std::mutex mutex;
   std::exception_ptr failure;
+  const auto show = [&](size_t done) {
+    if (options.stages) options.stages("reading shards", static_cast<int64_t>(done), std::ssize(shards_));
+  };
+  const auto opener = std::this_thread::get_id();
   const auto work = [&] {
     for (size_t i = next++; i < shards_.size(); i = next++) {
       try {
@@ -129,6 +133,8 @@ WebDataset::WebDataset(const std::vector<std::filesystem::path>& shards, const D
         const std::lock_guard lock(mutex);
         failure = std::current_exception();
       }
+      const size_t done = ++read;
+      if (std::this_thread::get_id() == opener && done < shards_.size()) show(done);
     }
   };
   std::vector<std::jthread> threads;
@@ -136,6 +142,8 @@ WebDataset::WebDataset(const std::vector<std::filesystem::path>& shards, const D
   for (size_t i = 1; i < helpers; ++i) threads.push_back(start_thread("a reader of shards", work));
   work();
   threads.clear();
+  show(shards_.size());
+  options_.stages = {};  // what they show on may be gone before the data
   if (failure) std::rethrow_exception(failure);
   int64_t end = 0;
   SkipCounts remarks;

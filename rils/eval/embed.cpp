@@ -9,7 +9,6 @@
 #include "engine/cpu/host.h"
 #include "engine/ops/copy.h"
 #include "engine/ops/norm.h"
-#include "rils/run/progress.h"
 
 namespace tessera::rils {
 namespace {
@@ -49,10 +48,6 @@ std::vector<std::string> split_synonyms(const std::string& name) {
 
 }  // namespace
 
-Progress shown_on(StageProgress& bar, std::string stage) {
-  return [&bar, stage = std::move(stage)](int64_t done, int64_t total) { bar(stage, done, total); };
-}
-
 void print_notes(const Dataset& data) {
   for (const std::string& note : data.notes()) fmt::print(stderr, "{}\n", note);
 }
@@ -84,8 +79,7 @@ ImageFunction raw_pixels() {
   return [](const Tensor& images) { return images.reshape({images.size(0), -1}); };
 }
 
-ImageEmbeddings embed_images(const Dataset& data, const EmbedOptions& options, const ImageFunction& function,
-                             const Progress& progress) {
+ImageEmbeddings embed_images(const Dataset& data, const EmbedOptions& options, const ImageFunction& function) {
   ImageEmbeddings result;
   result.skipped = data.skipped();
   const int64_t size = options.transform.size;
@@ -123,7 +117,7 @@ ImageEmbeddings embed_images(const Dataset& data, const EmbedOptions& options, c
       const Tensor rows = function(staged.slice(0, 0, kept).reshape({kept, 3, size, size}));
       queued = options.normalize ? l2_normalize(rows).y : rows;
     }
-    if (progress) progress(first + count, data.size());
+    if (options.stages) options.stages("reading images", first + count, data.size());
   }
   collect();
   if (parts.empty()) throw IoError(fmt::format("no usable image: {}", result.skipped.describe()));
@@ -132,7 +126,7 @@ ImageEmbeddings embed_images(const Dataset& data, const EmbedOptions& options, c
 }
 
 Tensor embed_texts(const Model& model, std::span<const std::string> texts, const Tokenize& tokenize,
-                   const EmbedOptions& options, const Progress& progress) {
+                   const EmbedOptions& options) {
   const int64_t length = model.config().text.context_length;
   const auto total = static_cast<int64_t>(texts.size());
   std::vector<Tensor> parts;
@@ -144,7 +138,7 @@ Tensor embed_texts(const Model& model, std::span<const std::string> texts, const
                      tokens.data<int32_t>().subspan(static_cast<size_t>(i * length), static_cast<size_t>(length)));
     }
     parts.push_back(l2_normalize(model.encode_text(tokens, options.pass).value).y.to(Device::cpu()));
-    if (progress) progress(first + count, total);
+    if (options.stages) options.stages("reading texts", first + count, total);
   }
   return parts.empty() ? Tensor::empty({0, model.config().embed_dim}) : concatenate_rows(parts);
 }
@@ -164,15 +158,18 @@ Tensor embed_classes(const Model& model, std::span<const std::string> class_name
   if (class_names.empty() || templates.empty())
     throw ConfigError("zero-shot: expected class names and templates, found none");
   const Tensor classes = Tensor::zeros({static_cast<int64_t>(class_names.size()), model.config().embed_dim});
+  EmbedOptions one_class = options;
+  one_class.stages = {};
   for (size_t c = 0; c < class_names.size(); ++c) {
     std::vector<std::string> sentences;
     for (const std::string& name : split_synonyms(class_names[c])) {
       for (const std::string& t : templates) sentences.push_back(fill_template(t, name));
     }
-    const Tensor embedded = embed_texts(model, sentences, tokenize, options);
+    const Tensor embedded = embed_texts(model, sentences, tokenize, one_class);
     const auto row = classes.slice(0, static_cast<int64_t>(c), 1).data<float>();
     const auto all = embedded.data<float>();
     for (size_t i = 0; i < all.size(); ++i) row[i % row.size()] += all[i];
+    if (options.stages) options.stages("reading class names", static_cast<int64_t>(c) + 1, classes.size(0));
   }
   return l2_normalize(classes).y;
 }

@@ -9,16 +9,10 @@
 #include "rils/data/dataset.h"
 #include "rils/data/transform.h"
 #include "rils/model/model.h"
+#include "rils/run/progress.h"
 #include "rils/text/tokenizer.h"
 
 namespace tessera::rils {
-
-class StageProgress;
-
-/// Is called with the number of items done so far and the number of all items.
-using Progress = std::function<void(int64_t done, int64_t total)>;
-/// Shows progress on a bar under the name of a stage. The bar must outlive the result.
-[[nodiscard]] Progress shown_on(StageProgress& bar, std::string stage);
 
 /// Prints a data set's remarks, a line each, on standard error.
 void print_notes(const Dataset& data);
@@ -29,6 +23,7 @@ struct EmbedOptions {
   int64_t batch_size = 256;  // results do not depend on it
   bool keep_captions = true;
   bool normalize = true;  // scale each row to unit length
+  Stages stages = {};     // are told how far the reading of images and texts is, and the ranking
 };
 
 /// The usable images of a data set, in its order.
@@ -50,7 +45,7 @@ using ImageFunction = std::function<Tensor(const Tensor& images)>;
 /// Runs every image of the data set through `function`, L2-normalises the rows (where options.normalize) and collects
 /// them. Unusable images are counted and left out.
 [[nodiscard]] ImageEmbeddings embed_images(const Dataset& data, const EmbedOptions& options,
-                                           const ImageFunction& function, const Progress& progress = {});
+                                           const ImageFunction& function);
 /// Embeds every patch of every image in the joint space: [B·P, E], L2-normalised, in raster order within an image. Both
 /// are on the host.
 [[nodiscard]] Tensor patch_embeddings(const Model& model, const Tensor& images, const PassOptions& pass);
@@ -62,7 +57,7 @@ using ImageFunction = std::function<Tensor(const Tensor& images)>;
 
 /// L2-normalised text embeddings [n, E], on the host.
 [[nodiscard]] Tensor embed_texts(const Model& model, std::span<const std::string> texts, const Tokenize& tokenize,
-                                 const EmbedOptions& options, const Progress& progress = {});
+                                 const EmbedOptions& options);
 
 /// Puts a name into a template such as "a photo of a {c}.". Throws ConfigError when the template has no {c}.
 [[nodiscard]] std::string fill_template(const std::string& sentence_template, const std::string& name);

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
+#include <functional>
 #include <nlohmann/json.hpp>
 
 #include "engine/core/atomic_file.h"
@@ -24,16 +25,16 @@ using Json = nlohmann::ordered_json;
 constexpr int kPixelSide = 32;  // largest side of images whose own pixels are the features
 
 /// The model that the options name; with features "untrained" a model of the same configuration at its initial values.
-LoadedModel open_model(const EvaluateOptions& o, Texts texts = Texts::encoded) {
+/// What is made of it is shown on the bar.
+LoadedModel open_model(const EvaluateOptions& o, StageProgress& bar, Texts texts = Texts::encoded) {
   LoadedModel m = load_model(o.checkpoint, o.vocabulary, o.batch_size, o.precision, texts, o.device);
-  if (o.features == "untrained") return untrained_like(m);
+  if (o.features == "untrained") m = untrained_like(m);
+  m.embed.stages = std::ref(bar);
   return m;
 }
 
-Progress reading(StageProgress& bar) { return shown_on(bar, "reading images"); }
-
-std::unique_ptr<Dataset> open_data(const EvaluateOptions& o, const std::string& source, bool captions, bool labels,
-                                   const std::string& split) {
+std::unique_ptr<Dataset> open_data(const EvaluateOptions& o, StageProgress& bar, const std::string& source,
+                                   bool captions, bool labels, const std::string& split) {
   DatasetOptions d;
   d.need_metadata = !captions && !labels;
   d.type = dataset_type(o.dataset_type);
@@ -41,6 +42,7 @@ std::unique_ptr<Dataset> open_data(const EvaluateOptions& o, const std::string& 
   d.need_caption = captions;
   d.need_label = labels;
   d.split = split;
+  d.stages = std::ref(bar);
   auto data = open_dataset(source, d);
   print_notes(*data);
   return data;
@@ -119,10 +121,10 @@ double text_chance(const RetrievalResult& r, int64_t k) {
 
 int evaluate_retrieval(const EvaluateOptions& o) {
   const Stopwatch watch;
-  const LoadedModel m = open_model(o);
-  const auto data = open_data(o, o.data, true, false, "test");
   StageProgress bar;
-  const RetrievalResult r = run_retrieval(*m.model, *data, tokenize_with(m.tokenizer), m.embed, reading(bar));
+  const LoadedModel m = open_model(o, bar);
+  const auto data = open_data(o, bar, o.data, true, false, "test");
+  const RetrievalResult r = run_retrieval(*m.model, *data, tokenize_with(m.tokenizer), m.embed);
   const int64_t images = r.images.values.size(0);
   fmt::print("{}: {} images, {} captions, {}\n", o.features, images, r.texts.size(0), r.images.skipped.describe());
   Json metrics, by_chance;
@@ -146,12 +148,12 @@ int evaluate_retrieval(const EvaluateOptions& o) {
 
 int evaluate_zero_shot(const EvaluateOptions& o) {
   const Stopwatch watch;
-  const LoadedModel m = open_model(o);
-  const auto data = open_data(o, o.data, false, true, "test");
+  StageProgress bar;
+  const LoadedModel m = open_model(o, bar);
+  const auto data = open_data(o, bar, o.data, false, true, "test");
   const ClassPrompts prompts = class_prompts(o.classnames, o.templates, o.data, *data);
   if (!prompts.note.empty()) fmt::print(stderr, "{}\n", prompts.note);
-  StageProgress bar;
-  const ZeroShotResult r = run_zero_shot(*m.model, *data, prompts, tokenize_with(m.tokenizer), m.embed, reading(bar));
+  const ZeroShotResult r = run_zero_shot(*m.model, *data, prompts, tokenize_with(m.tokenizer), m.embed);
   show_skipped(o.data, r.images);
   print_classification(fmt::format("zero-shot {}", o.features), r.figures, r.classes);
   write_result(o, m, "zeroshot_classification", classification_metrics(r.figures), r.figures.samples, watch,
@@ -161,7 +163,8 @@ int evaluate_zero_shot(const EvaluateOptions& o) {
 
 int evaluate_knn(const EvaluateOptions& o) {
   const Stopwatch watch;
-  LoadedModel m = open_model(o, Texts::unused);
+  StageProgress bar;
+  LoadedModel m = open_model(o, bar, Texts::unused);
   m.embed.keep_captions = false;
   ImageFunction features = backbone_features(*m.model, m.embed.pass);
   if (o.features == "pixels") {
@@ -169,17 +172,17 @@ int evaluate_knn(const EvaluateOptions& o) {
     features = raw_pixels();
     m.embed.transform.size = m.embed.transform.resize = std::min(m.embed.transform.size, kPixelSide);
   }
-  const auto train_data = spread(open_data(o, o.train_data, false, true, "train"), o.train_samples);
-  const auto test_data = open_data(o, o.data, false, true, "test");
+  const auto train_data = spread(open_data(o, bar, o.train_data, false, true, "train"), o.train_samples);
+  const auto test_data = open_data(o, bar, o.data, false, true, "test");
   const std::vector<int32_t> label_in_train = labels_in(*test_data, o.data, *train_data, o.train_data);
-  StageProgress bar;
-  const ImageEmbeddings train = embed_images(*train_data, m.embed, features, reading(bar));
-  ImageEmbeddings test = embed_images(*test_data, m.embed, features, reading(bar));
+  const ImageEmbeddings train = embed_images(*train_data, m.embed, features);
+  ImageEmbeddings test = embed_images(*test_data, m.embed, features);
   relabel(test.labels, label_in_train);
   show_skipped(o.train_data, train);
   show_skipped(o.data, test);
   const int64_t classes = std::max(class_count(train.labels, o.train_data), class_count(test.labels, o.data));
-  const Tensor scores = knn_scores(train.values, train.labels, test.values, classes, {o.k, o.temperature});
+  const Tensor scores = knn_scores(train.values, train.labels, test.values, classes, {o.k, o.temperature},
+                                   stage_of(m.embed.stages, "comparing images"));
   const Classification c = classification(scores, test.labels);
   print_classification(fmt::format("{}-NN {}", o.k, o.features), c, classes);
   write_result(o, m, "knn", classification_metrics(c), c.samples, watch, class_chance(classes));
@@ -188,12 +191,12 @@ int evaluate_knn(const EvaluateOptions& o) {
 
 int evaluate_pointing(const EvaluateOptions& o) {
   const Stopwatch watch;
-  const LoadedModel m = open_model(o);
-  const auto data = open_data(o, o.data, false, false, "test");
-  const auto objects = scene_objects(*data);
   StageProgress bar;
+  const LoadedModel m = open_model(o, bar);
+  const auto data = open_data(o, bar, o.data, false, false, "test");
+  const auto objects = scene_objects(*data);
   const PointingSummary p = pointing(*m.model, *data, objects, o.sentence_template, m.config.loss.teacher_temperature,
-                                     tokenize_with(m.tokenizer), m.embed, reading(bar));
+                                     tokenize_with(m.tokenizer), m.embed);
   fmt::print("{:<10} pointing game {:6.2f} %   energy-based pointing game {:6.2f} %   ({} objects, chance {:.2f} %)\n",
              o.features, 100 * p.hit, 100 * p.energy, p.objects, 100 * p.chance);
   write_result(o, m, "pointing", {{"share", p.energy}, {"hit", p.hit}, {"chance", p.chance}}, p.objects, watch);

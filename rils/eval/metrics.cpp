@@ -62,7 +62,8 @@ RetrievalDirection summarise(std::vector<int64_t> ranks) {
 
 }  // namespace
 
-Retrieval retrieval(const Tensor& image, const Tensor& text, std::span<const int64_t> image_of_text) {
+Retrieval retrieval(const Tensor& image, const Tensor& text, std::span<const int64_t> image_of_text,
+                    const Progress& progress) {
   if (static_cast<int64_t>(image_of_text.size()) != text.size(0)) {
     throw ShapeError("retrieval: expected one image index for each caption");
   }
@@ -71,10 +72,16 @@ Retrieval retrieval(const Tensor& image, const Tensor& text, std::span<const int
     captions.at(static_cast<size_t>(image_of_text[t])).push_back(static_cast<int64_t>(t));
   }
   std::vector<int64_t> text_ranks, image_ranks;
+  const int64_t queries = text.size(0) + image.size(0);
+  const auto tell = [&](int64_t done) {
+    if (progress && (done % kQueryBlock == 0 || done == queries)) progress(done, queries);
+  };
   for_each_query(text, image, [&](int64_t t, std::span<const float> scores) {
     text_ranks.push_back(rank_of(scores, image_of_text[static_cast<size_t>(t)]));
+    tell(t + 1);
   });
   for_each_query(image, text, [&](int64_t i, std::span<const float> scores) {
+    tell(text.size(0) + i + 1);
     const auto& own = captions[static_cast<size_t>(i)];
     if (own.empty()) return;
     const int64_t best = *std::ranges::max_element(
@@ -144,7 +151,7 @@ Classification classification(const Tensor& scores, std::span<const int32_t> lab
 }
 
 Tensor knn_scores(const Tensor& train, std::span<const int32_t> train_labels, const Tensor& test, int64_t classes,
-                  const KnnOptions& options) {
+                  const KnnOptions& options, const Progress& progress) {
   if (static_cast<int64_t>(train_labels.size()) != train.size(0)) {
     throw ShapeError("knn: expected one label for each training row");
   }
@@ -155,6 +162,8 @@ Tensor knn_scores(const Tensor& train, std::span<const int32_t> train_labels, co
       const auto i = static_cast<size_t>(neighbour);
       row[train_labels[i]] += std::exp((cosines[i] - 1.0f) / static_cast<float>(options.temperature));
     }
+    const int64_t done = r + 1;
+    if (progress && (done % kQueryBlock == 0 || done == test.size(0))) progress(done, test.size(0));
   });
   return scores;
 }

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "engine/tensor/tensor.h"
+#include "rils/run/progress.h"
 
 namespace tessera::rils {
 
@@ -22,7 +23,8 @@ struct Retrieval {
 /// among the first k. Embeddings f32, L2-normalised: image [I, E], text [T, E]; image_of_text[t] in [0, I). An image
 /// without captions is not a query. Of equal scores the lower index ranks first, so the results do not depend on the
 /// order of work.
-[[nodiscard]] Retrieval retrieval(const Tensor& image, const Tensor& text, std::span<const int64_t> image_of_text);
+[[nodiscard]] Retrieval retrieval(const Tensor& image, const Tensor& text, std::span<const int64_t> image_of_text,
+                                  const Progress& progress = {});
 
 /// Cosines of every row of a with every row of b, both L2-normalised: [A, B].
 [[nodiscard]] Tensor similarity(const Tensor& a, const Tensor& b);
@@ -48,6 +50,6 @@ struct KnnOptions {
 };
 /// Weighted nearest-neighbour votes (Wu et al. 2018) on L2-normalised features: scores f32 [R, classes].
 [[nodiscard]] Tensor knn_scores(const Tensor& train, std::span<const int32_t> train_labels, const Tensor& test,
-                                int64_t classes, const KnnOptions& options);
+                                int64_t classes, const KnnOptions& options, const Progress& progress = {});
 
 }  // namespace tessera::rils

@@ -49,7 +49,7 @@ std::vector<std::vector<SceneObject>> scene_objects(const Dataset& data) {
 
 PointingSummary pointing(const Model& model, const Dataset& data, const std::vector<std::vector<SceneObject>>& objects,
                          const std::string& sentence_template, double temperature, const Tokenize& tokenize,
-                         const EmbedOptions& options, const Progress& progress) {
+                         const EmbedOptions& options) {
   std::map<std::string, int64_t> sentence_of;
   for (const auto& scene : objects) {
     for (const SceneObject& o : scene) sentence_of.emplace(o.name, 0);
@@ -82,7 +82,7 @@ PointingSummary pointing(const Model& model, const Dataset& data, const std::vec
   };
   EmbedOptions quiet = options;
   quiet.keep_captions = false;
-  const ImageEmbeddings done = embed_images(data, quiet, score, progress);
+  const ImageEmbeddings done = embed_images(data, quiet, score);
   if (static_cast<int64_t>(done.indices.size()) != data.size()) {
     throw IoError("pointing: expected scenes that can all be read, found " + done.skipped.describe());
   }

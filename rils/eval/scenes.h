@@ -34,7 +34,6 @@ struct SceneObject {
 [[nodiscard]] PointingSummary pointing(const Model& model, const Dataset& data,
                                        const std::vector<std::vector<SceneObject>>& objects,
                                        const std::string& sentence_template, double temperature,
-                                       const Tokenize& tokenize, const EmbedOptions& options,
-                                       const Progress& progress = {});
+                                       const Tokenize& tokenize, const EmbedOptions& options);
 
 }  // namespace tessera::rils

@@ -48,16 +48,16 @@ double matching_loss(const Tensor& cosines, double logit_scale) {
 }  // namespace
 
 RetrievalResult run_retrieval(const Model& model, const Dataset& data, const Tokenize& tokenize,
-                              const EmbedOptions& options, const Progress& progress) {
+                              const EmbedOptions& options) {
   RetrievalResult r;
-  r.images = embed_images(data, options, joint_embedding(model, options.pass), progress);
+  r.images = embed_images(data, options, joint_embedding(model, options.pass));
   std::vector<std::string> texts;
   for (size_t i = 0; i < r.images.captions.size(); ++i) {
     texts.insert(texts.end(), r.images.captions[i].begin(), r.images.captions[i].end());
     r.image_of_text.resize(texts.size(), static_cast<int64_t>(i));
   }
   r.texts = embed_texts(model, texts, tokenize, options);
-  r.figures = retrieval(r.images.values, r.texts, r.image_of_text);
+  r.figures = retrieval(r.images.values, r.texts, r.image_of_text, stage_of(options.stages, "ranking"));
   return r;
 }
 
@@ -105,11 +105,11 @@ ClassPrompts class_prompts(const std::string& classnames, const std::string& tem
 }
 
 ZeroShotResult run_zero_shot(const Model& model, const Dataset& data, const ClassPrompts& prompts,
-                             const Tokenize& tokenize, const EmbedOptions& options, const Progress& progress) {
+                             const Tokenize& tokenize, const EmbedOptions& options) {
   ZeroShotResult r;
   r.classes = static_cast<int64_t>(prompts.names.size());
   const Tensor classes = embed_classes(model, prompts.names, prompts.templates, tokenize, options);
-  r.images = embed_images(data, options, joint_embedding(model, options.pass), progress);
+  r.images = embed_images(data, options, joint_embedding(model, options.pass));
   relabel(r.images.labels, prompts.of_label);
   const int64_t labels = class_count(r.images.labels, "the data");
   if (labels > r.classes) {
@@ -123,6 +123,8 @@ int64_t class_count(std::span<const int32_t> labels, const std::string& source) 
   int64_t classes = 0;
   for (const int32_t label : labels) {
     if (label < 0) throw IoError(fmt::format("{}: an image has no label", source));
+    if (label >= kMostClasses)
+      throw IoError(fmt::format("{}: expected class numbers below {}, found {}", source, kMostClasses, label));
     classes = std::max<int64_t>(classes, label + 1);
   }
   return classes;

@@ -16,7 +16,7 @@ struct RetrievalResult {
   Retrieval figures;
 };
 [[nodiscard]] RetrievalResult run_retrieval(const Model& model, const Dataset& data, const Tokenize& tokenize,
-                                            const EmbedOptions& options, const Progress& progress = {});
+                                            const EmbedOptions& options);
 
 /// CLIP's contrastive loss over pairs of an image and its first caption: the mean over consecutive batches of `batch`
 /// pairs. An incomplete last batch counts only when it is the only one. NaN without pairs.
@@ -43,10 +43,11 @@ struct ZeroShotResult {
 };
 /// Throws IoError when an image has no label, ConfigError when there are more labels than names.
 [[nodiscard]] ZeroShotResult run_zero_shot(const Model& model, const Dataset& data, const ClassPrompts& prompts,
-                                           const Tokenize& tokenize, const EmbedOptions& options,
-                                           const Progress& progress = {});
+                                           const Tokenize& tokenize, const EmbedOptions& options);
 
-/// 1 + the largest label. Throws IoError with the name of the source when an image has no label.
+/// 1 + the largest label. Throws IoError with the name of the source when an image has no label or one that is no class
+/// number (kMostClasses or more).
+inline constexpr int64_t kMostClasses = 1 << 20;
 [[nodiscard]] int64_t class_count(std::span<const int32_t> labels, const std::string& source);
 
 }  // namespace tessera::rils

@@ -101,6 +101,7 @@ struct LoopState {
   int64_t samples = 0;  // trained on so far
   Batch batch;          // the latest micro-batch; batch.next is the place in the data after it
   std::string data;     // the digest of the training data
+  FigureMeans means;    // of the steps that no line of the log tells of yet
 };
 
 std::shared_ptr<const Dataset> training_images(const Config& config, const LabelledData& data) {
@@ -152,7 +153,9 @@ template <class Trainer>
 bool validate(const Config& config, const LabelledData& data, Trainer& trainer, int64_t step, TrainingRun& run,
               LoopState& state, Console& console) {
   if (!run.last(step) && !run.epoch_due(step, config.run.val_frequency)) return false;
-  const ClassifierReport found = trainer.evaluate_on(*data.val);
+  const Stopwatch watch;
+  const ClassifierReport found = trainer.evaluate_on(*data.val, console.stages());
+  run.paused(Pause::validation, watch.seconds());
   Record line;
   line.add("step", step).add("acc1", found.figures.acc1).add("acc5", found.figures.acc5);
   line.add("mean_per_class_recall", found.figures.mean_per_class_recall).add("loss", found.loss);
@@ -166,7 +169,7 @@ bool validate(const Config& config, const LabelledData& data, Trainer& trainer, 
 
 template <class Trainer>
 void save(const Config& config, const LabelledData& data, Trainer& trainer, const CheckpointFiles& files,
-          const LoopState& state) {
+          const LoopState& state, const FigureMeans& means) {
   const nn::Metadata weights = {{"config", to_toml(config)},
                                 {"preprocessing", preprocessing(config)},
                                 {"step", std::to_string(trainer.steps())},
@@ -175,7 +178,8 @@ void save(const Config& config, const LabelledData& data, Trainer& trainer, cons
                                  {"data", state.data},
                                  {"isa", std::string(context(trainer.device()).kernels().name)},
                                  {"samples", std::to_string(state.samples)},
-                                 {"best", fmt::format("{}", state.best)}};
+                                 {"best", fmt::format("{}", state.best)},
+                                 {"means", means.to_json()}};
   trainer.save(files, weights, progress);
 }
 
@@ -191,8 +195,11 @@ LoopState restore(const Config& config, const LabelledData& data, Trainer& train
   LoopState state{.best = number_of_state(progress, "best"),
                   .samples = static_cast<int64_t>(number_of_state(progress, "samples")),
                   .batch = {},
-                  .data = digest};
+                  .data = digest,
+                  .means = {}};
   state.batch.next = LoaderState::from_json(word_of_state(progress, "loader"));
+  const auto means = progress.find("means");
+  state.means = FigureMeans::from_json(means == progress.end() ? "" : means->second);
   Config before = config;
   before.optim.epochs = config_of(nn::SafetensorsFile(files.weights)).optim.epochs;
   const EpochPlan& plan = trainer.plan();
@@ -220,6 +227,8 @@ int train(const Config& config, const LabelledData& data, const FinetuningOption
   if (state.data.empty()) state.data = digest_of(*data.train);
   TrainingRun run(config, console, start, {.total = plan.total_steps(), .epoch = plan.steps_per_epoch()},
                   options.command);
+  run.continue_means(state.means);
+  run.expect_validations({0, {config.run.val_frequency}});
   print_plan(config, data, *loader, trainer, console);
   const StopRequest stop;
 
@@ -234,23 +243,28 @@ int train(const Config& config, const LabelledData& data, const FinetuningOption
     const int64_t samples = count * config.optim.batch_size;
     const double batch_time = watch.seconds(), rate = static_cast<double>(samples) / batch_time;
     state.samples += samples;
-    const bool logged = run.log_step(step, figures_of(step, state, figures, rate, data_time, batch_time, device));
+    const LoggedStep logged = run.log_step(step, figures_of(step, state, figures, rate, data_time, batch_time, device));
+    const TimeLeft left = run.time_left(step);
     console.progress({.step = step,
                       .total = plan.total_steps(),
                       .loss = figures.loss,
-                      .per_second = rate,
-                      .seconds_left = run.seconds_left(step),
+                      .per_second = static_cast<double>(samples) / logged.means.mean("batch_time"),
+                      .seconds_left = left.seconds,
                       .detail = "",
-                      .unit = "images"},
-                     logged);
+                      .unit = "images",
+                      .mean_loss = logged.mean_loss(),
+                      .at_least = left.at_least},
+                     logged.due);
 
     // At the ends of epochs and after the last step.
     const bool best = validate(config, data, trainer, step, run, state, console);
 
     const bool interrupted = stop.requested();
     if (best || run.save_due(step) || interrupted) {
-      save(config, data, trainer, run.checkpoint(step), state);
+      const Stopwatch saving;
+      save(config, data, trainer, run.checkpoint(step), state, run.means());
       run.saved(step, best);
+      run.paused(Pause::save, saving.seconds());
     }
     if (interrupted) return run.interrupted(step);
   }
@@ -286,6 +300,7 @@ int evaluate_run(const Config& config, const LabelledData& data, Console& consol
   LoadedClassifier model =
       load_classifier(nn::SafetensorsFile(averages ? files.ema : files.weights), config.run.precision, device);
   model.embed.batch_size = config.optim.batch_size;
+  model.embed.stages = console.stages();
   check_classes(data, model, config.finetune.data_path);
   console.line(fmt::format("step {}{}: {}", *step, averages ? ", averages" : "",
                            describe(evaluate_classifier(model.logits, *data.val, model.embed))));
@@ -300,7 +315,7 @@ int run_finetuning(const Config& config, const FinetuningOptions& options) {
   const Device device = choose_device(config.run.device, note);
   if (!note.empty()) console.line(note);
   Config resolved = resolve(config, options);
-  const LabelledData data = open_labelled(resolved);
+  const LabelledData data = open_labelled(resolved, console.stages());
   for (const std::string& line : data.notes) console.line(line);
   resolved.finetune.nb_classes = data.classes;
   if (options.eval) return evaluate_run(resolved, data, console, options, device);

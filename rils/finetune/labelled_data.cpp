@@ -10,6 +10,7 @@
 #include "engine/core/philox.h"
 #include "rils/data/detect.h"
 #include "rils/data/splits.h"
+#include "rils/eval/tasks.h"
 #include "rils/train/inputs.h"
 
 namespace tessera::rils {
@@ -54,7 +55,8 @@ Sources find_sources(const std::string& path) {
 }
 
 /// The class of every sample; images are not read. Throws IoError when no sample has one.
-std::vector<int32_t> labels_of(const Dataset& data, const std::string& source) {
+std::vector<int32_t> labels_of(const Dataset& data, const std::string& source, const Progress& progress) {
+  constexpr int64_t kTold = 256;
   std::vector<int32_t> labels;
   SkipCounts skipped = data.skipped();
   labels.reserve(static_cast<size_t>(data.size()));
@@ -65,7 +67,10 @@ std::vector<int32_t> labels_of(const Dataset& data, const std::string& source) {
       labels.push_back(-1);  // the loader skips and counts it
       skipped.add(error.reason(), fmt::format("{}: {}", data.name(i), error.what()));
     }
+    if (progress && (i % kTold == 0 || i + 1 == data.size())) progress(i + 1, data.size());
   }
+  if (const auto most = std::ranges::max_element(labels); most != labels.end() && *most >= kMostClasses)
+    throw IoError(fmt::format("{}: expected class numbers below {}, found {}", source, kMostClasses, *most));
   if (std::ranges::all_of(labels, [](int32_t label) { return label < 0; }))
     throw IoError(fmt::format("{}: no usable image: {}", source, skipped.describe()));
   return labels;
@@ -125,12 +130,13 @@ std::vector<int64_t> take(const std::vector<std::vector<int64_t>>& classes,
 
 }  // namespace
 
-LabelledData open_labelled(const Config& config) {
+LabelledData open_labelled(const Config& config, const Stages& stages) {
   const FinetuneConfig& f = config.finetune;
   const Sources sources = find_sources(f.data_path);
   DatasetOptions options = dataset_options(config);
   options.need_caption = false;
   options.need_label = true;
+  options.stages = stages;
   LabelledData data;
   options.split = "train";
   data.train = open_dataset(sources.train, options);
@@ -142,10 +148,11 @@ LabelledData open_labelled(const Config& config) {
     data.notes.insert(data.notes.end(), part->notes().begin(), part->notes().end());
   }
 
-  data.labels = labels_of(*data.train, sources.train);
+  const Progress reading = stage_of(stages, "reading labels");
+  data.labels = labels_of(*data.train, sources.train, reading);
   int64_t found = std::ssize(data.train->class_names());
   for (const int32_t label : data.labels) found = std::max<int64_t>(found, label + 1);
-  for (const int32_t label : labels_of(*data.val, sources.val)) found = std::max<int64_t>(found, label + 1);
+  for (const int32_t label : labels_of(*data.val, sources.val, reading)) found = std::max<int64_t>(found, label + 1);
   if (found < 2) throw ConfigError(fmt::format("{}: expected at least 2 classes, found {}", sources.train, found));
   data.class_names = data.train->class_names();
   for (int64_t c = std::ssize(data.class_names); c < found; ++c) data.class_names.push_back(std::to_string(c));

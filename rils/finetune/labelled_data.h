@@ -9,6 +9,7 @@
 #include "rils/data/augment/rand_augment.h"
 #include "rils/data/dataset.h"
 #include "rils/data/loader.h"
+#include "rils/run/progress.h"
 
 namespace tessera::rils {
 
@@ -24,8 +25,8 @@ struct LabelledData {
 /// Opens finetune.data_path: a folder with a train split and a val or test split (find_splits) of class folders or
 /// shards with labels, or a folder with the IDX files of both splits. Throws ConfigError for a missing split, fewer
 /// than two classes, a class without training images, splits with different classes, or a label beyond
-/// finetune.nb_classes.
-[[nodiscard]] LabelledData open_labelled(const Config& config);
+/// finetune.nb_classes. `stages` are told how much of the data is listed.
+[[nodiscard]] LabelledData open_labelled(const Config& config, const Stages& stages = {});
 
 /// Draws `count` samples of each class at random by (seed, draw); returns their places in ascending order. Throws
 /// ConfigError when a class has fewer.

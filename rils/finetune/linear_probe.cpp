@@ -97,9 +97,11 @@ nn::Metadata LinearProbeTrainer::load(const CheckpointFiles& files) {
   return load_checkpoint(files, model_.store(), optimizer_, nullptr);
 }
 
-ClassifierReport LinearProbeTrainer::evaluate_on(const Dataset& data) {
+ClassifierReport LinearProbeTrainer::evaluate_on(const Dataset& data, const Stages& stages) {
+  EmbedOptions options = evaluation_options(config_, pass_);
+  options.stages = stages;
   return evaluate_classifier([&](const Tensor& images) { return model_.logits(images.to(device()), pass_).value; },
-                             data, evaluation_options(config_, pass_));
+                             data, options);
 }
 
 }  // namespace tessera::rils

@@ -53,7 +53,7 @@ class LinearProbeTrainer {
 
   void save(const CheckpointFiles& files, const nn::Metadata& weights_metadata, const nn::Metadata& state_metadata);
   nn::Metadata load(const CheckpointFiles& files);
-  [[nodiscard]] ClassifierReport evaluate_on(const Dataset& data);
+  [[nodiscard]] ClassifierReport evaluate_on(const Dataset& data, const Stages& stages = {});
 
  private:
   Config config_;

@@ -96,6 +96,7 @@ LbfgsResult minimise(const SmoothFunction& objective, std::span<double> x, const
     gradient.swap(next_gradient);
     result.value = value;
     ++result.iterations;
+    if (options.after) options.after(result.iterations);
   }
   return result;
 }
@@ -133,9 +134,11 @@ LogisticFit fit_logistic(const Tensor& x, std::span<const int32_t> labels, int64
     for (size_t i = 0; i < at.size(); ++i) gradient[i] = dw.data<double>()[i] + options.lambda * at[i];
     return sum(r.loss, mean).item() + 0.5 * options.lambda * inner(at, at);
   };
-  fit.search =
-      minimise(objective, fit.weights.data<double>(),
-               {.max_iterations = options.max_iterations, .tolerance = options.tolerance, .convexity = options.lambda});
+  fit.search = minimise(objective, fit.weights.data<double>(),
+                        {.max_iterations = options.max_iterations,
+                         .tolerance = options.tolerance,
+                         .convexity = options.lambda,
+                         .after = options.after});
   return fit;
 }
 

@@ -17,6 +17,7 @@ struct LbfgsOptions {
   /// convexity · tolerance · value. `convexity` is the constant of strong convexity of the objective.
   double tolerance = 1e-3;
   double convexity = 1.0;
+  std::function<void(int)> after = {};  // is told each iteration's number, from 1
 };
 struct LbfgsResult {
   double value = 0;
@@ -35,6 +36,7 @@ struct LogisticOptions {
   double lambda = 0;  // weight of the penalty
   int max_iterations = 300;
   double tolerance = 1e-3;
+  std::function<void(int)> after = {};  // is told each iteration's number, from 1
 };
 struct LogisticFit {
   Tensor weights;  // f64 [classes, D]

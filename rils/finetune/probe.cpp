@@ -100,6 +100,7 @@ class Probe {
     EmbedOptions options = evaluation_options(config_, pass_);
     options.transform = centre_transform(config_, true);
     options.normalize = options.keep_captions = false;
+    options.stages = console_.stages();
     const Device device = encoder_.store().device();
     ImageEmbeddings found =
         embed_images(*data, options, [&](const Tensor& images) { return encoder_.features(images.to(device), pass_); });
@@ -127,8 +128,11 @@ class Probe {
   [[nodiscard]] Record fit(const Features& train, const Features& val, int64_t shots,
                            std::vector<double>& accuracies) const {
     const auto n = static_cast<int64_t>(train.labels.size());
-    const LogisticFit fitted =
-        fit_logistic(train.rows, train.labels, data_.classes, {.lambda = kLambda / static_cast<double>(n)});
+    LogisticOptions options{.lambda = kLambda / static_cast<double>(n)};
+    const auto show = [&](int iteration) { console_.stage("fitting, at most", iteration, options.max_iterations); };
+    options.after = show;
+    const LogisticFit fitted = fit_logistic(train.rows, train.labels, data_.classes, options);
+    show(options.max_iterations);  // the end of the stage
     const Tensor scores = cast(similarity(val.rows, fitted.weights), DType::f32);
     const Classification c = classification(scores, val.labels);
     const int64_t draw = std::ssize(accuracies);

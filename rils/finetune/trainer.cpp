@@ -101,11 +101,12 @@ void ClassifierTrainer::swap_ema() {
   if (ema_) model_.store().swap_values(ema_->values());
 }
 
-ClassifierReport ClassifierTrainer::evaluate_on(const Dataset& data) {
+ClassifierReport ClassifierTrainer::evaluate_on(const Dataset& data, const Stages& stages) {
+  EmbedOptions options = evaluation_options(config_, pass_);
+  options.stages = stages;
   swap_ema();
-  ClassifierReport report =
-      evaluate_classifier([&](const Tensor& images) { return model_.logits(images.to(device()), pass_).value; }, data,
-                          evaluation_options(config_, pass_));
+  ClassifierReport report = evaluate_classifier(
+      [&](const Tensor& images) { return model_.logits(images.to(device()), pass_).value; }, data, options);
   swap_ema();
   return report;
 }

@@ -79,7 +79,7 @@ class ClassifierTrainer {
   /// Exchanges the weights and their averages; a second call exchanges them back. Does nothing without EMA.
   void swap_ema();
   /// Evaluates the averaged weights if there are any, else the weights.
-  [[nodiscard]] ClassifierReport evaluate_on(const Dataset& data);
+  [[nodiscard]] ClassifierReport evaluate_on(const Dataset& data, const Stages& stages = {});
 
  private:
   Config config_;

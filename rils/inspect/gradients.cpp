@@ -50,6 +50,15 @@ MicroBatch load_batch(const std::filesystem::path& path, const Model& model) {
   return batch;
 }
 
+/// A vocabulary of no given size has as many ids as the weights.
+ModelConfig sized_by(const nn::SafetensorsFile& weights, ModelConfig config) {
+  const auto ids = weights.tensors().find("token_embedding.weight");
+  if (config.text.vocab_size == 0 && ids != weights.tensors().end() && ids->second.shape.rank() == 2) {
+    config.text.vocab_size = ids->second.shape[0];
+  }
+  return config;
+}
+
 Tensor scalar(double value) { return Tensor::full({}, value); }
 
 }  // namespace
@@ -57,8 +66,9 @@ Tensor scalar(double value) { return Tensor::full({}, value); }
 StepResult write_gradients(const ModelConfig& config, const LossConfig& loss, const GradientFiles& files,
                            nn::Precision precision, Device device) {
   check_trainable(config);
-  Model model(config, 0, precision.param, device);
-  load_parameters(nn::SafetensorsFile(weights_file(files.checkpoint)), model.store());
+  const nn::SafetensorsFile weights(weights_file(files.checkpoint));
+  Model model(sized_by(weights, config), 0, precision.param, device);
+  load_parameters(weights, model.store());
   const MicroBatch batch = load_batch(files.batch, model);
   const int64_t samples = (batch.images ? batch.images : batch.view1).size(0);
   if (loss.simulated_ranks != 0 && samples % loss.simulated_ranks != 0) {

@@ -18,7 +18,16 @@
 namespace tessera::rils {
 
 void inspect_model(const Config& given, std::ostream& out) {
-  const Config config = with_vocabulary_size(given);
+  constexpr int64_t kClipIds = 49408;
+  Config config = given;
+  const bool assumed = terms_of(config.model.objective).contrastive && config.model.text.vocab_size == 0 &&
+                       config.data.vocabulary.empty();
+  if (assumed) {
+    config.model.text.vocab_size = kClipIds;
+    out << fmt::format("vocabulary of CLIP's {} ids; --vocabulary names another\n", kClipIds);
+  } else {
+    config = with_vocabulary_size(config);
+  }
   const ParameterCounts p = parameter_counts(config.model);
   const int64_t batch = std::max(config.optim.batch_size * config.optim.accum_freq, config.optim.global_batch_size);
   const auto tokens = static_cast<double>(config.model.text.context_length);

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <functional>
 #include <optional>
 
 #include "engine/core/atomic_file.h"
@@ -58,13 +59,15 @@ struct Surveyed {
 
 DataSurvey read_all(const Config& config, const std::string& source, const Dataset& data, const Tokenizer* tokenizer) {
   StageProgress bar;
-  return survey_data(data, tokenizer, config.data.max_image_pixels, shown_on(bar, source));
+  return survey_data(data, tokenizer, config.data.max_image_pixels, stage_of(std::ref(bar), source));
 }
 
 /// Reads a source as pretrain does. Where that leaves nothing for want of captions, the source is read without them,
 /// and `problem` is what pretrain would say.
 Surveyed read_source(const Config& config, const std::string& source, DatasetOptions options,
                      const Tokenizer* tokenizer, std::string& problem) {
+  StageProgress bar;
+  options.stages = std::ref(bar);
   const auto read = [&] {
     const std::shared_ptr<const Dataset> data = open_dataset(source, options);
     return Surveyed{data, read_all(config, source, *data, tokenizer), true};
@@ -155,15 +158,15 @@ int draw_reconstruction(const PictureOptions& o) {
 }
 
 int draw_retrievals(const PictureOptions& o) {
-  const LoadedModel m = load(o);
+  LoadedModel m = load(o);
   DatasetOptions options = dataset_options(m.config);
   options.type = DatasetType::automatic;
   options.split = "test";
   const auto data = open_dataset(o.data, options);
   print_notes(*data);
   StageProgress bar;
-  const RetrievalResult result =
-      run_retrieval(*m.model, *data, tokenize_with(m.tokenizer), m.embed, shown_on(bar, "reading images"));
+  m.embed.stages = std::ref(bar);
+  const RetrievalResult result = run_retrieval(*m.model, *data, tokenize_with(m.tokenizer), m.embed);
   print_skipped(o.data, result.images);
   return finish(o.out, retrieval_sheet(*data, m.embed.transform, result, o.count));
 }

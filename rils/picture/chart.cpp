@@ -14,6 +14,8 @@ constexpr double kCharacter = 6.2;                                  // mean widt
 constexpr std::string_view kGrid = "#e4e4e4";
 constexpr std::string_view kInk = "#555555";
 
+constexpr double kLargest = 1e300;  // differences of larger figures may not be finite
+
 struct Bounds {
   double low = std::numeric_limits<double>::infinity();
   double high = -std::numeric_limits<double>::infinity();
@@ -21,20 +23,44 @@ struct Bounds {
     low = std::min(low, v);
     high = std::max(high, v);
   }
+  /// Gives equal bounds a width that doubles of their size can resolve.
+  void widen() {
+    if (low < high) return;
+    const double room = std::max(1.0, std::abs(low) * 1e-3);
+    high = low + room;
+  }
 };
+
+bool can_be_drawn(double v) { return std::abs(v) <= kLargest; }
+
+/// Ticks with as few digits as tell them apart: six, or more where they are close together.
+std::vector<std::pair<double, std::string>> labelled_ticks(const Bounds& bounds, int most) {
+  std::vector<std::pair<double, std::string>> ticks;
+  for (int digits = 6; digits <= std::numeric_limits<double>::max_digits10; ++digits) {
+    ticks.clear();
+    for (const double tick : axis_ticks(bounds.low, bounds.high, most)) {
+      ticks.emplace_back(tick, fmt::format("{:.{}g}", tick, digits));
+    }
+    const auto twice =
+        std::ranges::adjacent_find(ticks, [](const auto& a, const auto& b) { return a.second == b.second; });
+    if (twice == ticks.end()) break;
+  }
+  return ticks;
+}
 
 /// Averages the points in each pixel column of the plot, and splits them into runs without gaps.
 std::vector<std::vector<std::pair<double, double>>> thinned(const Series& series, const Bounds& x, double columns) {
   std::vector<std::vector<std::pair<double, double>>> runs(1);
-  double column = -1, sum_x = 0, sum_y = 0;
-  int count = 0;
+  double column = -1, mean_x = 0, mean_y = 0;
+  int64_t count = 0;
   const auto flush = [&] {
-    if (count > 0) runs.back().emplace_back(sum_x / count, sum_y / count);
-    sum_x = sum_y = 0;
+    if (count > 0) runs.back().emplace_back(mean_x, mean_y);
+    mean_x = mean_y = 0;
     count = 0;
   };
   for (const auto& [px, py] : series.points) {
-    if (!std::isfinite(py)) {
+    if (!can_be_drawn(px)) continue;
+    if (!can_be_drawn(py)) {
       flush();
       if (!runs.back().empty()) runs.emplace_back();
       continue;
@@ -42,9 +68,9 @@ std::vector<std::vector<std::pair<double, double>>> thinned(const Series& series
     const double at = std::floor((px - x.low) / std::max(x.high - x.low, 1e-300) * columns);
     if (at != column) flush();
     column = at;
-    sum_x += px;
-    sum_y += py;
     ++count;
+    mean_x += (px - mean_x) / static_cast<double>(count);
+    mean_y += (py - mean_y) / static_cast<double>(count);
   }
   flush();
   return runs;
@@ -53,7 +79,11 @@ std::vector<std::vector<std::pair<double, double>>> thinned(const Series& series
 }  // namespace
 
 std::vector<double> axis_ticks(double low, double high, int most) {
-  if (!(high > low)) return {low};
+  if (!(high > low)) return {low + 0.0};  // no −0
+  // Where doubles are too coarse for steps between the ends, the ends are the ticks.
+  using Limits = std::numeric_limits<double>;
+  const double finest = std::max(Limits::min(), 4 * Limits::epsilon() * std::max(std::abs(low), std::abs(high)));
+  if (!std::isfinite(high - low) || high - low < std::max(most, 1) * finest) return {low + 0.0, high + 0.0};
   const double raw = (high - low) / std::max(most, 1);
   const double power = std::pow(10.0, std::floor(std::log10(raw)));
   double step = 10 * power;
@@ -64,8 +94,8 @@ std::vector<double> axis_ticks(double low, double high, int most) {
     }
   }
   std::vector<double> ticks;
-  for (double k = std::ceil(low / step - 1e-9); k * step <= high + 1e-9 * step; ++k)
-    ticks.push_back(k * step + 0.0);  // no −0
+  const double first = std::ceil(low / step - 1e-9);
+  for (int i = 0; (first + i) * step <= high + 1e-9 * step; ++i) ticks.push_back((first + i) * step + 0.0);
   return ticks;
 }
 
@@ -73,7 +103,7 @@ void draw_chart(Svg& svg, const Chart& chart, double x, double y, double width, 
   Bounds bx, by;
   for (const Series& s : chart.series) {
     for (const auto& [px, py] : s.points) {
-      if (!std::isfinite(py)) continue;
+      if (!can_be_drawn(px) || !can_be_drawn(py)) continue;
       bx.include(px);
       by.include(py);
     }
@@ -84,17 +114,17 @@ void draw_chart(Svg& svg, const Chart& chart, double x, double y, double width, 
     return;
   }
   if (chart.from_zero) by.include(0);
-  if (by.low == by.high) by.high = by.low + 1;
+  by.widen();
   const double w = width - kLeft - kRight, h = height - kTop - kBottom;
   const auto to_x = [&](double v) { return x + kLeft + (v - bx.low) / std::max(bx.high - bx.low, 1e-300) * w; };
   const auto to_y = [&](double v) { return y + kTop + (1 - (v - by.low) / (by.high - by.low)) * h; };
-  for (const double tick : axis_ticks(by.low, by.high, 5)) {
+  for (const auto& [tick, label] : labelled_ticks(by, 5)) {
     svg.line(x + kLeft, to_y(tick), x + kLeft + w, to_y(tick), kGrid);
-    svg.text(x + kLeft - 6, to_y(tick) + 4, fmt::format("{:g}", tick), {.size = 10, .fill = kInk, .anchor = "end"});
+    svg.text(x + kLeft - 6, to_y(tick) + 4, label, {.size = 10, .fill = kInk, .anchor = "end"});
   }
-  for (const double tick : axis_ticks(bx.low, bx.high, 6)) {
+  for (const auto& [tick, label] : labelled_ticks(bx, 6)) {
     svg.line(to_x(tick), y + kTop + h, to_x(tick), y + kTop + h + 4, kInk);
-    svg.text(to_x(tick), y + kTop + h + 15, fmt::format("{:g}", tick), {.size = 10, .fill = kInk, .anchor = "middle"});
+    svg.text(to_x(tick), y + kTop + h + 15, label, {.size = 10, .fill = kInk, .anchor = "middle"});
   }
   svg.line(x + kLeft, y + kTop + h, x + kLeft + w, y + kTop + h, kInk);
   svg.text(x + kLeft + w / 2, y + height - 4, chart.x_label, {.size = 10, .fill = kInk, .anchor = "middle"});

@@ -8,7 +8,7 @@
 
 namespace tessera::rils {
 
-/// A line of a chart. A point that is not finite leaves a gap.
+/// A line of a chart. A value that is not finite, or beyond ±1e300, leaves a gap; a point at such an x is left out.
 struct Series {
   std::string name;
   std::vector<std::pair<double, double>> points;  // by x, ascending
@@ -27,7 +27,8 @@ struct Chart {
 /// averaged over the pixels that they share.
 void draw_chart(Svg& svg, const Chart& chart, double x, double y, double width, double height);
 
-/// Round numbers that cover [low, high] with at most `most` steps.
+/// Round numbers that cover [low, high] with at most `most` steps; the two ends where doubles of this size are too
+/// coarse for steps between them.
 [[nodiscard]] std::vector<double> axis_ticks(double low, double high, int most);
 
 }  // namespace tessera::rils

@@ -18,12 +18,13 @@ namespace {
 namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 
-/// The lines of a log that belong to a step.
+/// The lines of a log that belong to a step, which is a number.
 std::vector<Json> read_records(const fs::path& path) {
   std::vector<Json> records;
   for (const std::string& line : read_json_lines(path)) {
     Json json = Json::parse(line);
-    if (json.contains("step")) records.push_back(std::move(json));
+    const auto step = json.find("step");
+    if (step != json.end() && step->is_number()) records.push_back(std::move(json));
   }
   return records;
 }
@@ -33,10 +34,15 @@ struct Run {
   std::vector<Json> metrics, results;
 };
 
+/// The name of a figure's mean over the steps of a log's interval. Runs of earlier versions have none.
+std::string mean_of(std::string_view key) { return std::string(key) + "_mean"; }
+
+/// The means of a figure where they are logged, else its last values.
 Series series_of(const std::vector<Json>& records, std::string_view key, std::string name, double factor) {
   Series series{std::move(name), {}, false};
   for (const Json& record : records) {
-    const auto found = record.find(key);
+    const auto mean = record.find(mean_of(key));
+    const auto found = mean != record.end() ? mean : record.find(key);
     if (found == record.end()) continue;
     series.points.emplace_back(record.at("step").get<double>(), found->is_number()
                                                                     ? factor * found->get<double>()
@@ -81,7 +87,10 @@ bool classifies(const Run& run) {
 
 /// A chart of one quantity with a line for each run.
 Chart compare(const std::vector<Run>& runs, const Figure& figure) {
-  Chart chart{figure.title, "step", {}, figure.from_zero, figure.unit};
+  const bool has_means = std::ranges::any_of(
+      runs, [&](const Run& run) { return !figure.validation && run.metrics.back().contains(mean_of(figure.key)); });
+  const char* steps = has_means ? "step (a point is the mean of its interval)" : "step";
+  Chart chart{figure.title, steps, {}, figure.from_zero, figure.unit};
   for (const Run& run : runs) {
     if (figure.key == kLoss && !classifies(run)) continue;
     Series series = series_of(figure.validation ? run.results : run.metrics, figure.key, run.name, figure.factor);

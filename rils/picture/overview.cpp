@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <functional>
 #include <optional>
 
 #include "engine/core/error.h"
@@ -206,7 +207,9 @@ Svg overview_sheet(const OverviewOptions& o) {
   StageProgress bar;
   ImageEmbeddings images;
   if (reads) {
-    images = embed_images(*data, m.embed, joint_embedding(*m.model, m.embed.pass), shown_on(bar, "reading images"));
+    EmbedOptions shown = m.embed;
+    shown.stages = std::ref(bar);
+    images = embed_images(*data, shown, joint_embedding(*m.model, m.embed.pass));
     print_skipped(source, images);
   } else {
     images.indices = {0};

@@ -68,7 +68,8 @@ class Collector {
     // A later line replaces an earlier one: the last epoch counts, and the mean that follows the draws.
     for (const std::string& text : read_json_lines(run.results())) {
       const Json line = Json::parse(text);
-      const int64_t shots = line.value("shots", int64_t{0});
+      const auto found = line.find("shots");
+      const int64_t shots = found != line.end() && found->is_number_integer() ? found->get<int64_t>() : 0;
       std::string how = f.linear || f.probe == ProbeKind::lars ? "linear probe" : "fine-tuning";
       if (shots > 0)
         how = fmt::format("{} image{} a class, probe", shots, shots == 1 ? "" : "s");

@@ -1,6 +1,7 @@
 #include "rils/picture/run_files.h"
 
 #include <algorithm>
+#include <array>
 #include <nlohmann/json.hpp>
 
 #include "engine/core/atomic_file.h"
@@ -37,11 +38,16 @@ std::vector<fs::path> files_in(const fs::path& folder, std::string_view extensio
 }
 
 std::vector<Evaluation> read_evaluations(const fs::path& run) {
+  constexpr std::array<const char*, 4> kWords = {"task", "pretrained", "dataset", "command"};
   std::vector<Evaluation> found;
   for (const fs::path& file : files_in(run / "results", ".json")) {
     std::string text = read_file(file);
     const auto json = parse(text);
-    if (json.is_object() && json.contains("metrics")) found.push_back({file.stem().string(), std::move(text)});
+    const bool has_words = std::ranges::all_of(
+        kWords, [&](const char* key) { return !json.is_object() || !json.contains(key) || json.at(key).is_string(); });
+    if (json.is_object() && json.contains("metrics") && has_words) {
+      found.push_back({file.stem().string(), std::move(text)});
+    }
   }
   return found;
 }

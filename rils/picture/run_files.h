@@ -16,7 +16,8 @@ struct Evaluation {
   std::string name;  // of the file, without .json
   std::string json;  // the text of its object
 };
-/// All of them, ordered by name; files without metrics are left out.
+/// All of them, ordered by name; other JSON files (without metrics, or with something else where a word belongs) are
+/// left out.
 [[nodiscard]] std::vector<Evaluation> read_evaluations(const std::filesystem::path& run);
 
 /// The files in a folder with this extension (".svg"), ordered by name. Empty when the folder does not exist.

@@ -2,11 +2,10 @@
 
 #include <cstdint>
 #include <filesystem>
-#include <functional>
 #include <string>
-#include <string_view>
 #include <vector>
 
+#include "rils/prepare/prepare_progress.h"
 #include "rils/prepare/rasterise.h"
 
 namespace tessera::rils {
@@ -41,9 +40,6 @@ struct DefaultDataReport {
   /// A summary of a few lines for the user.
   [[nodiscard]] std::string describe() const;
 };
-
-/// Is called with the stage of the work and how much of it is done.
-using PrepareProgress = std::function<void(std::string_view stage, int64_t done, int64_t total)>;
 
 /// Makes the data set. A complete folder with the same options is left as it is. After an interruption the data are
 /// made again, but the clip art that is already drawn is reused. Everything is written to `partial` first and renamed

@@ -34,7 +34,8 @@ void check_classes(const std::vector<std::string>& first, const std::vector<std:
 }
 
 PrepareFolderReport::Split write_split(const std::string& name, const FolderDataset& images,
-                                       const PrepareFolderOptions& options, bool is_first, SkipCounts& skipped) {
+                                       const PrepareFolderOptions& options, bool is_first, SkipCounts& skipped,
+                                       const PrepareProgress& progress) {
   for (const auto& [reason, entry] : images.skipped().entries())
     skipped.add(reason, fmt::format("{}/{}", name, entry.example), entry.count);
   std::vector<int64_t> sizes(images.class_names().size());
@@ -48,6 +49,7 @@ PrepareFolderReport::Split write_split(const std::string& name, const FolderData
     } catch (const SampleError& error) {
       skipped.add(error.reason(), fmt::format("{}/{}: {}", name, images.name(i), error.what()));
     }
+    if (progress) progress(name, i + 1, images.size());
   }
   if (writer.samples() == 0) throw IoError(fmt::format("{}: no usable image; {}", name, skipped.describe()));
   const auto empty = std::ranges::find(sizes, 0);
@@ -69,7 +71,7 @@ std::string PrepareFolderReport::describe() const {
   return text;
 }
 
-PrepareFolderReport prepare_folder(const PrepareFolderOptions& options) {
+PrepareFolderReport prepare_folder(const PrepareFolderOptions& options, const PrepareProgress& progress) {
   PrepareFolderReport report;
   std::vector<std::pair<std::string, std::unique_ptr<FolderDataset>>> splits;
   for (const auto& [name, path] : folders_of(options, report)) {
@@ -78,7 +80,7 @@ PrepareFolderReport prepare_folder(const PrepareFolderOptions& options) {
   }
   for (const auto& [name, images] : splits) {
     report.notes.insert(report.notes.end(), images->notes().begin(), images->notes().end());
-    report.splits.push_back(write_split(name, *images, options, report.splits.empty(), report.skipped));
+    report.splits.push_back(write_split(name, *images, options, report.splits.empty(), report.skipped, progress));
   }
   report.class_names = splits[0].second->class_names();
   for (auto& name : report.class_names) std::ranges::replace(name, '_', ' ');

@@ -7,6 +7,7 @@
 
 #include "rils/data/decode.h"
 #include "rils/data/skip_counts.h"
+#include "rils/prepare/prepare_progress.h"
 
 namespace tessera::rils {
 
@@ -38,6 +39,6 @@ struct PrepareFolderReport {
 /// Writes the shards. Class names are the folder names with underscores replaced by blanks. Throws ConfigError when two
 /// splits have different classes; the message names the first difference. Throws IoError when the
 /// first split has no usable image of a class.
-PrepareFolderReport prepare_folder(const PrepareFolderOptions& options);
+PrepareFolderReport prepare_folder(const PrepareFolderOptions& options, const PrepareProgress& progress = {});
 
 }  // namespace tessera::rils

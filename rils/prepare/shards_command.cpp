@@ -31,7 +31,7 @@ std::string PrepareReport::describe() const {
   return fmt::format("{}; {}", text, skipped.describe());
 }
 
-PrepareReport prepare_captions(const PrepareCaptionsOptions& options) {
+PrepareReport prepare_captions(const PrepareCaptionsOptions& options, const PrepareProgress& progress) {
   const CaptionTable table =
       read_caption_table(options.table, options.columns, parse_text_encoding(options.text_encoding));
   const auto found = static_cast<int64_t>(table.entries.size());
@@ -57,6 +57,7 @@ PrepareReport prepare_captions(const PrepareCaptionsOptions& options) {
     } catch (const SampleError& error) {
       report.skipped.add(error.reason(), fmt::format("{}: {}", entry.image, error.what()));
     }
+    if (progress) progress("writing images", static_cast<int64_t>(i) + 1, found);
   }
   if (train.samples() == 0)
     throw IoError(fmt::format("{}: no usable image; {}", options.table.string(), report.skipped.describe()));

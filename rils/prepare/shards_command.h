@@ -7,6 +7,7 @@
 #include "rils/data/decode.h"
 #include "rils/data/skip_counts.h"
 #include "rils/data/table.h"
+#include "rils/prepare/prepare_progress.h"
 
 namespace tessera::rils {
 
@@ -35,6 +36,6 @@ struct PrepareReport {
 
 /// Copies images unchanged, with their captions. Each image is decoded once as a check; unusable images are skipped and
 /// counted. Throws ConfigError or IoError when no image is usable or the shards cannot be written.
-PrepareReport prepare_captions(const PrepareCaptionsOptions& options);
+PrepareReport prepare_captions(const PrepareCaptionsOptions& options, const PrepareProgress& progress = {});
 
 }  // namespace tessera::rils

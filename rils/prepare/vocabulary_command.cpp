@@ -21,7 +21,7 @@ std::string PrepareVocabularyReport::describe() const {
   return text;
 }
 
-PrepareVocabularyReport prepare_vocabulary(const PrepareVocabularyOptions& o) {
+PrepareVocabularyReport prepare_vocabulary(const PrepareVocabularyOptions& o, const PrepareProgress& progress) {
   if (o.clip == !o.captions.empty()) throw ConfigError("vocabulary: expected either --captions or --clip");
   if (!o.clip && !o.package.empty()) throw ConfigError("vocabulary: --package needs --clip");
   PrepareVocabularyReport report;
@@ -38,7 +38,9 @@ PrepareVocabularyReport prepare_vocabulary(const PrepareVocabularyOptions& o) {
         if (is_utf8(line)) visit(line);  // pretrain skips other captions
       return;
     }
-    const auto data = open_dataset(o.captions, {});
+    DatasetOptions options;
+    options.stages = progress;
+    const auto data = open_dataset(o.captions, options);
     report.skipped = data->skipped();
     report.notes = data->notes();
     for (int64_t i = 0; i < data->size(); ++i) {
@@ -47,9 +49,12 @@ PrepareVocabularyReport prepare_vocabulary(const PrepareVocabularyOptions& o) {
       } catch (const SampleError& error) {
         report.skipped.add(error.reason(), fmt::format("{}: {}", data->name(i), error.what()));
       }
+      if (progress) progress("reading captions", i + 1, data->size());
     }
   };
-  const Vocabulary vocabulary = learn_vocabulary(captions, o.size);
+  const Vocabulary vocabulary = learn_vocabulary(captions, o.size, [&](int64_t done, int64_t most) {
+    if (progress) progress("learning merges", done, most);
+  });
   vocabulary.save(o.output);
   report.ids = vocabulary.size();
   return report;

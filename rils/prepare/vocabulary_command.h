@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "rils/data/skip_counts.h"
+#include "rils/prepare/prepare_progress.h"
 
 namespace tessera::rils {
 
@@ -26,6 +27,7 @@ struct PrepareVocabularyReport {
 };
 
 /// Throws IoError or ConfigError.
-PrepareVocabularyReport prepare_vocabulary(const PrepareVocabularyOptions& options);
+PrepareVocabularyReport prepare_vocabulary(const PrepareVocabularyOptions& options,
+                                           const PrepareProgress& progress = {});
 
 }  // namespace tessera::rils

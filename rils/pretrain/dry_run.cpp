@@ -6,18 +6,38 @@
 #include "engine/core/error.h"
 #include "engine/runtime/context.h"
 #include "rils/pretrain/setup.h"
+#include "rils/pretrain/validation.h"
 #include "rils/run/stopwatch.h"
 #include "rils/train/figures.h"
 
 namespace tessera::rils {
 
+namespace {
+
+/// "2 validations and 3 saves": what the time of the steps leaves out.
+std::string pauses_text(const TrainingSetup& setup, int64_t step) {
+  const auto count = [](int64_t n, const char* what) { return fmt::format("{} {}{}", n, what, n == 1 ? "" : "s"); };
+  const auto validations = validations_of(setup.config);
+  const int64_t saves = times_left(saves_of(setup.config.run), setup.length(), step);
+  if (!validations) return count(saves, "save");
+  return fmt::format("{} and {}", count(times_left(*validations, setup.length(), step), "validation"),
+                     count(saves, "save"));
+}
+
+}  // namespace
+
 int dry_run(TrainingSetup& setup, Console& console) {
   constexpr int kSteps = 3;
-  const int64_t left = setup.total_steps - setup.trainer->steps();
+  const int64_t made = setup.trainer->steps(), left = setup.total_steps - made;
   if (left <= 0) {
     console.line(fmt::format("expected: nothing, since the run has made {} of {} steps; nothing was written",
                              setup.trainer->steps(), setup.total_steps));
     return 0;
+  }
+  if (made > 0) {
+    console.line(fmt::format("the run would go on after step {} of {}: {} steps, {:.3g} epochs, are left", made,
+                             setup.total_steps, left,
+                             static_cast<double>(left) / static_cast<double>(setup.steps_per_epoch)));
   }
   Context& device = context(setup.device);
   double best = INFINITY;
@@ -29,8 +49,8 @@ int dry_run(TrainingSetup& setup, Console& console) {
     best = std::min(best, seconds);
     console.line(fmt::format("step {}: {:.3f} s, loss {:.4f}", setup.trainer->steps(), seconds, f.losses.loss));
   }
-  console.line(fmt::format("expected: {} for {} steps; peak memory {:.2f} GiB; nothing was written",
-                           duration_text(best * static_cast<double>(left)), left,
+  console.line(fmt::format("expected: {} for {} steps, and the time of {}; peak memory {:.2f} GiB; nothing was written",
+                           duration_text(best * static_cast<double>(left)), left, pauses_text(setup, made),
                            static_cast<double>(device.allocator().statistics().peak) / 0x1p30));
   return 0;
 }

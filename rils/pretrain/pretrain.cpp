@@ -29,6 +29,7 @@ struct LoopState {
   double best = -1;         // the best score of a validation
   int64_t stuck_steps = 0;  // in a row with the contrastive loss at chance
   bool told_no_pixels = false;
+  FigureMeans means;  // of the steps that no line of the log tells of yet
 };
 
 /// The digest of the vocabulary; empty for an objective without text.
@@ -36,7 +37,7 @@ std::string vocabulary_digest(const TrainingSetup& setup) {
   return setup.tokenizer ? setup.tokenizer->vocabulary().digest() : "";
 }
 
-void save(const TrainingSetup& setup, const CheckpointFiles& files, double best) {
+void save(const TrainingSetup& setup, const CheckpointFiles& files, double best, const FigureMeans& means) {
   const std::string digest = vocabulary_digest(setup);
   const nn::Metadata weights = {{"config", to_toml(setup.config)},
                                 {"preprocessing", preprocessing(setup.config)},
@@ -47,12 +48,13 @@ void save(const TrainingSetup& setup, const CheckpointFiles& files, double best)
                               {"vocabulary", digest},
                               {"data", setup.data_digest},
                               {"isa", std::string(context(setup.device).kernels().name)},
-                              {"best", fmt::format("{}", best)}};
+                              {"best", fmt::format("{}", best)},
+                              {"means", means.to_json()}};
   setup.trainer->save(files, weights, state);
 }
 
-/// Restores model, optimiser and position in the data. Returns the best score so far.
-double restore(TrainingSetup& setup, const CheckpointFiles& files, Console& console) {
+/// Restores model, optimiser and position in the data. Returns what the loop remembers.
+LoopState restore(TrainingSetup& setup, const CheckpointFiles& files, Console& console) {
   const nn::Metadata state = setup.trainer->load(files);
   const std::string& vocabulary = word_of_state(state, "vocabulary");
   if (vocabulary != vocabulary_digest(setup)) {
@@ -69,7 +71,9 @@ double restore(TrainingSetup& setup, const CheckpointFiles& files, Console& cons
       learning_rates(setup.config.optim, epochs * setup.steps_per_epoch, setup.steps_per_epoch);
   tell_of_epochs(console, epochs, setup.config.optim.epochs, steps, setup.total_steps, before(steps - 1),
                  setup.trainer->lr(steps));
-  return number_of_state(state, "best");
+  const auto means = state.find("means");
+  return {.best = number_of_state(state, "best"),
+          .means = FigureMeans::from_json(means == state.end() ? "" : means->second)};
 }
 
 StepMetrics metrics_of(const TrainingSetup& setup, const StepFigures& f, double data_time, double batch_time) {
@@ -126,14 +130,16 @@ bool validate(TrainingSetup& setup, const Validation& validation, int64_t step, 
   const bool pairs = validation.has_pairs() && (run.last(step) || run.epoch_due(step, c.val_frequency));
   const bool classes = validation.has_classes() && (run.last(step) || run.epoch_due(step, c.zeroshot_frequency));
   if (!pairs && !classes) return false;
+  const Stopwatch watch;
   Trainer& trainer = *setup.trainer;
   trainer.swap_ema();
-  const ValidationReport report = validation.run(trainer.model(), trainer.pass(), pairs, classes);
+  const ValidationReport report = validation.run(trainer.model(), trainer.pass(), pairs, classes, console.stages());
   if (validation.has_pairs() && run.epoch_due(step, c.picture_frequency)) {
     const auto& folder = run.folder().pictures();
     show(validation.draw(trainer.model(), setup.config.loss, trainer.pass(), folder, step), step, run, state, console);
   }
   trainer.swap_ema();
+  run.paused(Pause::validation, watch.seconds());
   run.log_results(step, Record().add("step", step).append(report.record));
   for (const std::string& text : report.lines) console.line(fmt::format("validation at step {}: {}", step, text));
   // One score decides over a whole run: recall if there are pairs, else zero-shot accuracy.
@@ -148,9 +154,10 @@ int train(TrainingSetup& setup, const PretrainingOptions& options, Console& cons
   for (const std::string& line : validation.notes()) console.line(line);
   const RunStart start = find_start(options.resume, setup.config, console, check_checkpoint);
   LoopState state;
-  if (const auto files = start.checkpoint()) state.best = restore(setup, *files, console);
-  TrainingRun run(setup.config, console, start, {.total = setup.total_steps, .epoch = setup.steps_per_epoch},
-                  options.command);
+  if (const auto files = start.checkpoint()) state = restore(setup, *files, console);
+  TrainingRun run(setup.config, console, start, setup.length(), options.command);
+  run.continue_means(state.means);
+  if (const auto validations = validations_of(setup.config)) run.expect_validations(*validations);
   Trainer& trainer = *setup.trainer;
   const Objective& objective = trainer.model().objective();
   const StopRequest stop;
@@ -163,14 +170,17 @@ int train(TrainingSetup& setup, const PretrainingOptions& options, Console& cons
     const StepFigures figures = trainer.step(batch);
 
     const StepMetrics m = metrics_of(setup, figures, data_time, watch.seconds());
-    const bool logged = run.log_step(step, to_record(m));
+    const LoggedStep logged = run.log_step(step, to_record(m));
+    const TimeLeft left = run.time_left(step);
     console.progress({.step = step,
                       .total = setup.total_steps,
                       .loss = m.loss,
-                      .per_second = m.samples_per_second,
-                      .seconds_left = run.seconds_left(step),
-                      .detail = terms_text(figures.losses, objective)},
-                     logged);
+                      .per_second = static_cast<double>(setup.global_batch) / logged.means.mean("batch_time"),
+                      .seconds_left = left.seconds,
+                      .detail = terms_text(figures.losses, objective),
+                      .mean_loss = logged.mean_loss(),
+                      .at_least = left.at_least},
+                     logged.due);
     if (objective.contrastive) warn_when_stuck(setup, figures.losses.clip_loss, state, console);
 
     // At the ends of epochs and after the last step.
@@ -178,8 +188,10 @@ int train(TrainingSetup& setup, const PretrainingOptions& options, Console& cons
 
     const bool interrupted = stop.requested();
     if (best || run.save_due(step) || interrupted) {
-      save(setup, run.checkpoint(step), state.best);
+      const Stopwatch saving;
+      save(setup, run.checkpoint(step), state.best, run.means());
       run.saved(step, best);
+      run.paused(Pause::save, saving.seconds());
     }
     if (interrupted) return run.interrupted(step);
   }
@@ -193,15 +205,12 @@ int run_pretraining(const Config& config, const PretrainingOptions& options) {
   Config named = config;
   if (named.run.name.empty()) named.run.name = automatic_name(config.model);
   Console console;
-  TrainingSetup setup(named);
+  TrainingSetup setup(named, console.stages());
   if (!options.pretrained.empty()) setup.start_from(options.pretrained, console);
   setup.print_plan(console);
   if (options.dry_run) {
     const RunStart start = find_start(options.resume, setup.config, console, check_checkpoint, Access::read);
-    if (const auto files = start.checkpoint()) {
-      restore(setup, *files, console);
-      console.line(fmt::format("the run would go on after step {}", setup.trainer->steps()));
-    }
+    if (const auto files = start.checkpoint()) (void)restore(setup, *files, console);
     return dry_run(setup, console);
   }
   if (options.overfit_batch) return overfit_batch(setup, console);

@@ -42,7 +42,7 @@ std::string describe_ranks(const LossConfig& loss, int64_t global_batch) {
 
 }  // namespace
 
-TrainingSetup::TrainingSetup(const Config& c) : config(with_vocabulary_size(c)) {
+TrainingSetup::TrainingSetup(const Config& c, const Stages& stages) : config(with_vocabulary_size(c)) {
   check_config(config);
   check_trainable(config.model);
   device = choose_device(config.run.device, device_note_);
@@ -51,7 +51,9 @@ TrainingSetup::TrainingSetup(const Config& c) : config(with_vocabulary_size(c)) 
   micro_batches = plan.accum_freq;
   config.loss.simulated_ranks = plan.simulated_ranks;
   tokenizer = open_tokenizer(config);
-  data_ = open_dataset(config.data.train_data, dataset_options(config));
+  DatasetOptions options = dataset_options(config);
+  options.stages = stages;
+  data_ = open_dataset(config.data.train_data, options);
   data_digest = digest_of(*data_);
   loader_ = open_loader(config, data_, tokenizer, global_batch, {});
   steps_per_epoch = loader_->batches_per_epoch();

@@ -7,6 +7,7 @@
 #include "rils/config/config.h"
 #include "rils/data/loader.h"
 #include "rils/run/progress.h"
+#include "rils/run/training_run.h"
 #include "rils/text/tokenizer.h"
 #include "rils/train/feed.h"
 #include "rils/train/trainer.h"
@@ -16,8 +17,8 @@ namespace tessera::rils {
 /// What a training run consists of, made from its configuration: data, tokenizer, trainer and the plan of steps.
 class TrainingSetup {
  public:
-  /// Opens everything. Throws ConfigError or IoError.
-  explicit TrainingSetup(const Config& config);
+  /// Opens everything; `stages` are told how much of the data is listed. Throws ConfigError or IoError.
+  explicit TrainingSetup(const Config& config, const Stages& stages = {});
 
   /// The next global batch in micro-batches. After the last of an epoch the next epoch begins; the console is told the
   /// counts of the one that ended. One call a step: the next one overwrites the images.
@@ -34,6 +35,7 @@ class TrainingSetup {
   void start_from(const std::string& weights, Console& console);
   /// Prints the plan: model, data, batch, device and memory, one line each.
   void print_plan(Console& console) const;
+  [[nodiscard]] TrainingLength length() const { return {.total = total_steps, .epoch = steps_per_epoch}; }
   /// FLOPs of a step's matrix products, forward and backward, when this fraction of the images passes the gate.
   [[nodiscard]] double step_flops(double gate_rate) const;
 
@@ -55,8 +57,8 @@ class TrainingSetup {
   std::unique_ptr<Feed> feed_;  // after the loader, which it uses
 };
 
-/// Prints the time of three steps, the time expected for the run and the peak memory; writes no file. Returns the exit
-/// code.
+/// Prints what is left of the run, the time of three steps, the time expected for all that are left and the peak
+/// memory; writes no file. Returns the exit code.
 int dry_run(TrainingSetup& setup, Console& console);
 
 /// Trains on one batch until the objective's leading term (see figures.h) is below a twentieth of its value at chance,

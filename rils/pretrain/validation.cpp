@@ -43,8 +43,18 @@ Validation::Validation(const Config& config, std::shared_ptr<const Tokenizer> to
   }
 }
 
-ValidationReport Validation::run(const Model& model, const PassOptions& pass, bool pairs, bool classes) const {
-  const EmbedOptions options = embed_options(pass);
+std::optional<Recurrence> validations_of(const Config& config) {
+  if (!terms_of(config.model.objective).contrastive) return std::nullopt;
+  Recurrence due;
+  if (!config.data.val_data.empty()) due.epochs.push_back(config.run.val_frequency);
+  if (!config.data.zeroshot_data.empty()) due.epochs.push_back(config.run.zeroshot_frequency);
+  return due.epochs.empty() ? std::nullopt : std::optional(due);
+}
+
+ValidationReport Validation::run(const Model& model, const PassOptions& pass, bool pairs, bool classes,
+                                 const Stages& stages) const {
+  EmbedOptions options = embed_options(pass);
+  options.stages = stages;
   ValidationReport report;
   if (classes && classes_) add_zero_shot(model, options, report);
   if (pairs && pairs_) add_retrieval(model, options, report);

@@ -2,12 +2,14 @@
 
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "rils/config/config.h"
 #include "rils/eval/tasks.h"
 #include "rils/run/metrics.h"
+#include "rils/run/training_run.h"
 #include "rils/text/tokenizer.h"
 
 namespace tessera::rils {
@@ -32,7 +34,9 @@ class Validation {
   [[nodiscard]] bool has_classes() const { return classes_ != nullptr; }
   /// With `pairs`, the contrastive loss and the recalls in both directions on the pairs; with `classes`, the zero-shot
   /// accuracy on the labelled images.
-  [[nodiscard]] ValidationReport run(const Model& model, const PassOptions& pass, bool pairs, bool classes) const;
+  /// `stages` are told how far it is.
+  [[nodiscard]] ValidationReport run(const Model& model, const PassOptions& pass, bool pairs, bool classes,
+                                     const Stages& stages = {}) const;
   /// Draws the best and worst retrievals, and for two pairs heat maps and, with a decoder, its predictions of hidden
   /// patches. Returns the files FOLDER/STEP-NAME.svg. Needs pairs.
   std::vector<std::filesystem::path> draw(const Model& model, const LossConfig& loss, const PassOptions& pass,
@@ -50,5 +54,8 @@ class Validation {
   ClassPrompts prompts_;
   std::vector<std::string> notes_;
 };
+
+/// When the validations of a run come; none if it has no data for them.
+[[nodiscard]] std::optional<Recurrence> validations_of(const Config& config);
 
 }  // namespace tessera::rils

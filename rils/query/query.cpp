@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <nlohmann/json.hpp>
 
@@ -29,8 +30,11 @@ using Json = nlohmann::ordered_json;
 
 constexpr std::string_view kImages = ".images.npy";
 
-LoadedModel load(const QueryOptions& o) {
-  return load_model(o.checkpoint, o.vocabulary, o.batch_size, o.precision, Texts::encoded, o.device);
+/// The model; what is made of it is shown on the bar.
+LoadedModel load(const QueryOptions& o, StageProgress& bar) {
+  LoadedModel m = load_model(o.checkpoint, o.vocabulary, o.batch_size, o.precision, Texts::encoded, o.device);
+  m.embed.stages = std::ref(bar);
+  return m;
 }
 
 /// Whether a source is a file or folder by itself. Joined sources are not a path and may be longer than one may be.
@@ -41,9 +45,10 @@ bool is_path(const std::string& source) {
 
 /// Opens an image, all images below a folder (even where its subfolders are classes or splits), or any other source of
 /// pretrain. Captions are read where there are any.
-std::unique_ptr<Dataset> open_images(const std::string& source, const QueryOptions& o) {
+std::unique_ptr<Dataset> open_images(const std::string& source, const QueryOptions& o, const Stages& stages) {
   DatasetOptions options;
   options.need_caption = false;
+  options.stages = stages;
   options.split = "test";
   options.type = dataset_type(o.dataset_type);
   options.text_encoding = parse_text_encoding(o.text_encoding);
@@ -86,11 +91,9 @@ NamedImages images_of(const std::string& source, const LoadedModel& m, const Que
     }
     return stored;
   }
-  StageProgress bar;
-  const auto data = open_images(source, o);
+  const auto data = open_images(source, o, m.embed.stages);
   print_notes(*data);
-  ImageEmbeddings images =
-      embed_images(*data, m.embed, joint_embedding(*m.model, m.embed.pass), shown_on(bar, "reading images"));
+  ImageEmbeddings images = embed_images(*data, m.embed, joint_embedding(*m.model, m.embed.pass));
   print_skipped(source, images);
   return {images.values, names_of(*data, images)};
 }
@@ -106,12 +109,12 @@ struct Predictions {
 Predictions predict_zero_shot(const QueryOptions& o, const Dataset& data, const std::string& labels,
                               const std::string& templates) {
   if (labels.empty()) throw ConfigError("--labels: expected a file with one class per line, found none");
-  const LoadedModel m = load(o);
+  StageProgress bar;
+  const LoadedModel m = load(o, bar);
   const ClassPrompts prompts = class_prompts(labels, templates, "", data);
   const Tensor classes = embed_classes(*m.model, prompts.names, prompts.templates, tokenize_with(m.tokenizer), m.embed);
-  StageProgress bar;
   Predictions p{prompts.names, {}, {}};
-  p.images = embed_images(data, m.embed, joint_embedding(*m.model, m.embed.pass), shown_on(bar, "reading images"));
+  p.images = embed_images(data, m.embed, joint_embedding(*m.model, m.embed.pass));
   p.probabilities = softmax(similarity(p.images.values, classes), m.model->logit_scale().value.item());
   return p;
 }
@@ -126,7 +129,8 @@ Predictions predict_own_classes(const nn::SafetensorsFile& file, const QueryOpti
   LoadedClassifier c = load_classifier(file, o.precision, o.device);
   c.embed.batch_size = o.batch_size;
   StageProgress bar;
-  Predictions p{std::move(c.classes), embed_images(data, c.embed, c.logits, shown_on(bar, "reading images")), {}};
+  c.embed.stages = std::ref(bar);
+  Predictions p{std::move(c.classes), embed_images(data, c.embed, c.logits), {}};
   p.probabilities = softmax(p.images.values, 1.0);
   return p;
 }
@@ -160,7 +164,8 @@ int query_classify(const QueryOptions& o, const std::vector<std::string>& images
 }
 
 int query_search(const QueryOptions& o, const std::string& text, const std::string& source) {
-  const LoadedModel m = load(o);
+  StageProgress bar;
+  const LoadedModel m = load(o, bar);
   const NamedImages images = images_of(source, m, o);
   const Tensor query = embed_texts(*m.model, std::vector<std::string>{text}, tokenize_with(m.tokenizer), m.embed);
   const Tensor cosines = similarity(query, images.values);
@@ -179,20 +184,19 @@ int query_search(const QueryOptions& o, const std::string& text, const std::stri
 
 int query_embed(const QueryOptions& o, const std::string& source) {
   if (o.output.empty()) throw ConfigError("--out: expected the STEM of the files to write, found none");
-  const LoadedModel m = load(o);
   StageProgress bar;
+  const LoadedModel m = load(o, bar);
   std::vector<std::string> texts;
   std::string table;
   if (source.ends_with(".txt")) {
     texts = read_lines(source);  // the empty ones too, so that line n is row n
     for (const std::string& text : texts) table += fmt::format("-1\t{}\n", text);
   } else {
-    const auto data = open_images(source, o);
+    const auto data = open_images(source, o, m.embed.stages);
     print_notes(*data);
     const bool joint = m.model->objective().contrastive;
     const ImageEmbeddings images = embed_images(
-        *data, m.embed, joint ? joint_embedding(*m.model, m.embed.pass) : backbone_features(*m.model, m.embed.pass),
-        shown_on(bar, "reading images"));
+        *data, m.embed, joint ? joint_embedding(*m.model, m.embed.pass) : backbone_features(*m.model, m.embed.pass));
     print_skipped(source, images);
     std::string names;
     for (const std::string& name : names_of(*data, images)) names += name + "\n";
@@ -210,8 +214,7 @@ int query_embed(const QueryOptions& o, const std::string& source) {
     }
   }
   if (texts.empty() || !m.tokenizer) return 0;
-  const Tensor values =
-      embed_texts(*m.model, texts, tokenize_with(m.tokenizer), m.embed, shown_on(bar, "reading texts"));
+  const Tensor values = embed_texts(*m.model, texts, tokenize_with(m.tokenizer), m.embed);
   write_file_atomically(o.output + ".texts.tsv", table);
   write_npy(o.output + ".texts.npy", values);
   fmt::print("{}.texts.npy: {} x {}\n", o.output, values.size(0), values.size(1));

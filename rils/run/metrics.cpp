@@ -4,9 +4,12 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cmath>
 #include <cstring>
+#include <limits>
 #include <nlohmann/json.hpp>
 
 #include "engine/core/error.h"
@@ -53,6 +56,59 @@ Record to_record(const StepMetrics& m) {
   record.add("samples_per_second", m.samples_per_second).add("batch_time", m.batch_time).add("data_time", m.data_time);
   record.add("flops_of_peak", m.flops_of_peak).add("memory_peak_bytes", m.memory_peak_bytes);
   return record;
+}
+
+void FigureMeans::add(const Record& record) {
+  constexpr std::array<std::string_view, 4> kOthers = {"lr", "logit_scale", "samples_per_second", "flops_of_peak"};
+  ++steps_;
+  for (const auto& [name, figure] : record.figures()) {
+    const double* value = std::get_if<double>(&figure);
+    if (value == nullptr || std::ranges::find(kOthers, name) != kOthers.end()) continue;
+    const auto sum = std::ranges::find(sums_, name, [](const auto& entry) { return entry.first; });
+    if (sum == sums_.end()) {
+      sums_.emplace_back(name, *value);
+    } else {
+      sum->second += *value;
+    }
+  }
+}
+
+Record FigureMeans::means() const {
+  Record record;
+  for (const auto& [name, sum] : sums_) record.add(name + "_mean", sum / static_cast<double>(steps_));
+  return record;
+}
+
+double FigureMeans::mean(std::string_view name) const {
+  const auto sum = std::ranges::find(sums_, name, [](const auto& entry) { return entry.first; });
+  if (sum == sums_.end()) return std::numeric_limits<double>::quiet_NaN();
+  return sum->second / static_cast<double>(steps_);
+}
+
+void FigureMeans::clear() {
+  steps_ = 0;
+  sums_.clear();
+}
+
+std::string FigureMeans::to_json() const {
+  nlohmann::json sums = nlohmann::json::array();
+  for (const auto& [name, sum] : sums_) sums.push_back({name, sum});
+  return nlohmann::json{{"steps", steps_}, {"sums", std::move(sums)}}.dump();
+}
+
+FigureMeans FigureMeans::from_json(std::string_view text) {
+  FigureMeans means;
+  if (text.empty()) return means;
+  try {
+    const auto json = nlohmann::json::parse(text);
+    json.at("steps").get_to(means.steps_);
+    for (const auto& entry : json.at("sums")) {
+      means.sums_.emplace_back(entry.at(0).get<std::string>(), entry.at(1).get<double>());
+    }
+  } catch (const nlohmann::json::exception& error) {
+    throw IoError(fmt::format("resume: cannot read the saved sums of the figures: {}", error.what()));
+  }
+  return means;
 }
 
 RecordLog::RecordLog(std::filesystem::path path) : path_(std::move(path)) {

@@ -45,6 +45,28 @@ struct StepMetrics {
 };
 [[nodiscard]] Record to_record(const StepMetrics& metrics);
 
+/// Means of figures over steps: of losses, accuracies, gradient norms and times, not of what a schedule sets (lr,
+/// logit_scale) nor of rates, which follow from the times.
+class FigureMeans {
+ public:
+  /// Adds the figures of a step.
+  void add(const Record& record);
+  /// Each mean as NAME_mean, in the order in which the names came.
+  [[nodiscard]] Record means() const;
+  /// The mean of one figure; NaN when there is none.
+  [[nodiscard]] double mean(std::string_view name) const;
+  [[nodiscard]] int64_t steps() const { return steps_; }
+  void clear();
+  /// As JSON, for a checkpoint: a run that is resumed between two lines of its log ends up with the same means.
+  [[nodiscard]] std::string to_json() const;
+  /// Reads it back; "" is none (a checkpoint of an earlier version). Throws IoError.
+  [[nodiscard]] static FigureMeans from_json(std::string_view text);
+
+ private:
+  int64_t steps_ = 0;
+  std::vector<std::pair<std::string, double>> sums_;
+};
+
 /// Appends JSON lines to a file. Each line is passed to the system in one write before write() returns, so a kill loses
 /// at most the line that is being written. Throws IoError with path and reason.
 class RecordLog {

@@ -24,7 +24,10 @@ std::string rate_text(const ProgressState& s) {
   const int digits = s.per_second < 100 ? 1 : 0;
   return fmt::format("{:.{}f} {}/s", s.per_second, digits, s.unit);
 }
-std::string left_text(const ProgressState& s) { return duration_text(s.seconds_left) + " left"; }
+std::string mean_text(const ProgressState& s) { return s.mean_loss ? fmt::format(" (mean {:.4f})", *s.mean_loss) : ""; }
+std::string left_text(const ProgressState& s) {
+  return fmt::format("{}{} left", s.at_least ? "at least " : "", duration_text(s.seconds_left));
+}
 /// The number of usable columns. The last column stays free, because some terminals wrap after it.
 int columns(std::FILE* stream) {
   winsize size{};
@@ -57,7 +60,8 @@ std::string duration_text(double seconds) {
 }
 
 std::string progress_line(const ProgressState& s) {
-  return fmt::format("{}  {}  {}  {}{}", step_text(s), loss_text(s), rate_text(s), left_text(s), detail_text(s));
+  return fmt::format("{}  {}{}  {}  {}{}", step_text(s), loss_text(s), mean_text(s), rate_text(s), left_text(s),
+                     detail_text(s));
 }
 
 std::string progress_bar(const ProgressState& s, int width) {
@@ -70,24 +74,55 @@ std::string progress_bar(const ProgressState& s, int width) {
   return with_bar(s.step, s.total, std::move(figures), width);
 }
 
-StageProgress::StageProgress(std::FILE* stream) : stream_(stream), terminal_(::isatty(::fileno(stream)) == 1) {}
+Progress stage_of(const Stages& stages, std::string name) {
+  if (!stages) return {};
+  return [stages, name = std::move(name)](int64_t done, int64_t total) { stages(name, done, total); };
+}
+
+void StageClock::follow(std::string_view stage) {
+  if (stage == stage_) return;
+  stage_ = stage;
+  started_ = told_ = Clock::now();
+  drawn_ = {};
+}
+
+bool StageClock::redraw() {
+  const auto now = Clock::now();
+  if (now - drawn_ < kRedraw) return false;
+  drawn_ = now;
+  return true;
+}
+
+bool StageClock::break_silence(std::chrono::milliseconds silence) {
+  constexpr int kShare = 8;
+  const auto now = Clock::now();
+  if (silence.count() > 0 && now - told_ < std::max<Clock::duration>(silence, (now - started_) / kShare)) return false;
+  told_ = now;
+  return true;
+}
+
+double StageClock::seconds() const { return std::chrono::duration<double>(Clock::now() - started_).count(); }
+
+std::string StageClock::text(int64_t done, int64_t total) const {
+  if (total <= 0) return fmt::format("{} {}", stage_, done);
+  const double left = seconds() / static_cast<double>(std::max<int64_t>(done, 1)) * static_cast<double>(total - done);
+  return fmt::format("{} {}/{}  {} left", stage_, done, total, duration_text(done > 0 ? left : -1));
+}
+
+StageProgress::StageProgress(std::FILE* stream, std::chrono::milliseconds silence)
+    : stream_(stream), terminal_(::isatty(::fileno(stream)) == 1), silence_(silence) {}
 
 void StageProgress::operator()(std::string_view stage, int64_t done, int64_t total) {
-  const auto now = std::chrono::steady_clock::now();
-  if (stage != stage_) {
-    stage_ = stage;
-    started_ = now;
-    drawn_ = {};
-  }
-  const double seconds = std::chrono::duration<double>(now - started_).count();
+  clock_.follow(stage);
   if (done == total) {
-    const std::string amount = total > 0 ? fmt::format(": {} in {}", total, duration_text(seconds)) : "";
-    fmt::print(stream_, "{}{}{}\n", terminal_ ? "\r\x1b[K" : "", stage, amount);
-  } else if (terminal_ && now - drawn_ >= kRedraw) {
-    drawn_ = now;
-    const double left = seconds / static_cast<double>(std::max<int64_t>(done, 1)) * static_cast<double>(total - done);
-    std::string figures = fmt::format("{} {}/{}  {} left", stage, done, total, duration_text(done > 0 ? left : -1));
-    fmt::print(stream_, "\r{}\x1b[K", with_bar(done, total, std::move(figures), columns(stream_)));
+    const std::string amount = total > 0 ? fmt::format(": {} in {}", total, duration_text(clock_.seconds())) : "";
+    if (terminal_) fmt::print(stream_, "\r\x1b[K");
+    if (clock_.seconds() >= 1) fmt::print(stream_, "{}{}\n", stage, amount);
+    clock_.end();
+  } else if (terminal_ && clock_.redraw()) {
+    fmt::print(stream_, "\r{}\x1b[K", with_bar(done, total, clock_.text(done, total), columns(stream_)));
+  } else if (!terminal_ && clock_.break_silence(silence_)) {
+    fmt::print(stream_, "{}\n", clock_.text(done, total));
   }
   std::fflush(stream_);
 }
@@ -99,7 +134,8 @@ void put(std::FILE* stream, std::string_view text) { std::fwrite(text.data(), 1,
 
 }  // namespace
 
-Console::Console(std::FILE* stream) : stream_(stream), terminal_(::isatty(::fileno(stream)) == 1) {}
+Console::Console(std::FILE* stream, std::chrono::milliseconds silence)
+    : stream_(stream), terminal_(::isatty(::fileno(stream)) == 1), silence_(silence) {}
 
 Console::~Console() {
   if (bar_shown_) put(stream_, "\n");
@@ -147,9 +183,31 @@ void Console::progress(const ProgressState& state, bool due) {
   const auto now = std::chrono::steady_clock::now();
   if (bar_shown_ && now - drawn_ < kRedraw && state.step < state.total) return;
   drawn_ = now;
-  put(stream_, fmt::format("\r{}\x1b[K", progress_bar(state, columns(stream_))));
+  draw(progress_bar(state, columns(stream_)));
+}
+
+void Console::draw(const std::string& bar) {
+  put(stream_, fmt::format("\r{}\x1b[K", bar));
   std::fflush(stream_);
   bar_shown_ = true;
+}
+
+void Console::stage(std::string_view stage, int64_t done, int64_t total) {
+  clock_.follow(stage);
+  if (done == total) {
+    clear_bar();
+    clock_.end();
+    return;
+  }
+  const std::string text = clock_.text(done, total);
+  if (clock_.break_silence(silence_)) {
+    terminal_ ? append(text) : line(text);
+  }
+  if (terminal_ && clock_.redraw()) draw(with_bar(done, total, text, columns(stream_)));
+}
+
+Stages Console::stages() {
+  return [this](std::string_view name, int64_t done, int64_t total) { stage(name, done, total); };
 }
 
 }  // namespace tessera::rils

@@ -158,8 +158,8 @@ void RunFolder::lock() { lock_ = std::make_shared<const RunLock>(folder_); }
 
 RunFolder RunFolder::open(const fs::path& folder) {
   if (!fs::is_regular_file(folder / "config.toml") || !fs::is_directory(folder / "checkpoints")) {
-    throw ConfigError(fmt::format("--resume: expected a run's folder with config.toml and checkpoints, found {}",
-                                  fs::exists(folder) ? folder.string() : "no folder " + folder.string()));
+    throw ConfigError(fmt::format("{}: expected a run's folder with config.toml and checkpoints, found {}",
+                                  folder.string(), fs::exists(folder) ? "something else" : "none"));
   }
   return RunFolder(folder);
 }

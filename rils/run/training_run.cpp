@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <numeric>
 #include <vector>
 
 #include "engine/core/error.h"
@@ -103,11 +104,19 @@ void TrainingRun::write_configuration() {
   board_->write_text("configuration", first_, text);
 }
 
-bool TrainingRun::log_step(int64_t step, const Record& figures) {
-  if (step % config_.run.log_every_n_steps != 0 && step != 1 && !last(step)) return false;
-  metrics_.write(figures);
-  if (board_) board_->write("train", step, figures);
-  return true;
+std::optional<double> LoggedStep::mean_loss() const {
+  return means.steps() > 1 ? std::optional(means.mean("loss")) : std::nullopt;
+}
+
+LoggedStep TrainingRun::log_step(int64_t step, const Record& figures) {
+  means_.add(figures);
+  LoggedStep logged{step % config_.run.log_every_n_steps == 0 || step == 1 || last(step), means_};
+  if (!logged.due) return logged;
+  const Record line = Record(figures).append(means_.means());
+  metrics_.write(line);
+  if (board_) board_->write("train", step, line);
+  means_.clear();
+  return logged;
 }
 
 void TrainingRun::log_results(int64_t step, const Record& figures) {
@@ -131,8 +140,24 @@ void TrainingRun::saved(int64_t step, bool best) {
   folder_.prune(config_.run.keep);
 }
 
-double TrainingRun::seconds_left(int64_t step) const {
-  return watch_.seconds() / static_cast<double>(step - first_) * static_cast<double>(length_.total - step);
+void TrainingRun::paused(Pause pause, double seconds) {
+  Pauses& p = pauses_[static_cast<size_t>(pause)];
+  p.seconds += seconds;
+  ++p.count;
+}
+
+TimeLeft TrainingRun::time_left(int64_t step) const {
+  double moving = watch_.seconds();
+  for (const Pauses& p : pauses_) moving -= p.seconds;
+  TimeLeft left{moving / static_cast<double>(step - first_) * static_cast<double>(length_.total - step)};
+  const auto add = [&](Pause pause, int64_t times) {
+    const Pauses& p = pauses_[static_cast<size_t>(pause)];
+    if (times > 0 && p.count == 0) left.at_least = true;
+    if (p.count > 0) left.seconds += p.seconds / static_cast<double>(p.count) * static_cast<double>(times);
+  };
+  if (validations_) add(Pause::validation, times_left(*validations_, length_, step));
+  add(Pause::save, times_left(saves_of(config_.run), length_, step));
+  return left;
 }
 
 int TrainingRun::interrupted(int64_t step) {
@@ -148,6 +173,32 @@ int TrainingRun::finished() {
   }
   console_.line(fmt::format("finished {} steps: {}", length_.total, folder_.path().string()));
   return 0;
+}
+
+Recurrence saves_of(const RunConfig& run) { return {run.save_every_steps, {run.save_frequency}}; }
+
+int64_t times_left(const Recurrence& recurrence, const TrainingLength& length, int64_t step) {
+  if (step >= length.total) return 0;
+  std::vector<int64_t> periods;  // in steps, none longer than the run
+  if (recurrence.steps > 0 && recurrence.steps <= length.total) periods.push_back(recurrence.steps);
+  for (const int64_t epochs : recurrence.epochs) {
+    if (epochs > 0 && epochs <= length.total / length.epoch) periods.push_back(epochs * length.epoch);
+  }
+  const auto multiples = [&](int64_t period) { return length.total / period - step / period; };
+  // Steps that are multiples of some of the periods: those of each set of periods, with alternating signs.
+  int64_t times = 0;
+  for (size_t set = 1; set < size_t{1} << periods.size(); ++set) {
+    int64_t common = 1, sign = -1;
+    for (size_t i = 0; i < periods.size(); ++i) {
+      if ((set >> i & 1U) == 0 || common == 0) continue;
+      const int64_t factor = periods[i] / std::gcd(common, periods[i]);
+      common = factor <= length.total / common ? common * factor : 0;  // 0: beyond the run
+      sign = -sign;
+    }
+    if (common > 0) times += sign * multiples(common);
+  }
+  const bool last_counted = std::ranges::any_of(periods, [&](int64_t period) { return length.total % period == 0; });
+  return times + (last_counted ? 0 : 1);
 }
 
 void tell_of_epochs(Console& console, int64_t epochs, int64_t now, int64_t steps, int64_t total, double last_lr,

@@ -1,8 +1,11 @@
 #pragma once
 
+#include <array>
 #include <functional>
 #include <optional>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "engine/core/device.h"
 #include "rils/run/metrics.h"
@@ -40,6 +43,35 @@ struct TrainingLength {
   int64_t epoch = 1;
 };
 
+/// When something comes between the steps of a run: after the last step, and after every `steps` steps or at the end of
+/// every so many epochs. 0 is never.
+struct Recurrence {
+  int64_t steps = 0;
+  std::vector<int64_t> epochs;
+};
+/// How often it comes after `step`.
+[[nodiscard]] int64_t times_left(const Recurrence& recurrence, const TrainingLength& length, int64_t step);
+
+/// The checkpoints of a run, whatever its validations find.
+[[nodiscard]] Recurrence saves_of(const RunConfig& run);
+
+/// What comes between steps.
+enum class Pause : uint8_t { validation, save };
+
+/// The time that a run will still take.
+struct TimeLeft {
+  double seconds = 0;
+  bool at_least = false;  // a pause is still to come of which none has been timed yet
+};
+
+/// Whether a step got a line in the log, and the means since the line before, with this step.
+struct LoggedStep {
+  bool due = false;
+  FigureMeans means;
+  /// For the console; none if it is the only step.
+  [[nodiscard]] std::optional<double> mean_loss() const;
+};
+
 /// What every training loop needs besides its model: the run's folder with its figures, results, events and
 /// checkpoints, and when each of them is due.
 class TrainingRun {
@@ -54,9 +86,13 @@ class TrainingRun {
   /// The writer of TensorBoard events; null unless run.report_to asks for them.
   [[nodiscard]] TensorboardWriter* board() { return board_ ? &*board_ : nullptr; }
 
-  /// Writes the figures to metrics.jsonl and as events if the step is due: the first, the last, and every
-  /// run.log_every_n_steps. Returns whether it was due.
-  bool log_step(int64_t step, const Record& figures);
+  /// Writes the figures, and their means since the line before, to metrics.jsonl and as events if the step is due: the
+  /// first, the last, and every run.log_every_n_steps.
+  LoggedStep log_step(int64_t step, const Record& figures);
+  /// The means of the steps that no line tells of yet, for a checkpoint.
+  [[nodiscard]] const FigureMeans& means() const { return means_; }
+  /// Goes on with those of a checkpoint.
+  void continue_means(FigureMeans means) { means_ = std::move(means); }
   /// Writes the figures to results.jsonl and as events.
   void log_results(int64_t step, const Record& figures);
 
@@ -69,8 +105,12 @@ class TrainingRun {
   /// and removes old checkpoints.
   [[nodiscard]] CheckpointFiles checkpoint(int64_t step) const { return folder_.checkpoint(step); }
   void saved(int64_t step, bool best);
-  /// The time that is left, at the mean pace of this process.
-  [[nodiscard]] double seconds_left(int64_t step) const;
+  /// Says when validations come; without it the run has none.
+  void expect_validations(Recurrence recurrence) { validations_ = std::move(recurrence); }
+  /// Counts the seconds of a pause.
+  void paused(Pause pause, double seconds);
+  /// The steps at the mean pace of this process, and the validations and saves that are still to come.
+  [[nodiscard]] TimeLeft time_left(int64_t step) const;
 
   /// Prints the last line. Returns the exit code.
   int interrupted(int64_t step);
@@ -86,6 +126,13 @@ class TrainingRun {
   RunFolder folder_;
   RecordLog metrics_, results_, saves_;
   std::optional<TensorboardWriter> board_;
+  FigureMeans means_;
+  std::optional<Recurrence> validations_;
+  struct Pauses {
+    double seconds = 0;
+    int64_t count = 0;
+  };
+  std::array<Pauses, 2> pauses_;  // by Pause
   Stopwatch watch_;
 };
 

@@ -122,7 +122,8 @@ class Learner {
 
 }  // namespace
 
-Vocabulary learn_vocabulary(const ForEachCaption& captions, int64_t size) {
+Vocabulary learn_vocabulary(const ForEachCaption& captions, int64_t size,
+                            const std::function<void(int64_t done, int64_t most)>& progress) {
   if (size < 515 || size > 49408) {
     throw ConfigError(fmt::format("vocabulary size: expected 515 to 49408, found {}", size));
   }
@@ -136,7 +137,12 @@ Vocabulary learn_vocabulary(const ForEachCaption& captions, int64_t size) {
   Learner learner(words);
   std::vector<std::pair<std::string, std::string>> merges;
   std::pair<std::string, std::string> merge;
-  while (static_cast<int64_t>(merges.size()) < size - 514 && learner.next(merge)) merges.push_back(merge);
+  const int64_t most = size - 514;
+  while (std::ssize(merges) < most && learner.next(merge)) {
+    merges.push_back(merge);
+    if (progress && std::ssize(merges) < most) progress(std::ssize(merges), most);
+  }
+  if (progress) progress(most, most);
   return {std::move(merges), "learned vocabulary"};
 }
 

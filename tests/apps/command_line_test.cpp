@@ -14,43 +14,13 @@
 #include "engine/core/error.h"
 #include "rils/config/schema.h"
 #include "rils/run/run_folder.h"
+#include "tests/apps/typed.h"
 #include "tests/support/temporary_folder.h"
 
 namespace tessera::apps {
 namespace {
 
 namespace fs = std::filesystem;
-
-struct Outcome {
-  int code = -1;
-  std::string out, err;
-  std::optional<rils::Config> config;
-};
-
-template <class Body>
-Outcome typed(std::vector<const char*> words, CLI::App& app, const Body& body) {
-  words.insert(words.begin(), "/usr/bin/train");
-  Outcome outcome;
-  testing::internal::CaptureStdout();
-  testing::internal::CaptureStderr();
-  outcome.code = run(app, static_cast<int>(words.size()), words.data(), [&] { return body(outcome); });
-  outcome.out = testing::internal::GetCapturedStdout();
-  outcome.err = testing::internal::GetCapturedStderr();
-  return outcome;
-}
-
-/// A program with the options of a configuration and one of its own.
-Outcome train(const std::vector<const char*>& words, rils::Program program = rils::Program::pretrain) {
-  CLI::App app("Trains.");
-  set_up(app);
-  std::string resume;
-  app.add_option("--resume", resume, "a run")->type_name("WHAT")->group("Start");
-  const ConfigOptions options(app, program);
-  return typed(words, app, [&](Outcome& outcome) {
-    outcome.config = resume.empty() ? options.resolve() : options.resolve_resumed(resume);
-    return 0;
-  });
-}
 
 class Files : public ::testing::Test {
  protected:
@@ -176,6 +146,9 @@ TEST(Errors, AreOneLineAndExitCode2) {
   };
   expect({"--lrr", "1"}, "unknown option --lrr; did you mean --lr?");
   expect({"--batch_sise=1"}, "unknown option --batch-sise; did you mean --batch-size?");
+  expect({"--train", "x"}, "unknown option --train; did you mean --train-data?");
+  expect({"--foo-bar", "x"}, "unknown option --foo-bar (--help lists the options)");
+  expect({"-z"}, "unknown option -z (--help lists the options)");
   expect({"--lr", "fast"}, "--lr: expected a number of at least 0, found \"fast\"");
   expect({"--batch_size", "0"}, "--batch-size: expected an integer of at least 1, found 0");
   expect({"--precision", "fp16"}, "--precision: expected one of fp32, amp_bf16, found \"fp16\"");
@@ -355,28 +328,16 @@ TEST(ExitCodes, SayWhoseFaultItWas) {
   EXPECT_EQ(throwing(IoError("x.tar: cannot open\nsecond line")).code, 1);
   EXPECT_EQ(throwing(IoError("x.tar: cannot open\nsecond line")).err, "error: x.tar: cannot open second line\n");
   EXPECT_EQ(throwing(std::runtime_error("r")).code, 1);
+  EXPECT_EQ(throwing(IoError("a\x1b[2Jb\tc")).err, "error: a [2Jb c\n") << "nothing steers the terminal";
+  const std::error_code too_long = std::make_error_code(std::errc::filename_too_long);
+  EXPECT_EQ(throwing(fs::filesystem_error("status", "a/b", too_long)).err, "error: a/b: File name too long\n");
+  EXPECT_EQ(throwing(fs::filesystem_error("status", "", too_long)).err, "error: \"\": File name too long\n");
+  EXPECT_EQ(throwing(std::out_of_range("map::at")).err,
+            "error: a fault of this program, please report it with the command: map::at\n");
   EXPECT_EQ(throwing(std::bad_alloc()).err, "error: the machine's memory is exhausted\n");
   CLI::App app("Runs.");
   set_up(app);
   EXPECT_EQ(typed({}, app, [](Outcome&) { return 130; }).code, 130);
-}
-
-TEST(Subcommands, KnowTheirOwnOptionsOnly) {
-  const auto inspect = [](const std::vector<const char*>& words) {
-    CLI::App app("Looks.");
-    set_up(app);
-    app.require_subcommand(1);
-    int64_t k = 20;
-    CLI::App* knn = app.add_subcommand("knn", "neighbours");
-    knn->add_option("--k", k, "neighbours")->type_name("N");
-    app.add_subcommand("other", "nothing");
-    return typed(words, app, [&](Outcome&) { return static_cast<int>(k); });
-  };
-  EXPECT_EQ(inspect({"knn", "--k", "3"}).code, 3);
-  EXPECT_EQ(inspect({"knn", "--k", "x"}).err, "error: --k: expected a number, found x (--help lists the options)\n");
-  EXPECT_EQ(inspect({"other", "--k", "3"}).err, "error: unknown option --k; did you mean --help?\n");
-  EXPECT_EQ(inspect({}).code, 2);
-  EXPECT_NE(inspect({"knn", "--help"}).out.find("[20]"), std::string::npos) << "defaults are shown";
 }
 
 TEST(CommandLine, IsOneLine) {

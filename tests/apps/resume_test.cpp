@@ -105,9 +105,9 @@ TEST_F(Resume, SaysWhatOtherEpochsDo) {
   train("run", {"--epochs", "2"});
   const Outcome planned = resume("run", {"--epochs", "4", "--dry-run"});
   EXPECT_EQ(planned.code, 0) << planned.err;
-  expect_in("the run would go on after step 24\n", planned.out);
+  expect_in("the run would go on after step 24 of 48: 24 steps, 2 epochs, are left\n", planned.out);
   expect_in("step 25: ", planned.out);
-  expect_in("for 24 steps; ", planned.out);
+  expect_in("for 24 steps, and the time of 2 saves; ", planned.out);
   EXPECT_EQ(std::ssize(lines("run")), 2 * kEpoch) << "nothing was written";
   const Outcome more = resume("run", {"--epochs", "3"});
   const std::vector<double> rates = column("run", "lr");
@@ -123,6 +123,30 @@ TEST_F(Resume, SaysWhatOtherEpochsDo) {
   const Outcome same = resume("run", {"--epochs", "3"});
   EXPECT_EQ(same.out.find("instead of"), std::string::npos) << same.out;
   expect_in("the warm-up of 1000 steps is longer than the run of 12", train("slow", {"--warmup", "1000"}).out);
+}
+
+TEST_F(Resume, KeepsTheMeansBetweenTwoLinesOfTheLog) {
+  const Words logging = {"--log-every-n-steps", "5"};
+  Words whole = logging, saving = logging;
+  whole.insert(whole.end(), {"--epochs", "2"});
+  train("whole", whole);
+  saving.insert(saving.end(), {"--epochs", "2", "--save-every-steps", "8", "--keep", "0"});
+  train("run", saving);
+  saving.insert(saving.end(), {"--resume", checkpoint("run", 8).string()});
+  train("run", saving);
+  EXPECT_EQ(timeless("run"), timeless("whole"));
+  // Step 1 is a line of its own; then come the means of steps 2 to 5, and so on.
+  train("each", {"--epochs", "2", "--log-every-n-steps", "1"});
+  const std::vector<double> loss = column("each", "loss");
+  const std::vector<double> means = column("whole", "loss_mean");
+  ASSERT_EQ(means.size(), 6U);
+  EXPECT_EQ(means[0], loss[0]);
+  EXPECT_DOUBLE_EQ(means[1], (loss[1] + loss[2] + loss[3] + loss[4]) / 4);
+  EXPECT_DOUBLE_EQ(means[2], (loss[5] + loss[6] + loss[7] + loss[8] + loss[9]) / 5);
+  EXPECT_EQ(column("whole", "loss")[1], loss[4]) << "the last value keeps its name";
+  for (const char* name : {"clip_loss_mean", "clip_acc_mean", "grad_norm_mean", "batch_time_mean", "data_time_mean"}) {
+    EXPECT_EQ(column("whole", name).size(), 6U) << name;
+  }
 }
 
 TEST_F(Resume, AClosedTerminalOrPipeSaves) {

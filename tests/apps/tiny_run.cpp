@@ -247,7 +247,8 @@ std::vector<nlohmann::json> TinyRuns::lines(const std::string& name, const std::
 std::vector<nlohmann::json> TinyRuns::timeless(const std::string& name, const std::string& file) const {
   std::vector<nlohmann::json> found = lines(name, file);
   for (nlohmann::json& line : found) {
-    for (const char* figure : {"samples_per_second", "batch_time", "data_time", "flops_of_peak", "memory_peak_bytes"}) {
+    for (const char* figure : {"samples_per_second", "batch_time", "data_time", "flops_of_peak", "memory_peak_bytes",
+                               "batch_time_mean", "data_time_mean"}) {
       line.erase(figure);
     }
   }

@@ -244,6 +244,13 @@ TEST(Toml, UnknownNamesGetTheNearest) {
   EXPECT_EQ(reading("[model.vison]\nwidth = 1"),
             "run.toml:1: unknown section [model.vison]; did you mean [model.vision]?");
   EXPECT_EQ(reading("epochs = 3"), "run.toml:1: unknown key epochs; did you mean optim.epochs?");
+  EXPECT_EQ(reading("[model.image_mlp]\nzyx = 1"),
+            "run.toml:2: unknown key model.image_mlp.zyx; [model.image_mlp] has hidden, output");
+  const std::string sections =
+      "; the sections are model, model.vision, model.decoder, model.text, model.image_mlp, loss, data, augment, optim, "
+      "run, finetune";
+  EXPECT_EQ(reading("xyz = 3"), "run.toml:1: unknown key xyz" + sections);
+  EXPECT_EQ(reading("[server]\nport = 3"), "run.toml:1: unknown section [server]" + sections);
 }
 
 TEST(Toml, BadSyntaxNamesTheLine) {
@@ -348,9 +355,16 @@ TEST(Nearest, CountsEdits) {
   const std::vector<std::string_view> words = {"warmup", "workers", "wd"};
   EXPECT_EQ(nearest("warmpu", words), "warmup");  // one swap
   EXPECT_EQ(nearest("wokers", words), "workers");
-  EXPECT_EQ(nearest("w", words), "wd");
-  EXPECT_EQ(nearest("", words), "wd");
+  EXPECT_EQ(nearest("wdd", words), "wd");
+  EXPECT_EQ(nearest("work", words), "workers") << "the beginning of one";
+  EXPECT_EQ(nearest("warmup-epochs", words), "warmup") << "one and more";
+}
+
+TEST(Nearest, IsNothingThatIsFarAway) {
+  const std::vector<std::string_view> words = {"warmup", "workers", "wd"};
+  for (const char* word : {"", "w", "x", "lr", "keepers"}) EXPECT_EQ(nearest(word, words), "") << word;
   EXPECT_EQ(nearest("x", {}), "");
+  EXPECT_EQ(nearest("", {}), "");
 }
 
 TEST(Check, NamesTheKeysThatDoNotFit) {

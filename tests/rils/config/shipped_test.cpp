@@ -27,7 +27,7 @@ TEST(Shipped, PublishedSizes) {
   const Config l = load_config(TESSERA_SOURCE_DIR "/apps/configs/rils_vitl16.toml");
   EXPECT_EQ(l.model.vision, (VisionConfig{224, 16, 1024, 24, 16}));
   EXPECT_EQ(l.model.decoder, (DecoderConfig{1024, 1, 16}));
-  EXPECT_EQ(l.model.text, (TextConfig{77, 49408, 768, 12, 12}));
+  EXPECT_EQ(l.model.text, (TextConfig{77, 0, 768, 12, 12}));
   EXPECT_EQ(l.model.embed_dim, 768);
   EXPECT_EQ(l.loss, (LossConfig{.simulated_ranks = 64}));
   EXPECT_EQ(plan_batch(l, 1).global, 4096);

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <functional>
 
 #include "engine/core/error.h"
 #include "rils/eval/tasks.h"
@@ -139,6 +140,38 @@ TEST(RunRetrieval, ScoresEveryCaptionAndTheLossOfTheFirst) {
   EXPECT_EQ(r.figures.image_to_text.queries, 7);
   const Tensor own = embed_texts(model, std::vector<std::string>{"caption 31"}, tokenize_letters, small(4));
   expect_near(row_of(r.texts, 4), row_of(own, 0));
+}
+
+/// The stages that work goes through, each to its end.
+std::vector<std::string> stages_of(const std::function<void(const EmbedOptions&)>& work) {
+  std::vector<std::string> ended;
+  int64_t last = 0;
+  EmbedOptions options = small(4);
+  options.stages = [&](std::string_view stage, int64_t done, int64_t total) {
+    EXPECT_GT(done, last) << stage;
+    EXPECT_LE(done, total) << stage;
+    last = done == total ? 0 : done;
+    if (done == total) ended.emplace_back(stage);
+  };
+  work(options);
+  EXPECT_EQ(last, 0) << "a stage has no end";
+  return ended;
+}
+
+TEST(Stages, AreThoseThatTakeTime) {
+  const Model model(letters().model, 3);
+  const Pictures data;
+  using Names = std::vector<std::string>;
+  EXPECT_EQ(stages_of([&](const EmbedOptions& o) { (void)run_retrieval(model, data, tokenize_letters, o); }),
+            (Names{"reading images", "reading texts", "ranking"}));
+  const ClassPrompts prompts{{"red", "green;lime", "blue"}, {"a {c}", "the {c} one"}};
+  EXPECT_EQ(stages_of([&](const EmbedOptions& o) { (void)run_zero_shot(model, data, prompts, tokenize_letters, o); }),
+            (Names{"reading class names", "reading images"}));
+  EXPECT_EQ(stages_of([&](const EmbedOptions& o) {
+              const Tensor rows = Tensor::full({300, 2}, 0.5);
+              (void)knn_scores(rows, std::vector<int32_t>(300), rows, 1, {}, stage_of(o.stages, "comparing"));
+            }),
+            Names{"comparing"});
 }
 
 TEST(RunZeroShot, TakesTheNearestClassVector) {

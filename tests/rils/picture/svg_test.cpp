@@ -2,7 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "engine/core/error.h"
 #include "rils/picture/chart.h"
@@ -56,6 +58,49 @@ TEST(Chart, TicksAreRoundAndCover) {
   EXPECT_EQ(axis_ticks(0.13, 0.42, 4), (std::vector<double>{0.2, 0.30000000000000004, 0.4}));
   EXPECT_EQ(axis_ticks(3, 3, 4), (std::vector<double>{3}));
   EXPECT_FALSE(std::signbit(axis_ticks(-1, 1, 4).at(2)));
+}
+
+TEST(Chart, HasFewTicksForAnyBounds) {
+  const double most = std::numeric_limits<double>::max(), least = std::numeric_limits<double>::denorm_min();
+  const double step = 0x1p53;  // from here on doubles are two apart
+  for (const auto& [low, high] :
+       {std::pair{step, step + 2}, std::pair{8e15, 8e15 + 1}, std::pair{-most, most}, std::pair{0.0, least},
+        std::pair{-least, least}, std::pair{-0.0, 0.0}, std::pair{1.0, 1.0 + 0x1p-52}, std::pair{1e300, 1.0000001e300},
+        std::pair{-1.0, 1e-300}, std::pair{0.0, std::numeric_limits<double>::min() * 30}}) {
+    const std::vector<double> ticks = axis_ticks(low, high, 5);
+    EXPECT_GE(ticks.size(), 1U) << low << ' ' << high;
+    EXPECT_LE(ticks.size(), 7U) << low << ' ' << high;
+    EXPECT_TRUE(std::ranges::is_sorted(ticks));
+    for (const double tick : ticks) EXPECT_FALSE(tick == 0 && std::signbit(tick)) << low << ' ' << high;
+  }
+}
+
+TEST(Chart, IsFiniteForAnyFigures) {
+  const double most = std::numeric_limits<double>::max(), inf = std::numeric_limits<double>::infinity();
+  using Points = std::vector<std::pair<double, double>>;
+  const std::vector<Points> all = {{{1, 8e15}, {2, 8e15}},
+                                   {{0x1p53, 3}, {0x1p53 + 2, 2}},
+                                   {{0, -most}, {1, most}, {2, 1}, {3, 2}},
+                                   {{NAN, 1}, {inf, 2}, {1, -inf}, {2, inf}, {3, NAN}, {4, 1}},
+                                   {{5, -0.0}},
+                                   {{5, 1}, {5, 1}},
+                                   {{1, 1e300}, {1, 1e300}, {1, 1e300}, {2, -1e300}}};
+  for (const Points& points : all) {
+    for (const bool from_zero : {false, true}) {
+      Svg svg(460, 240);
+      draw_chart(svg, {"t", "s", {{"a", points, false}}, from_zero}, 0, 0, 460, 240);
+      const std::string text = svg.str();
+      EXPECT_LT(text.size(), 5000U);
+      for (const char* word : {"nan", "inf", ">-0<"}) EXPECT_EQ(text.find(word), std::string::npos) << text;
+    }
+  }
+}
+
+TEST(Chart, TellsCloseTicksApart) {
+  Svg svg(460, 240);
+  draw_chart(svg, {"t", "s", {{"a", {{0x1p53, 3}, {0x1p53 + 2, 2}}, false}}, false}, 0, 0, 460, 240);
+  EXPECT_NE(svg.str().find(">9007199254740992<"), std::string::npos) << svg.str();
+  EXPECT_NE(svg.str().find(">9007199254740994<"), std::string::npos) << svg.str();
 }
 
 TEST(Chart, DrawsGapsForWhatIsNotFinite) {

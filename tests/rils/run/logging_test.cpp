@@ -10,6 +10,7 @@
 #include <csignal>
 #include <cstring>
 #include <filesystem>
+#include <functional>
 #include <limits>
 
 #include "engine/core/atomic_file.h"
@@ -18,6 +19,7 @@
 #include "rils/run/progress.h"
 #include "rils/run/signals.h"
 #include "rils/run/tensorboard.h"
+#include "rils/run/training_run.h"
 #include "tests/support/temporary_folder.h"
 
 namespace tessera::rils {
@@ -51,6 +53,56 @@ TEST(Record, OfAStepHasTheDocumentedFields) {
             "{\"step\":7,\"epoch\":0,\"samples\":0,\"loss\":0.0,\"clip_loss\":0.5,\"recon_loss\":0.25,\"clip_acc\":3.0,"
             "\"logit_scale\":14.0,\"lr\":0.0,\"grad_norm\":0.0,\"samples_per_second\":0.0,\"batch_time\":0.0,"
             "\"data_time\":0.0,\"flops_of_peak\":null,\"memory_peak_bytes\":0}");
+}
+
+TEST(FigureMeans, AreOverTheStepsSinceTheyWereCleared) {
+  FigureMeans means;
+  means.add(Record().add("step", int64_t{1}).add("loss", 1.0).add("lr", 0.1).add("samples_per_second", 5.0));
+  means.add(Record().add("step", int64_t{2}).add("loss", 0.2).add("acc", 3.0).add("logit_scale", 14.0));
+  EXPECT_EQ(means.means().json(), "{\"loss_mean\":0.6,\"acc_mean\":1.5}");
+  EXPECT_EQ(means.mean("loss"), 0.6);
+  EXPECT_TRUE(std::isnan(means.mean("lr")));
+  const FigureMeans read = FigureMeans::from_json(means.to_json());
+  EXPECT_EQ(read.steps(), 2);
+  EXPECT_EQ(read.means().json(), means.means().json());
+  means.clear();
+  EXPECT_EQ(means.means().json(), "{}");
+  EXPECT_EQ(FigureMeans::from_json("").steps(), 0) << "a checkpoint of an earlier version";
+  for (const char* broken : {"x", "[]", "{\"steps\":1}", "{\"steps\":1,\"sums\":[[1,2]]}"}) {
+    EXPECT_THROW((void)FigureMeans::from_json(broken), IoError) << broken;
+  }
+}
+
+TEST(FigureMeans, SumsReadBackToTheBit) {
+  FigureMeans means;
+  for (const double value : {0.1, 0.2, 1e-17, 1.0 / 3}) means.add(Record().add("loss", value));
+  FigureMeans read = FigureMeans::from_json(means.to_json());
+  for (FigureMeans* m : {&means, &read}) m->add(Record().add("loss", 1e-3));
+  EXPECT_EQ(means.mean("loss"), read.mean("loss"));
+}
+
+TEST(TimesLeft, AreThoseOfCountingStepByStep) {
+  const auto counted = [](const Recurrence& r, const TrainingLength& length, int64_t step) {
+    int64_t times = 0;
+    for (int64_t s = step + 1; s <= length.total; ++s) {
+      bool due = s == length.total || (r.steps > 0 && s % r.steps == 0);
+      for (const int64_t e : r.epochs) due = due || (e > 0 && s % (e * length.epoch) == 0);
+      times += due ? 1 : 0;
+    }
+    return times;
+  };
+  const std::vector<Recurrence> all = {{},           {7, {}},     {0, {1}},    {4, {1, 3}},
+                                       {10, {2, 5}}, {0, {0, 0}}, {100, {40}}, {3, {1, 1}}};
+  for (const TrainingLength& length : {TrainingLength{60, 6}, TrainingLength{61, 6}, TrainingLength{5, 10}}) {
+    for (const Recurrence& r : all) {
+      for (int64_t step = 0; step <= length.total; ++step) {
+        EXPECT_EQ(times_left(r, length, step), counted(r, length, step)) << r.steps << ' ' << step;
+      }
+    }
+  }
+  const int64_t most = std::numeric_limits<int64_t>::max();
+  EXPECT_EQ(times_left({most, {most, most - 1}}, {1000, 10}, 0), 1) << "the last step alone";
+  EXPECT_EQ(times_left({7, {1}}, {1000, 10}, 1001), 0) << "a run that is longer than it is asked to be";
 }
 
 TEST_F(LoggingTest, LogIsAppendedToAndReadableAtOnce) {
@@ -174,6 +226,13 @@ TEST(Progress, DetailComesLastAndGoesFirst) {
   EXPECT_EQ(progress_bar(state, 50), "step 20/100  loss 1.2346  512 pairs/s  1:05 left");
 }
 
+TEST(Progress, LineTellsTheMeanAndWhatIsNotTimed) {
+  ProgressState state = kState;
+  state.mean_loss = 2.0;
+  state.at_least = true;
+  EXPECT_EQ(progress_line(state), "step 20/100  loss 1.2346 (mean 2.0000)  512 pairs/s  at least 1:05 left");
+}
+
 TEST(Progress, BarFitsTheTerminal) {
   EXPECT_EQ(progress_bar(kState, 200),
             "[######                        ] step 20/100  loss 1.2346  512 pairs/s  1:05 left");
@@ -202,6 +261,28 @@ TEST_F(LoggingTest, ConsoleTeesPlainLines) {
   const std::string expected = "before there is a file\nstep 20/100  loss 1.2346  512 pairs/s  1:05 left\nafter\n";
   EXPECT_EQ(read_file(stream_path), expected) << "no terminal, so no bar";
   EXPECT_EQ(read_file(root_ / "out.log"), expected);
+}
+
+TEST_F(LoggingTest, LongStagesBreakTheSilenceOfALog) {
+  using std::chrono::milliseconds;
+  const auto lines_of = [&](milliseconds silence) {
+    const fs::path path = root_ / "stages";
+    std::FILE* stream = std::fopen(path.c_str(), "w");
+    {
+      StageProgress stages(stream, silence);
+      Console console(stream, silence);
+      for (const Stages& show : {Stages(std::ref(stages)), console.stages()}) {
+        const Progress reading = stage_of(show, "reading");
+        for (int64_t i = 1; i <= 4; ++i) reading(i, 4);
+      }
+    }
+    std::fclose(stream);
+    return read_file(path);
+  };
+  EXPECT_EQ(lines_of(milliseconds(10000)), "") << "what is over at once leaves no line";
+  const std::string half = "reading 1/4  0:00 left\nreading 2/4  0:00 left\nreading 3/4  0:00 left\n";
+  EXPECT_EQ(lines_of(milliseconds(0)), half + half) << "the end is not told: results follow";
+  EXPECT_FALSE(stage_of({}, "nothing"));
 }
 
 TEST_F(LoggingTest, ATerminalGetsABarThatLinesPush) {

@@ -151,11 +151,11 @@ TEST_F(RunFolderTest, AFolderThatCannotBeMadeIsAnIoError) {
 
 TEST_F(RunFolderTest, OpensOnlyRuns) {
   EXPECT_EQ(message<ConfigError>([&] { (void)RunFolder::open(root_ / "none"); }),
-            fmt::format("--resume: expected a run's folder with config.toml and checkpoints, found no folder {}",
+            fmt::format("{}: expected a run's folder with config.toml and checkpoints, found none",
                         (root_ / "none").string()));
-  EXPECT_EQ(
-      message<ConfigError>([&] { (void)RunFolder::open(root_); }),
-      fmt::format("--resume: expected a run's folder with config.toml and checkpoints, found {}", root_.string()));
+  EXPECT_EQ(message<ConfigError>([&] { (void)RunFolder::open(root_); }),
+            fmt::format("{}: expected a run's folder with config.toml and checkpoints, found something else",
+                        root_.string()));
   const RunFolder run = RunFolder::create(root_ / "a");
   run.write_config({}, "pretrain");
   EXPECT_EQ(RunFolder::open(root_ / "a").path(), root_ / "a");

@@ -66,7 +66,8 @@ Config resolve(Config c, const FinetuningOptions& options) {
     c.augment.image_std = from.augment.image_std;
   };
   if (!options.resume.empty()) {
-    const Config stored = load_config(RunFolder::open(find_resume_point(options.resume, c.run).folder).config());
+    const Config stored =
+        load_config(RunFolder::open(find_resume_point(options.resume, c.run).folder, "--resume").config());
     if (stored.finetune.data_path.empty()) {
       throw ConfigError(
           fmt::format("--resume: expected a run of finetune, found one of pretrain at {}", options.resume));
@@ -276,7 +277,7 @@ int evaluate_run(const Config& config, const LabelledData& data, Console& consol
     throw ConfigError("--eval: expected --resume with the run to evaluate, found none");
   }
   const ResumePoint point = find_resume_point(options.resume, config.run);
-  const RunFolder folder = RunFolder::open(point.folder);
+  const RunFolder folder = RunFolder::open(point.folder, "--resume");
   const auto step = point.step ? point.step : folder.latest();
   if (!step) throw ConfigError(fmt::format("--resume: expected a checkpoint in {}, found none", point.folder.string()));
   const CheckpointFiles files = folder.checkpoint(*step);

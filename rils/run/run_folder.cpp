@@ -23,6 +23,7 @@ constexpr std::string_view kPrefix = "step_";
 constexpr std::string_view kWeights = ".safetensors";
 constexpr std::string_view kState = ".state.safetensors";
 constexpr std::string_view kEma = ".ema.safetensors";
+constexpr std::string_view kVocabulary = "vocabulary.txt";
 constexpr std::string_view kConfigStart = "# tessera ";  // of the config.toml that we write
 
 [[noreturn]] void fail(const fs::path& path, std::string_view doing, const std::error_code& error) {
@@ -90,8 +91,8 @@ bool is_temporary(std::string_view name) {
   if (at == std::string_view::npos) return false;
   const std::string_view numbers = name.substr(at + 5);
   const std::string_view file = name.substr(0, at);
-  const bool ours = file == "config.toml" || file.ends_with(".jsonl") || file == "latest" || file == "best" ||
-                    file.starts_with(kPrefix);
+  const bool ours = file == "config.toml" || file == kVocabulary || file.ends_with(".jsonl") || file == "latest" ||
+                    file == "best" || file.starts_with(kPrefix);
   return ours && std::ranges::count(numbers, '.') == 1 && numbers.find_first_not_of("0123456789.") == numbers.npos;
 }
 
@@ -116,7 +117,8 @@ bool precedes_steps(const fs::path& path, bool logs) {
   }
   if (!fs::is_regular_file(fs::symlink_status(path))) return false;
   if (name.ends_with(".jsonl")) return logs && fs::is_empty(path);
-  return (logs && (name == "config.toml" || name == "out.log")) || name == kLockFile || is_temporary(name);
+  return (logs && (name == "config.toml" || name == kVocabulary || name == "out.log")) || name == kLockFile ||
+         is_temporary(name);
 }
 
 /// Whether a folder is empty, or holds only the leftovers of a run that ended before its first step.
@@ -238,6 +240,8 @@ RunFolder RunFolder::open(const fs::path& folder, const std::string& option) {
   }
   return RunFolder(folder);
 }
+
+fs::path RunFolder::vocabulary() const { return folder_ / kVocabulary; }
 
 CheckpointFiles RunFolder::checkpoint(int64_t step) const {
   const std::string stem = (checkpoints() / fmt::format("{}{:08}", kPrefix, step)).string();

@@ -18,9 +18,9 @@ struct CheckpointFiles {
   std::filesystem::path weights, state, ema;
 };
 
-/// The folder of a run, logs/NAME: config.toml, metrics.jsonl, results.jsonl, checkpoints.jsonl, out.log, tensorboard/,
-/// pictures/ and checkpoints/; `lock` while a process writes into it. Every function throws IoError with the path and
-/// the system's reason when it cannot read or write a file.
+/// The folder of a run, logs/NAME: config.toml, vocabulary.txt, metrics.jsonl, results.jsonl, checkpoints.jsonl,
+/// out.log, tensorboard/, pictures/, results/ and checkpoints/; `lock` while a process writes into it. Every function
+/// throws IoError with the path and the system's reason when it cannot read or write a file.
 class RunFolder {
  public:
   /// Creates the folder and locks it. A run that ended before its first step counts as none: its files are removed.
@@ -34,6 +34,8 @@ class RunFolder {
 
   [[nodiscard]] const std::filesystem::path& path() const { return folder_; }
   [[nodiscard]] std::filesystem::path config() const { return folder_ / "config.toml"; }
+  /// The merges of the run's vocabulary; absent for an objective without text.
+  [[nodiscard]] std::filesystem::path vocabulary() const;
   [[nodiscard]] std::filesystem::path metrics() const { return folder_ / "metrics.jsonl"; }
   [[nodiscard]] std::filesystem::path results() const { return folder_ / "results.jsonl"; }
   /// A line with the step of each checkpoint that was written. It tells a run that has lost its checkpoints from one

@@ -64,6 +64,8 @@ TEST_F(RunFolderTest, AStartThatFailedDoesNotBlockTheName) {
     const RunFolder run = RunFolder::create(folder);
     run.write_config({}, "pretrain");
     for (const fs::path& log : {run.metrics(), run.results(), run.saves()}) put(log, "");
+    put(run.vocabulary(), "#version");
+    put(run.vocabulary().concat(".tmp.1.0"));
     put(run.log(), "the first lines\n");
     fs::create_directories(run.tensorboard());
     put(run.tensorboard() / "events.out.tfevents.1.host.1");
@@ -78,6 +80,9 @@ TEST_F(RunFolderTest, AStartThatFailedDoesNotBlockTheName) {
   EXPECT_NE(message<ConfigError>([&] { (void)RunFolder::create(folder); }), "no error") << "not ours";
   EXPECT_EQ(read_file(folder / "out.log"), "of a shell\n");
   fs::remove(folder / "out.log");
+  put(folder / "vocabulary.txt", "of a user\n");
+  EXPECT_NE(message<ConfigError>([&] { (void)RunFolder::create(folder); }), "no error") << "not ours";
+  fs::remove(folder / "vocabulary.txt");
   // What tells of a step, or is not ours, blocks.
   for (const char* file : {"metrics.jsonl", "results.jsonl", "checkpoints.jsonl", "config.toml", "notes.txt",
                            "checkpoints/latest", "tensorboard/x", "a.tmp.1.0"}) {

@@ -12,6 +12,7 @@
 #include "rils/config/schema.h"
 #include "rils/config/toml.h"
 #include "rils/eval/loaded_model.h"
+#include "rils/finetune/gathered.h"
 #include "rils/finetune/labelled_data.h"
 #include "rils/finetune/linear_probe.h"
 #include "rils/finetune/loaded_classifier.h"
@@ -98,10 +99,11 @@ std::string describe(const ClassifierReport& r) {
 
 /// What the loop keeps from step to step. Checkpoints store it.
 struct LoopState {
-  double best = -1;     // best top-1 accuracy of a validation so far
-  int64_t samples = 0;  // trained on so far
-  Batch batch;          // the latest micro-batch; batch.next is the place in the data after it
-  std::string data;     // the digest of the training data
+  double best = -1;          // best top-1 accuracy of a validation so far
+  int64_t samples = 0;       // trained on so far
+  Batch batch;               // the latest micro-batch; batch.next is the place in the data after it
+  std::string data;          // the digest of the training data
+  Classification validated;  // by this process, of the last validation
 };
 
 std::shared_ptr<const Dataset> training_images(const Config& config, const LabelledData& data) {
@@ -148,6 +150,23 @@ Record figures_of(int64_t step, const LoopState& state, const ClassifierFigures&
   return line;
 }
 
+/// The last validation as a result for the run whose encoder was used.
+Result result_of(const Config& config, const LabelledData& data, const Classification& c, double seconds) {
+  const bool probe = config.finetune.probe == ProbeKind::lars;
+  const std::string before = probe ? "lp_" : "", part = probe_setting(0, config.finetune.train_fraction);
+  Result r;
+  r.task = probe ? "linear_probe" : "finetuning";
+  r.setting = !probe ? part : part.empty() ? "lars" : "lars-" + part;
+  r.metrics.add(before + "acc1", c.acc1).add(before + "acc5", c.acc5);
+  r.metrics.add(before + "mean_per_class_recall", c.mean_per_class_recall);
+  r.metrics.add("fewshot_k", int64_t{-1}).add("train_fraction", config.finetune.train_fraction);
+  r.metrics.add("epochs", config.optim.epochs).add("seed", config.run.seed);
+  r.chance.add(before + "acc1", 1.0 / static_cast<double>(data.classes));
+  r.samples = c.samples;
+  r.seconds = seconds;
+  return r;
+}
+
 /// Validates if a validation is due. Returns whether the model is the best so far.
 template <class Trainer>
 bool validate(const Config& config, const LabelledData& data, Trainer& trainer, int64_t step, TrainingRun& run,
@@ -160,6 +179,7 @@ bool validate(const Config& config, const LabelledData& data, Trainer& trainer, 
   line.add("samples", found.figures.samples);
   run.log_results(step, line);
   console.line(fmt::format("validation at step {}: {}", step, describe(found)));
+  state.validated = found.figures;
   if (found.figures.acc1 <= state.best) return false;
   state.best = found.figures.acc1;
   return true;
@@ -192,7 +212,8 @@ LoopState restore(const Config& config, const LabelledData& data, Trainer& train
   LoopState state{.best = number_of_state(progress, "best"),
                   .samples = static_cast<int64_t>(number_of_state(progress, "samples")),
                   .batch = {},
-                  .data = digest};
+                  .data = digest,
+                  .validated = {}};
   state.batch.next = LoaderState::from_json(word_of_state(progress, "loader"));
   Config before = config;
   before.optim.epochs = config_of(nn::SafetensorsFile(files.weights)).optim.epochs;
@@ -223,6 +244,7 @@ int train(const Config& config, const LabelledData& data, const FinetuningOption
                   options.command);
   print_plan(config, data, *loader, trainer, console);
   const StopRequest stop;
+  const Stopwatch whole;
 
   for (int64_t step = trainer.steps() + 1; step <= plan.total_steps(); ++step) {
     const Stopwatch watch;
@@ -252,6 +274,10 @@ int train(const Config& config, const LabelledData& data, const FinetuningOption
     if (best || run.save_due(step) || interrupted) {
       save(config, data, trainer, run.checkpoint(step), state);
       run.saved(step, best);
+    }
+    if (run.last(step)) {
+      Result result = result_of(config, data, state.validated, whole.seconds());
+      console.line(gather_for(config, std::move(result), run.folder(), options.command));
     }
     if (interrupted) return run.interrupted(step);
   }

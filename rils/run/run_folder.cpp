@@ -128,8 +128,10 @@ bool never_begun(const fs::path& folder) {
   return std::ranges::all_of(entries_of(folder), [&](const fs::path& path) { return precedes_steps(path, logs); });
 }
 
+// What cannot be looked into, as another user's folder, is no run.
 bool is_run(const fs::path& folder) {
-  return fs::is_regular_file(folder / "config.toml") && fs::is_directory(folder / "checkpoints");
+  std::error_code ignored;
+  return fs::is_regular_file(folder / "config.toml", ignored) && fs::is_directory(folder / "checkpoints", ignored);
 }
 
 /// The steps whose weights lie in a folder, ascending.
@@ -181,11 +183,14 @@ std::vector<std::string> runs_in(const fs::path& folder) {
   return names;
 }
 
-/// For the message about a path that names no checkpoint or run: "; FOLDER has …", the checkpoints or runs in it or
-/// beside it. Empty if there are none.
+/// For the message about a path that names no checkpoint or run: "; FOLDER has …", the checkpoints or runs in it or, if
+/// it does not exist, in the nearest folder above that does. Empty if there are none.
 std::string what_is_there(const fs::path& path) {
-  const fs::path beside = path.has_parent_path() ? path.parent_path() : fs::path(".");
-  for (const fs::path& folder : {path / "checkpoints", path, beside / "checkpoints", beside}) {
+  fs::path nearest = path;
+  std::error_code ignored;
+  while (!fs::is_directory(nearest, ignored) && nearest.has_relative_path()) nearest = nearest.parent_path();
+  if (nearest.empty()) nearest = ".";
+  for (const fs::path& folder : {nearest / "checkpoints", nearest}) {
     std::vector<std::string> names;
     for (const int64_t step : steps_in(folder)) names.push_back(weights_name(step));
     for (const char* pointer : {"best", "latest"}) {
@@ -399,7 +404,8 @@ ResumePoint find_resume_point(const std::string& resume, const RunConfig& run) {
 
 std::string weights_file(const std::string& given) {
   const fs::path path = without_slash(given), beside = path.parent_path();
-  if (fs::is_directory(path)) {
+  std::error_code error;
+  if (fs::is_directory(path, error)) {
     for (const fs::path& folder : {path / "checkpoints", path}) {
       if (const auto step = newest_weights(folder)) return (folder / weights_name(*step)).string();
     }
@@ -416,7 +422,7 @@ std::string weights_file(const std::string& given) {
     const auto step = path.filename() == "best" ? read_pointer(path) : newest_weights(beside);
     if (step && fs::exists(beside / weights_name(*step))) return (beside / weights_name(*step)).string();
   }
-  if (fs::exists(path)) return given;
+  if (fs::exists(path, error) || error) return given;  // whoever opens it has the reason
   throw IoError(fmt::format("{}: cannot open: No such file or directory{}", given, what_is_there(path)));
 }
 

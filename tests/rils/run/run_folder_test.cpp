@@ -193,6 +193,9 @@ TEST_F(RunFolderTest, ANameThatIsMissingListsWhatIsThere) {
   const std::string other = (root_ / "b").string();
   EXPECT_EQ(message<IoError>([&] { (void)weights_file(other); }),
             fmt::format("{}{}; {} has the runs a", other, gone, root_.string()));
+  const std::string deep = (root_ / "b" / "checkpoints" / "best").string();
+  EXPECT_EQ(message<IoError>([&] { (void)weights_file(deep); }),
+            fmt::format("{}{}; {} has the runs a", deep, gone, root_.string()));
   EXPECT_EQ(message<ConfigError>([&] { (void)weights_file(root_.string()); }),
             fmt::format("{}: expected a checkpoint or the folder of one run, found the runs a", root_.string()));
 }

@@ -54,17 +54,17 @@ pretrain "$name" rils
 say "pre-training of CLIP, for comparison"
 pretrain "$name-clip" clip
 
-latest() { echo "$1/checkpoints/$(cat "$1/checkpoints/latest")"; }
-mkdir -p "$run/results" "$clip/results"
-# evaluate TASK FEATURES RUN OPTIONS…: does nothing if the result is newer than the run's last checkpoint.
+declare -A tasks=([retrieval]=zeroshot_retrieval [zero-shot]=zeroshot_classification [pointing]=pointing [knn]=knn)
+# evaluate TASK FEATURES RUN DATASET OPTIONS…: does nothing if the result is newer than the run's last checkpoint.
 evaluate() {
-  local task=$1 features=$2 from=$3 out=$3/results/$1-$2.json
-  shift 3
-  if [ "$out" -nt "$from/checkpoints/latest" ]; then return; fi
+  local task=$1 features=$2 from=$3 dataset=$4 setting=
+  if [ "$features" != model ]; then setting=-$features; fi
+  shift 4
+  if [ "$from/results/${tasks[$task]}-$dataset$setting.json" -nt "$from/checkpoints/latest" ]; then return; fi
   echo "-- ${from#logs/}, $features"
-  $bin/evaluate "$task" --checkpoint "$(latest "$from")" --features "$features" --output "$out" "$@"
+  $bin/evaluate "$task" --checkpoint "$from" --features "$features" --dataset "$dataset" "$@"
 }
-# evaluate_all TASK OPTIONS…: evaluates RILS, CLIP and the untrained network.
+# evaluate_all TASK DATASET OPTIONS…: evaluates RILS, CLIP and the untrained network.
 evaluate_all() {
   local task=$1
   shift
@@ -73,13 +73,13 @@ evaluate_all() {
   evaluate "$task" untrained "$run" "$@"
 }
 say "retrieval on the test scenes (a grammar makes the captions)"
-evaluate_all retrieval --data "$data/scenes/test" --dataset scenes
+evaluate_all retrieval scenes --data "$data/scenes/test"
 say "zero-shot classification of pictures that are not in the train scenes"
-evaluate_all zero-shot --data "$data/objects/test" --dataset objects
+evaluate_all zero-shot objects --data "$data/objects/test"
 say "pointing games on the test scenes: does the heat map of a noun lie in its box?"
-evaluate_all pointing --data "$data/scenes/test" --dataset scenes
+evaluate_all pointing scenes --data "$data/scenes/test"
 say "k-nearest neighbours on Fashion-MNIST: 10,000 of the 60,000 train images, all 10,000 test images"
-neighbours=(--train-data "$clothes" --train-samples 10000 --data "$clothes" --dataset fashion-mnist)
+neighbours=(fashion-mnist --train-data "$clothes" --train-samples 10000 --data "$clothes")
 evaluate_all knn "${neighbours[@]}"
 evaluate knn pixels "$run" "${neighbours[@]}"
 
@@ -102,22 +102,22 @@ classify() {
   $bin/finetune "${from[@]}" --data-path "$clothes" --name "$run_name" "$@" "${resume[@]}"
 }
 say "linear probes on Fashion-MNIST: 10 % of the train images, and 10 images a class"
-classify linear "$(latest "$run")" --linear --train-fraction 0.1
-classify clip-linear "$(latest "$clip")" --linear --train-fraction 0.1
-classify shots "$(latest "$run")" --shots 10
-classify clip-shots "$(latest "$clip")" --shots 10
+classify linear "$run" --linear --train-fraction 0.1
+classify clip-linear "$clip" --linear --train-fraction 0.1
+classify shots "$run" --shots 10
+classify clip-shots "$clip" --shots 10
 say "fine-tuning on Fashion-MNIST: 10 % of the train images, from RILS and from scratch"
 # A short recipe: MAE's mixup and cutmix help only after hundreds of epochs. The learning rate and the weight decay are
 # given because the configuration of the run from scratch has others. Layer decay is useful only for pre-trained layers.
 recipe=(--train-fraction 0.1 --epochs 5 --warmup-epochs 1 --val-frequency 5 --batch-size 64 --lr 1e-3 --weight-decay 0.05
   --drop-path 0 --mixup 0 --cutmix 0 --reprob 0 --aa none)
-classify finetune "$(latest "$run")" "${recipe[@]}" --layer-decay 0.75
+classify finetune "$run" "${recipe[@]}" --layer-decay 0.75
 classify scratch "" "${recipe[@]}" --layer-decay 1
 
 say "pictures"
 beside=(--compare "$clip")
 $bin/inspect sheet "$run" "${beside[@]}"
-$bin/inspect retrievals --checkpoint "$(latest "$run")" --data "$data/scenes/test" --out "$run/pictures/retrievals.svg"
+$bin/inspect retrievals --checkpoint "$run" --data "$data/scenes/test" --out "$run/pictures/retrievals.svg"
 $bin/inspect report "$run" "${beside[@]}" --classifiers "${classifiers[@]}"
 
 say "table of results"

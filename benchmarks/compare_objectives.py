@@ -98,19 +98,8 @@ def pretraining(study, data, apps, run, objective, seed, extra=()):
     return Job(run / "pretrain.done", command, run / "run", True)
 
 
-class Late:
-    """The path of a run's latest checkpoint, which is known only after pre-training."""
-
-    def __init__(self, run):
-        self.run = run
-
-    def __str__(self):
-        checkpoints = self.run / "run/checkpoints"
-        return str(checkpoints / (checkpoints / "latest").read_text().strip())
-
-
 def language_tests(study, data, apps, run):
-    common = ["--checkpoint", Late(run), "--vocabulary", data / study.vocabulary]
+    common = ["--checkpoint", run / "run", "--vocabulary", data / study.vocabulary]
     tests = {"retrieval": study.test, "zero-shot": study.zero_shot}
     if study.pointing:
         tests["pointing"] = study.test
@@ -121,19 +110,19 @@ def language_tests(study, data, apps, run):
 
 def frozen_tests(study, data, apps, run, seed):
     """Nearest neighbours and probes on frozen features."""
-    yield Job(run / "knn.done", [apps / "evaluate", "knn", "--checkpoint", Late(run), "--train-data",
+    yield Job(run / "knn.done", [apps / "evaluate", "knn", "--checkpoint", run / "run", "--train-data",
                                  data / study.train_labelled, "--data", data / study.test_labelled, "--train-samples",
                                  NEIGHBOURS, "--output", run / "knn.json"])
     for name, option in [("linear", ["--linear", "--train-fraction", PROBE_FRACTION]),
                          ("shots", ["--shots", ",".join(map(str, SHOTS))])]:
-        yield Job(run / f"{name}.done", [apps / "finetune", "--finetune", Late(run), "--data-path", data / study.labelled,
+        yield Job(run / f"{name}.done", [apps / "finetune", "--finetune", run / "run", "--data-path", data / study.labelled,
                                          "--seed", seed, *option, "--output-dir", run / name], run / name)
 
 
 def finetunings(study, data, apps, run, seed):
     """Fine-tuning from the run's checkpoint, or from scratch."""
     labelled = ["--data-path", data / study.labelled, "--seed", seed]
-    start = ["--finetune", Late(run), "--layer-decay", 0.75]
+    start = ["--finetune", run / "run", "--layer-decay", 0.75]
     if run.name.startswith("scratch"):
         start = ["--layer-decay", 1.0, "--config", ROOT / "apps/configs" / study.config]
     for fraction, epochs in FRACTIONS.items():

@@ -212,7 +212,7 @@ rils::Config ConfigOptions::resolve_resumed(const std::string& resume) const {
   rils::Config typed = state_->start();
   state_->apply(typed);
   const rils::ResumePoint point = find_resume_point(resume, typed.run);
-  const rils::RunFolder folder = rils::RunFolder::open(point.folder);
+  const rils::RunFolder folder = rils::RunFolder::open(point.folder, "--resume");
   rils::Config config = state_->file.empty() ? rils::load_config(folder.config()) : typed;
   if (state_->file.empty()) state_->apply(config);
   config.run.name = point.folder.filename().string();

@@ -13,12 +13,12 @@ void add_common(CLI::App& app, EvaluateOptions& o, std::string& device) {
       ->required();
   app.add_option("--data,--dataset-root", o.data, "test images: shards, a table, a folder or IDX files")->required();
   app.add_option("--dataset-type", o.dataset_type, "data format: auto, webdataset, files, csv, idx, folder, images");
-  app.add_option("--dataset", o.dataset_name, "name of the data set in the results");
-  app.add_option("--vocabulary", o.vocabulary, "merges file; default: the one that the checkpoint names");
+  app.add_option("--dataset", o.dataset_name, "name of the data set in the results; default: from its path");
+  app.add_option("--vocabulary", o.vocabulary, "merges file; default: the checkpoint's own");
   apps::whole_number(app.add_option("--batch-size", o.batch_size, "images per batch; it changes no result"), 1);
   app.add_option("--precision", o.precision, "precision: fp32 or amp_bf16");
   apps::add_device_option(app, device);
-  app.add_option("--output", o.output, "JSON file in the format of CLIP_benchmark");
+  app.add_option("--output", o.output, "JSON file as CLIP_benchmark's; default: in results/ of the checkpoint's run");
 }
 
 }  // namespace

@@ -19,7 +19,9 @@ std::function<void()> add_checkpoint_command(CLI::App& app) {
   rils::ConvertOptions& o = words->convert;
   rils::WeightsOptions& w = o.weights;
   CLI::App* sub = app.add_subcommand("checkpoint", "lists a safetensors file, compares two, or converts weights");
-  sub->add_option("file", o.in, "safetensors file; with --convert also a folder of timm or open_clip")->required();
+  sub->add_option("file", o.in,
+                  "safetensors file, or a run's folder; with --convert also a folder of timm or open_clip")
+      ->required();
   sub->add_option("--compare", words->other, "second file; prints the tensors that differ");
   CLI::Option* convert = sub->add_option("--convert", o.out, "file to write; for open_clip a folder, for timm either");
   sub->add_option("--to", o.to, "format to write: tessera, timm, mae or open_clip")->needs(convert);

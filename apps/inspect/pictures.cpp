@@ -23,7 +23,7 @@ CLI::App* add(CLI::App& app, Words& words, const char* name, const char* help) {
   CLI::App* sub = app.add_subcommand(name, help);
   sub->add_option("--checkpoint", words.options.checkpoint, "weights from pretrain: a file, or a run's folder")
       ->required();
-  sub->add_option("--vocabulary", words.options.vocabulary, "merges file; default: the one that the checkpoint names");
+  sub->add_option("--vocabulary", words.options.vocabulary, "merges file; default: the checkpoint's own");
   sub->add_option("--out", words.options.out, "file to draw, .svg or .png")->required();
   return sub;
 }
@@ -38,7 +38,7 @@ void add_overview(CLI::App& sub, rils::OverviewOptions& o, std::string& out) {
   sub.add_option("run", o.run, "folder of the run, logs/NAME")->required();
   sub.add_option("--compare", o.compare, "runs whose curves are drawn too");
   sub.add_option("--checkpoint", o.checkpoint, "weights from pretrain; default: the latest of the run");
-  sub.add_option("--vocabulary", o.vocabulary, "merges file; default: the one that the checkpoint names");
+  sub.add_option("--vocabulary", o.vocabulary, "merges file; default: the checkpoint's own");
   sub.add_option("--data", o.data, "images with captions; default: the run's validation data");
   sub.add_option("--sentences", o.sentences, "sentences to find images for, or @FILE; default: captions of the data");
   sub.add_option("--nouns", o.nouns, "two nouns, such as \"a dog\" \"a bus\"; default: two objects of a scene");

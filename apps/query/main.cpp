@@ -14,7 +14,7 @@ int main(int argc, char** argv) {
                        const char* weights = "weights from pretrain: a file, or a run's folder") {
     CLI::App* sub = app.add_subcommand(name, help);
     sub->add_option("--checkpoint,--pretrained", o.checkpoint, weights)->required();
-    sub->add_option("--vocabulary", o.vocabulary, "merges file; default: the one that the checkpoint names");
+    sub->add_option("--vocabulary", o.vocabulary, "merges file; default: the checkpoint's own");
     apps::whole_number(
         sub->add_option("--batch-size", o.batch_size, "images per batch; the answers do not depend on it"), 1);
     sub->add_option("--precision", o.precision, "precision: fp32 or amp_bf16");

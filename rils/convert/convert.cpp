@@ -14,6 +14,7 @@
 #include "rils/convert/names.h"
 #include "rils/text/vocabulary.h"
 #include "rils/train/inputs.h"
+#include "rils/train/stored_vocabulary.h"
 
 namespace tessera::rils {
 namespace {
@@ -59,7 +60,8 @@ void write_tessera(const Weights& w, const ConvertOptions& o, std::ostream& out)
   nn::Metadata metadata = {
       {"config", to_toml(w.config)}, {"preprocessing", preprocessing(w.config)}, {"step", "0"}, {"source", o.in}};
   if (w.model->objective().contrastive) {
-    metadata["vocabulary"] = w.vocabulary;
+    store_vocabulary(metadata, w.words.get());
+    metadata[kDigestEntry] = w.vocabulary;
     metadata["truncation"] = w.config.data.truncation;
   }
   save_weights(o.out, w.store(), metadata);
@@ -101,13 +103,9 @@ void write_open_clip(const Weights& w, const ConvertOptions& o, std::ostream& ou
     throw ConfigError(fmt::format("--to: expected timm for a model without a text encoder, found {}", o.to));
   }
   if (is_file(o.out)) throw ConfigError(fmt::format("--convert: expected a folder for {}, found {}", o.to, o.out));
-  const std::string& words = w.config.data.vocabulary;
   // open_clip has CLIP's vocabulary already.
   const bool own = w.vocabulary != kClipDigest;
-  const bool found = own && fs::is_regular_file(words);
-  if (found && Vocabulary::load(words).digest() != w.vocabulary) {
-    throw ConfigError(fmt::format("--vocabulary: expected the model's vocabulary {}, found {}", w.vocabulary, words));
-  }
+  const bool found = own && w.words != nullptr;
   if (own && !found) {
     out << "no vocabulary written: open_clip will use CLIP's; name the model's vocabulary with --vocabulary FILE\n";
   }
@@ -118,7 +116,7 @@ void write_open_clip(const Weights& w, const ConvertOptions& o, std::ostream& ou
     nn::write_safetensors(folder / "open_clip_model.safetensors", tensors, kForPyTorch);
     write_file_atomically(folder / "open_clip_config.json", config.text);
     if (!config.timm.empty()) write_file_atomically(folder / "config.json", config.timm);
-    if (found) copy_gzipped(words, folder / kVocabulary);
+    if (found) w.words->save_gzipped(folder / kVocabulary);
   });
   for (const std::string& note : config.notes) out << note << '\n';
   out << fmt::format("written: {0}; open_clip.create_model(\"local-dir:{0}\")\n", o.out);

@@ -222,6 +222,11 @@ HubConfig read_open_clip_config(const fs::path& path) {
   if (text.text("pool_type", "argmax") != "argmax") text.refuse("pool_type", "argmax");
   if (text.get<bool>("no_causal_mask").value_or(false)) text.refuse("no_causal_mask", "false");
   c.vocabulary = text.at("tokenizer_kwargs").get<std::string>("bpe_path");
+  // A path that was absolute is wrong once the folder has moved.
+  if (c.vocabulary && !fs::exists(*c.vocabulary)) {
+    const fs::path beside = path.parent_path() / fs::path(*c.vocabulary).filename();
+    if (fs::exists(beside)) c.vocabulary = beside.string();
+  }
   const Reader preprocess = file.at("preprocess_cfg");
   read_moments(preprocess, c);
   if (preprocess.text("resize_mode", "shortest") != "shortest") {
@@ -296,8 +301,8 @@ OpenClipConfig open_clip_config(const Config& config, const fs::path& folder, co
   if (!vocabulary.empty()) {
     text["tokenizer_kwargs"] = {{"bpe_path", place + "/" + vocabulary}};
     result.notes.push_back(
-        fmt::format("open_clip finds the vocabulary at {}/{}, the bpe_path in open_clip_config.json; change that entry "
-                    "when the folder moves",
+        fmt::format("open_clip finds the vocabulary at {}/{}, the bpe_path in open_clip_config.json; when the folder "
+                    "moves, change that entry, or give get_tokenizer the new bpe_path",
                     place, vocabulary));
   }
   Json model = {{"embed_dim", config.model.embed_dim}, {"vision_cfg", vision}, {"text_cfg", text}};

@@ -17,6 +17,7 @@
 #include "rils/model/positions.h"
 #include "rils/run/run_folder.h"
 #include "rils/text/vocabulary.h"
+#include "rils/train/stored_vocabulary.h"
 
 namespace tessera::rils {
 namespace {
@@ -270,12 +271,11 @@ class ForeignReader {
     const int64_t ids = config_.model.text.vocab_size;
     const std::string& file = options_.vocabulary.empty() && hub_.vocabulary ? *hub_.vocabulary : options_.vocabulary;
     if (!file.empty() && (!options_.vocabulary.empty() || fs::exists(file))) {
-      const Vocabulary vocabulary = Vocabulary::load(file);
-      if (vocabulary.size() != ids) {
-        throw ConfigError(fmt::format("--vocabulary: expected {} ids, found {} in {}", ids, vocabulary.size(), file));
+      w.words = std::make_shared<const Vocabulary>(Vocabulary::load(file));
+      if (w.words->size() != ids) {
+        throw ConfigError(fmt::format("--vocabulary: expected {} ids, found {} in {}", ids, w.words->size(), file));
       }
-      config_.data.vocabulary = fs::absolute(file).lexically_normal().string();
-      w.vocabulary = vocabulary.digest();
+      w.vocabulary = w.words->digest();
     } else if (ids == kClipIds) {
       w.vocabulary = kClipDigest;
       note(
@@ -342,12 +342,26 @@ Names family_of(const nn::SafetensorsFile& file) {
                             file.tensors().empty() ? "no tensor" : file.tensors().begin()->first));
 }
 
+/// The vocabulary of a checkpoint of ours: the file of the option, else what the checkpoint holds or, of an earlier
+/// version, the file that it names. Null when there is none.
+std::shared_ptr<const Vocabulary> words_of(const nn::SafetensorsFile& file, const Weights& w,
+                                           const std::string& given) {
+  auto stored = given.empty() ? stored_vocabulary(file) : nullptr;
+  const std::string& path = given.empty() ? w.config.data.vocabulary : given;
+  if (stored || (given.empty() && !fs::is_regular_file(path))) return stored;
+  auto found = std::make_shared<const Vocabulary>(Vocabulary::load(path));
+  if (!w.vocabulary.empty() && found->digest() != w.vocabulary) {
+    throw ConfigError(fmt::format("--vocabulary: expected the model's vocabulary {}, found {} in {}", w.vocabulary,
+                                  found->digest(), path));
+  }
+  return found;
+}
+
 Weights read_ours(const nn::SafetensorsFile& file, const WeightsOptions& options) {
   Weights w;
   w.family = "ours";
   w.config = config_of(file);
-  if (!options.vocabulary.empty()) w.config.data.vocabulary = options.vocabulary;
-  if (const auto digest = file.metadata().find("vocabulary"); digest != file.metadata().end()) {
+  if (const auto digest = file.metadata().find(kDigestEntry); digest != file.metadata().end()) {
     w.vocabulary = digest->second;
   }
   const auto head = file.tensors().find("head.weight");
@@ -363,6 +377,7 @@ Weights read_ours(const nn::SafetensorsFile& file, const WeightsOptions& options
   } else {
     w.model = std::make_unique<Model>(w.config.model, 0);
     load_weights(file, w.model->store());
+    if (w.model->objective().contrastive) w.words = words_of(file, w, options.vocabulary);
   }
   return w;
 }

@@ -7,6 +7,7 @@
 
 #include "rils/finetune/classifier.h"
 #include "rils/model/model.h"
+#include "rils/text/vocabulary.h"
 
 namespace tessera::rils {
 
@@ -25,10 +26,11 @@ struct WeightsOptions {
 struct Weights {
   std::string family;  // printed
   Config config;
-  std::unique_ptr<Model> model;            // null for a classifier
-  std::unique_ptr<Classifier> classifier;  // of a fine-tuning run of Tessera
-  std::string vocabulary;                  // digest; empty when not known
-  std::vector<std::string> notes;          // what was assumed or left out
+  std::unique_ptr<Model> model;             // null for a classifier
+  std::unique_ptr<Classifier> classifier;   // of a fine-tuning run of Tessera
+  std::string vocabulary;                   // digest; empty when not known
+  std::shared_ptr<const Vocabulary> words;  // the vocabulary itself; null when it was not found
+  std::vector<std::string> notes;           // what was assumed or left out
 
   [[nodiscard]] const ParameterStore& store() const { return model ? model->store() : classifier->store(); }
 };

@@ -56,6 +56,8 @@ std::optional<bool> are_splits(const Splits& splits, const fs::path& folder) {
 
 }  // namespace
 
+bool names_split(const std::string& name) { return kind_of(name).has_value(); }
+
 const Split* Splits::choose(std::string_view wanted) const {
   const SplitKind first = wanted == "train" ? SplitKind::train : wanted == "val" ? SplitKind::val : SplitKind::test;
   const SplitKind second = first == SplitKind::val ? SplitKind::test : SplitKind::val;

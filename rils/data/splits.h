@@ -30,6 +30,9 @@ struct Splits {
   [[nodiscard]] std::string describe_others(const std::filesystem::path& folder) const;
 };
 
+/// Whether a folder's name is that of a split.
+[[nodiscard]] bool names_split(const std::string& name);
+
 /// Finds the splits of a folder: those of two kinds; or of a single kind if no other folder holds images. A folder
 /// named as a split that lies beside class folders and holds images itself is a class. Throws ConfigError when the
 /// names leave it open whether a folder is a split or a class, unless `only_sure`.

@@ -6,29 +6,32 @@
 #include <cmath>
 #include <filesystem>
 #include <functional>
-#include <nlohmann/json.hpp>
 
-#include "engine/core/atomic_file.h"
+#include "engine/core/error.h"
 #include "rils/data/class_names.h"
 #include "rils/eval/loaded_model.h"
+#include "rils/eval/result_file.h"
 #include "rils/eval/scenes.h"
 #include "rils/eval/tasks.h"
 #include "rils/run/progress.h"
+#include "rils/run/run_folder.h"
 #include "rils/run/stopwatch.h"
 #include "rils/train/inputs.h"
 
 namespace tessera::rils {
 namespace {
 
-using Json = nlohmann::ordered_json;
-
 constexpr int kPixelSide = 32;  // largest side of images whose own pixels are the features
 
 /// The model that the options name; with features "untrained" a model of the same configuration at its initial values.
-/// What is made of it is shown on the bar.
+/// Its path is that of the weights all the same. What is made of it is shown on the bar.
 LoadedModel open_model(const EvaluateOptions& o, StageProgress& bar, Texts texts = Texts::encoded) {
   LoadedModel m = load_model(o.checkpoint, o.vocabulary, o.batch_size, o.precision, texts, o.device);
-  if (o.features == "untrained") m = untrained_like(m);
+  if (o.features == "untrained") {
+    auto path = std::move(m.path);
+    m = untrained_like(m);
+    m.path = std::move(path);
+  }
   m.embed.stages = std::ref(bar);
   return m;
 }
@@ -48,26 +51,32 @@ std::unique_ptr<Dataset> open_data(const EvaluateOptions& o, StageProgress& bar,
   return data;
 }
 
-Json fraction(double x) { return std::isfinite(x) ? Json(x) : Json(nullptr); }
-
-/// Writes the object that CLIP_benchmark's `build` reads, with further keys of our own.
-void write_result(const EvaluateOptions& o, const LoadedModel& loaded, const char* task, Json metrics, int64_t samples,
-                  const Stopwatch& watch, Json chance = nullptr) {
-  if (o.output.empty()) return;
-  Json json;
-  json["dataset"] = o.dataset_name.empty() ? std::filesystem::path(o.data).filename().string() : o.dataset_name;
-  json["model"] = fmt::format("{}-{}x{}", word_of(loaded.config.model.objective), loaded.config.model.vision.width,
-                              loaded.config.model.vision.layers);
-  json["pretrained"] = o.features == "model" ? o.checkpoint : o.features;
-  json["task"] = task;
-  json["language"] = "en";
-  json["metrics"] = std::move(metrics);
-  if (!chance.is_null()) json["chance"] = std::move(chance);
-  json["samples"] = samples;
-  json["seconds"] = watch.seconds();
-  json["command"] = o.command;
-  // Names and paths may hold bytes that are no UTF-8.
-  write_file_atomically(o.output, json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
+/// Writes the result to the file that the options name, else into the folder of the run whose weights they are, and
+/// says where it is.
+void save_result(const EvaluateOptions& o, const LoadedModel& loaded, Result result, const Stopwatch& watch) {
+  result.dataset = o.dataset_name.empty() ? dataset_label(o.data) : o.dataset_name;
+  result.data = o.data;
+  result.setting = o.features == "model" ? "" : o.features;
+  result.model = model_label(loaded.config.model);
+  result.pretrained = o.features == "model" ? loaded.path : o.features;
+  result.seconds = watch.seconds();
+  result.command = o.command;
+  if (!o.output.empty()) {
+    write_result(result, o.output);
+    fmt::print("written: {}\n", o.output);
+    return;
+  }
+  const auto run = run_of(loaded.path);
+  if (!run) {
+    fmt::print("not written: the weights lie in no run's folder; --output names a file\n");
+    return;
+  }
+  try {
+    fmt::print("written: {}\n", gather_result(result, *run).string());
+  } catch (const IoError& error) {
+    // The run may be another user's. Nobody asked for this file, and the figures are printed.
+    fmt::print(stderr, "not written: {}; --output names another file\n", error.what());
+  }
 }
 
 /// Counts belong to the result, so they go where it goes.
@@ -81,11 +90,14 @@ void print_classification(const std::string& name, const Classification& c, int6
              100 * c.mean_per_class_recall, c.samples, classes, 100.0 / static_cast<double>(classes));
 }
 
-Json classification_metrics(const Classification& c) {
-  return {{"acc1", c.acc1}, {"acc5", fraction(c.acc5)}, {"mean_per_class_recall", c.mean_per_class_recall}};
+Result classification_result(const char* task, const Classification& c, int64_t classes) {
+  Result r;
+  r.task = task;
+  r.metrics.add("acc1", c.acc1).add("acc5", c.acc5).add("mean_per_class_recall", c.mean_per_class_recall);
+  r.chance.add("acc1", 1.0 / static_cast<double>(classes));
+  r.samples = c.samples;
+  return r;
 }
-
-Json class_chance(int64_t classes) { return {{"acc1", 1.0 / static_cast<double>(classes)}}; }
 
 /// `count` samples, evenly spread over the data set; all of them where `count` is 0 or at least their number.
 std::shared_ptr<const Dataset> spread(std::shared_ptr<const Dataset> data, int64_t count) {
@@ -127,7 +139,9 @@ int evaluate_retrieval(const EvaluateOptions& o) {
   const RetrievalResult r = run_retrieval(*m.model, *data, tokenize_with(m.tokenizer), m.embed);
   const int64_t images = r.images.values.size(0);
   fmt::print("{}: {} images, {} captions, {}\n", o.features, images, r.texts.size(0), r.images.skipped.describe());
-  Json metrics, by_chance;
+  Result result;
+  result.task = "zeroshot_retrieval";
+  result.samples = images;
   for (const auto& [name, label, d] : {std::tuple{"image_retrieval", "text to image", r.figures.text_to_image},
                                        std::tuple{"text_retrieval", "image to text", r.figures.image_to_text}}) {
     fmt::print("{}   R@1 {:6.2f} %   R@5 {:6.2f} %   R@10 {:6.2f} %   mean rank {:.1f}   median rank {:.1f}\n", label,
@@ -135,14 +149,14 @@ int evaluate_retrieval(const EvaluateOptions& o) {
     const bool to_image = std::string_view(name) == "image_retrieval";
     const auto chance = [&](int64_t k) { return 100 * (to_image ? hit_chance(1, images, k) : text_chance(r, k)); };
     fmt::print("{:>13}   R@1 {:6.2f} %   R@5 {:6.2f} %   R@10 {:6.2f} %\n", "chance", chance(1), chance(5), chance(10));
-    for (const int k : {1, 5, 10}) by_chance[fmt::format("{}_recall@{}", name, k)] = chance(k) / 100;
-    metrics[fmt::format("{}_recall@1", name)] = d.recall_1;
-    metrics[fmt::format("{}_recall@5", name)] = d.recall_5;
-    metrics[fmt::format("{}_recall@10", name)] = d.recall_10;
-    metrics[fmt::format("{}_mean_rank", name)] = d.mean_rank;
-    metrics[fmt::format("{}_median_rank", name)] = d.median_rank;
+    for (const int k : {1, 5, 10}) result.chance.add(fmt::format("{}_recall@{}", name, k), chance(k) / 100);
+    result.metrics.add(fmt::format("{}_recall@1", name), d.recall_1);
+    result.metrics.add(fmt::format("{}_recall@5", name), d.recall_5);
+    result.metrics.add(fmt::format("{}_recall@10", name), d.recall_10);
+    result.metrics.add(fmt::format("{}_mean_rank", name), d.mean_rank);
+    result.metrics.add(fmt::format("{}_median_rank", name), d.median_rank);
   }
-  write_result(o, m, "zeroshot_retrieval", std::move(metrics), images, watch, std::move(by_chance));
+  save_result(o, m, std::move(result), watch);
   return 0;
 }
 
@@ -156,8 +170,7 @@ int evaluate_zero_shot(const EvaluateOptions& o) {
   const ZeroShotResult r = run_zero_shot(*m.model, *data, prompts, tokenize_with(m.tokenizer), m.embed);
   show_skipped(o.data, r.images);
   print_classification(fmt::format("zero-shot {}", o.features), r.figures, r.classes);
-  write_result(o, m, "zeroshot_classification", classification_metrics(r.figures), r.figures.samples, watch,
-               class_chance(r.classes));
+  save_result(o, m, classification_result("zeroshot_classification", r.figures, r.classes), watch);
   return 0;
 }
 
@@ -185,7 +198,7 @@ int evaluate_knn(const EvaluateOptions& o) {
                                    stage_of(m.embed.stages, "comparing images"));
   const Classification c = classification(scores, test.labels);
   print_classification(fmt::format("{}-NN {}", o.k, o.features), c, classes);
-  write_result(o, m, "knn", classification_metrics(c), c.samples, watch, class_chance(classes));
+  save_result(o, m, classification_result("knn", c, classes), watch);
   return 0;
 }
 
@@ -199,7 +212,11 @@ int evaluate_pointing(const EvaluateOptions& o) {
                                      tokenize_with(m.tokenizer), m.embed);
   fmt::print("{:<10} pointing game {:6.2f} %   energy-based pointing game {:6.2f} %   ({} objects, chance {:.2f} %)\n",
              o.features, 100 * p.hit, 100 * p.energy, p.objects, 100 * p.chance);
-  write_result(o, m, "pointing", {{"share", p.energy}, {"hit", p.hit}, {"chance", p.chance}}, p.objects, watch);
+  Result result;
+  result.task = "pointing";
+  result.metrics.add("share", p.energy).add("hit", p.hit).add("chance", p.chance);
+  result.samples = p.objects;
+  save_result(o, m, std::move(result), watch);
   return 0;
 }
 

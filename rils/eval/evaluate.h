@@ -10,12 +10,12 @@ namespace tessera::rils {
 struct EvaluateOptions {
   std::string checkpoint;
   std::string vocabulary;
-  std::string data;        // images with captions or labels
-  std::string train_data;  // knn: the labelled neighbours
-  std::string classnames;  // file with one class per line
-  std::string templates;   // file with one prompt per line, {c} for the class
-  std::string output;      // JSON file; empty: none
-  std::string dataset_name;
+  std::string data;          // images with captions or labels
+  std::string train_data;    // knn: the labelled neighbours
+  std::string classnames;    // file with one class per line
+  std::string templates;     // file with one prompt per line, {c} for the class
+  std::string output;        // JSON file; empty: in the folder results/ of the run whose weights they are
+  std::string dataset_name;  // in the result; empty: from `data` (dataset_label)
   std::string precision = "fp32";
   std::string dataset_type = "auto";
   std::string text_encoding = "utf-8";  // retrieval: of captions that are not UTF-8 (parse_text_encoding)
@@ -30,8 +30,8 @@ struct EvaluateOptions {
   std::string sentence_template = "a {c}";  // pointing: {c} stands for an object's name
 };
 
-/// Each prints a table, writes CLIP_benchmark's JSON where an output is named, and returns the exit code. Throws
-/// IoError and ConfigError.
+/// Each prints a table, writes CLIP_benchmark's JSON (gather_result; for weights that lie in no run's folder only where
+/// an output is named), says which file that is, and returns the exit code. Throws IoError and ConfigError.
 int evaluate_retrieval(const EvaluateOptions& options);
 int evaluate_zero_shot(const EvaluateOptions& options);
 int evaluate_knn(const EvaluateOptions& options);

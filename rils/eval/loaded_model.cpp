@@ -10,6 +10,7 @@
 #include "rils/model/cost.h"
 #include "rils/run/run_folder.h"
 #include "rils/train/inputs.h"
+#include "rils/train/stored_vocabulary.h"
 
 namespace tessera::rils {
 namespace {
@@ -61,16 +62,17 @@ LoadedModel load_model(const std::string& checkpoint, const std::string& vocabul
   m.model = std::make_unique<Model>(m.config.model, 0, DType::f32, device);
   load_weights(file, m.model->store());
   if (!vocabulary.empty()) m.config.data.vocabulary = vocabulary;
-  if (texts == Texts::encoded) {
+  if (texts == Texts::encoded && m.model->objective().contrastive) {
+    auto stored = vocabulary.empty() ? stored_vocabulary(file) : nullptr;
     const std::string& words = m.config.data.vocabulary;
-    if (m.model->objective().contrastive && vocabulary.empty() && !words.empty() && !std::filesystem::exists(words)) {
+    if (!stored && vocabulary.empty() && !words.empty() && !std::filesystem::exists(words)) {
       throw ConfigError(fmt::format(
           "--vocabulary: expected the model's vocabulary, since {} (named in {}) does not exist", words, checkpoint));
     }
-    m.tokenizer = open_tokenizer(m.config);
+    m.tokenizer = open_tokenizer(m.config, std::move(stored));
   }
   // Converted weights may not name their vocabulary; then only its size has been compared.
-  const std::string known = m.tokenizer ? metadata_of(file, "vocabulary") : "";
+  const std::string known = m.tokenizer ? metadata_of(file, kDigestEntry) : "";
   if (!known.empty() && m.tokenizer->vocabulary().digest() != known) {
     throw ConfigError(fmt::format("--vocabulary: expected the vocabulary {} of {}, found {} in {}", known, checkpoint,
                                   m.tokenizer->vocabulary().digest(), m.config.data.vocabulary));

@@ -24,8 +24,9 @@ struct LoadedModel {
 /// Whether the caller encodes texts. If it does not, no vocabulary is opened.
 enum class Texts : uint8_t { encoded, unused };
 
-/// Loads a checkpoint of `pretrain`. `vocabulary` replaces the file that the checkpoint's configuration names; it must
-/// be the vocabulary with which the model was trained. The model computes on `device`. Throws IoError or ConfigError.
+/// Loads a checkpoint of `pretrain` (see weights_file). `vocabulary` replaces the one that the checkpoint holds or, of
+/// an earlier version, names; it must be the vocabulary with which the model was trained. The model computes on
+/// `device`. Throws IoError or ConfigError.
 [[nodiscard]] LoadedModel load_model(const std::string& checkpoint, const std::string& vocabulary, int64_t batch_size,
                                      const std::string& precision, Texts texts = Texts::encoded,
                                      Device device = Device::cpu());

@@ -12,6 +12,7 @@
 #include "rils/config/schema.h"
 #include "rils/config/toml.h"
 #include "rils/eval/loaded_model.h"
+#include "rils/finetune/gathered.h"
 #include "rils/finetune/labelled_data.h"
 #include "rils/finetune/linear_probe.h"
 #include "rils/finetune/loaded_classifier.h"
@@ -66,7 +67,8 @@ Config resolve(Config c, const FinetuningOptions& options) {
     c.augment.image_std = from.augment.image_std;
   };
   if (!options.resume.empty()) {
-    const Config stored = load_config(RunFolder::open(find_resume_point(options.resume, c.run).folder).config());
+    const Config stored =
+        load_config(RunFolder::open(find_resume_point(options.resume, c.run).folder, "--resume").config());
     if (stored.finetune.data_path.empty()) {
       throw ConfigError(
           fmt::format("--resume: expected a run of finetune, found one of pretrain at {}", options.resume));
@@ -97,11 +99,12 @@ std::string describe(const ClassifierReport& r) {
 
 /// What the loop keeps from step to step. Checkpoints store it.
 struct LoopState {
-  double best = -1;     // best top-1 accuracy of a validation so far
-  int64_t samples = 0;  // trained on so far
-  Batch batch;          // the latest micro-batch; batch.next is the place in the data after it
-  std::string data;     // the digest of the training data
-  FigureMeans means;    // of the steps that no line of the log tells of yet
+  double best = -1;          // best top-1 accuracy of a validation so far
+  int64_t samples = 0;       // trained on so far
+  Batch batch;               // the latest micro-batch; batch.next is the place in the data after it
+  std::string data;          // the digest of the training data
+  FigureMeans means;         // of the steps that no line of the log tells of yet
+  Classification validated;  // by this process, of the last validation
 };
 
 std::shared_ptr<const Dataset> training_images(const Config& config, const LabelledData& data) {
@@ -148,6 +151,23 @@ Record figures_of(int64_t step, const LoopState& state, const ClassifierFigures&
   return line;
 }
 
+/// The last validation as a result for the run whose encoder was used.
+Result result_of(const Config& config, const LabelledData& data, const Classification& c, double seconds) {
+  const bool probe = config.finetune.probe == ProbeKind::lars;
+  const std::string before = probe ? "lp_" : "", part = probe_setting(0, config.finetune.train_fraction);
+  Result r;
+  r.task = probe ? "linear_probe" : "finetuning";
+  r.setting = !probe ? part : part.empty() ? "lars" : "lars-" + part;
+  r.metrics.add(before + "acc1", c.acc1).add(before + "acc5", c.acc5);
+  r.metrics.add(before + "mean_per_class_recall", c.mean_per_class_recall);
+  r.metrics.add("fewshot_k", int64_t{-1}).add("train_fraction", config.finetune.train_fraction);
+  r.metrics.add("epochs", config.optim.epochs).add("seed", config.run.seed);
+  r.chance.add(before + "acc1", 1.0 / static_cast<double>(data.classes));
+  r.samples = c.samples;
+  r.seconds = seconds;
+  return r;
+}
+
 /// Validates if a validation is due. Returns whether the model is the best so far.
 template <class Trainer>
 bool validate(const Config& config, const LabelledData& data, Trainer& trainer, int64_t step, TrainingRun& run,
@@ -162,6 +182,7 @@ bool validate(const Config& config, const LabelledData& data, Trainer& trainer, 
   line.add("samples", found.figures.samples);
   run.log_results(step, line);
   console.line(fmt::format("validation at step {}: {}", step, describe(found)));
+  state.validated = found.figures;
   if (found.figures.acc1 <= state.best) return false;
   state.best = found.figures.acc1;
   return true;
@@ -196,7 +217,8 @@ LoopState restore(const Config& config, const LabelledData& data, Trainer& train
                   .samples = static_cast<int64_t>(number_of_state(progress, "samples")),
                   .batch = {},
                   .data = digest,
-                  .means = {}};
+                  .means = {},
+                  .validated = {}};
   state.batch.next = LoaderState::from_json(word_of_state(progress, "loader"));
   const auto means = progress.find("means");
   state.means = FigureMeans::from_json(means == progress.end() ? "" : means->second);
@@ -231,6 +253,7 @@ int train(const Config& config, const LabelledData& data, const FinetuningOption
   run.expect_validations({0, {config.run.val_frequency}});
   print_plan(config, data, *loader, trainer, console);
   const StopRequest stop;
+  const Stopwatch whole;
 
   for (int64_t step = trainer.steps() + 1; step <= plan.total_steps(); ++step) {
     const Stopwatch watch;
@@ -266,6 +289,10 @@ int train(const Config& config, const LabelledData& data, const FinetuningOption
       run.saved(step, best);
       run.paused(Pause::save, saving.seconds());
     }
+    if (run.last(step)) {
+      Result result = result_of(config, data, state.validated, whole.seconds());
+      console.line(gather_for(config, std::move(result), run.folder(), options.command));
+    }
     if (interrupted) return run.interrupted(step);
   }
   if (const auto ended = loader->end_epoch()) console.line(ended->describe());
@@ -292,7 +319,7 @@ int evaluate_run(const Config& config, const LabelledData& data, Console& consol
     throw ConfigError("--eval: expected --resume with the run to evaluate, found none");
   }
   const ResumePoint point = find_resume_point(options.resume, config.run);
-  const RunFolder folder = RunFolder::open(point.folder);
+  const RunFolder folder = RunFolder::open(point.folder, "--resume");
   const auto step = point.step ? point.step : folder.latest();
   if (!step) throw ConfigError(fmt::format("--resume: expected a checkpoint in {}, found none", point.folder.string()));
   const CheckpointFiles files = folder.checkpoint(*step);

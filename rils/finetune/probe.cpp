@@ -7,9 +7,11 @@
 
 #include "engine/ops/copy.h"
 #include "rils/finetune/classifier.h"
+#include "rils/finetune/gathered.h"
 #include "rils/finetune/logistic.h"
 #include "rils/finetune/trainer.h"
 #include "rils/run/metrics.h"
+#include "rils/run/stopwatch.h"
 
 namespace tessera::rils {
 namespace {
@@ -25,10 +27,11 @@ struct Features {
 
 class Probe {
  public:
-  Probe(const Config& config, const LabelledData& data, Console& console, Device device)
+  Probe(const Config& config, const LabelledData& data, Console& console, const std::string& command, Device device)
       : config_(config),
         data_(data),
         console_(console),
+        command_(command),
         encoder_(config.model.vision, config.finetune.pool, static_cast<uint64_t>(config.run.seed), device) {
     if (!config.finetune.finetune.empty()) {
       load_encoder(nn::SafetensorsFile(config.finetune.finetune), encoder_.store());
@@ -44,15 +47,21 @@ class Probe {
     print_plan(images->size());
     const Features val = features(data_.val);
     const Features train = features(images);
+    std::vector<Result> gathered;
     for (const Study& study : studies) {
-      std::vector<double> accuracies;
+      std::vector<Classification> draws;
       for (const auto& wanted : study.draws) {
-        results.push_back(fit(rows_of(train, wanted), val, study.shots, accuracies));
+        results.push_back(fit(rows_of(train, wanted), val, study.shots, draws));
       }
-      if (accuracies.size() > 1) results.push_back(summary(study.shots, accuracies));
+      if (draws.size() > 1) results.push_back(summary(study.shots, draws));
+      gathered.push_back(result_of(study.shots, draws));
     }
     RecordLog log(folder.results());
     for (const Record& record : results) log.write(record);
+    for (Result& result : gathered) {
+      result.seconds = watch_.seconds();
+      console_.line(gather_for(config_, std::move(result), folder, command_));
+    }
     console_.line(fmt::format("finished: {}", folder.path().string()));
     return 0;
   }
@@ -124,9 +133,9 @@ class Probe {
     return part;
   }
 
-  /// Fits one probe and appends its accuracy to those of the earlier draws.
+  /// Fits one probe and appends its figures to those of the earlier draws.
   [[nodiscard]] Record fit(const Features& train, const Features& val, int64_t shots,
-                           std::vector<double>& accuracies) const {
+                           std::vector<Classification>& draws) const {
     const auto n = static_cast<int64_t>(train.labels.size());
     LogisticOptions options{.lambda = kLambda / static_cast<double>(n)};
     const auto show = [&](int iteration) { console_.stage("fitting, at most", iteration, options.max_iterations); };
@@ -135,8 +144,8 @@ class Probe {
     show(options.max_iterations);  // the end of the stage
     const Tensor scores = cast(similarity(val.rows, fitted.weights), DType::f32);
     const Classification c = classification(scores, val.labels);
-    const int64_t draw = std::ssize(accuracies);
-    accuracies.push_back(c.acc1);
+    const int64_t draw = std::ssize(draws);
+    draws.push_back(c);
     console_.line(fmt::format("draw {}: top 1 {:.2f} %, mean per class {:.2f} %; {} images, {} iterations{}", draw,
                               100 * c.acc1, 100 * c.mean_per_class_recall, n, fitted.search.iterations,
                               fitted.search.converged ? "" : " (the limit)"));
@@ -148,23 +157,49 @@ class Probe {
     return line;
   }
 
-  [[nodiscard]] Record summary(int64_t shots, const std::vector<double>& accuracies) const {
-    const auto n = static_cast<double>(accuracies.size());
-    double mean = 0, square = 0;
-    for (const double a : accuracies) mean += a / n;
-    for (const double a : accuracies) square += (a - mean) * (a - mean) / (n - 1);
-    const double std_dev = std::sqrt(square);
-    console_.line(fmt::format("{} shots, {} draws: top 1 {:.2f} % (std {:.2f} %)", shots, accuracies.size(), 100 * mean,
-                              100 * std_dev));
+  [[nodiscard]] Record summary(int64_t shots, const std::vector<Classification>& draws) const {
+    const double mean = mean_of(draws, &Classification::acc1), deviation = deviation_of(draws, mean);
+    console_.line(fmt::format("{} shots, {} draws: top 1 {:.2f} % (std {:.2f} %)", shots, draws.size(), 100 * mean,
+                              100 * deviation));
     Record line;
-    line.add("task", "linear_probe").add("draws", std::ssize(accuracies)).add("shots", shots);
-    line.add("lp_acc1", mean).add("lp_acc1_deviation", std_dev);
+    line.add("task", "linear_probe").add("draws", std::ssize(draws)).add("shots", shots);
+    line.add("lp_acc1", mean).add("lp_acc1_deviation", deviation);
     return line;
+  }
+
+  /// The mean over the draws under CLIP_benchmark's names, with its −1 shots for all images.
+  [[nodiscard]] Result result_of(int64_t shots, const std::vector<Classification>& draws) const {
+    Result r;
+    r.task = "linear_probe";
+    r.setting = probe_setting(shots, config_.finetune.train_fraction);
+    const double mean = mean_of(draws, &Classification::acc1);
+    r.metrics.add("lp_acc1", mean).add("lp_acc5", mean_of(draws, &Classification::acc5));
+    r.metrics.add("lp_mean_per_class_recall", mean_of(draws, &Classification::mean_per_class_recall));
+    if (draws.size() > 1) r.metrics.add("lp_acc1_deviation", deviation_of(draws, mean));
+    r.metrics.add("fewshot_k", shots > 0 ? shots : -1).add("draws", std::ssize(draws));
+    if (shots == 0) r.metrics.add("train_fraction", config_.finetune.train_fraction);
+    r.metrics.add("seed", config_.run.seed);
+    r.chance.add("lp_acc1", 1.0 / static_cast<double>(data_.classes));
+    r.samples = draws.front().samples;
+    return r;
+  }
+
+  [[nodiscard]] static double mean_of(const std::vector<Classification>& draws, double Classification::*figure) {
+    double mean = 0;
+    for (const Classification& c : draws) mean += c.*figure / static_cast<double>(draws.size());
+    return mean;
+  }
+  [[nodiscard]] static double deviation_of(const std::vector<Classification>& draws, double mean) {
+    double square = 0;
+    for (const Classification& c : draws) square += (c.acc1 - mean) * (c.acc1 - mean);
+    return std::sqrt(square / static_cast<double>(draws.size() - 1));
   }
 
   const Config& config_;
   const LabelledData& data_;
   Console& console_;
+  const std::string& command_;
+  const Stopwatch watch_;
   FrozenEncoder encoder_;
   PassOptions pass_;
   std::vector<int64_t> chosen_;  // places in the training data, ascending
@@ -174,7 +209,7 @@ class Probe {
 
 int run_probe(const Config& config, const LabelledData& data, Console& console, const std::string& command,
               Device device) {
-  Probe probe(config, data, console, device);
+  Probe probe(config, data, console, command, device);
   const RunFolder folder = RunFolder::create(run_path(config.run));
   folder.write_config(config, command);
   console.tee(folder.log());

@@ -14,6 +14,7 @@
 #include "rils/run/run_folder.h"
 #include "rils/text/tokenizer.h"
 #include "rils/train/inputs.h"
+#include "rils/train/stored_vocabulary.h"
 
 namespace tessera::rils {
 
@@ -63,7 +64,10 @@ void list(const nn::SafetensorsFile& file, std::ostream& out) {
     elements += info.shape.numel();
   }
   out << fmt::format("{} tensors, {} elements\n", file.tensors().size(), elements);
-  for (const auto& [key, value] : file.metadata()) out << fmt::format("{}: {}\n", key, value);
+  for (const auto& [key, value] : file.metadata()) {
+    const bool merges = key == kMergesEntry;  // thousands of lines
+    out << fmt::format("{}: {}\n", key, merges ? fmt::format("the vocabulary, {} bytes", value.size()) : value);
+  }
 }
 
 double largest_difference(const Tensor& a, const Tensor& b) {

@@ -13,7 +13,7 @@ struct OverviewOptions {
   std::filesystem::path run;                   // logs/NAME; required
   std::vector<std::filesystem::path> compare;  // runs whose curves are drawn too; empty: none
   std::string checkpoint;                      // empty: the run's latest
-  std::string vocabulary;                      // empty: the one that the checkpoint names
+  std::string vocabulary;                      // empty: the one of the checkpoint
   std::string data;                            // empty: the run's validation data
   std::vector<std::string> sentences;          // empty: captions of the data, evenly spread
   std::vector<std::string> nouns;              // two nouns; empty: two objects of a scene whose metadata name them

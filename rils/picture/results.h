@@ -17,8 +17,9 @@ struct ResultsTable {
   std::vector<Row> rows;
 };
 
-/// Collects the main results from results/*.json of pre-training runs (as `evaluate --output` writes them) and from
-/// results.jsonl of classifiers (runs of `finetune`). A result goes to the column of the run whose checkpoint was used,
+/// Collects the main results from results/*.json of runs (where `evaluate` and `finetune` gather them), from the runs'
+/// own results.jsonl (the last validation, where nothing was evaluated on its data), and from results.jsonl of
+/// classifiers (runs of `finetune`). A result goes to the column of the run whose checkpoint was used,
 /// or to "untrained" for a network that began with its initial values. Raw pixels and chance have their own columns.
 /// Empty columns are left out. Throws ConfigError for a folder without a run, and for a classifier that was not trained
 /// from one of the runs.

@@ -11,7 +11,7 @@ namespace tessera::rils {
 /// run, say) is left out. Empty when the file does not exist.
 [[nodiscard]] std::vector<std::string> read_json_lines(const std::filesystem::path& path);
 
-/// A file that `evaluate --output` wrote into the folder results/ of a run.
+/// A file in the folder results/ of a run, where `evaluate` and `finetune` gather results.
 struct Evaluation {
   std::string name;  // of the file, without .json
   std::string json;  // the text of its object

@@ -20,6 +20,7 @@
 #include "rils/train/checkpoint_files.h"
 #include "rils/train/figures.h"
 #include "rils/train/inputs.h"
+#include "rils/train/stored_vocabulary.h"
 
 namespace tessera::rils {
 namespace {
@@ -38,19 +39,38 @@ std::string vocabulary_digest(const TrainingSetup& setup) {
 }
 
 void save(const TrainingSetup& setup, const CheckpointFiles& files, double best, const FigureMeans& means) {
-  const std::string digest = vocabulary_digest(setup);
-  const nn::Metadata weights = {{"config", to_toml(setup.config)},
-                                {"preprocessing", preprocessing(setup.config)},
-                                {"step", std::to_string(setup.trainer->steps())},
-                                {"truncation", setup.config.data.truncation},
-                                {"vocabulary", digest}};
+  nn::Metadata weights = {{"config", to_toml(setup.config)},
+                          {"preprocessing", preprocessing(setup.config)},
+                          {"step", std::to_string(setup.trainer->steps())},
+                          {"truncation", setup.config.data.truncation}};
+  store_vocabulary(weights, setup.tokenizer ? &setup.tokenizer->vocabulary() : nullptr);
   const nn::Metadata state = {{"loader", setup.batch().next.to_json()},
-                              {"vocabulary", digest},
+                              {"vocabulary", vocabulary_digest(setup)},
                               {"data", setup.data_digest},
                               {"isa", std::string(context(setup.device).kernels().name)},
                               {"best", fmt::format("{}", best)},
                               {"means", means.to_json()}};
   setup.trainer->save(files, weights, state);
+}
+
+/// The vocabulary of a resumed run whose file is gone, from the run's folder, or that of `pretrained` if none is named.
+/// Null: the configuration's file is to be read.
+std::shared_ptr<const Vocabulary> stored_instead(const Config& config, const PretrainingOptions& options,
+                                                 Console& console) {
+  const std::string& named = config.data.vocabulary;
+  if (!terms_of(config.model.objective).contrastive) return nullptr;
+  if (!named.empty() && std::filesystem::exists(named)) return nullptr;
+  if (!options.resume.empty()) {
+    const std::filesystem::path own = RunFolder::open(run_path(config.run), "--resume").vocabulary();
+    if (!std::filesystem::exists(own)) return nullptr;
+    console.line(fmt::format("vocabulary: {}{}", own.string(),
+                             named.empty() ? "" : fmt::format(", since {} does not exist", named)));
+    return std::make_shared<const Vocabulary>(Vocabulary::load(own));
+  }
+  if (!named.empty() || options.pretrained.empty()) return nullptr;
+  auto stored = stored_vocabulary(nn::SafetensorsFile(weights_file(options.pretrained)));
+  if (stored) console.line(fmt::format("vocabulary: that of {}", options.pretrained));
+  return stored;
 }
 
 /// Restores model, optimiser and position in the data. Returns what the loop remembers.
@@ -158,6 +178,9 @@ int train(TrainingSetup& setup, const PretrainingOptions& options, Console& cons
   TrainingRun run(setup.config, console, start, setup.length(), options.command);
   run.continue_means(state.means);
   if (const auto validations = validations_of(setup.config)) run.expect_validations(*validations);
+  if (setup.tokenizer && !std::filesystem::exists(run.folder().vocabulary())) {
+    setup.tokenizer->vocabulary().save(run.folder().vocabulary());
+  }
   Trainer& trainer = *setup.trainer;
   const Objective& objective = trainer.model().objective();
   const StopRequest stop;
@@ -205,7 +228,7 @@ int run_pretraining(const Config& config, const PretrainingOptions& options) {
   Config named = config;
   if (named.run.name.empty()) named.run.name = automatic_name(config.model);
   Console console;
-  TrainingSetup setup(named, console.stages());
+  TrainingSetup setup(named, stored_instead(named, options, console), console.stages());
   if (!options.pretrained.empty()) setup.start_from(options.pretrained, console);
   setup.print_plan(console);
   if (options.dry_run) {

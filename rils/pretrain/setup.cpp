@@ -11,6 +11,7 @@
 #include "rils/run/run_folder.h"
 #include "rils/run/training_run.h"
 #include "rils/train/inputs.h"
+#include "rils/train/stored_vocabulary.h"
 
 namespace tessera::rils {
 namespace {
@@ -42,7 +43,8 @@ std::string describe_ranks(const LossConfig& loss, int64_t global_batch) {
 
 }  // namespace
 
-TrainingSetup::TrainingSetup(const Config& c, const Stages& stages) : config(with_vocabulary_size(c)) {
+TrainingSetup::TrainingSetup(const Config& c, const std::shared_ptr<const Vocabulary>& stored, const Stages& stages)
+    : config(with_vocabulary_size(c, stored.get())) {
   check_config(config);
   check_trainable(config.model);
   device = choose_device(config.run.device, device_note_);
@@ -50,7 +52,7 @@ TrainingSetup::TrainingSetup(const Config& c, const Stages& stages) : config(wit
   global_batch = plan.global;
   micro_batches = plan.accum_freq;
   config.loss.simulated_ranks = plan.simulated_ranks;
-  tokenizer = open_tokenizer(config);
+  tokenizer = open_tokenizer(config, stored);
   DatasetOptions options = dataset_options(config);
   options.stages = stages;
   data_ = open_dataset(config.data.train_data, options);
@@ -75,8 +77,16 @@ void TrainingSetup::restore_data(const LoaderState& state) {
 }
 
 void TrainingSetup::start_from(const std::string& weights, Console& console) {
-  const nn::LoadReport report = load_matching(nn::SafetensorsFile(weights_file(weights)), trainer->model().store());
-  console.line(fmt::format("started from {}: {}", weights, report.summary()));
+  const nn::SafetensorsFile file(weights_file(weights));
+  const nn::LoadReport report = load_matching(file, trainer->model().store());
+  console.line(fmt::format("started from {}: {}", file.path().string(), report.summary()));
+  const auto digest = file.metadata().find(kDigestEntry);
+  if (!tokenizer || digest == file.metadata().end() || digest->second.empty()) return;
+  if (const std::string& own = tokenizer->vocabulary().digest(); digest->second != own) {
+    console.line(
+        fmt::format("warning: {} has another vocabulary ({}) than this run ({}): its ids stand for other words",
+                    file.path().string(), digest->second, own));
+  }
 }
 
 void TrainingSetup::print_plan(Console& console) const {

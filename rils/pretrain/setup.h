@@ -17,8 +17,10 @@ namespace tessera::rils {
 /// What a training run consists of, made from its configuration: data, tokenizer, trainer and the plan of steps.
 class TrainingSetup {
  public:
-  /// Opens everything; `stages` are told how much of the data is listed. Throws ConfigError or IoError.
-  explicit TrainingSetup(const Config& config, const Stages& stages = {});
+  /// Opens everything. `stored` is read instead of the vocabulary that the configuration names, unless it is null;
+  /// `stages` are told how much of the data is listed. Throws ConfigError or IoError.
+  explicit TrainingSetup(const Config& config, const std::shared_ptr<const Vocabulary>& stored = nullptr,
+                         const Stages& stages = {});
 
   /// The next global batch in micro-batches. After the last of an epoch the next epoch begins; the console is told the
   /// counts of the one that ended. One call a step: the next one overwrites the images.
@@ -31,7 +33,8 @@ class TrainingSetup {
   [[nodiscard]] const Batch& batch() const { return feed_->current().batch; }
   /// Continues the data from where a run stopped.
   void restore_data(const LoaderState& state);
-  /// Loads weights without a training state, and prints which did not match. Throws IoError.
+  /// Loads weights without a training state, and prints which did not match, and whether their vocabulary is another.
+  /// Throws IoError.
   void start_from(const std::string& weights, Console& console);
   /// Prints the plan: model, data, batch, device and memory, one line each.
   void print_plan(Console& console) const;

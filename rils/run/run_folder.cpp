@@ -23,6 +23,7 @@ constexpr std::string_view kPrefix = "step_";
 constexpr std::string_view kWeights = ".safetensors";
 constexpr std::string_view kState = ".state.safetensors";
 constexpr std::string_view kEma = ".ema.safetensors";
+constexpr std::string_view kVocabulary = "vocabulary.txt";
 constexpr std::string_view kConfigStart = "# tessera ";  // of the config.toml that we write
 
 [[noreturn]] void fail(const fs::path& path, std::string_view doing, const std::error_code& error) {
@@ -90,8 +91,8 @@ bool is_temporary(std::string_view name) {
   if (at == std::string_view::npos) return false;
   const std::string_view numbers = name.substr(at + 5);
   const std::string_view file = name.substr(0, at);
-  const bool ours = file == "config.toml" || file.ends_with(".jsonl") || file == "latest" || file == "best" ||
-                    file.starts_with(kPrefix);
+  const bool ours = file == "config.toml" || file == kVocabulary || file.ends_with(".jsonl") || file == "latest" ||
+                    file == "best" || file.starts_with(kPrefix);
   return ours && std::ranges::count(numbers, '.') == 1 && numbers.find_first_not_of("0123456789.") == numbers.npos;
 }
 
@@ -116,7 +117,8 @@ bool precedes_steps(const fs::path& path, bool logs) {
   }
   if (!fs::is_regular_file(fs::symlink_status(path))) return false;
   if (name.ends_with(".jsonl")) return logs && fs::is_empty(path);
-  return (logs && (name == "config.toml" || name == "out.log")) || name == kLockFile || is_temporary(name);
+  return (logs && (name == "config.toml" || name == kVocabulary || name == "out.log")) || name == kLockFile ||
+         is_temporary(name);
 }
 
 /// Whether a folder is empty, or holds only the leftovers of a run that ended before its first step.
@@ -125,6 +127,85 @@ bool never_begun(const fs::path& folder) {
   const bool logs = has_begun_to_log(folder);
   return std::ranges::all_of(entries_of(folder), [&](const fs::path& path) { return precedes_steps(path, logs); });
 }
+
+// What cannot be looked into, as another user's folder, is no run.
+bool is_run(const fs::path& folder) {
+  std::error_code ignored;
+  return fs::is_regular_file(folder / "config.toml", ignored) && fs::is_directory(folder / "checkpoints", ignored);
+}
+
+/// The steps whose weights lie in a folder, ascending.
+std::vector<int64_t> steps_in(const fs::path& folder) {
+  std::vector<int64_t> steps;
+  std::error_code ignored;
+  for (fs::directory_iterator it(folder, ignored), end; !ignored && it != end; it.increment(ignored)) {
+    if (const auto step = step_of_weights(it->path().filename().string())) steps.push_back(*step);
+  }
+  std::ranges::sort(steps);
+  return steps;
+}
+
+/// The step that a pointer's file names; nothing for any other file.
+std::optional<int64_t> read_pointer(const fs::path& path) {
+  constexpr uintmax_t kMostBytes = 256;
+  std::error_code ignored;
+  if (!fs::is_regular_file(fs::symlink_status(path, ignored)) || fs::file_size(path) > kMostBytes) return std::nullopt;
+  std::string name = read_file(path);
+  if (name.ends_with('\n')) name.pop_back();
+  return step_of_weights(name);
+}
+
+/// The step whose weights the pointer `latest` of a folder names, or the newest one.
+std::optional<int64_t> newest_weights(const fs::path& folder) {
+  const auto named = read_pointer(folder / "latest");
+  if (named && fs::exists(folder / weights_name(*named))) return named;
+  const auto steps = steps_in(folder);
+  return steps.empty() ? std::nullopt : std::optional(steps.back());
+}
+
+/// "a, b and 3 more": the last names are the newest.
+std::string listed(const std::vector<std::string>& names) {
+  constexpr size_t kMost = 8;
+  const size_t first = names.size() > kMost ? names.size() - kMost : 0;
+  std::string text;
+  for (size_t i = first; i < names.size(); ++i) text += (text.empty() ? "" : ", ") + names[i];
+  return first > 0 ? fmt::format("{} and {} more", text, first) : text;
+}
+
+/// The names of the runs in a folder, in order.
+std::vector<std::string> runs_in(const fs::path& folder) {
+  std::vector<std::string> names;
+  std::error_code ignored;
+  for (fs::directory_iterator it(folder, ignored), end; !ignored && it != end; it.increment(ignored)) {
+    if (is_run(it->path())) names.push_back(it->path().filename().string());
+  }
+  std::ranges::sort(names);
+  return names;
+}
+
+/// For the message about a path that names no checkpoint or run: "; FOLDER has …", the checkpoints or runs in it or, if
+/// it does not exist, in the nearest folder above that does. Empty if there are none.
+std::string what_is_there(const fs::path& path) {
+  fs::path nearest = path;
+  std::error_code ignored;
+  while (!fs::is_directory(nearest, ignored) && nearest.has_relative_path()) nearest = nearest.parent_path();
+  if (nearest.empty()) nearest = ".";
+  for (const fs::path& folder : {nearest / "checkpoints", nearest}) {
+    std::vector<std::string> names;
+    for (const int64_t step : steps_in(folder)) names.push_back(weights_name(step));
+    for (const char* pointer : {"best", "latest"}) {
+      if (!names.empty() && read_pointer(folder / pointer)) names.emplace_back(pointer);
+    }
+    if (!names.empty()) return fmt::format("; {} has {}", folder.string(), listed(names));
+    if (const auto runs = runs_in(folder); !runs.empty()) {
+      return fmt::format("; {} has the runs {}", folder.string(), listed(runs));
+    }
+  }
+  return "";
+}
+
+/// A path without a slash at its end.
+fs::path without_slash(const fs::path& path) { return path.has_filename() ? path : path.parent_path(); }
 
 /// Whether a log has a complete line.
 bool has_lines(const fs::path& log) { return fs::exists(log) && read_file(log).find('\n') != std::string::npos; }
@@ -156,13 +237,16 @@ RunFolder RunFolder::create(const fs::path& folder) {
 
 void RunFolder::lock() { lock_ = std::make_shared<const RunLock>(folder_); }
 
-RunFolder RunFolder::open(const fs::path& folder) {
-  if (!fs::is_regular_file(folder / "config.toml") || !fs::is_directory(folder / "checkpoints")) {
-    throw ConfigError(fmt::format("{}: expected a run's folder with config.toml and checkpoints, found {}",
-                                  folder.string(), fs::exists(folder) ? "something else" : "none"));
+RunFolder RunFolder::open(const fs::path& folder, const std::string& option) {
+  if (!is_run(folder)) {
+    throw ConfigError(fmt::format(
+        "{}expected a run's folder with config.toml and checkpoints, found {}{}", option.empty() ? "" : option + ": ",
+        fs::exists(folder) ? folder.string() : "no folder " + folder.string(), what_is_there(folder)));
   }
   return RunFolder(folder);
 }
+
+fs::path RunFolder::vocabulary() const { return folder_ / kVocabulary; }
 
 CheckpointFiles RunFolder::checkpoint(int64_t step) const {
   const std::string stem = (checkpoints() / fmt::format("{}{:08}", kPrefix, step)).string();
@@ -195,11 +279,7 @@ void RunFolder::mark(const char* pointer, int64_t step) const {
 }
 
 std::optional<int64_t> RunFolder::marked(const char* pointer) const {
-  const fs::path path = checkpoints() / pointer;
-  if (!fs::is_regular_file(fs::symlink_status(path))) return std::nullopt;
-  std::string name = read_file(path);
-  if (name.ends_with('\n')) name.pop_back();
-  const auto step = step_of_weights(name);
+  const auto step = read_pointer(checkpoints() / pointer);
   if (!step) return std::nullopt;
   const CheckpointFiles files = checkpoint(*step);
   return fs::exists(files.weights) && fs::exists(files.state) ? step : std::nullopt;
@@ -286,50 +366,64 @@ std::string automatic_name(const ModelConfig& model) {
 
 namespace {
 
-/// The step that RUN/checkpoints/latest or best names; nullopt for a path that is none of them. Throws ConfigError when
-/// the run has no such checkpoint.
-std::optional<int64_t> named_by_pointer(const fs::path& path) {
-  const fs::path folder = fs::absolute(path).parent_path();
-  const bool best = path.filename() == "best";
-  if ((!best && path.filename() != "latest") || folder.filename() != "checkpoints") return std::nullopt;
-  if (!fs::is_regular_file(folder.parent_path() / "config.toml")) return std::nullopt;
-  const RunFolder run = RunFolder::open(folder.parent_path());
-  const auto step = best ? run.best() : run.latest();
-  if (!step)
-    throw ConfigError(fmt::format("{}: expected the name of a complete checkpoint, found none", path.string()));
-  return step;
+/// The folder that holds the checkpoints/ in which a file lies, in the words of its path where they name it.
+std::optional<fs::path> owner_of(const fs::path& file) {
+  const fs::path folder = fs::absolute(file).parent_path();
+  if (folder.filename() != "checkpoints") return std::nullopt;
+  const fs::path given = file.parent_path().parent_path();
+  return given.empty() ? folder.parent_path() : given;
 }
 
 }  // namespace
+
+std::optional<fs::path> run_of(const fs::path& weights) {
+  const auto owner = owner_of(weights);
+  return owner && fs::is_regular_file(*owner / "config.toml") ? owner : std::nullopt;
+}
 
 ResumePoint find_resume_point(const std::string& resume, const RunConfig& run) {
   if (resume == "latest") {
     if (run.name.empty()) throw ConfigError("--resume latest: expected --name with the run to continue, found none");
     return {run_path(run), std::nullopt};
   }
-  const fs::path path(resume);
-  if (fs::is_directory(path)) return {path.filename().empty() ? path.parent_path() : path, std::nullopt};
-  const auto step = step_of_weights(path.filename().string());
-  const fs::path folder = fs::absolute(path).parent_path();
-  if (folder.filename() == "checkpoints") {
-    if (fs::is_regular_file(path) && step) return {folder.parent_path(), step};
-    if (const auto named = named_by_pointer(path)) return {folder.parent_path(), named};
+  const fs::path path = without_slash(resume);
+  if (fs::is_directory(path)) return {run_of(path / "file").value_or(path), std::nullopt};
+  if (const auto folder = owner_of(path)) {
+    const auto step = step_of_weights(path.filename().string());
+    if (step && fs::is_regular_file(path)) return {*folder, step};
+    const bool best = path.filename() == "best";
+    if ((best || path.filename() == "latest") && is_run(*folder)) {
+      const RunFolder opened = RunFolder::open(*folder);
+      if (const auto pointed = best ? opened.best() : opened.latest()) return {*folder, pointed};
+    }
   }
-  throw ConfigError(fmt::format(
-      "--resume: expected latest, a run's folder or its checkpoints/step_NNNNNNNN.safetensors, found {}", resume));
+  throw ConfigError(
+      fmt::format("--resume: expected latest, a run's folder or its checkpoints/step_NNNNNNNN.safetensors, found {}{}",
+                  resume, what_is_there(path)));
 }
 
-std::string weights_file(const std::string& path) {
-  const fs::path name(path);
-  if (fs::is_directory(name / "checkpoints")) {
-    const RunFolder run = RunFolder::open(name);
-    if (const auto step = run.latest()) return run.checkpoint(*step).weights.string();
-    throw ConfigError(fmt::format("{}: expected a run with a checkpoint, found none", path));
+std::string weights_file(const std::string& given) {
+  const fs::path path = without_slash(given), beside = path.parent_path();
+  std::error_code error;
+  if (fs::is_directory(path, error)) {
+    for (const fs::path& folder : {path / "checkpoints", path}) {
+      if (const auto step = newest_weights(folder)) return (folder / weights_name(*step)).string();
+    }
+    if (fs::is_directory(path / "checkpoints")) {
+      throw ConfigError(fmt::format("{}: expected a run with a checkpoint, found none", given));
+    }
+    if (const auto runs = runs_in(path); !runs.empty()) {
+      throw ConfigError(
+          fmt::format("{}: expected a checkpoint or the folder of one run, found the runs {}", given, listed(runs)));
+    }
+    return given;
   }
-  if (const auto step = named_by_pointer(name)) {
-    return RunFolder::open(fs::absolute(name).parent_path().parent_path()).checkpoint(*step).weights.string();
+  if (path.filename() == "best" || path.filename() == "latest") {
+    const auto step = path.filename() == "best" ? read_pointer(path) : newest_weights(beside);
+    if (step && fs::exists(beside / weights_name(*step))) return (beside / weights_name(*step)).string();
   }
-  return path;
+  if (fs::exists(path, error) || error) return given;  // whoever opens it has the reason
+  throw IoError(fmt::format("{}: cannot open: No such file or directory{}", given, what_is_there(path)));
 }
 
 }  // namespace tessera::rils

@@ -18,21 +18,24 @@ struct CheckpointFiles {
   std::filesystem::path weights, state, ema;
 };
 
-/// The folder of a run, logs/NAME: config.toml, metrics.jsonl, results.jsonl, checkpoints.jsonl, out.log, tensorboard/,
-/// pictures/ and checkpoints/; `lock` while a process writes into it. Every function throws IoError with the path and
-/// the system's reason when it cannot read or write a file.
+/// The folder of a run, logs/NAME: config.toml, vocabulary.txt, metrics.jsonl, results.jsonl, checkpoints.jsonl,
+/// out.log, tensorboard/, pictures/, results/ and checkpoints/; `lock` while a process writes into it. Every function
+/// throws IoError with the path and the system's reason when it cannot read or write a file.
 class RunFolder {
  public:
   /// Creates the folder and locks it. A run that ended before its first step counts as none: its files are removed.
   /// Throws ConfigError when the folder holds a run or anything else, or when another process begins one there.
   [[nodiscard]] static RunFolder create(const std::filesystem::path& folder);
-  /// Opens the folder of an existing run. Throws ConfigError when it is not the folder of a run.
-  [[nodiscard]] static RunFolder open(const std::filesystem::path& folder);
+  /// Opens the folder of an existing run. Throws ConfigError, with the runs that are there, when it is not the folder
+  /// of one; `option` is what named it, if anything did.
+  [[nodiscard]] static RunFolder open(const std::filesystem::path& folder, const std::string& option = "");
   /// Locks the folder for writing while this object or a copy of it exists. Throws what RunLock throws.
   void lock();
 
   [[nodiscard]] const std::filesystem::path& path() const { return folder_; }
   [[nodiscard]] std::filesystem::path config() const { return folder_ / "config.toml"; }
+  /// The merges of the run's vocabulary; absent for an objective without text.
+  [[nodiscard]] std::filesystem::path vocabulary() const;
   [[nodiscard]] std::filesystem::path metrics() const { return folder_ / "metrics.jsonl"; }
   [[nodiscard]] std::filesystem::path results() const { return folder_ / "results.jsonl"; }
   /// A line with the step of each checkpoint that was written. It tells a run that has lost its checkpoints from one
@@ -91,17 +94,23 @@ class RunFolder {
 /// "2026_01_31-17_05_09-rils-768x12p16".
 [[nodiscard]] std::string automatic_name(const ModelConfig& model);
 
-/// Resolves --resume: "latest" (the folder of the configuration), a run's folder, or a weights file or `latest` or
-/// `best` in its checkpoints/. Without a step the latest is meant. Throws ConfigError for anything else.
+/// The folder of the run in whose checkpoints/ a file lies; nothing for any other file.
+[[nodiscard]] std::optional<std::filesystem::path> run_of(const std::filesystem::path& weights);
+
+/// Resolves --resume: "latest" (the folder of the configuration), a run's folder or its checkpoints/, or a weights file
+/// or `latest` or `best` in there. Without a step the latest is meant. Throws ConfigError, with the checkpoints or runs
+/// that are there, for anything else.
 struct ResumePoint {
   std::filesystem::path folder;
   std::optional<int64_t> step;
 };
 [[nodiscard]] ResumePoint find_resume_point(const std::string& resume, const RunConfig& run);
 
-/// The weights file that a user names: RUN and RUN/checkpoints/latest mean those of the run's latest checkpoint,
-/// RUN/checkpoints/best those of its best; any other path is returned as it is. Throws ConfigError when the run has no
-/// such checkpoint.
+/// The weights file that a user names wherever a program takes a checkpoint: RUN, RUN/checkpoints and
+/// RUN/checkpoints/latest mean those of the run's latest checkpoint, RUN/checkpoints/best those of its best; any other
+/// file, and a folder without checkpoints of ours, is returned as it is. The run may lack its configuration and its
+/// training states. Throws ConfigError for a run without a checkpoint and for a folder of runs, and IoError, with the
+/// checkpoints or runs that are there, when nothing has that name.
 [[nodiscard]] std::string weights_file(const std::string& path);
 
 }  // namespace tessera::rils

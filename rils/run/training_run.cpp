@@ -61,7 +61,7 @@ RunStart find_start(const std::string& resume, const Config& config, Console& co
                     Access access) {
   if (resume.empty()) return {};
   const ResumePoint point = find_resume_point(resume, config.run);
-  RunFolder folder = RunFolder::open(point.folder);
+  RunFolder folder = RunFolder::open(point.folder, "--resume");
   check_resumable(load_config(folder.config()), config);
   if (access == Access::write) folder.lock();
   if (point.step) {

@@ -14,7 +14,9 @@ namespace tessera::rils {
 namespace {
 
 constexpr size_t kMostMerges = 49152 - 256 - 2;
-constexpr size_t kMostBytes = size_t{256} << 20;  // the largest unpacked file that is accepted
+// The largest unpacked file that is accepted, ten times CLIP's. Checkpoints carry the text in their header, which must
+// stay below the 100 MB of its format.
+constexpr size_t kMostBytes = size_t{32} << 20;
 constexpr std::string_view kWordEnd = "</w>";
 
 /// Bytes in the order of their ids: the printable ones of Latin-1, then the others.
@@ -100,27 +102,6 @@ std::string symbol_key(std::string_view bytes, bool end) { return std::string(by
 
 }  // namespace
 
-void copy_gzipped(const std::filesystem::path& from, const std::filesystem::path& to) {
-  std::string text = read_file(from);
-  constexpr std::string_view kMagic = "\x1f\x8b";
-  if (text.starts_with(kMagic)) return write_file_atomically(to, text);
-  constexpr int kGzip = 16, kWindow = 15, kMemory = 8;
-  z_stream stream{};
-  if (deflateInit2(&stream, Z_BEST_COMPRESSION, Z_DEFLATED, kWindow + kGzip, kMemory, Z_DEFAULT_STRATEGY) != Z_OK) {
-    throw IoError(fmt::format("{}: cannot be compressed", from.string()));
-  }
-  std::string packed(deflateBound(&stream, text.size()), '\0');
-  stream.next_in = reinterpret_cast<Bytef*>(text.data());
-  stream.avail_in = static_cast<uInt>(text.size());
-  stream.next_out = reinterpret_cast<Bytef*>(packed.data());
-  stream.avail_out = static_cast<uInt>(packed.size());
-  const bool whole = deflate(&stream, Z_FINISH) == Z_STREAM_END;
-  packed.resize(stream.total_out);
-  deflateEnd(&stream);
-  if (!whole) throw IoError(fmt::format("{}: cannot be compressed", from.string()));
-  write_file_atomically(to, packed);
-}
-
 std::string encode_symbol(std::string_view bytes, bool end) {
   std::string text;
   for (const char b : bytes) text += byte_characters()[static_cast<uint8_t>(b)];
@@ -130,7 +111,7 @@ std::string encode_symbol(std::string_view bytes, bool end) {
 
 Vocabulary::Vocabulary(std::vector<std::pair<std::string, std::string>> merges, const std::string& name,
                        bool blank_line)
-    : merges_(std::move(merges)), byte_ids_(256) {
+    : merges_(std::move(merges)), byte_ids_(256), blank_line_(blank_line) {
   if (merges_.size() > kMostMerges) merges_.resize(kMostMerges);
   std::unordered_map<std::string, int32_t> ids;
   const auto add = [&](const std::string& bytes, bool end) {
@@ -169,33 +150,56 @@ Vocabulary::Vocabulary(std::vector<std::pair<std::string, std::string>> merges, 
   digest_ = fmt::format("{:016x}", hash);
 }
 
-Vocabulary Vocabulary::load(const std::filesystem::path& path) {
-  const std::string text = read_unpacked(path);
+Vocabulary Vocabulary::load(const std::filesystem::path& path) { return parse(read_unpacked(path), path.string()); }
+
+Vocabulary Vocabulary::parse(std::string_view text, const std::string& name) {
   std::vector<std::pair<std::string, std::string>> merges;
   size_t line = 0;
   for (size_t begin = 0; begin < text.size() && merges.size() < kMostMerges;) {
     const size_t end = std::min(text.find('\n', begin), text.size());
-    std::string_view row(text.data() + begin, end - begin);
+    std::string_view row = text.substr(begin, end - begin);
     begin = end + 1;
     if (!row.empty() && row.back() == '\r') row.remove_suffix(1);
     if (++line == 1 || (row.empty() && begin >= text.size())) continue;  // the header, or the end of the file
     const size_t blank = row.find(' ');
     if (blank == std::string_view::npos || row.find(' ', blank + 1) != std::string_view::npos || blank == 0 ||
         blank + 1 == row.size()) {
-      throw IoError(fmt::format("{}:{}: expected two symbols and a blank between them, found \"{}\"", path.string(),
-                                line, printable(row.substr(0, 40))));
+      throw IoError(fmt::format("{}:{}: expected two symbols and a blank between them, found \"{}\"", name, line,
+                                printable(row.substr(0, 40))));
     }
     merges.emplace_back(row.substr(0, blank), row.substr(blank + 1));
   }
-  if (line == 0) throw IoError(fmt::format("{}: expected a merges file, found an empty file", path.string()));
+  if (line == 0) throw IoError(fmt::format("{}: expected a merges file, found an empty file", name));
   const bool blank_line = text.ends_with('\n') && line > 1 && merges.size() < kMostMerges;
-  return {std::move(merges), path.string(), blank_line};
+  return {std::move(merges), name, blank_line};
 }
 
-void Vocabulary::save(const std::filesystem::path& path) const {
+std::string Vocabulary::text() const {
   std::string text = "#version: 0.2 byte-level BPE merges";
   for (const auto& [left, right] : merges_) text.append("\n").append(left).append(" ").append(right);
-  write_file_atomically(path, text);
+  if (blank_line_) text += merges_.empty() ? "\n\n" : "\n";
+  return text;
+}
+
+void Vocabulary::save(const std::filesystem::path& path) const { write_file_atomically(path, text()); }
+
+void Vocabulary::save_gzipped(const std::filesystem::path& path) const {
+  std::string plain = text();
+  constexpr int kGzip = 16, kWindow = 15, kMemory = 8;
+  z_stream stream{};
+  if (deflateInit2(&stream, Z_BEST_COMPRESSION, Z_DEFLATED, kWindow + kGzip, kMemory, Z_DEFAULT_STRATEGY) != Z_OK) {
+    throw IoError(fmt::format("{}: the vocabulary cannot be compressed", path.string()));
+  }
+  std::string packed(deflateBound(&stream, plain.size()), '\0');
+  stream.next_in = reinterpret_cast<Bytef*>(plain.data());
+  stream.avail_in = static_cast<uInt>(plain.size());
+  stream.next_out = reinterpret_cast<Bytef*>(packed.data());
+  stream.avail_out = static_cast<uInt>(packed.size());
+  const bool whole = deflate(&stream, Z_FINISH) == Z_STREAM_END;
+  packed.resize(stream.total_out);
+  deflateEnd(&stream);
+  if (!whole) throw IoError(fmt::format("{}: the vocabulary cannot be compressed", path.string()));
+  write_file_atomically(path, packed);
 }
 
 int32_t Vocabulary::rank(int32_t left, int32_t right) const {

@@ -20,13 +20,19 @@ class Vocabulary {
   /// Reads a merges file in CLIP's format, plain or gzipped: a header line, then two symbols a line in order of rank.
   /// Lines after the 48,894 merges that CLIP uses are ignored. Throws IoError with path, line, expected and found.
   [[nodiscard]] static Vocabulary load(const std::filesystem::path& path);
+  /// Reads the text of such a file, unpacked. Throws IoError as load does, with `name` in the message.
+  [[nodiscard]] static Vocabulary parse(std::string_view text, const std::string& name);
   /// Makes a vocabulary of merges in the notation of such a file. Throws IoError as load does, with `name` in the
   /// message. `blank_line`: the file ends in a line break, for which CLIP's reader counts one more symbol that is never
   /// used.
   Vocabulary(std::vector<std::pair<std::string, std::string>> merges, const std::string& name, bool blank_line = false);
 
-  /// Writes the merges file: plain, atomically, without a line break at its end.
+  /// The text of a merges file from which parse() makes an equal vocabulary.
+  [[nodiscard]] std::string text() const;
+  /// Writes this text atomically: plain, without a line break at its end unless the vocabulary was read with one.
   void save(const std::filesystem::path& path) const;
+  /// The same as gzip, which open_clip's tokenizer asks for.
+  void save_gzipped(const std::filesystem::path& path) const;
 
   [[nodiscard]] int32_t size() const { return static_cast<int32_t>(symbols_.size()); }
   [[nodiscard]] int32_t sot() const { return size() - 2; }
@@ -52,10 +58,8 @@ class Vocabulary {
   std::vector<bool> ends_;
   std::unordered_map<uint64_t, int32_t> ranks_;
   std::string digest_;
+  bool blank_line_;
 };
-
-/// Copies a merges file atomically and compresses it unless it is gzipped already. Throws IoError.
-void copy_gzipped(const std::filesystem::path& from, const std::filesystem::path& to);
 
 /// A symbol in the notation of merges files.
 [[nodiscard]] std::string encode_symbol(std::string_view bytes, bool ends_word);

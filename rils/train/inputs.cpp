@@ -38,18 +38,19 @@ void set_transforms(const Config& config, LoaderOptions& o) {
 
 }  // namespace
 
-Config with_vocabulary_size(Config config) {
-  if (!terms_of(config.model.objective).contrastive) return config;
-  if (config.model.text.vocab_size == 0) config.model.text.vocab_size = open_vocabulary(config)->size();
+Config with_vocabulary_size(Config config, const Vocabulary* stored) {
+  if (!terms_of(config.model.objective).contrastive || config.model.text.vocab_size != 0) return config;
+  config.model.text.vocab_size = stored != nullptr ? stored->size() : open_vocabulary(config)->size();
   return config;
 }
 
-std::shared_ptr<const Tokenizer> open_tokenizer(const Config& config) {
+std::shared_ptr<const Tokenizer> open_tokenizer(const Config& config, std::shared_ptr<const Vocabulary> stored) {
   if (!terms_of(config.model.objective).contrastive) return nullptr;
-  auto vocabulary = open_vocabulary(config);
+  const std::string name = stored ? "the stored vocabulary" : config.data.vocabulary;
+  auto vocabulary = stored ? std::move(stored) : open_vocabulary(config);
   if (vocabulary->size() != config.model.text.vocab_size) {
     throw ConfigError(fmt::format("model.text.vocab_size: expected {} (the size of {}), found {}", vocabulary->size(),
-                                  config.data.vocabulary, config.model.text.vocab_size));
+                                  name, config.model.text.vocab_size));
   }
   return std::make_shared<const Tokenizer>(std::move(vocabulary), config.model.text.context_length,
                                            parse_truncation(config.data.truncation));

@@ -11,12 +11,14 @@
 
 namespace tessera::rils {
 
-/// Returns the configuration with model.text.vocab_size taken from the vocabulary if it is 0. Throws as open_tokenizer.
-[[nodiscard]] Config with_vocabulary_size(Config config);
+/// Returns the configuration with model.text.vocab_size taken from the vocabulary if it is 0: from `stored` if it is
+/// not null, else from the file that the configuration names. Throws as open_tokenizer.
+[[nodiscard]] Config with_vocabulary_size(Config config, const Vocabulary* stored = nullptr);
 
-/// The tokenizer that a configuration names; null if the objective has no text. Throws ConfigError when no
-/// vocabulary is named or when its size is not the model's, IoError when it cannot be read.
-[[nodiscard]] std::shared_ptr<const Tokenizer> open_tokenizer(const Config& config);
+/// The tokenizer of a configuration, with `stored` or the vocabulary that it names; null if the objective has no text.
+/// Throws ConfigError when no vocabulary is named or when its size is not the model's, IoError when it cannot be read.
+[[nodiscard]] std::shared_ptr<const Tokenizer> open_tokenizer(const Config& config,
+                                                              std::shared_ptr<const Vocabulary> stored = nullptr);
 /// Throws ConfigError without a tokenizer: the model has no text encoder.
 [[nodiscard]] Tokenize tokenize_with(std::shared_ptr<const Tokenizer> tokenizer);
 

@@ -70,24 +70,6 @@ TEST_F(Use, QueryFindsWhatEvaluateCounts) {
   EXPECT_EQ(json_lines(root() / "fresh.jsonl").size(), 7U);
 }
 
-TEST_F(Use, AVocabularyIsNeededWhereTextsAreRead) {
-  fs::copy_file(tiny_data().vocabulary, root() / "words.txt");
-  train("model", {"--vocabulary", "words.txt"});
-  fs::remove(root() / "words.txt");
-  const std::string weights = checkpoint("model", 12).string();
-  const Outcome knn = run("evaluate", {"knn", "--checkpoint", weights, "--train-data", tiny_data().labelled, "--data",
-                                       tiny_data().labelled});
-  EXPECT_EQ(knn.code, 0) << knn.err;
-  std::vector<std::string> retrieval = {"retrieval", "--checkpoint", weights, "--data", tiny_data().val};
-  const Outcome refused = run("evaluate", retrieval);
-  EXPECT_EQ(refused.code, 2);
-  EXPECT_NE(refused.err.find("error: --vocabulary: expected the model's vocabulary, since words.txt ("),
-            std::string::npos)
-      << refused.err;
-  retrieval.insert(retrieval.end(), {"--vocabulary", tiny_data().vocabulary});
-  EXPECT_EQ(run("evaluate", retrieval).code, 0);
-}
-
 TEST_F(Use, ClassifyNamesEachImage) {
   const std::string weights = trained();
   folder().write("a.png", rils::encode_png(flat_image(200, 32, 32)));

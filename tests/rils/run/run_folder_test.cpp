@@ -64,6 +64,8 @@ TEST_F(RunFolderTest, AStartThatFailedDoesNotBlockTheName) {
     const RunFolder run = RunFolder::create(folder);
     run.write_config({}, "pretrain");
     for (const fs::path& log : {run.metrics(), run.results(), run.saves()}) put(log, "");
+    put(run.vocabulary(), "#version");
+    put(run.vocabulary().concat(".tmp.1.0"));
     put(run.log(), "the first lines\n");
     fs::create_directories(run.tensorboard());
     put(run.tensorboard() / "events.out.tfevents.1.host.1");
@@ -78,6 +80,9 @@ TEST_F(RunFolderTest, AStartThatFailedDoesNotBlockTheName) {
   EXPECT_NE(message<ConfigError>([&] { (void)RunFolder::create(folder); }), "no error") << "not ours";
   EXPECT_EQ(read_file(folder / "out.log"), "of a shell\n");
   fs::remove(folder / "out.log");
+  put(folder / "vocabulary.txt", "of a user\n");
+  EXPECT_NE(message<ConfigError>([&] { (void)RunFolder::create(folder); }), "no error") << "not ours";
+  fs::remove(folder / "vocabulary.txt");
   // What tells of a step, or is not ours, blocks.
   for (const char* file : {"metrics.jsonl", "results.jsonl", "checkpoints.jsonl", "config.toml", "notes.txt",
                            "checkpoints/latest", "tensorboard/x", "a.tmp.1.0"}) {
@@ -135,12 +140,64 @@ TEST_F(RunFolderTest, WeightsAreNamedByRunOrPointer) {
   RunConfig any;
   EXPECT_EQ(find_resume_point((run.checkpoints() / "best").string(), any).step, 10);
   EXPECT_EQ(find_resume_point((run.checkpoints() / "latest").string(), any).step, 20);
-  // Any other path is the file itself.
-  for (const fs::path& path : {run.checkpoint(30).weights, root_ / "none", root_, folder / "checkpoints"}) {
+  EXPECT_EQ(weights_file((folder / "checkpoints").string()), run.checkpoint(20).weights.string());
+  EXPECT_EQ(find_resume_point((folder / "checkpoints/").string(), any).folder, folder);
+  // Any other path is the file itself, or a folder of another program.
+  fs::create_directories(root_ / "hub");
+  for (const fs::path& path : {run.checkpoint(30).weights, root_ / "hub"}) {
     EXPECT_EQ(weights_file(path.string()), path.string());
   }
-  fs::remove(run.checkpoints() / "best");
-  EXPECT_NE(message<ConfigError>([&] { (void)weights_file((run.checkpoints() / "best").string()); }), "no error");
+}
+
+TEST_F(RunFolderTest, WeightsThatTravelledNeedNoRun) {
+  const RunFolder run = RunFolder::create(root_ / "a");
+  for (const int64_t step : {10, 20}) checkpoint(run, step);
+  run.mark_latest(20);
+  run.mark_best(10);
+  fs::create_directories(root_ / "moved" / "checkpoints");
+  for (const char* file : {"latest", "best", "step_00000010.safetensors", "step_00000020.safetensors"}) {
+    fs::copy_file(run.checkpoints() / file, root_ / "moved" / "checkpoints" / file);
+    fs::copy_file(run.checkpoints() / file, root_ / "moved" / file);
+  }
+  for (const fs::path& folder : {root_ / "moved" / "checkpoints", root_ / "moved"}) {
+    EXPECT_EQ(weights_file((folder / "best").string()), folder / "step_00000010.safetensors");
+    EXPECT_EQ(weights_file((folder / "latest").string()), folder / "step_00000020.safetensors");
+    fs::remove(folder / "latest");
+  }
+  EXPECT_EQ(weights_file((root_ / "moved").string()), root_ / "moved/checkpoints/step_00000020.safetensors");
+}
+
+TEST_F(RunFolderTest, ANameThatIsMissingListsWhatIsThere) {
+  const fs::path folder = root_ / "a";
+  const RunFolder run = RunFolder::create(folder);
+  run.write_config({}, "pretrain");
+  for (int64_t step = 1; step <= 10; ++step) checkpoint(run, step);
+  run.mark_latest(10);
+  const std::string there = fmt::format(
+      "; {} has step_00000004.safetensors, step_00000005.safetensors, step_00000006.safetensors, "
+      "step_00000007.safetensors, step_00000008.safetensors, step_00000009.safetensors, step_00000010.safetensors, "
+      "latest and 3 more",
+      run.checkpoints().string());
+  const std::string gone = ": cannot open: No such file or directory";
+  RunConfig any;
+  for (const fs::path& path : {run.checkpoint(11).weights, run.checkpoints() / "best"}) {
+    EXPECT_EQ(message<IoError>([&] { (void)weights_file(path.string()); }), path.string() + gone + there);
+    EXPECT_EQ(message<ConfigError>([&] { (void)find_resume_point(path.string(), any); }),
+              fmt::format("--resume: expected latest, a run's folder or its checkpoints/step_NNNNNNNN.safetensors, "
+                          "found {}{}",
+                          path.string(), there));
+  }
+  const std::string best = (folder / "best").string();
+  EXPECT_EQ(message<IoError>([&] { (void)weights_file(best); }), best + gone + there) << "not in checkpoints/";
+  // Of a run's name that is mistyped, and of a folder of runs.
+  const std::string other = (root_ / "b").string();
+  EXPECT_EQ(message<IoError>([&] { (void)weights_file(other); }),
+            fmt::format("{}{}; {} has the runs a", other, gone, root_.string()));
+  const std::string deep = (root_ / "b" / "checkpoints" / "best").string();
+  EXPECT_EQ(message<IoError>([&] { (void)weights_file(deep); }),
+            fmt::format("{}{}; {} has the runs a", deep, gone, root_.string()));
+  EXPECT_EQ(message<ConfigError>([&] { (void)weights_file(root_.string()); }),
+            fmt::format("{}: expected a checkpoint or the folder of one run, found the runs a", root_.string()));
 }
 
 TEST_F(RunFolderTest, AFolderThatCannotBeMadeIsAnIoError) {
@@ -150,15 +207,18 @@ TEST_F(RunFolderTest, AFolderThatCannotBeMadeIsAnIoError) {
 }
 
 TEST_F(RunFolderTest, OpensOnlyRuns) {
-  EXPECT_EQ(message<ConfigError>([&] { (void)RunFolder::open(root_ / "none"); }),
-            fmt::format("{}: expected a run's folder with config.toml and checkpoints, found none",
+  EXPECT_EQ(message<ConfigError>([&] { (void)RunFolder::open(root_ / "none", "--resume"); }),
+            fmt::format("--resume: expected a run's folder with config.toml and checkpoints, found no folder {}",
                         (root_ / "none").string()));
   EXPECT_EQ(message<ConfigError>([&] { (void)RunFolder::open(root_); }),
-            fmt::format("{}: expected a run's folder with config.toml and checkpoints, found something else",
-                        root_.string()));
+            fmt::format("expected a run's folder with config.toml and checkpoints, found {}", root_.string()));
   const RunFolder run = RunFolder::create(root_ / "a");
   run.write_config({}, "pretrain");
   EXPECT_EQ(RunFolder::open(root_ / "a").path(), root_ / "a");
+  EXPECT_EQ(
+      message<ConfigError>([&] { (void)RunFolder::open(root_ / "b"); }),
+      fmt::format("expected a run's folder with config.toml and checkpoints, found no folder {}; {} has the runs a",
+                  (root_ / "b").string(), root_.string()));
 }
 
 TEST_F(RunFolderTest, NamesItsFiles) {
@@ -285,11 +345,14 @@ TEST_F(RunFolderTest, ResumePoints) {
   const ResumePoint point = find_resume_point(folder.checkpoint(12).weights.string(), run);
   EXPECT_EQ(point.folder, root_ / "a");
   EXPECT_EQ(point.step, 12);
-  for (const fs::path& path : {folder.checkpoint(12).state, folder.checkpoint(13).weights, root_ / "b"}) {
+  const std::string listed = fmt::format("; {} has step_00000012.safetensors", folder.checkpoints().string());
+  for (const auto& [path, there] :
+       {std::pair{folder.checkpoint(12).state, listed}, std::pair{folder.checkpoint(13).weights, listed},
+        std::pair{root_ / "b", std::string()}}) {
     EXPECT_EQ(message<ConfigError>([&] { (void)find_resume_point(path.string(), run); }),
               fmt::format("--resume: expected latest, a run's folder or its checkpoints/step_NNNNNNNN.safetensors, "
-                          "found {}",
-                          path.string()));
+                          "found {}{}",
+                          path.string(), there));
   }
 }
 

@@ -217,6 +217,25 @@ TEST(Vocabulary, CutAndDamagedFilesGiveOneLineOrAVocabulary) {
   std::filesystem::remove(path);
 }
 
+TEST(Vocabulary, ItsTextMakesItAgain) {
+  const std::string header = "#version: 0.2 byte-level BPE merges",
+                    merges = header + "\na b\nab c</w>\n\" \\</w>\n\u0120 d";
+  const auto path = std::filesystem::path(testing::TempDir()) / ("text_" + std::to_string(::getpid()));
+  // A line break at the end counts as one more symbol.
+  for (const std::string& text : {header, header + "\n\n", merges, merges + "\n"}) {
+    const Vocabulary read = Vocabulary::parse(text, "text");
+    EXPECT_EQ(read.size(), 514 + (text.size() >= merges.size() ? 4 : 0) + (text.ends_with('\n') ? 1 : 0)) << text;
+    EXPECT_EQ(read.text(), text);
+    read.save(path);
+    EXPECT_EQ(Vocabulary::load(path).text(), text);
+    read.save_gzipped(path);
+    EXPECT_EQ(read_file(path).substr(0, 2), "\x1f\x8b");
+    EXPECT_EQ(Vocabulary::load(path).text(), text);
+    EXPECT_EQ(Vocabulary::load(path).digest(), read.digest());
+  }
+  std::filesystem::remove(path);
+}
+
 TEST(Vocabulary, LearnsMergesThatLoadAgain) {
   const std::vector<std::string> captions = {"a low lower lowest slow", "the lower low wall",
                                              "newer newest wider walls"};

@@ -150,7 +150,7 @@ TEST(Errors, AreOneLineAndExitCode2) {
   expect({"--foo-bar", "x"}, "unknown option --foo-bar (--help lists the options)");
   expect({"-z"}, "unknown option -z (--help lists the options)");
   expect({"--lr", "fast"}, "--lr: expected a number of at least 0, found \"fast\"");
-  expect({"--batch_size", "0"}, "--batch-size: expected an integer of at least 1, found 0");
+  expect({"--batch_size", "0"}, "--batch-size: expected an integer in [1, 16777216], found 0");
   expect({"--precision", "fp16"}, "--precision: expected one of fp32, amp_bf16, found \"fp16\"");
   expect({"--set", "lr=1"}, "--set: unknown key lr; did you mean optim.lr?");
   expect({"--config", "/nonexistent.toml"}, "--config: expected a file, found none at /nonexistent.toml");

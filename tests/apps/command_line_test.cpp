@@ -331,7 +331,8 @@ TEST(ExitCodes, SayWhoseFaultItWas) {
   EXPECT_EQ(throwing(IoError("a\x1b[2Jb\tc")).err, "error: a [2Jb c\n") << "nothing steers the terminal";
   const std::error_code too_long = std::make_error_code(std::errc::filename_too_long);
   EXPECT_EQ(throwing(fs::filesystem_error("status", "a/b", too_long)).err, "error: a/b: File name too long\n");
-  EXPECT_EQ(throwing(fs::filesystem_error("status", "", too_long)).err, "error: \"\": File name too long\n");
+  EXPECT_EQ(throwing(fs::filesystem_error("status", "", too_long)).err,
+            "error: expected a path, found an empty word\n");
   EXPECT_EQ(throwing(std::out_of_range("map::at")).err,
             "error: a fault of this program, please report it with the command: map::at\n");
   EXPECT_EQ(throwing(std::bad_alloc()).err, "error: the machine's memory is exhausted\n");

@@ -137,7 +137,8 @@ int run(CLI::App& app, int argc, const char* const* argv, const std::function<in
     return complain(kFailure, "the machine's memory is exhausted");
   } catch (const std::filesystem::filesystem_error& e) {
     const std::string path = e.path1().string();
-    return complain(kFailure, fmt::format("{}: {}", path.empty() ? "\"\"" : path, e.code().message()));
+    return complain(kFailure, path.empty() ? std::string("expected a path, found an empty word")
+                                           : fmt::format("{}: {}", path, e.code().message()));
   } catch (const std::logic_error& e) {
     return complain(kFailure, fmt::format("a fault of this program, please report it with the command: {}", e.what()));
   } catch (const std::exception& e) {

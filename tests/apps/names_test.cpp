@@ -98,8 +98,8 @@ TEST(Numbers, AreCheckedInOneForm) {
     whole_number(app.add_option("--count", count, "pictures"), 1, 50);
     number(app.add_option("--temperature", temperature, "temperature"), true);
     number(app.add_option("--other", other, "temperature"), false);
-    std::string word = "a";
-    app.add_option("--word", word, "a word")->check(CLI::IsMember({"a", "b"}));
+    std::string letter = "a";
+    app.add_option("--word", letter, "a word")->check(CLI::IsMember({"a", "b"}));
     return typed({option, word}, app, [](Outcome&) { return 0; });
   };
   const std::string help = " (--help lists the options)\n";

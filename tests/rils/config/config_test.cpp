@@ -212,8 +212,10 @@ TEST(Toml, ErrorsSayWhereAndWhat) {
             "run.toml:3: optim.lr: expected a number of at least 0, found \"fast\"");
   EXPECT_EQ(reading("[optim]\nlr = -1.5"), "run.toml:2: optim.lr: expected a number of at least 0, found -1.5");
   EXPECT_EQ(reading("[optim]\nlr = nan"), "run.toml:2: optim.lr: expected a number of at least 0, found nan");
-  EXPECT_EQ(reading("[optim]\nepochs = 2.5"), "run.toml:2: optim.epochs: expected an integer of at least 1, found 2.5");
-  EXPECT_EQ(reading("[optim]\nepochs = 0"), "run.toml:2: optim.epochs: expected an integer of at least 1, found 0");
+  EXPECT_EQ(reading("[optim]\nepochs = 2.5"),
+            "run.toml:2: optim.epochs: expected an integer in [1, 1000000000], found 2.5");
+  EXPECT_EQ(reading("[optim]\nepochs = 0"),
+            "run.toml:2: optim.epochs: expected an integer in [1, 1000000000], found 0");
   EXPECT_EQ(reading("[loss]\nmask_ratio = 1.0"), "run.toml:2: loss.mask_ratio: expected a number in [0, 1), found 1.0");
   EXPECT_EQ(reading("[loss]\nstudent_temperature = 0"),
             "run.toml:2: loss.student_temperature: expected a number above 0, found 0");
@@ -340,9 +342,9 @@ TEST(Assignment, ErrorsSayWhat) {
   EXPECT_EQ(assigning("optim.lr=fast"), "--set optim.lr: expected a number of at least 0, found \"fast\"");
   EXPECT_EQ(assigning("optim.lr=1x"), "--set optim.lr: expected a number of at least 0, found \"1x\"");
   EXPECT_EQ(assigning("optim.lr="), "--set optim.lr: expected a number of at least 0, found \"\"");
-  EXPECT_EQ(assigning("optim.epochs=1.5"), "--set optim.epochs: expected an integer of at least 1, found \"1.5\"");
+  EXPECT_EQ(assigning("optim.epochs=1.5"), "--set optim.epochs: expected an integer in [1, 1000000000], found \"1.5\"");
   EXPECT_EQ(assigning("optim.epochs=99999999999999999999"),
-            "--set optim.epochs: expected an integer of at least 1, found \"99999999999999999999\"");
+            "--set optim.epochs: expected an integer in [1, 1000000000], found \"99999999999999999999\"");
   EXPECT_EQ(assigning("augment.crop_scale=1"),
             "--set augment.crop_scale: expected a list of 2 numbers in (0, 1], found [1.0]");
   EXPECT_EQ(assigning("run.grad_checkpointing=yes"),

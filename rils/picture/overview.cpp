@@ -180,21 +180,14 @@ void add_guesses(Page& page, const Scene& scene, const std::vector<Question>& qu
   page.drawing(reconstruction_sheet(viewer, scene.image, sentences, seed), kWidth - 2 * kGap);
 }
 
-std::string latest_checkpoint(const RunFolder& run) {
-  const auto step = run.latest();
-  if (!step) throw IoError(fmt::format("{}: expected a complete checkpoint, found none", run.path().string()));
-  return run.checkpoint(*step).weights.string();
-}
-
 }  // namespace
 
 Svg overview_sheet(const OverviewOptions& o) {
   if (!o.nouns.empty() && o.nouns.size() != 2) {
     throw ConfigError(fmt::format("--nouns: expected two, found {}", o.nouns.size()));
   }
-  const RunFolder run = RunFolder::open(o.run);
-  const LoadedModel m =
-      load_model(o.checkpoint.empty() ? latest_checkpoint(run) : o.checkpoint, o.vocabulary, kBatch, "fp32");
+  (void)RunFolder::open(o.run);
+  const LoadedModel m = load_model(o.checkpoint.empty() ? o.run.string() : o.checkpoint, o.vocabulary, kBatch, "fp32");
   DatasetOptions options = dataset_options(m.config);
   options.type = DatasetType::automatic;
   options.split = o.data.empty() ? "val" : "test";  // the run's own validation data, or those of a test

@@ -58,7 +58,8 @@ struct Question {
                                 const std::vector<Question>& questions);
 
 /// Draws curves of one or several runs (folders logs/NAME) over the steps: the terms of the loss, the gate, and
-/// validation results. A point is the mean of its interval where the log has it, else the interval's last value. Throws IoError when a run has no metrics. `main` leaves out the gradient norm.
+/// validation results. A point is the mean of its interval where the log has it, else the interval's last value. Throws
+/// IoError when a run has no metrics. `main` leaves out the gradient norm.
 enum class Curves { all, main };
 [[nodiscard]] Svg curves_sheet(const std::vector<std::filesystem::path>& runs, Curves which = Curves::all);
 

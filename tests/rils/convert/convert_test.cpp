@@ -321,7 +321,9 @@ TEST_F(Convert, AClassifierBecomesTimmsWithItsHead) {
 }
 
 TEST(ConvertConfig, PublishedSizesAreNamedAndOthersFoundByTheirFolder) {
-  const OpenClipConfig named = open_clip_config(Config(), "/models/out", "");
+  Config published;
+  published.model.text.vocab_size = 49408;
+  const OpenClipConfig named = open_clip_config(published, "/models/out", "");
   const auto model = nlohmann::json::parse(named.text).at("model_cfg");
   EXPECT_EQ(model.at("vision_cfg"), nlohmann::json({{"image_size", 224},
                                                     {"timm_model_name", "vit_base_patch16_224"},

@@ -122,7 +122,8 @@ void expect_drawn(const nn::Entry& entry, const Rule& rule) {
 }
 
 TEST(InitialValues, OfVitBAreDescribedAsPublished) {
-  const ModelConfig config;
+  ModelConfig config;
+  config.text.vocab_size = 49408;
   nn::ParameterStore store;
   const VisionTower vision(store, config.vision, DType::f32);
   const Decoder decoder(store, config.vision, config.decoder, config.vision.width, DType::f32);

@@ -34,6 +34,7 @@ Tensor random_images(int64_t count, int64_t size) {
 
 TEST(Cost, CountsTheParametersOfThePublishedSizes) {
   ModelConfig base;
+  base.text.vocab_size = 49408;
   EXPECT_EQ(parameter_counts(base).encoder, 85'638'144);
   EXPECT_EQ(parameter_counts(base).decoder, 8'270'592);
   EXPECT_EQ(parameter_counts(base).text, 63'428'096);

@@ -9,8 +9,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 # shellcheck disable=SC2086
 tessera_install $tessera_build_packages clang-14 libclang-rt-14-dev || exit 1
 longest=8192        # bytes of an input
-most_files=36       # of a corpus that is checked in
-largest_file=3000   # bytes of one of its files
+most_files=24       # of a corpus that is checked in
+largest_file=5000   # bytes of one of its files
 
 seconds=60
 minimise=no
@@ -60,13 +60,13 @@ shrink() {
   while read -r file; do cp "$kept/$file" "$corpus/$(sha1sum "$kept/$file" | cut -c 1-8)"; done < <(chosen "$kept")
 }
 
-# chosen FOLDER: at most as many files as a corpus may have, evenly over all sizes.
+# chosen FOLDER: at most as many files as a corpus may have, evenly over all sizes; the largest is one of them.
 chosen() {
   local total step
   total=$(find "$1" -type f | wc -l)
   step=$(((total + most_files - 1) / most_files))
-  [ "$step" -gt 0 ] || return 0
-  find "$1" -type f -printf '%s %f\n' | sort -n | awk -v step="$step" 'NR % step == 1 || step == 1 { print $2 }'
+  find "$1" -type f -printf '%s %f\n' | sort -n |
+    awk -v step="$step" '{ last = $2 } NR % step == 0 { print $2; last = "" } END { if (last != "") print last }'
 }
 
 failed=0

@@ -57,8 +57,8 @@ class Reader {
   }
   /// Throws for a value that our towers cannot represent.
   [[noreturn]] void refuse(const char* key, std::string_view expected) const {
-    throw ConfigError(
-        fmt::format("{}: {}: expected {}, found {}", path_.string(), name(key), expected, json_.at(key).dump()));
+    throw ConfigError(fmt::format("{}: {}: expected {}, found {}", path_.string(), name(key), expected,
+                                  has(key) ? json_.at(key).dump() : "none"));
   }
 
  private:

@@ -453,6 +453,9 @@ TEST_F(Convert, WhatOurTowersCannotDoIsRefusedByItsKey) {
             place + "vision_cfg.pool_type: expected tok or avg, found \"none\"");
   EXPECT_EQ(said(R"({"model_cfg": {"embed_dim": 20, "text_cfg": {"heads": "two"}}})"),
             place + "text_cfg.heads: expected a whole number");
+  write_file_atomically(at("model") / "config.json", R"({"num_classes": 0})");
+  EXPECT_EQ(said(R"({"model_cfg": {"vision_cfg": {"timm_model_name": "local-dir:model"}}})"),
+            (at("model") / "config.json").string() + ": architecture: expected a plain vision transformer, found none");
   EXPECT_EQ(said(R"({"model_cfg": {"embed_dim": 20, "text_cfg": {"heads": 1e300}}})"),
             place + "text_cfg.heads: expected a whole number");
   write_file_atomically(path, std::string(100'000, '[') + std::string(100'000, ']'));

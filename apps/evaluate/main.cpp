@@ -11,7 +11,7 @@ void add_common(CLI::App& app, EvaluateOptions& o, std::string& device) {
   app.add_option("--checkpoint,--pretrained", o.checkpoint, "weights from pretrain: a file, or a run's folder")
       ->required();
   app.add_option("--data,--dataset-root", o.data, "test images: shards, a table, a folder or IDX files")->required();
-  app.add_option("--dataset-type", o.dataset_type, "data format: auto, webdataset, files, csv, idx, folder");
+  app.add_option("--dataset-type", o.dataset_type, "data format: auto, webdataset, files, csv, idx, folder, images");
   app.add_option("--dataset", o.dataset_name, "name of the data set in the results");
   app.add_option("--vocabulary", o.vocabulary, "merges file; default: the one that the checkpoint names");
   app.add_option("--batch-size", o.batch_size, "images per batch; the results do not depend on it");

@@ -37,7 +37,8 @@ int main(int argc, char** argv) {
 
   auto* folder = app.add_subcommand("folder", "writes class folders as webdataset shards");
   rils::PrepareFolderOptions f;
-  folder->add_option("--input", f.input, "class folders, or train/, val/ and test/ that hold them")->required();
+  folder->add_option("--input", f.input, "class folders, or a folder of them for each split (train/, val/, test/)")
+      ->required();
   folder->add_option("--out", f.output, "folder to write")->required();
 
   auto* vocabulary = app.add_subcommand("vocabulary", "learns a byte-level BPE from captions, or copies CLIP's");
@@ -53,8 +54,7 @@ int main(int argc, char** argv) {
     if (*scenes) std::cout << prepare_default(d, std::ref(progress)).describe() << '\n';
     if (*captions) std::cout << prepare_captions(c).describe() << '\n';
     if (*folder) std::cout << prepare_folder(f).describe() << '\n';
-    const int64_t ids = *vocabulary ? prepare_vocabulary(v) : 0;
-    if (*vocabulary) std::cout << v.output << ": " << ids << " ids\n";
+    if (*vocabulary) std::cout << v.output << ": " << prepare_vocabulary(v).describe() << '\n';
     return 0;
   });
 }

@@ -46,7 +46,7 @@ int main(int argc, char** argv) {
       ->required();
   for (CLI::App* sub : {search, embed}) {
     sub->add_option("--dataset-type", o.dataset_type,
-                    "auto, webdataset, files, csv, idx, folder (all images below it)");
+                    "auto, webdataset, files, csv, idx, or images (all images below a folder)");
   }
   return apps::run(app, argc, argv, [&] {
     o.device = apps::choose_device(device);

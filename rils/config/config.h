@@ -82,7 +82,7 @@ struct LossConfig {
 struct DataConfig {
   std::string train_data;  // sources, joined by "::"
   std::string val_data;
-  std::string dataset_type = "auto";  // webdataset, files, csv, idx, folder, synthetic
+  std::string dataset_type = "auto";  // webdataset, files, csv, idx, folder, images, synthetic
   std::string csv_img_key = "filepath";
   std::string csv_caption_key = "title";
   std::string csv_separator;  // empty: detected

@@ -36,8 +36,8 @@ void add_data_keys(std::vector<Key>& keys) {
       keys, "data", [](Config& c) -> D& { return c.data; }, Level::rare, OnResume::must_agree);
   data("train_data", &D::train_data, "training data: shards, table or folder; {00..12}, *, A::B", "SRC").common();
   data("val_data", &D::val_data, "validation data, in the same forms as --train-data", "SRC").common().may_change();
-  data("dataset_type", &D::dataset_type, "data format", "TYPE")
-      .choices({{"auto"}, {"webdataset"}, {"files"}, {"csv"}, {"idx"}, {"folder"}, {"synthetic"}})
+  data("dataset_type", &D::dataset_type, "type", "TYPE")
+      .choices({{"auto"}, {"webdataset"}, {"files"}, {"csv"}, {"idx"}, {"folder"}, {"images"}, {"synthetic"}})
       .common();
   data("csv_img_key", &D::csv_img_key, "image column of a table, by name or number", "COL").common();
   data("csv_caption_key", &D::csv_caption_key, "caption column of a table, by name or number", "COL").common();

@@ -4,11 +4,11 @@
 
 #include <algorithm>
 #include <array>
-#include <functional>
 #include <numeric>
 #include <utility>
 
 #include "engine/core/philox.h"
+#include "rils/data/detect.h"
 #include "rils/data/file_datasets.h"
 #include "rils/data/idx.h"
 #include "rils/data/sources.h"
@@ -21,54 +21,19 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::array<std::pair<std::string_view, DatasetType>, 7> kTypes = {{{"auto", DatasetType::automatic},
+constexpr std::array<std::pair<std::string_view, DatasetType>, 8> kTypes = {{{"auto", DatasetType::automatic},
                                                                              {"webdataset", DatasetType::webdataset},
                                                                              {"files", DatasetType::files},
                                                                              {"csv", DatasetType::table},
                                                                              {"idx", DatasetType::idx},
                                                                              {"folder", DatasetType::folder},
+                                                                             {"images", DatasetType::images},
                                                                              {"synthetic", DatasetType::synthetic}}};
-
-std::vector<fs::path> files_matching(const fs::path& folder, const std::function<bool(const fs::path&)>& wanted) {
-  std::vector<fs::path> found;
-  for (const auto& entry : list_folder(folder))
-    if (wanted(entry)) found.push_back(entry);
-  return found;
-}
-
-bool ends_with_one_of(const fs::path& path, std::initializer_list<std::string_view> endings) {
-  const std::string name = lower_ascii(path.filename().native());
-  return std::ranges::any_of(endings, [&](std::string_view ending) { return name.ends_with(ending); });
-}
-/// Compressed shards of other kinds than gzip belong to the data too: they are counted as skipped, with what they are.
-bool is_tar(const fs::path& path) {
-  return ends_with_one_of(
-      path, {".tar", ".tar.gz", ".tgz", ".tar.zst", ".tzst", ".tar.xz", ".txz", ".tar.bz2", ".tbz2", ".tar.lz4"});
-}
-bool is_table(const fs::path& path) { return ends_with_one_of(path, {".csv", ".tsv"}); }
-
-/// Shards in subfolders may be those of several splits, so which ones are meant has to be said.
-void refuse_shards_below(const fs::path& folder) {
-  for (const auto& below : files_matching(folder, is_folder))
-    if (const auto shards = files_matching(below, is_tar); !shards.empty())
-      throw ConfigError(fmt::format("{0}: the folder has no shard itself, but {1} lies below; give {2} or '{0}/*/*{3}'",
-                                    folder.string(), shards[0].string(), below.string(),
-                                    shards[0].extension().string()));
-}
-
-DatasetType detect_folder(const fs::path& folder) {
-  if (!files_matching(folder, is_tar).empty()) return DatasetType::webdataset;
-  if (!files_matching(folder, IdxDataset::recognises).empty()) return DatasetType::idx;
-  if (FilesDataset::recognises(folder)) return DatasetType::files;
-  if (files_matching(folder, is_table).size() == 1) return DatasetType::table;
-  refuse_shards_below(folder);
-  return DatasetType::folder;
-}
 
 /// The IDX image file of a split: the one whose name starts with "train" for train, any other for test. A single file
 /// serves every split.
 fs::path idx_images(const fs::path& folder, const std::string& split) {
-  const auto files = files_matching(folder, IdxDataset::recognises);
+  const auto files = idx_files_in(folder);
   if (files.size() == 1) return files[0];
   for (const auto& file : files)
     if (file.filename().string().starts_with("train") == (split == "train")) return file;
@@ -76,7 +41,7 @@ fs::path idx_images(const fs::path& folder, const std::string& split) {
 }
 
 fs::path table_of(const fs::path& folder) {
-  const auto tables = files_matching(folder, is_table);
+  const auto tables = tables_in(folder);
   if (tables.size() == 1) return tables[0];
   throw ConfigError(fmt::format("{}: expected one table in the folder, found {}; give the path of the table instead",
                                 folder.string(), tables.size()));
@@ -85,11 +50,15 @@ fs::path table_of(const fs::path& folder) {
 /// Opens data of any type except tar shards, which are opened together.
 std::unique_ptr<Dataset> open_one(const fs::path& path, DatasetType type, const DatasetOptions& options) {
   const bool folder = is_folder(path);
-  const bool classes = type == DatasetType::idx || type == DatasetType::folder;
-  if (classes && options.need_caption)
-    throw ConfigError(fmt::format("{}: expected captions, but class folders and IDX files have none", path.string()));
+  const bool classes = type == DatasetType::idx || type == DatasetType::folder, images = type == DatasetType::images;
+  if ((classes || images) && options.need_caption)
+    throw ConfigError(fmt::format("{}: expected captions, but {} have none", path.string(),
+                                  images ? "images without texts" : "class folders and IDX files"));
   if (!classes && options.need_label)
-    throw ConfigError(fmt::format("{}: expected class labels, but the data have captions", path.string()));
+    throw ConfigError(
+        fmt::format("{}: expected class labels, but the data have {}; class folders are read with "
+                    "--dataset-type folder",
+                    path.string(), images ? "none" : "captions"));
   switch (type) {
     case DatasetType::table:
       return std::make_unique<TableDataset>(folder ? table_of(path) : path, options);
@@ -98,7 +67,9 @@ std::unique_ptr<Dataset> open_one(const fs::path& path, DatasetType type, const 
     case DatasetType::files:
       return std::make_unique<FilesDataset>(path, options);
     case DatasetType::folder:
-      return std::make_unique<FolderDataset>(path);
+      return std::make_unique<FolderDataset>(path, options.need_label);
+    case DatasetType::images:
+      return std::make_unique<ImageListDataset>(std::vector<fs::path>{path});
     default:
       throw ConfigError(fmt::format("{}: this type of data set is not opened by path", path.string()));
   }
@@ -109,7 +80,7 @@ void append_shards(const fs::path& path, std::vector<fs::path>& shards) {
     shards.push_back(path);
     return;
   }
-  const auto found = files_matching(path, is_tar);
+  const auto found = shards_in(path);
   if (found.empty()) throw ConfigError(fmt::format("{}: the folder has no .tar shard", path.string()));
   shards.insert(shards.end(), found.begin(), found.end());
 }
@@ -120,15 +91,7 @@ DatasetType dataset_type(std::string_view name) {
   for (const auto& [known, type] : kTypes)
     if (known == name) return type;
   throw ConfigError(
-      fmt::format("dataset type '{}': expected auto, webdataset, files, csv, idx, folder or synthetic", name));
-}
-
-DatasetType detect_dataset_type(const fs::path& path) {
-  if (is_folder(path)) return detect_folder(path);
-  if (is_tar(path)) return DatasetType::webdataset;
-  if (IdxDataset::recognises(path)) return DatasetType::idx;
-  if (is_table(path) || ends_with_one_of(path, {".txt", ".token"})) return DatasetType::table;
-  throw ConfigError(fmt::format("{}: cannot detect the type of the data; give it with --dataset-type", path.string()));
+      fmt::format("dataset type '{}': expected auto, webdataset, files, csv, idx, folder, images or synthetic", name));
 }
 
 int64_t Dataset::caption_count(int64_t index) const {
@@ -156,22 +119,29 @@ std::unique_ptr<Dataset> open_dataset(std::string_view source, const DatasetOpti
   if (options.type == DatasetType::synthetic)
     return std::make_unique<SyntheticDataset>(options.synthetic_samples, options.synthetic_size, options.seed);
   std::vector<std::unique_ptr<Dataset>> parts;
+  std::vector<std::string> notes;
   std::vector<fs::path> shards;
+  DatasetOptions of_shards = options;
   const auto open_shards = [&] {
-    if (!shards.empty()) parts.push_back(std::make_unique<WebDataset>(shards, options));
+    if (!shards.empty()) parts.push_back(std::make_unique<WebDataset>(shards, of_shards));
     shards.clear();
   };
-  for (const auto& path : expand_sources(source)) {
-    const DatasetType type = options.type == DatasetType::automatic ? detect_dataset_type(path) : options.type;
-    if (type == DatasetType::webdataset) {
-      append_shards(path, shards);
+  for (const auto& named : expand_sources(source)) {
+    Found found = find_data(named, options);
+    notes.insert(notes.end(), found.notes.begin(), found.notes.end());
+    if (found.type == DatasetType::webdataset) {
+      const bool by_line = options.caption_per_line || captions_by_line(found.path);
+      if (by_line != of_shards.caption_per_line) open_shards();
+      of_shards.caption_per_line = by_line;
+      append_shards(found.path, shards);
       continue;
     }
     open_shards();
-    parts.push_back(open_one(path, type, options));
+    parts.push_back(open_one(found.path, found.type, options));
   }
   open_shards();
   auto dataset = parts.size() == 1 ? std::move(parts[0]) : std::make_unique<ConcatDataset>(std::move(parts));
+  for (std::string& note : notes) dataset->add_note(std::move(note));
   if (dataset->size() == 0)
     throw IoError(fmt::format("{}: no usable sample; {}", source, dataset->skipped().describe()));
   return dataset;
@@ -211,6 +181,7 @@ SubsetDataset::SubsetDataset(std::shared_ptr<const Dataset> whole, std::vector<i
     if (index < 0 || index >= whole_->size())
       throw ConfigError(fmt::format("subset: expected indices below {1}, found {0}", index, whole_->size()));
   class_names_ = whole_->class_names();
+  classes_are_folders_ = whole_->classes_are_folders();
 }
 
 ConcatDataset::ConcatDataset(std::vector<std::unique_ptr<Dataset>> parts) : parts_(std::move(parts)) {
@@ -221,7 +192,7 @@ ConcatDataset::ConcatDataset(std::vector<std::unique_ptr<Dataset>> parts) : part
     notes_.insert(notes_.end(), part->notes().begin(), part->notes().end());
   }
   // Labels of different sources agree only if the class names do.
-  if (!parts_.empty()) class_names_ = parts_[0]->class_names();
+  if (!parts_.empty()) class_names_ = parts_[0]->class_names(), classes_are_folders_ = parts_[0]->classes_are_folders();
   for (const auto& part : parts_)
     if (part->class_names() != class_names_)
       throw ConfigError("joined data sources must have the same classes in the same order");

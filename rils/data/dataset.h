@@ -51,22 +51,23 @@ class Dataset {
   [[nodiscard]] int64_t total() const { return size() + skipped_.total(); }
   /// Remarks for the user, one line each.
   [[nodiscard]] const std::vector<std::string>& notes() const { return notes_; }
+  void add_note(std::string line) { notes_.push_back(std::move(line)); }
   /// Names of the classes by label; empty when they are not known.
   [[nodiscard]] const std::vector<std::string>& class_names() const { return class_names_; }
+  /// Whether the class names are those of folders. Labels then have no other meaning than these names.
+  [[nodiscard]] bool classes_are_folders() const { return classes_are_folders_; }
 
  protected:
   SkipCounts skipped_;
   std::vector<std::string> notes_;
   std::vector<std::string> class_names_;
+  bool classes_are_folders_ = false;
 };
 
-enum class DatasetType { automatic, webdataset, files, table, idx, folder, synthetic };
-/// The type of this name: auto, webdataset, files (img2dataset's folders), csv, idx, folder or synthetic. Throws
-/// ConfigError for any other name.
+enum class DatasetType { automatic, webdataset, files, table, idx, folder, images, synthetic };
+/// The type of this name: auto, webdataset, files (images with texts beside them, as img2dataset writes them), csv,
+/// idx, folder (class folders), images (all images below a folder) or synthetic. Throws ConfigError for any other name.
 [[nodiscard]] DatasetType dataset_type(std::string_view name);
-/// Detects the type of a file or folder from file names. A folder that matches no other type is taken for class
-/// folders. Throws ConfigError for a file that matches none.
-[[nodiscard]] DatasetType detect_dataset_type(const std::filesystem::path& path);
 
 struct DatasetOptions {
   DatasetType type = DatasetType::automatic;
@@ -75,20 +76,22 @@ struct DatasetOptions {
   bool need_metadata = false;                   // keep the text of .json members (shards and img2dataset's folders)
   std::string image_key = "jpg;jpeg;png;webp";  // extensions of images in a shard, the preferred one first
   std::string text_key = "txt";
-  bool caption_per_line = false;  // each line of a text is a caption (CLIP_benchmark's retrieval shards)
+  bool caption_per_line = false;  // each line of a text is a caption; set where dataset_type.txt says "retrieval"
   TextEncoding text_encoding = TextEncoding::utf_8;  // of captions that are not UTF-8
   TableOptions table;
-  std::string split = "train";  // which images of an IDX folder: "train" or "test"
-  int threads = 2;              // that read the headers of shards
+  // The part of a folder with splits (see Splits::choose) and of a folder of IDX files: "train", "val" or "test".
+  std::string split = "train";
+  int threads = 2;  // that read the headers of shards
   int64_t synthetic_samples = 1000;
   int synthetic_size = 224;
   uint64_t seed = 0;
 };
 
-/// Opens the data that `source` names (see expand_sources): tar shards or a folder of them, a folder in img2dataset's
-/// layout, a CSV or TSV table, an IDX file or a folder of IDX files, or a folder of class folders. Parts joined by `::`
-/// are concatenated. The type is detected unless options.type gives it. Throws IoError or ConfigError when nothing can
-/// be read; bad shards and samples are counted in skipped() instead.
+/// Opens the data that `source` names (see expand_sources): tar shards or a folder of them, a folder of images with
+/// texts beside them, a CSV or TSV table, an IDX file or a folder of IDX files, class folders, a folder of images, or a
+/// folder that holds one of these for each split. Parts joined by `::` are concatenated. Unless options.type gives the
+/// type, it is detected from what is needed (see find_data). Throws IoError or ConfigError when nothing can be read;
+/// bad shards and samples are counted in skipped() instead.
 [[nodiscard]] std::unique_ptr<Dataset> open_dataset(std::string_view source, const DatasetOptions& options);
 
 /// A digest of the names of all samples, in their order, and of the sizes of up to 10,000 of them, spread evenly. A run

@@ -108,27 +108,28 @@ std::string_view format_extension(ImageFormat format) {
 }
 
 bool has_image_extension(std::string_view name) {
-  static constexpr std::array kExtensions = {"jpg"sv, "jpeg"sv, "jpe"sv,  "jfif"sv, "png"sv, "webp"sv, "bmp"sv,
-                                             "gif"sv, "tif"sv,  "tiff"sv, "ppm"sv,  "pgm"sv, "tga"sv};
+  static constexpr std::array kExtensions = {
+      "jpg"sv, "jpeg"sv, "jpe"sv,  "jfif"sv, "png"sv, "webp"sv, "bmp"sv, "gif"sv, "tif"sv, "tiff"sv, "ppm"sv, "pgm"sv,
+      "tga"sv, "avif"sv, "heic"sv, "heif"sv, "jp2"sv, "jxl"sv,  "pbm"sv, "pnm"sv, "dib"sv, "ico"sv,  "psd"sv};
   const size_t dot = name.rfind('.');
   return dot != std::string_view::npos &&
          std::ranges::find(kExtensions, lower_ascii(name.substr(dot + 1))) != kExtensions.end();
 }
 
-std::string describe_unread(Bytes bytes) {
-  if (bytes.empty()) return "an empty file";
+std::string describe_unread(Bytes head, uintmax_t size) {
+  if (head.empty()) return "an empty file";
   for (const Magic& magic : kUnread)
-    if (starts_with(bytes, magic.offset, magic.bytes)) return std::string(magic.name);
-  const auto head = bytes.first(std::min<size_t>(bytes.size(), 512));
+    if (starts_with(head, magic.offset, magic.bytes)) return std::string(magic.name);
+  head = head.first(std::min(head.size(), kDescribedBytes));
   std::string text(reinterpret_cast<const char*>(head.data()), head.size());
-  if (!is_text(text)) return fmt::format("{} bytes of no known format", bytes.size());
+  if (!is_text(text)) return fmt::format("{} bytes of no known format", size);
   text = lower_ascii(text);
   if (text.find("<!doctype html") != std::string::npos || text.find("<html") != std::string::npos)
     return "an HTML page";
   if (text.find("<svg") != std::string::npos) return "SVG";
   if (text.find("<?xml") != std::string::npos) return "XML";
   if (text.front() == '{' || text.front() == '[') return "JSON";
-  return fmt::format("{} bytes of text", bytes.size());
+  return fmt::format("{} bytes of text", size);
 }
 
 Image decode_image(Bytes bytes, int64_t max_pixels) {

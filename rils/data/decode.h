@@ -21,11 +21,17 @@ enum class ImageFormat { unknown, jpeg, png, webp, gif, bmp, tiff, pnm, tga };
 /// "jpg", "png" and the like; "" for unknown.
 [[nodiscard]] std::string_view format_extension(ImageFormat format);
 /// Whether a file name has the extension of an image that is read, in any case: those of torchvision's ImageFolder
-/// (jpg, jpeg, png, ppm, bmp, pgm, tif, tiff, webp), gif, tga, jpe and jfif.
+/// (jpg, jpeg, png, ppm, bmp, pgm, tif, tiff, webp), gif, tga, jpe and jfif; and those of formats that are only counted
+/// (avif, heic and the like).
 [[nodiscard]] bool has_image_extension(std::string_view name);
-/// What bytes are that no decoder here reads, for messages: "AVIF", "an HTML page", "an empty file", "2041 bytes of no
-/// known format".
-[[nodiscard]] std::string describe_unread(std::span<const std::byte> bytes);
+/// How many bytes describe_unread looks at.
+inline constexpr size_t kDescribedBytes = 512;
+/// What a file is that no decoder here reads, from its first bytes, for messages: "AVIF", "an HTML page", "an empty
+/// file", "2041 bytes of no known format". `size` is that of the whole file.
+[[nodiscard]] std::string describe_unread(std::span<const std::byte> head, uintmax_t size);
+[[nodiscard]] inline std::string describe_unread(std::span<const std::byte> file) {
+  return describe_unread(file, file.size());
+}
 
 /// Decodes an image to RGB with the pixels that Pillow's `open(…).convert("RGB")` gives: alpha is dropped, grey and
 /// palettes are expanded, CMYK and YCCK are converted, the EXIF orientation is not applied, of an animation the first

@@ -10,6 +10,7 @@
 #include "rils/data/captions.h"
 #include "rils/data/decode.h"
 #include "rils/data/sources.h"
+#include "rils/text/ascii.h"
 
 namespace tessera::rils {
 namespace {
@@ -31,18 +32,59 @@ int64_t size_of_file(const fs::path& path) {
   return error ? 0 : static_cast<int64_t>(bytes);
 }
 
+/// Adds a file to the images, or counts it: "not an image", or "unknown image format" with the format's name.
+void take_image(const fs::path& root, const fs::path& relative, std::vector<std::string>& images, SkipCounts& skipped) {
+  const ImageName name = image_name(root / relative);
+  if (name.image && name.unreadable.empty()) {
+    images.push_back(relative.string());
+  } else if (name.image) {
+    skipped.add(skip::kUnknownFormat, fmt::format("{}: {}", relative.string(), name.unreadable));
+  } else {
+    skipped.add(skip::kNotAnImage, relative.string());
+  }
+}
+
 /// Collects the image files below a folder; within each folder they are sorted by the bytes of their names.
-void collect_images(const fs::path& folder, const fs::path& relative, std::vector<std::string>& found) {
-  auto entries = list_folder(folder);
-  std::ranges::sort(entries, [](const auto& a, const auto& b) { return a.native() < b.native(); });
-  for (const auto& entry : entries) {
-    const auto below = relative / entry.filename();
-    if (has_image_extension(entry.filename().native())) {
-      found.push_back(below.string());
-    } else if (is_folder(entry) && !fs::is_symlink(entry)) {
-      collect_images(entry, below, found);
+void collect_images(FolderWalk& walk, const fs::path& root, const fs::path& relative, std::vector<std::string>& images,
+                    SkipCounts& skipped) {
+  const FolderEntries entries = walk.enter(relative);
+  std::vector<std::pair<std::string, bool>> names;  // and whether it is a folder
+  for (const auto& name : entries.files) names.emplace_back(name, false);
+  for (const auto& name : entries.folders) names.emplace_back(name, true);
+  std::ranges::sort(names);
+  for (const auto& [name, is_folder] : names) {
+    if (is_folder) {
+      collect_images(walk, root, relative / name, images, skipped);
+    } else {
+      take_image(root, relative / name, images, skipped);
     }
   }
+}
+
+std::string text_extension(const DatasetOptions& options) { return "." + lower_ascii(options.text_key); }
+
+bool is_img2datasets_own(const std::string& stem, const std::string& extension) {
+  return extension == ".parquet" || (extension == ".json" && stem.ends_with("_stats"));
+}
+
+std::optional<std::string> first_pair_below(FolderWalk& walk, const fs::path& relative, const DatasetOptions& options,
+                                            bool thorough, bool& has_images) {
+  FolderEntries entries = walk.enter(relative);
+  entries.sort_naturally();
+  std::map<std::string, std::string> images;  // by stem
+  for (const fs::path file : entries.files)
+    if (has_image_extension(file.native())) images.emplace(file.stem(), file);
+  has_images = has_images || !images.empty();
+  for (const fs::path file : entries.files) {
+    const std::string extension = lower_extension(file);
+    if (extension != text_extension(options) && extension != ".json") continue;
+    if (const auto image = images.find(file.stem()); image != images.end()) return (relative / image->second).string();
+  }
+  for (const auto& name : entries.folders) {
+    if (has_images && !thorough) break;
+    if (auto found = first_pair_below(walk, relative / name, options, thorough, has_images)) return found;
+  }
+  return std::nullopt;
 }
 
 }  // namespace
@@ -70,63 +112,79 @@ Image read_image(const fs::path& path) {
   }
 }
 
+/// The files of one name.
+struct FilesDataset::Group {
+  Entry entry;
+  std::vector<std::string> further_images;
+  std::string refused, unreadable;  // an image that cannot be decoded, and its format
+};
+
 FilesDataset::FilesDataset(const fs::path& root, const DatasetOptions& options) : options_(options), root_(root) {
-  index_folder(root);
-  for (const auto& entry : list_folder(root))
-    if (is_folder(entry)) index_folder(entry);
+  FolderWalk walk(root, skipped_);
+  index_folder(walk, {});
 }
 
-void FilesDataset::index_folder(const fs::path& folder) {
+void FilesDataset::index_folder(FolderWalk& walk, const fs::path& relative) {
+  FolderEntries entries = walk.enter(relative);
+  entries.sort_naturally();
   const auto folder_id = static_cast<uint32_t>(folders_.size());
-  folders_.push_back(folder.lexically_relative(root_));
-  std::map<std::string, Entry> groups;
-  for (const auto& path : list_folder(folder)) {
-    const std::string extension = path.extension().string(), stem = path.stem().string();
-    const bool image = has_image_extension(path.native());
-    const bool text = extension == "." + options_.text_key;
-    const bool json = extension == ".json" && !stem.ends_with("_stats");
-    if (!image && !text && !json) continue;
-    Entry& entry = groups.try_emplace(stem, Entry{folder_id, stem, "", false, false}).first->second;
-    if (image && entry.image_extension.empty()) entry.image_extension = extension;
-    entry.text = entry.text || text;
-    entry.json = entry.json || json;
-  }
-  for (auto& [stem, entry] : groups) {
-    const auto path = (folders_[folder_id] / stem).string();
-    if (entry.image_extension.empty()) {
-      skipped_.add(skip::kNoImage, path);
-    } else if (options_.need_caption && !entry.text && !entry.json) {
-      skipped_.add(skip::kNoCaption, path);
-    } else {
-      entries_.push_back(std::move(entry));
+  folders_.push_back(relative);
+  std::map<std::string, Group> groups;
+  for (const fs::path file : entries.files) {
+    const std::string extension = file.extension().string(), lower = lower_extension(file), stem = file.stem().string();
+    if (is_img2datasets_own(stem, lower)) continue;
+    Group& group = groups[stem];
+    const ImageName name = image_name(root_ / relative / file);
+    if (name.image && !name.unreadable.empty()) {
+      group.refused = file.string(), group.unreadable = name.unreadable;
+    } else if (name.image && !group.entry.image.empty()) {
+      group.further_images.push_back(file.string());
+    } else if (name.image) {
+      group.entry.image = extension;
+    } else if (lower == text_extension(options_)) {
+      group.entry.text = extension;
+    } else if (lower == ".json") {
+      group.entry.json = extension;
     }
+  }
+  for (const auto& [stem, group] : groups) add_group(group, folder_id, stem);
+  for (const auto& name : entries.folders) index_folder(walk, relative / name);
+}
+
+void FilesDataset::add_group(const Group& group, uint32_t folder, const std::string& stem) {
+  const fs::path& relative = folders_[folder];
+  for (const auto& image : group.further_images) skipped_.add(skip::kSameName, (relative / image).string());
+  const Entry& e = group.entry;
+  const auto path = (relative / stem).string();
+  if (!group.refused.empty())
+    skipped_.add(skip::kUnknownFormat, fmt::format("{}: {}", (relative / group.refused).string(), group.unreadable));
+  if (e.image.empty()) {
+    if (group.refused.empty()) skipped_.add(skip::kNoImage, path);
+  } else if (options_.need_caption && e.text.empty() && e.json.empty()) {
+    skipped_.add(skip::kNoCaption, path);
+  } else {
+    entries_.push_back({folder, stem, e.image, e.text, e.json});
   }
 }
 
-bool FilesDataset::recognises(const fs::path& root) {
-  const auto has_pairs = [](const fs::path& folder, bool& has_images) {
-    for (const auto& path : list_folder(folder)) {
-      if (!has_image_extension(path.native())) continue;
-      has_images = true;
-      auto text = path, json = path;
-      std::error_code ignored;
-      if (fs::exists(text.replace_extension(".txt"), ignored) || fs::exists(json.replace_extension(".json"), ignored))
-        return true;
-    }
-    return false;
-  };
+std::optional<std::string> FilesDataset::first_pair(const fs::path& root, const DatasetOptions& options,
+                                                    bool thorough) {
+  SkipCounts uncounted;
+  FolderWalk walk(root, uncounted);
   bool has_images = false;
-  if (has_pairs(root, has_images)) return true;
-  for (const auto& entry : list_folder(root)) {
-    if (has_images) break;
-    if (is_folder(entry) && has_pairs(entry, has_images)) return true;
-  }
-  return false;
+  return first_pair_below(walk, {}, options, thorough, has_images);
+}
+
+std::string FilesDataset::beside(const fs::path& folder, const std::string& image) {
+  std::string others;
+  for (const fs::path name : entries_of(folder).files)
+    if (name.stem() == fs::path(image).stem() && name != image) others += " beside " + name.string();
+  return image + others;
 }
 
 std::string FilesDataset::name(int64_t index) const {
   const Entry& e = entries_.at(static_cast<size_t>(index));
-  return (folders_[e.folder] / e.stem).lexically_normal().string();
+  return (folders_[e.folder] / e.stem).string();
 }
 
 Sample FilesDataset::load(int64_t index, bool with_image) const {
@@ -134,10 +192,10 @@ Sample FilesDataset::load(int64_t index, bool with_image) const {
   const auto stem = (root_ / folders_[e.folder] / e.stem).string();
   Sample sample;
   sample.key = e.stem;
-  if (with_image) sample.encoded = read_sample_file(stem + e.image_extension);
-  std::string json = e.json ? read_text(stem + ".json") : std::string();
-  const std::string text = e.text ? read_text(stem + "." + options_.text_key) : std::string();
-  sample.captions = captions_for(options_, text, e.text, json);
+  if (with_image) sample.encoded = read_sample_file(stem + e.image);
+  std::string json = e.json.empty() ? std::string() : read_text(stem + e.json);
+  const std::string text = e.text.empty() ? std::string() : read_text(stem + e.text);
+  sample.captions = captions_for(options_, text, !e.text.empty(), json);
   if (options_.need_metadata) sample.metadata = std::move(json);
   return sample;
 }
@@ -145,23 +203,36 @@ Sample FilesDataset::load(int64_t index, bool with_image) const {
 int64_t FilesDataset::bytes(int64_t index) const {
   const Entry& e = entries_.at(static_cast<size_t>(index));
   const std::string stem = (root_ / folders_[e.folder] / e.stem).string();
-  return size_of_file(stem + e.image_extension) + (e.text ? size_of_file(stem + "." + options_.text_key) : 0) +
-         (e.json ? size_of_file(stem + ".json") : 0);
+  return size_of_file(stem + e.image) + (e.text.empty() ? 0 : size_of_file(stem + e.text)) +
+         (e.json.empty() ? 0 : size_of_file(stem + e.json));
 }
 
-FolderDataset::FolderDataset(const fs::path& root) : root_(root) {
-  auto folders = list_folder(root);
-  std::ranges::sort(folders, [](const auto& a, const auto& b) { return a.native() < b.native(); });
-  for (const auto& folder : folders) {
-    if (!is_folder(folder)) continue;
+FolderDataset::FolderDataset(const fs::path& root, bool need_label) : root_(root) {
+  classes_are_folders_ = true;
+  FolderEntries entries = FolderWalk(root, skipped_).enter({});
+  std::ranges::sort(entries.folders);
+  std::ranges::sort(entries.files);
+  for (const auto& folder : entries.folders) {
     std::vector<std::string> images;
-    collect_images(folder, folder.filename(), images);
+    FolderWalk walk(root, skipped_, folder);  // one for each class: two classes may link to one folder
+    collect_images(walk, root, folder, images, skipped_);
     const auto label = static_cast<int32_t>(class_names_.size());
-    class_names_.push_back(folder.filename().string());
-    if (images.empty()) notes_.push_back(fmt::format("{}: this class has no images", folder.string()));
+    class_names_.push_back(folder);
+    if (images.empty()) notes_.push_back(fmt::format("{}: this class has no images", (root / folder).string()));
     for (auto& image : images) entries_.push_back({std::move(image), label});
   }
-  if (entries_.empty()) throw ConfigError(fmt::format("{}: found no class folder with images", root.string()));
+  if (entries_.empty())
+    throw ConfigError(
+        fmt::format("{}: expected class folders with images, found none; {}", root.string(), skipped_.describe()));
+  std::vector<std::string> loose;
+  for (const auto& file : entries.files) take_image(root, file, loose, skipped_);
+  for (auto& image : loose) {
+    if (need_label) {
+      skipped_.add(skip::kNoLabel, image);
+    } else {
+      entries_.push_back({std::move(image), -1});
+    }
+  }
 }
 
 Sample FolderDataset::load(int64_t index, bool with_image) const {
@@ -179,7 +250,8 @@ ImageListDataset::ImageListDataset(const std::vector<fs::path>& paths) {
   for (const fs::path& path : paths) {
     if (is_folder(path)) {
       std::vector<std::string> found;
-      collect_images(path, "", found);
+      FolderWalk walk(path, skipped_);
+      collect_images(walk, path, {}, found, skipped_);
       for (const std::string& relative : found) paths_.push_back((path / relative).string());
     } else if (fs::exists(path)) {
       paths_.push_back(path.string());
@@ -187,7 +259,9 @@ ImageListDataset::ImageListDataset(const std::vector<fs::path>& paths) {
       throw IoError(fmt::format("{}: expected an image or a folder of images, found nothing", path.string()));
     }
   }
-  if (paths_.empty()) throw IoError(fmt::format("{}: expected images in this folder, found none", paths[0].string()));
+  if (paths_.empty())
+    throw IoError(
+        fmt::format("{}: expected images in this folder, found none; {}", paths[0].string(), skipped_.describe()));
 }
 
 Sample ImageListDataset::load(int64_t index, bool with_image) const {

@@ -60,7 +60,9 @@ Loader::Loader(std::shared_ptr<const Dataset> dataset, LoaderOptions options, co
 Loader::~Loader() = default;
 
 std::string LoaderStats::describe() const {
-  return fmt::format("epoch of {} samples: {} seen, {}", total, seen, skipped.describe());
+  const std::string rest =
+      left_over > 0 ? fmt::format(" ({} of them left over for want of a whole batch)", left_over) : "";
+  return fmt::format("epoch of {} samples: {} seen{}, {}", total, seen, rest, skipped.describe());
 }
 
 void Loader::check_options() const {
@@ -268,6 +270,13 @@ bool Loader::next(Batch& batch) {
     throw IoError(fmt::format("expected at least one batch of {}, found too few usable samples among {}; {}",
                               options_.batch_size, stats_.total, stats_.skipped.describe()));
   return false;
+}
+
+std::optional<LoaderStats> Loader::end_epoch() {
+  const int64_t left = epoch_size_ - position_ + static_cast<int64_t>(deferred_.size());
+  Batch rest;
+  if (ended_ || left >= options_.batch_size || next(rest)) return std::nullopt;
+  return stats_;
 }
 
 }  // namespace tessera::rils

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -52,7 +53,7 @@ struct LoaderStats {
   int64_t cut_captions = 0;
   SkipCounts skipped;
   bool operator==(const LoaderStats&) const = default;
-  /// "epoch of 100 samples: 98 seen, 2 skipped (…)".
+  /// "epoch of 100 samples: 98 seen (2 of them left over for want of a whole batch), 2 skipped (…)".
   [[nodiscard]] std::string describe() const;
 };
 
@@ -100,6 +101,10 @@ class Loader {
   /// epoch, or returns false again after the last one. Passes on a worker's exception unless it is a SampleError.
   /// Throws IoError when a whole epoch does not yield a single batch.
   [[nodiscard]] bool next(Batch& batch);
+
+  /// Ends the epoch if it has no whole batch left, and returns its counts; nullopt if it has one. For the end of a run,
+  /// which does not ask for the batch after its last.
+  [[nodiscard]] std::optional<LoaderStats> end_epoch();
 
   /// Counts of the current epoch, or of the one that has just ended.
   [[nodiscard]] const LoaderStats& stats() const { return stats_; }

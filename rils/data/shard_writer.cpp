@@ -40,8 +40,8 @@ void write_lines(const fs::path& path, const std::vector<std::string>& lines) {
   write_file_atomically(path, text);
 }
 
-ShardWriter::ShardWriter(fs::path folder, int64_t samples_per_shard)
-    : folder_(std::move(folder)), samples_per_shard_(samples_per_shard) {
+ShardWriter::ShardWriter(fs::path folder, int64_t samples_per_shard, ShardNames names)
+    : folder_(std::move(folder)), names_(names), samples_per_shard_(samples_per_shard) {
   if (samples_per_shard < 1)
     throw ConfigError(fmt::format("samples_per_shard: expected at least 1, found {}", samples_per_shard));
   std::error_code error;
@@ -59,7 +59,10 @@ void ShardWriter::add(const Sample& sample) {
     shard_->commit();
     shard_.reset();
   }
-  if (!shard_) shard_ = std::make_unique<TarWriter>(partial_->path() / fmt::format("{:05}.tar", shards_++));
+  if (!shard_) {
+    const int digits = names_ == ShardNames::plain ? 1 : 5;
+    shard_ = std::make_unique<TarWriter>(partial_->path() / fmt::format("{:0{}}.tar", shards_++, digits));
+  }
   const std::string key = fmt::format("{:09}", samples_++);
   shard_->add(fmt::format("{}.{}", key, image.extension), image.bytes);
   if (sample.label) shard_->add(key + ".cls", std::to_string(*sample.label));

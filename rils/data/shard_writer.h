@@ -17,12 +17,15 @@ namespace tessera::rils {
 /// Writes a text file with one line for each string, atomically. Throws IoError.
 void write_lines(const std::filesystem::path& path, const std::vector<std::string>& lines);
 
-/// Writes a folder of webdataset shards `00000.tar`, `00001.tar`, … with `samples_per_shard` samples each. The shards
-/// are written to `NAME.partial` (see ScratchFolder), which finish() renames to the folder's name. The
-/// same samples give the same bytes. Throws ConfigError when the folder exists already.
+/// How shards are named: `00000.tar`, as img2dataset does; or `0.tar`, as CLIP_benchmark expects.
+enum class ShardNames { five_digits, plain };
+
+/// Writes a folder of webdataset shards with `samples_per_shard` samples each. The shards are written to `NAME.partial`
+/// (see ScratchFolder), which finish() renames to the folder's name. The same samples give the same bytes. Throws
+/// ConfigError when the folder exists already.
 class ShardWriter {
  public:
-  ShardWriter(std::filesystem::path folder, int64_t samples_per_shard);
+  ShardWriter(std::filesystem::path folder, int64_t samples_per_shard, ShardNames names = ShardNames::five_digits);
   ~ShardWriter() = default;
   ShardWriter(const ShardWriter&) = delete;
   ShardWriter& operator=(const ShardWriter&) = delete;
@@ -43,6 +46,7 @@ class ShardWriter {
  private:
   std::filesystem::path folder_;
   std::optional<ScratchFolder> partial_;
+  ShardNames names_;
   int64_t samples_per_shard_, samples_ = 0, shards_ = 0;
   std::unique_ptr<TarWriter> shard_;
 };

@@ -9,7 +9,6 @@
 #include <map>
 #include <mutex>
 #include <optional>
-#include <sstream>
 #include <system_error>
 #include <thread>
 #include <unordered_map>
@@ -18,6 +17,7 @@
 #include "engine/core/atomic_file.h"
 #include "engine/core/thread.h"
 #include "rils/data/captions.h"
+#include "rils/data/class_names.h"
 #include "rils/data/tar.h"
 #include "rils/text/ascii.h"
 
@@ -43,15 +43,10 @@ std::optional<std::pair<std::string, std::string>> split_name(std::string_view n
 }
 
 /// Reads `classnames.txt` from the shards' folder or the folder above (CLIP_benchmark's layout).
-std::vector<std::string> read_class_names(const std::filesystem::path& folder) {
+std::vector<std::string> class_names_beside(const std::filesystem::path& folder) {
   for (const auto& path : {folder / "classnames.txt", folder / ".." / "classnames.txt"}) {
     std::error_code ignored;
-    if (!std::filesystem::exists(path, ignored)) continue;
-    std::vector<std::string> names;
-    std::istringstream lines(read_file(path));
-    for (std::string line; std::getline(lines, line);)
-      if (const auto name = trim(line); !name.empty()) names.emplace_back(name);
-    return names;
+    if (std::filesystem::exists(path, ignored)) return read_class_names(path);
   }
   return {};
 }
@@ -153,7 +148,7 @@ WebDataset::WebDataset(const std::vector<std::filesystem::path>& shards, const D
     const auto others = remark.count > 1 ? fmt::format(" and {} more", remark.count - 1) : std::string();
     notes_.push_back(fmt::format("{}{}: {}", remark.example, others, text));
   }
-  if (options.need_label && !shards.empty()) class_names_ = read_class_names(shards[0].parent_path());
+  if (options.need_label && !shards.empty()) class_names_ = class_names_beside(shards[0].parent_path());
 }
 
 /// When a shard is cut short or damaged, the sample that is being read is lost and counted; the samples before it are

@@ -53,6 +53,14 @@ Progress shown_on(StageProgress& bar, std::string stage) {
   return [&bar, stage = std::move(stage)](int64_t done, int64_t total) { bar(stage, done, total); };
 }
 
+void print_notes(const Dataset& data) {
+  for (const std::string& note : data.notes()) fmt::print(stderr, "{}\n", note);
+}
+
+void print_skipped(const std::string& source, const ImageEmbeddings& images) {
+  if (images.skipped.total() > 0) fmt::print(stderr, "{}: {}\n", source, images.skipped.describe());
+}
+
 Tensor patch_embeddings(const Model& model, const Tensor& images, const PassOptions& pass) {
   const VisionTower& vision = model.vision();
   const TokenFeatures encoded = vision.encode(vision.patch_tokens(images.to(model.device()), pass), pass);
@@ -142,11 +150,12 @@ Tensor embed_texts(const Model& model, std::span<const std::string> texts, const
 }
 
 std::string fill_template(const std::string& sentence_template, const std::string& name) {
+  constexpr std::string_view kPlace = "{c}";
   std::string text = sentence_template;
-  const size_t at = text.find("{c}");
+  size_t at = text.find(kPlace);
   if (at == std::string::npos)
     throw ConfigError(fmt::format("template \"{}\": expected {{c}} where the name goes", sentence_template));
-  text.replace(at, 3, name);
+  for (; at != std::string::npos; at = text.find(kPlace, at + name.size())) text.replace(at, kPlace.size(), name);
   return text;
 }
 

@@ -20,6 +20,9 @@ using Progress = std::function<void(int64_t done, int64_t total)>;
 /// Shows progress on a bar under the name of a stage. The bar must outlive the result.
 [[nodiscard]] Progress shown_on(StageProgress& bar, std::string stage);
 
+/// Prints a data set's remarks, a line each, on standard error.
+void print_notes(const Dataset& data);
+
 struct EmbedOptions {
   EvalTransform transform;
   PassOptions pass;
@@ -36,6 +39,9 @@ struct ImageEmbeddings {
   std::vector<std::vector<std::string>> captions;  // empty unless options.keep_captions
   SkipCounts skipped;                              // samples that could not be opened or decoded
 };
+
+/// Prints what was skipped, if anything, in a line on standard error.
+void print_skipped(const std::string& source, const ImageEmbeddings& images);
 
 /// Maps a batch of normalised images f32 [B, 3, S, S] on the host to a row of features each: f32 [B, width], on the
 /// host or the device that computes them.

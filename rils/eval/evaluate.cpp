@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "engine/core/atomic_file.h"
+#include "rils/data/class_names.h"
 #include "rils/eval/loaded_model.h"
 #include "rils/eval/scenes.h"
 #include "rils/eval/tasks.h"
@@ -39,7 +40,9 @@ std::unique_ptr<Dataset> open_data(const EvaluateOptions& o, const std::string& 
   d.need_caption = captions;
   d.need_label = labels;
   d.split = split;
-  return open_dataset(source, d);
+  auto data = open_dataset(source, d);
+  print_notes(*data);
+  return data;
 }
 
 Json fraction(double x) { return std::isfinite(x) ? Json(x) : Json(nullptr); }
@@ -62,6 +65,11 @@ void write_result(const EvaluateOptions& o, const LoadedModel& loaded, const cha
   json["command"] = o.command;
   // Names and paths may hold bytes that are no UTF-8.
   write_file_atomically(o.output, json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
+}
+
+/// Counts belong to the result, so they go where it goes.
+void show_skipped(const std::string& source, const ImageEmbeddings& images) {
+  if (images.skipped.total() > 0) fmt::print("{}: {}\n", source, images.skipped.describe());
 }
 
 void print_classification(const std::string& name, const Classification& c, int64_t classes) {
@@ -140,9 +148,10 @@ int evaluate_zero_shot(const EvaluateOptions& o) {
   const LoadedModel m = open_model(o);
   const auto data = open_data(o, o.data, false, true, "test");
   const ClassPrompts prompts = class_prompts(o.classnames, o.templates, o.data, *data);
+  if (!prompts.note.empty()) fmt::print(stderr, "{}\n", prompts.note);
   StageProgress bar;
   const ZeroShotResult r = run_zero_shot(*m.model, *data, prompts, tokenize_with(m.tokenizer), m.embed, reading(bar));
-  if (r.images.skipped.total() > 0) fmt::print("{}\n", r.images.skipped.describe());
+  show_skipped(o.data, r.images);
   print_classification(fmt::format("zero-shot {}", o.features), r.figures, r.classes);
   write_result(o, m, "zeroshot_classification", classification_metrics(r.figures), r.figures.samples, watch,
                class_chance(r.classes));
@@ -161,9 +170,13 @@ int evaluate_knn(const EvaluateOptions& o) {
   }
   const auto train_data = spread(open_data(o, o.train_data, false, true, "train"), o.train_samples);
   const auto test_data = open_data(o, o.data, false, true, "test");
+  const std::vector<int32_t> label_in_train = labels_in(*test_data, o.data, *train_data, o.train_data);
   StageProgress bar;
   const ImageEmbeddings train = embed_images(*train_data, m.embed, features, reading(bar));
-  const ImageEmbeddings test = embed_images(*test_data, m.embed, features, reading(bar));
+  ImageEmbeddings test = embed_images(*test_data, m.embed, features, reading(bar));
+  relabel(test.labels, label_in_train);
+  show_skipped(o.train_data, train);
+  show_skipped(o.data, test);
   const int64_t classes = std::max(class_count(train.labels, o.train_data), class_count(test.labels, o.data));
   const Tensor scores = knn_scores(train.values, train.labels, test.values, classes, {o.k, o.temperature});
   const Classification c = classification(scores, test.labels);

@@ -11,6 +11,7 @@
 #include "engine/ops/loss.h"
 #include "engine/ops/pointwise.h"
 #include "engine/ops/reduce.h"
+#include "rils/data/class_names.h"
 #include "rils/method/contrastive.h"
 #include "rils/run/lines.h"
 
@@ -25,12 +26,13 @@ std::vector<std::string> read_entries(const std::filesystem::path& path) {
   return lines;
 }
 
-/// Reads the file that the user names, or else the file `name` in or beside the data. Empty when there is neither.
-std::vector<std::string> entries_beside(const std::string& named, const std::string& data, const char* name) {
-  if (!named.empty()) return read_entries(named);
+/// The file that the user names, or else the file `name` in or above the folder of the data; "" when there is neither.
+std::filesystem::path file_beside(const std::string& named, const std::string& data, const char* name) {
+  if (!named.empty() || data.empty()) return named;
   const std::filesystem::path source(data);
-  for (const auto& folder : {source, source.parent_path()}) {
-    if (std::filesystem::exists(folder / name)) return read_entries(folder / name);
+  const auto folder = std::filesystem::is_directory(source) ? source : source.parent_path();
+  for (const auto& file : {folder / name, folder / ".." / name}) {
+    if (std::filesystem::exists(file)) return file;
   }
   return {};
 }
@@ -84,10 +86,20 @@ double validation_loss(const RetrievalResult& result, double logit_scale, int64_
 
 ClassPrompts class_prompts(const std::string& classnames, const std::string& templates, const std::string& source,
                            const Dataset& data) {
-  ClassPrompts prompts{entries_beside(classnames, source, "classnames.txt"),
-                       entries_beside(templates, source, "zeroshot_classification_templates.txt")};
-  if (prompts.names.empty()) prompts.names = data.class_names();
+  ClassPrompts prompts;
+  const auto names = file_beside(classnames, source, "classnames.txt");
+  if (!names.empty()) {
+    ClassList list = match_classes(read_class_names(names), data, names.string());
+    prompts.names = std::move(list.names);
+    prompts.of_label = std::move(list.of_label);
+    prompts.note = std::move(list.note);
+  } else {
+    prompts.names = data.class_names();
+    std::ranges::for_each(prompts.names, [](std::string& name) { std::ranges::replace(name, '_', ' '); });
+  }
   if (prompts.names.empty()) throw ConfigError("--classnames: expected a file with one class per line, found none");
+  const auto sentences = file_beside(templates, source, "zeroshot_classification_templates.txt");
+  if (!sentences.empty()) prompts.templates = read_entries(sentences);
   if (prompts.templates.empty()) prompts.templates = {"a photo of a {c}."};
   return prompts;
 }
@@ -98,6 +110,7 @@ ZeroShotResult run_zero_shot(const Model& model, const Dataset& data, const Clas
   r.classes = static_cast<int64_t>(prompts.names.size());
   const Tensor classes = embed_classes(model, prompts.names, prompts.templates, tokenize, options);
   r.images = embed_images(data, options, joint_embedding(model, options.pass), progress);
+  relabel(r.images.labels, prompts.of_label);
   const int64_t labels = class_count(r.images.labels, "the data");
   if (labels > r.classes) {
     throw ConfigError(fmt::format("--classnames: expected {} classes, found {}", labels, r.classes));

@@ -26,10 +26,13 @@ struct RetrievalResult {
 struct ClassPrompts {
   std::vector<std::string> names;      // synonyms are separated by `;`
   std::vector<std::string> templates;  // {c} stands for the class
+  std::vector<int32_t> of_label = {};  // for each label of the data its place in `names`; empty: labels are places
+  std::string note = {};               // a line for the user, or ""
 };
 /// Reads two text files with one entry per line. Where no file is named, it takes CLIP_benchmark's classnames.txt and
-/// zeroshot_classification_templates.txt in or beside `source`, else the data set's own names and "a photo of a {c}.".
-/// Throws ConfigError when there are no names, IoError when a file cannot be read.
+/// zeroshot_classification_templates.txt in or above the folder of `source`, else the data set's own names and
+/// "a photo of a {c}.". The names are matched with those of the data (match_classes). Throws ConfigError when there are
+/// no names or they do not fit, IoError when a file cannot be read.
 [[nodiscard]] ClassPrompts class_prompts(const std::string& classnames, const std::string& templates,
                                          const std::string& source, const Dataset& data);
 

@@ -117,8 +117,9 @@ void print_plan(const Config& config, const LabelledData& data, const Loader& lo
   const std::string start = config.finetune.finetune.empty() ? "scratch" : config.finetune.finetune;
   console.line(fmt::format("classifier of {} classes from {}: {} trained parameters, {} pixels", data.classes, start,
                            trainer.trained_parameters(), config.model.vision.image_size));
-  console.line(fmt::format("data {}: {} train images, {} val images; {}", config.finetune.data_path,
-                           loader.samples_per_epoch(), data.val->size(), data.train->skipped().describe()));
+  console.line(fmt::format("data {}: {} train images, {}; {} val images, {}", config.finetune.data_path,
+                           loader.samples_per_epoch(), data.train->skipped().describe(), data.val->size(),
+                           data.val->skipped().describe()));
   console.line(fmt::format("batch {} = {} x {}, learning rate {:g}; {} steps an epoch, {} in all",
                            o.batch_size * o.accum_freq, o.batch_size, o.accum_freq, o.lr,
                            trainer.plan().steps_per_epoch(), trainer.plan().total_steps()));
@@ -253,6 +254,7 @@ int train(const Config& config, const LabelledData& data, const FinetuningOption
     }
     if (interrupted) return run.interrupted(step);
   }
+  if (const auto ended = loader->end_epoch()) console.line(ended->describe());
   return run.finished();
 }
 
@@ -299,6 +301,7 @@ int run_finetuning(const Config& config, const FinetuningOptions& options) {
   if (!note.empty()) console.line(note);
   Config resolved = resolve(config, options);
   const LabelledData data = open_labelled(resolved);
+  for (const std::string& line : data.notes) console.line(line);
   resolved.finetune.nb_classes = data.classes;
   if (options.eval) return evaluate_run(resolved, data, console, options, device);
   if (resolved.model.vision.pool == Pool::cls && resolved.finetune.pool == Pool::mean) {

@@ -8,8 +8,8 @@
 
 #include "engine/core/error.h"
 #include "engine/core/philox.h"
-#include "rils/data/idx.h"
-#include "rils/data/sources.h"
+#include "rils/data/detect.h"
+#include "rils/data/splits.h"
 #include "rils/train/inputs.h"
 
 namespace tessera::rils {
@@ -21,21 +21,31 @@ constexpr const char* kKey = "finetune.data_path";
 
 struct Sources {
   std::string train, val;
+  std::vector<std::string> notes;
 };
 
-Sources find_splits(const std::string& path) {
+Sources split_folders(const fs::path& root, const Splits& splits) {
+  const Split *train = splits.choose("train"), *val = splits.choose("val");
+  if (train == nullptr) {
+    throw ConfigError(
+        fmt::format("{}: expected train beside {} in {}, found none", kKey, splits.names(), root.string()));
+  }
+  if (val == nullptr) {
+    throw ConfigError(fmt::format("{}: expected val or test beside {}, found neither", kKey, train->path.string()));
+  }
+  Sources sources{train->path.string(), val->path.string(), {}};
+  sources.notes.push_back(fmt::format("train images from {}, val images from {}", sources.train, sources.val));
+  if (auto others = splits.describe_others(root); !others.empty()) sources.notes.push_back(std::move(others));
+  return sources;
+}
+
+Sources find_sources(const std::string& path) {
   if (path.empty()) throw ConfigError(fmt::format("{}: expected a folder of labelled images, found none", kKey));
   const fs::path root(path);
-  if (fs::is_directory(root / "train")) {
-    for (const char* val : {"val", "test"}) {
-      if (fs::is_directory(root / val)) return {(root / "train").string(), (root / val).string()};
-    }
-    throw ConfigError(
-        fmt::format("{}: expected val or test beside {}, found neither", kKey, (root / "train").string()));
-  }
   if (fs::is_directory(root)) {
-    const auto files = list_folder(root);
-    if (std::ranges::count_if(files, IdxDataset::recognises) >= 2) return {path, path};
+    const Splits splits = find_splits(root);
+    if (!splits.found.empty()) return split_folders(root, splits);
+    if (idx_files_in(root).size() >= 2) return {path, path, {}};
   }
   throw ConfigError(
       fmt::format("{}: expected a folder with train/ and val/ or test/, or with the IDX files of both, "
@@ -117,7 +127,7 @@ std::vector<int64_t> take(const std::vector<std::vector<int64_t>>& classes,
 
 LabelledData open_labelled(const Config& config) {
   const FinetuneConfig& f = config.finetune;
-  const Sources sources = find_splits(f.data_path);
+  const Sources sources = find_sources(f.data_path);
   DatasetOptions options = dataset_options(config);
   options.need_caption = false;
   options.need_label = true;
@@ -127,6 +137,10 @@ LabelledData open_labelled(const Config& config) {
   options.split = "test";
   data.val = open_dataset(sources.val, options);
   check_same_classes(*data.train, *data.val, sources);
+  data.notes = sources.notes;
+  for (const auto* part : {data.train.get(), data.val.get()}) {
+    data.notes.insert(data.notes.end(), part->notes().begin(), part->notes().end());
+  }
 
   data.labels = labels_of(*data.train, sources.train);
   int64_t found = std::ssize(data.train->class_names());

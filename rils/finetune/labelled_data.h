@@ -18,11 +18,13 @@ struct LabelledData {
   std::vector<int32_t> labels;           // of train; −1 for an unusable sample
   std::vector<std::string> class_names;  // by label; numbers where the data have no names
   int64_t classes = 0;                   // finetune.nb_classes, or the number of classes in the data
+  std::vector<std::string> notes;        // lines for the user about what was read and passed over
 };
 
-/// Opens finetune.data_path: a folder with train/ and val/ or test/ (class folders, or shards with labels), or a folder
-/// with the IDX files of both splits. Throws ConfigError for a missing split, fewer than two classes, a class without
-/// training images, splits with different classes, or a label beyond finetune.nb_classes.
+/// Opens finetune.data_path: a folder with a train split and a val or test split (find_splits) of class folders or
+/// shards with labels, or a folder with the IDX files of both splits. Throws ConfigError for a missing split, fewer
+/// than two classes, a class without training images, splits with different classes, or a label beyond
+/// finetune.nb_classes.
 [[nodiscard]] LabelledData open_labelled(const Config& config);
 
 /// Draws `count` samples of each class at random by (seed, draw); returns their places in ascending order. Throws

@@ -81,8 +81,9 @@ class Probe {
   void print_plan(int64_t images) const {
     const std::string start = config_.finetune.finetune.empty() ? "initial values" : config_.finetune.finetune;
     console_.line(fmt::format(
-        "logistic regression on features of {} ({}), {} pixels: {} classes, {} train images, {} val images", start,
-        word_of(config_.finetune.pool), config_.model.vision.image_size, data_.classes, images, data_.val->size()));
+        "logistic regression on features of {} ({}), {} pixels: {} classes, {} train images, {}; {} val images", start,
+        word_of(config_.finetune.pool), config_.model.vision.image_size, data_.classes, images,
+        data_.train->skipped().describe(), data_.val->size()));
   }
 
   /// All images that occur in a draw, so that features are computed once.

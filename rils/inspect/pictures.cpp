@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <optional>
 
 #include "engine/core/atomic_file.h"
 #include "engine/core/error.h"
@@ -48,6 +49,88 @@ std::vector<std::string> sentences_of(const std::vector<std::string>& words) {
 
 std::vector<std::filesystem::path> paths(const std::vector<std::string>& names) { return {names.begin(), names.end()}; }
 
+/// A data set that was read once.
+struct Surveyed {
+  std::shared_ptr<const Dataset> data;
+  DataSurvey found;
+  bool is_for_pretrain = true;  // with the same options
+};
+
+DataSurvey read_all(const Config& config, const std::string& source, const Dataset& data, const Tokenizer* tokenizer) {
+  StageProgress bar;
+  return survey_data(data, tokenizer, config.data.max_image_pixels, shown_on(bar, source));
+}
+
+/// Reads a source as pretrain does. Where that leaves nothing for want of captions, the source is read without them,
+/// and `problem` is what pretrain would say.
+Surveyed read_source(const Config& config, const std::string& source, DatasetOptions options,
+                     const Tokenizer* tokenizer, std::string& problem) {
+  const auto read = [&] {
+    const std::shared_ptr<const Dataset> data = open_dataset(source, options);
+    return Surveyed{data, read_all(config, source, *data, tokenizer), true};
+  };
+  if (!options.need_caption) return read();
+  std::optional<Surveyed> with_captions;
+  try {
+    with_captions = read();
+    if (with_captions->found.samples > 0) return *with_captions;
+    problem = fmt::format("no usable sample; {}", with_captions->found.skipped.describe());
+  } catch (const Error& error) {
+    problem = error.what();
+  }
+  options.need_caption = false;
+  try {
+    Surveyed images = read();
+    images.is_for_pretrain = false;
+    if (images.found.samples > 0 || !with_captions) return images;
+  } catch (const Error&) {
+    // Captions are not all that is wrong.
+    if (!with_captions) throw ConfigError(problem);
+  }
+  return *with_captions;
+}
+
+/// Reads a source once and prints what it holds, and what pretrain would skip.
+Surveyed survey(const Config& config, const std::string& source, const char* split, const Tokenizer* tokenizer) {
+  DatasetOptions options = dataset_options(config);
+  options.split = split;
+  std::string problem;
+  Surveyed s = read_source(config, source, options, tokenizer, problem);
+  fmt::print("{}\n", source);
+  for (const std::string& note : s.data->notes()) fmt::print("{}\n", note);
+  fmt::print("{}", describe(s.found, kExamples));
+  if (!s.is_for_pretrain) {
+    fmt::print("pretrain --objective {} cannot use these data: {}\n", word_of(config.model.objective), problem);
+  }
+  return s;
+}
+
+/// What the samples are in batches of pretrain.
+std::string batches(const Config& config, int64_t samples) {
+  const int64_t batch = plan_batch(config, 1).global;
+  if (samples < batch) {
+    return fmt::format("pretrain refuses a global batch of {}: there are {} samples", batch, samples);
+  }
+  return fmt::format("global batch {}: {} steps an epoch, {} samples left over", batch, samples / batch,
+                     samples % batch);
+}
+
+/// Reads the data for a moment as training does.
+std::string loader_rate(const Config& config, const Surveyed& train, std::shared_ptr<const Tokenizer> tokenizer) {
+  const int64_t batch = std::min(plan_batch(config, 1).global, train.found.samples);
+  const auto loader = open_loader(config, train.data, std::move(tokenizer), batch, {});
+  Batch sink;
+  const Stopwatch watch;
+  int64_t read = 0;
+  double seconds = 0;
+  while (seconds < kLoaderSeconds && read < 2 * train.found.samples) {
+    if (loader->next(sink)) read += sink.size;
+    seconds = watch.seconds();
+  }
+  return fmt::format("the loader reads {:.0f} samples/s with {} workers", static_cast<double>(read) / seconds,
+                     config.data.workers);
+}
+
 int finish(const std::string& out, const Svg& drawing) {
   write_drawing(out, drawing);
   fmt::print("{}\n", out);
@@ -77,9 +160,11 @@ int draw_retrievals(const PictureOptions& o) {
   options.type = DatasetType::automatic;
   options.split = "test";
   const auto data = open_dataset(o.data, options);
+  print_notes(*data);
   StageProgress bar;
   const RetrievalResult result =
       run_retrieval(*m.model, *data, tokenize_with(m.tokenizer), m.embed, shown_on(bar, "reading images"));
+  print_skipped(o.data, result.images);
   return finish(o.out, retrieval_sheet(*data, m.embed.transform, result, o.count));
 }
 
@@ -87,38 +172,22 @@ int inspect_data(const Config& given, const std::string& montage) {
   const bool has_vocabulary = !given.data.vocabulary.empty();
   const Config config = has_vocabulary ? with_vocabulary_size(given) : given;
   const auto tokenizer = has_vocabulary ? open_tokenizer(config) : nullptr;
-  DatasetOptions options = dataset_options(config);
-  options.need_caption = false;
-  StageProgress bar;
-  const auto survey = [&](const std::string& source, const char* split) {
-    options.split = split;
-    const std::shared_ptr<const Dataset> data = open_dataset(source, options);
-    DataSurvey found = survey_data(*data, tokenizer.get(), config.data.max_image_pixels, shown_on(bar, source));
-    fmt::print("{}\n{}", source, describe(found, kExamples));
-    return std::pair(data, std::move(found));
-  };
   if (config.data.train_data.empty()) throw ConfigError("data.train_data: expected a source, found none");
-  const auto [train, found] = survey(config.data.train_data, "train");
+  const Surveyed train = survey(config, config.data.train_data, "train", tokenizer.get());
   if (!config.data.val_data.empty()) {
-    const auto shared = overlap(survey(config.data.val_data, "test").second, found);
+    const auto shared = overlap(survey(config, config.data.val_data, "val", tokenizer.get()).found, train.found);
     fmt::print("{} images are in both train and val data\n", shared.size());
     for (size_t i = 0; i < std::min<size_t>(shared.size(), kExamples); ++i) {
       fmt::print("  {} = {}\n", shared[i].first, shared[i].second);
     }
   }
-  if (!montage.empty()) write_drawing(montage, montage_sheet(*train, eval_transform(config), kMontage));
-  const int64_t batch = std::min(plan_batch(config, 1).global, found.samples);
-  const auto loader = open_loader(config, train, tokenizer, batch, {});
-  Batch sink;
-  const Stopwatch watch;
-  int64_t read = 0;
-  double seconds = 0;
-  while (seconds < kLoaderSeconds && read < 2 * found.samples) {
-    if (loader->next(sink)) read += sink.size;
-    seconds = watch.seconds();
+  if (train.found.samples == 0) {
+    fmt::print("{}: no sample is usable\n", config.data.train_data);
+    return 1;
   }
-  fmt::print("the loader reads {:.0f} samples/s with {} workers\n", static_cast<double>(read) / seconds,
-             config.data.workers);
+  if (!montage.empty()) write_drawing(montage, montage_sheet(*train.data, eval_transform(config), kMontage));
+  if (train.is_for_pretrain) fmt::print("{}\n", batches(config, train.found.samples));
+  fmt::print("{}\n", loader_rate(config, train, train.is_for_pretrain ? tokenizer : nullptr));
   return 0;
 }
 

@@ -112,6 +112,7 @@ std::vector<std::pair<std::string, std::string>> overlap(const DataSurvey& val, 
 
 std::string describe(const DataSurvey& s, int most) {
   std::string text = fmt::format("{} samples, {}\n", s.samples, s.skipped.describe());
+  if (s.samples == 0) return text;
   text += fmt::format("sizes from {} x {} to {} x {} pixels\n", s.smallest_width, s.smallest_height, s.largest_width,
                       s.largest_height);
   if (s.captions > 0) text += fmt::format("{} captions, {} repeated\n", s.captions, s.repeated_captions);

@@ -196,16 +196,18 @@ Svg overview_sheet(const OverviewOptions& o) {
       load_model(o.checkpoint.empty() ? latest_checkpoint(run) : o.checkpoint, o.vocabulary, kBatch, "fp32");
   DatasetOptions options = dataset_options(m.config);
   options.type = DatasetType::automatic;
-  options.split = "test";
+  options.split = o.data.empty() ? "val" : "test";  // the run's own validation data, or those of a test
   options.need_metadata = true;
   const std::string source = o.data.empty() ? m.config.data.val_data : o.data;
   if (source.empty()) throw ConfigError("--data: expected images and captions, since the run has no validation data");
   const std::shared_ptr<const Dataset> data = open_dataset(source, options);
+  print_notes(*data);
   const bool reads = m.tokenizer != nullptr;
   StageProgress bar;
   ImageEmbeddings images;
   if (reads) {
     images = embed_images(*data, m.embed, joint_embedding(*m.model, m.embed.pass), shown_on(bar, "reading images"));
+    print_skipped(source, images);
   } else {
     images.indices = {0};
   }

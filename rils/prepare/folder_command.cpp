@@ -3,36 +3,27 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 #include <memory>
-#include <string_view>
 #include <utility>
 
 #include "rils/data/file_datasets.h"
 #include "rils/data/shard_writer.h"
-#include "rils/data/sources.h"
+#include "rils/data/splits.h"
 
 namespace tessera::rils {
 namespace {
 
 namespace fs = std::filesystem;
 
-/// The splits of a folder by name: train, val and test if it holds no other folders, otherwise the folder itself.
-std::vector<std::pair<std::string, fs::path>> find_splits(const PrepareFolderOptions& options) {
-  constexpr std::array<std::string_view, 3> kSplits = {"train", "val", "test"};
-  std::vector<std::pair<std::string, fs::path>> splits;
-  size_t others = 0;
-  for (const auto& entry : list_folder(options.input)) {
-    if (!fs::is_directory(entry)) continue;
-    const std::string name = entry.filename().string();
-    if (std::ranges::find(kSplits, name) == kSplits.end()) {
-      ++others;
-    } else {
-      splits.emplace_back(name, entry);
-    }
-  }
-  if (splits.empty() || others > 0) return {{options.split, options.input}};
-  return splits;
+/// The folders to read and the names of their splits: those of the input, or the input itself.
+std::vector<std::pair<std::string, fs::path>> folders_of(const PrepareFolderOptions& options, PrepareFolderReport& r) {
+  const Splits splits = find_splits(options.input);
+  if (splits.found.empty()) return {{options.split, options.input}};
+  for (const char* kind : {"train", "val", "test"}) (void)splits.choose(kind);  // no split twice
+  if (auto others = splits.describe_others(options.input); !others.empty()) r.notes.push_back(std::move(others));
+  std::vector<std::pair<std::string, fs::path>> folders;
+  for (const Split& split : splits.found) folders.emplace_back(split.name, split.path);
+  return folders;
 }
 
 void check_classes(const std::vector<std::string>& first, const std::vector<std::string>& other, const fs::path& path) {
@@ -43,18 +34,26 @@ void check_classes(const std::vector<std::string>& first, const std::vector<std:
 }
 
 PrepareFolderReport::Split write_split(const std::string& name, const FolderDataset& images,
-                                       const PrepareFolderOptions& options, SkipCounts& skipped) {
-  ShardWriter writer(options.output / name, options.samples_per_shard);
+                                       const PrepareFolderOptions& options, bool is_first, SkipCounts& skipped) {
+  for (const auto& [reason, entry] : images.skipped().entries())
+    skipped.add(reason, fmt::format("{}/{}", name, entry.example), entry.count);
+  std::vector<int64_t> sizes(images.class_names().size());
+  ShardWriter writer(options.output / name, options.samples_per_shard, ShardNames::plain);
   for (int64_t i = 0; i < images.size(); ++i) {
     try {
       const Sample sample = images.load(i, true);
       (void)decode_image(sample.encoded, options.max_image_pixels);
       writer.add({sample.encoded, {}, sample.label, sample.key});
+      ++sizes.at(static_cast<size_t>(sample.label));
     } catch (const SampleError& error) {
       skipped.add(error.reason(), fmt::format("{}/{}: {}", name, images.name(i), error.what()));
     }
   }
   if (writer.samples() == 0) throw IoError(fmt::format("{}: no usable image; {}", name, skipped.describe()));
+  const auto empty = std::ranges::find(sizes, 0);
+  if (is_first && empty != sizes.end())
+    throw IoError(fmt::format("{}: expected an image of every class, found no usable one of {}; {}", name,
+                              images.class_names()[static_cast<size_t>(empty - sizes.begin())], skipped.describe()));
   writer.finish();
   return {name, writer.samples(), writer.shards()};
 }
@@ -65,18 +64,22 @@ std::string PrepareFolderReport::describe() const {
   std::string text = fmt::format("{} classes", class_names.size());
   for (const auto& split : splits)
     text += fmt::format("; {}: {} images in {} shards", split.name, split.samples, split.shards);
-  return fmt::format("{}; {}", text, skipped.describe());
+  text = fmt::format("{}; {}", text, skipped.describe());
+  for (const auto& note : notes) text += "\n" + note;
+  return text;
 }
 
 PrepareFolderReport prepare_folder(const PrepareFolderOptions& options) {
+  PrepareFolderReport report;
   std::vector<std::pair<std::string, std::unique_ptr<FolderDataset>>> splits;
-  for (const auto& [name, path] : find_splits(options)) {
+  for (const auto& [name, path] : folders_of(options, report)) {
     splits.emplace_back(name, std::make_unique<FolderDataset>(path));
     check_classes(splits[0].second->class_names(), splits.back().second->class_names(), path);
   }
-  PrepareFolderReport report;
-  for (const auto& [name, images] : splits)
-    report.splits.push_back(write_split(name, *images, options, report.skipped));
+  for (const auto& [name, images] : splits) {
+    report.notes.insert(report.notes.end(), images->notes().begin(), images->notes().end());
+    report.splits.push_back(write_split(name, *images, options, report.splits.empty(), report.skipped));
+  }
   report.class_names = splits[0].second->class_names();
   for (auto& name : report.class_names) std::ranges::replace(name, '_', ' ');
   write_lines(options.output / "classnames.txt", report.class_names);

@@ -14,7 +14,7 @@ namespace tessera::rils {
 /// `zeroshot_classification_templates.txt`, and for each split a folder of shards with `.cls` members and
 /// `nshards.txt`.
 struct PrepareFolderOptions {
-  std::filesystem::path input;  // class folders, or train/, val/ and test/ that hold them
+  std::filesystem::path input;  // class folders, or a folder for each split (find_splits) that holds them
   std::filesystem::path output;
   std::string split = "train";  // name of the split when the input has no split folders
   std::vector<std::string> templates = {"a photo of a {c}."};
@@ -30,12 +30,14 @@ struct PrepareFolderReport {
   std::vector<Split> splits;
   std::vector<std::string> class_names;
   SkipCounts skipped;
-  /// One line for the user.
+  std::vector<std::string> notes;
+  /// For the user: a line, and one for each note.
   [[nodiscard]] std::string describe() const;
 };
 
 /// Writes the shards. Class names are the folder names with underscores replaced by blanks. Throws ConfigError when two
-/// splits have different classes; the message names the first difference.
+/// splits have different classes; the message names the first difference. Throws IoError when the
+/// first split has no usable image of a class.
 PrepareFolderReport prepare_folder(const PrepareFolderOptions& options);
 
 }  // namespace tessera::rils

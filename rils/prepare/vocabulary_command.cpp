@@ -1,5 +1,7 @@
 #include "rils/prepare/vocabulary_command.h"
 
+#include <fmt/format.h>
+
 #include <filesystem>
 
 #include "engine/core/atomic_file.h"
@@ -11,10 +13,22 @@
 #include "rils/text/learn_vocabulary.h"
 
 namespace tessera::rils {
-int64_t prepare_vocabulary(const PrepareVocabularyOptions& o) {
+
+std::string PrepareVocabularyReport::describe() const {
+  std::string text = fmt::format("{} ids", ids);
+  if (skipped.total() > 0) text += "; " + skipped.describe();
+  for (const std::string& note : notes) text += "\n" + note;
+  return text;
+}
+
+PrepareVocabularyReport prepare_vocabulary(const PrepareVocabularyOptions& o) {
   if (o.clip == !o.captions.empty()) throw ConfigError("vocabulary: expected either --captions or --clip");
   if (!o.clip && !o.package.empty()) throw ConfigError("vocabulary: --package needs --clip");
-  if (o.clip) return write_clip_vocabulary(o.package, o.output);
+  PrepareVocabularyReport report;
+  if (o.clip) {
+    report.ids = write_clip_vocabulary(o.package, o.output);
+    return report;
+  }
   const bool lines = o.captions.ends_with(".txt") && std::filesystem::is_regular_file(o.captions);
   const auto captions = [&](const std::function<void(std::string_view)>& visit) {
     if (lines) {
@@ -25,17 +39,20 @@ int64_t prepare_vocabulary(const PrepareVocabularyOptions& o) {
       return;
     }
     const auto data = open_dataset(o.captions, {});
+    report.skipped = data->skipped();
+    report.notes = data->notes();
     for (int64_t i = 0; i < data->size(); ++i) {
       try {
         for (const std::string& caption : data->load(i, false).captions) visit(caption);
-      } catch (const SampleError&) {
-        continue;  // pretrain skips and counts it
+      } catch (const SampleError& error) {
+        report.skipped.add(error.reason(), fmt::format("{}: {}", data->name(i), error.what()));
       }
     }
   };
   const Vocabulary vocabulary = learn_vocabulary(captions, o.size);
   vocabulary.save(o.output);
-  return vocabulary.size();
+  report.ids = vocabulary.size();
+  return report;
 }
 
 }  // namespace tessera::rils

@@ -2,6 +2,9 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
+
+#include "rils/data/skip_counts.h"
 
 namespace tessera::rils {
 
@@ -14,8 +17,15 @@ struct PrepareVocabularyOptions {
   std::string package;   // where to find it (clip_vocabulary.h); empty: pip downloads it
 };
 
-/// Returns the number of ids, which is below `size` when the captions have too few different words. Throws IoError or
-/// ConfigError.
-int64_t prepare_vocabulary(const PrepareVocabularyOptions& options);
+struct PrepareVocabularyReport {
+  int64_t ids = 0;  // below `size` when the captions have too few different words
+  SkipCounts skipped;
+  std::vector<std::string> notes;
+  /// For the user: a line, and one for each note.
+  [[nodiscard]] std::string describe() const;
+};
+
+/// Throws IoError or ConfigError.
+PrepareVocabularyReport prepare_vocabulary(const PrepareVocabularyOptions& options);
 
 }  // namespace tessera::rils

@@ -145,6 +145,7 @@ bool validate(TrainingSetup& setup, const Validation& validation, int64_t step, 
 
 int train(TrainingSetup& setup, const PretrainingOptions& options, Console& console) {
   const Validation validation(setup.config, setup.tokenizer, setup.global_batch);
+  for (const std::string& line : validation.notes()) console.line(line);
   const RunStart start = find_start(options.resume, setup.config, console, check_checkpoint);
   LoopState state;
   if (const auto files = start.checkpoint()) state.best = restore(setup, *files, console);
@@ -182,6 +183,7 @@ int train(TrainingSetup& setup, const PretrainingOptions& options, Console& cons
     }
     if (interrupted) return run.interrupted(step);
   }
+  setup.finish_data(console);
   return run.finished();
 }
 

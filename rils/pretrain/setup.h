@@ -22,6 +22,10 @@ class TrainingSetup {
   /// The next global batch in micro-batches. After the last of an epoch the next epoch begins; the console is told the
   /// counts of the one that ended. One call a step: the next one overwrites the images.
   [[nodiscard]] std::vector<MicroBatch> next_micro_batches(Console& console);
+  /// After the last step: tells the console the counts of the epoch that ended with it.
+  void finish_data(Console& console) {
+    if (feed_) feed_->finish(console);
+  }
   /// The global batch behind the micro-batches of the last call.
   [[nodiscard]] const Batch& batch() const { return feed_->current().batch; }
   /// Continues the data from where a run stopped.

@@ -13,13 +13,17 @@ namespace tessera::rils {
 namespace {
 
 std::shared_ptr<const Dataset> open_held_out(const Config& config, const std::string& source, bool captions,
-                                             int64_t most) {
+                                             int64_t most, std::vector<std::string>& notes) {
   if (source.empty()) return nullptr;
   DatasetOptions options = dataset_options(config);
-  options.split = "test";
+  options.split = "val";
   options.need_caption = captions;
   options.need_label = !captions;
   std::shared_ptr<const Dataset> data = open_dataset(source, options);
+  notes.insert(notes.end(), data->notes().begin(), data->notes().end());
+  if (data->skipped().total() > 0) {
+    notes.push_back(fmt::format("data {}: {} samples, {}", source, data->size(), data->skipped().describe()));
+  }
   if (most == 0 || most >= data->size()) return data;
   std::vector<int64_t> first(static_cast<size_t>(most));
   std::iota(first.begin(), first.end(), int64_t{0});
@@ -31,10 +35,11 @@ std::shared_ptr<const Dataset> open_held_out(const Config& config, const std::st
 Validation::Validation(const Config& config, std::shared_ptr<const Tokenizer> tokenizer, int64_t global_batch)
     : transform_(eval_transform(config)), tokenizer_(std::move(tokenizer)), batch_(global_batch) {
   if (!tokenizer_) return;
-  pairs_ = open_held_out(config, config.data.val_data, true, config.data.val_num_samples);
-  classes_ = open_held_out(config, config.data.zeroshot_data, false, 0);
+  pairs_ = open_held_out(config, config.data.val_data, true, config.data.val_num_samples, notes_);
+  classes_ = open_held_out(config, config.data.zeroshot_data, false, 0, notes_);
   if (classes_) {
     prompts_ = class_prompts(config.data.classnames, config.data.templates, config.data.zeroshot_data, *classes_);
+    if (!prompts_.note.empty()) notes_.push_back(prompts_.note);
   }
 }
 

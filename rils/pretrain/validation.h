@@ -26,6 +26,8 @@ class Validation {
   /// Opens both. Throws IoError or ConfigError.
   Validation(const Config& config, std::shared_ptr<const Tokenizer> tokenizer, int64_t global_batch);
 
+  /// Lines for the user: what was skipped or passed over when the data were opened, and which split was read.
+  [[nodiscard]] const std::vector<std::string>& notes() const { return notes_; }
   [[nodiscard]] bool has_pairs() const { return pairs_ != nullptr; }
   [[nodiscard]] bool has_classes() const { return classes_ != nullptr; }
   /// With `pairs`, the contrastive loss and the recalls in both directions on the pairs; with `classes`, the zero-shot
@@ -46,6 +48,7 @@ class Validation {
   int64_t batch_;
   std::shared_ptr<const Dataset> pairs_, classes_;
   ClassPrompts prompts_;
+  std::vector<std::string> notes_;
 };
 
 }  // namespace tessera::rils

@@ -10,6 +10,7 @@
 #include "engine/core/atomic_file.h"
 #include "engine/core/error.h"
 #include "rils/data/decode.h"
+#include "rils/data/detect.h"
 #include "rils/data/file_datasets.h"
 #include "rils/eval/loaded_model.h"
 #include "rils/eval/tasks.h"
@@ -32,17 +33,25 @@ LoadedModel load(const QueryOptions& o) {
   return load_model(o.checkpoint, o.vocabulary, o.batch_size, o.precision, Texts::encoded, o.device);
 }
 
-/// Opens an image, all images below a folder (even where its subfolders are classes), or any other source of pretrain.
+/// Whether a source is a file or folder by itself. Joined sources are not a path and may be longer than one may be.
+bool is_path(const std::string& source) {
+  std::error_code ignored;
+  return fs::exists(source, ignored);
+}
+
+/// Opens an image, all images below a folder (even where its subfolders are classes or splits), or any other source of
+/// pretrain. Captions are read where there are any.
 std::unique_ptr<Dataset> open_images(const std::string& source, const QueryOptions& o) {
   DatasetOptions options;
   options.need_caption = false;
   options.split = "test";
   options.type = dataset_type(o.dataset_type);
-  std::error_code ignored;  // joined sources are not a path and may be longer than a path may be
-  if (options.type == DatasetType::automatic && fs::exists(source, ignored)) {
-    options.type = has_image_extension(source) ? DatasetType::folder : detect_dataset_type(source);
+  if (options.type == DatasetType::automatic && is_path(source)) {
+    options.type = has_image_extension(source) ? DatasetType::images : captioned_type(source, options);
   }
-  if (options.type == DatasetType::folder) return std::make_unique<ImageListDataset>(std::vector<fs::path>{source});
+  if (options.type == DatasetType::folder || options.type == DatasetType::images) {
+    return std::make_unique<ImageListDataset>(std::vector<fs::path>{source});
+  }
   return open_dataset(source, options);
 }
 
@@ -55,10 +64,6 @@ std::vector<std::string> names_of(const Dataset& data, const ImageEmbeddings& im
   std::vector<std::string> names;
   for (const int64_t index : images.indices) names.push_back(data.name(index));
   return names;
-}
-
-void report_skipped(const ImageEmbeddings& images) {
-  if (images.skipped.total() > 0) fmt::print(stderr, "{}\n", images.skipped.describe());
 }
 
 NamedImages stored_images(const std::string& path) {
@@ -82,9 +87,10 @@ NamedImages images_of(const std::string& source, const LoadedModel& m, const Que
   }
   StageProgress bar;
   const auto data = open_images(source, o);
+  print_notes(*data);
   ImageEmbeddings images =
       embed_images(*data, m.embed, joint_embedding(*m.model, m.embed.pass), shown_on(bar, "reading images"));
-  report_skipped(images);
+  print_skipped(source, images);
   return {images.values, names_of(*data, images)};
 }
 
@@ -132,7 +138,7 @@ int query_classify(const QueryOptions& o, const std::vector<std::string>& images
   const nn::SafetensorsFile file(weights_file(o.checkpoint));
   const Predictions predicted = is_classifier(file) ? predict_own_classes(file, o, data, labels + templates)
                                                     : predict_zero_shot(o, data, labels, templates);
-  report_skipped(predicted.images);
+  print_skipped("images", predicted.images);
   const std::vector<std::string> names = names_of(data, predicted.images);
   const std::vector<std::string>& classes = predicted.labels;
   const std::span<const float> probabilities = predicted.probabilities.data<float>();
@@ -181,11 +187,12 @@ int query_embed(const QueryOptions& o, const std::string& source) {
     for (const std::string& text : texts) table += fmt::format("-1\t{}\n", text);
   } else {
     const auto data = open_images(source, o);
+    print_notes(*data);
     const bool joint = m.model->objective().contrastive;
     const ImageEmbeddings images = embed_images(
         *data, m.embed, joint ? joint_embedding(*m.model, m.embed.pass) : backbone_features(*m.model, m.embed.pass),
         shown_on(bar, "reading images"));
-    report_skipped(images);
+    print_skipped(source, images);
     std::string names;
     for (const std::string& name : names_of(*data, images)) names += name + "\n";
     write_file_atomically(o.output + ".images.txt", names);

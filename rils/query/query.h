@@ -13,8 +13,9 @@ struct QueryOptions {
   std::string checkpoint;
   std::string vocabulary;
   std::string precision = "fp32";
-  std::string dataset_type = "auto";  // type of the source of search and embed; "folder": all images below it
-  std::string output;                 // classify and search: a file of JSON lines; embed: STEM, see query_embed
+  std::string dataset_type =
+      "auto";          // type of the source of search and embed; "images" or "folder": all images below it
+  std::string output;  // classify and search: a file of JSON lines; embed: STEM, see query_embed
   int64_t batch_size = 256;
   int64_t top = 5;                // number of answers shown
   Device device = Device::cpu();  // where the model computes

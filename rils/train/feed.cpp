@@ -62,6 +62,16 @@ const FedBatch& Feed::next(Console& console) {
   return slot.fed;
 }
 
+void Feed::finish(Console& console) {
+  if (!thread_.joinable()) {
+    if (const auto ended = loader_.end_epoch()) console.line(ended->describe());
+    return;
+  }
+  std::unique_lock lock(mutex_);
+  changed_.wait(lock, [this] { return made_ > taken_; });
+  for (const std::string& text : slots_[static_cast<size_t>(taken_ % 2)].fed.ended) console.line(text);
+}
+
 /// The thread: makes batch n once batch n − 1 is in use, and so batch n − 2, which had its buffer, is not.
 void Feed::work() {
   for (int64_t n = 0;; ++n) {

@@ -41,6 +41,8 @@ class Feed {
   /// before must be queued: its images are overwritten from here on. Passes on what the loader throws, at the step
   /// whose batch is missing.
   const FedBatch& next(Console& console);
+  /// At the end of a run: tells the console the counts of the epoch if the last batch was its last.
+  void finish(Console& console);
   /// What the last call of `next` returned.
   [[nodiscard]] const FedBatch& current() const { return slots_[current_].fed; }
 

@@ -290,5 +290,37 @@ TEST_F(Use, InspectDataFindsPlantedFaults) {
   EXPECT_TRUE(fs::exists(root() / "m.svg"));
 }
 
+/// inspect data skips what pretrain with the same options would, and says so where nothing is left.
+TEST_F(Use, InspectDataSaysWhatPretrainWouldSkip) {
+  const std::string png = text_of(rils::encode_png(flat_image(9, 32, 32)));
+  std::vector<std::pair<std::string, std::string>> members;
+  for (const std::string key : {"a", "b", "c"})
+    members.insert(members.end(), {{key + ".png", png}, {key + ".txt", key}});
+  const std::string whole = read_file(write_tar(root() / "whole.tar", members));
+  folder().write("cut.tar", std::string_view(whole).substr(0, whole.find("c.txt")));
+  write_tar(root() / "nocap.tar", {{"a.png", png}, {"a.json", "{}"}, {"b.png", png}, {"b.json", "{}"}});
+  folder().write("bad/0.jpg", std::string_view("<html>"));
+  folder().write("bad/0.txt", std::string_view("a page"));
+  folder().write("set/train/red/0.png", std::string_view(png));
+  folder().write("set/train/red/1.avif", std::string_view("\0\0\0\x1c\x66typavif", 12));
+  folder().write("set/val/red/0.png", std::string_view(png));
+  const auto inspected = [&](const std::string& source, int code, const std::string& expected) {
+    const Outcome o =
+        run("inspect", {"data", "--config", tiny_data().config, "--train-data", source, "--batch-size", "2"});
+    EXPECT_EQ(o.code, code) << o.err;
+    EXPECT_NE(o.out.find(expected), std::string::npos) << o.out;
+  };
+  inspected("whole.tar", 0, "global batch 2: 1 steps an epoch, 1 samples left over");
+  inspected("cut.tar", 0, "2 samples, 1 skipped (shard cut short: 1");
+  inspected("nocap.tar", 0, "cannot use these data: no usable sample; 2 skipped (no caption: 2");
+  inspected("bad", 1,
+            "1 skipped (unknown image format: 1, first 0: expected an image (JPEG, PNG, WebP, GIF, BMP, TIFF, PNM or "
+            "TGA), found an HTML page)");
+  inspected("bad", 1, "bad: no sample is usable");
+  inspected("set", 0,
+            "set: read the split train/\n1 samples, 1 skipped (unknown image format: 1, first red/1.avif: AVIF)");
+  inspected("set", 0, "cannot use these data: set/train: expected captions");
+}
+
 }  // namespace
 }  // namespace tessera::test

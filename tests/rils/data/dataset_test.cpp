@@ -270,6 +270,7 @@ TEST(Folder, ClassesAsImageFolderCountsThem) {
   folder.write("loose.png", png_text(5));
   DatasetOptions options;
   options.need_caption = false;
+  options.need_label = true;
   const auto dataset = open_dataset(folder.path().string(), options);
   ASSERT_EQ(dataset->size(), 4);
   EXPECT_EQ(dataset->class_names(), (std::vector<std::string>{"B", "a", "b"}));
@@ -332,7 +333,7 @@ TEST(Open, MistakesGetOneClearLine) {
             std::string::npos);
   DatasetOptions classes;
   classes.need_caption = false;
-  EXPECT_NE(refusal(folder.path().string(), classes).find("no class folder with images"), std::string::npos);
+  EXPECT_NE(refusal(folder.path().string(), classes).find("expected images (loose or in folders"), std::string::npos);
   EXPECT_NE(refusal(folder.write("a.bin", "x").string()).find("cannot detect the type"), std::string::npos);
   EXPECT_NE(
       refusal(folder.write("e.tar", "").string()).find("no usable sample; 1 skipped (shard cut short: 1, first e.tar"),

@@ -167,6 +167,23 @@ TEST(Loader, WithoutDropLastEverySampleComes) {
 
 /// A loader that starts from the state of any batch continues as if it had not stopped. The state is written and read
 /// as text.
+/// The line of an epoch says how many samples were in no batch, also at the end of a run.
+TEST(Loader, LeftOverSamplesAreCounted) {
+  Loader loader(std::make_shared<FakeDataset>(21, 1, false), small_options(2));
+  Batch batch;
+  ASSERT_TRUE(loader.next(batch));
+  EXPECT_FALSE(loader.end_epoch()) << "another whole batch is left";
+  ASSERT_TRUE(loader.next(batch));
+  const auto stats = loader.end_epoch();
+  ASSERT_TRUE(stats);
+  EXPECT_EQ(stats->left_over, 5);
+  EXPECT_EQ(stats->describe(),
+            "epoch of 21 samples: 21 seen (5 of them left over for want of a whole batch), none skipped");
+  EXPECT_FALSE(loader.end_epoch()) << "told once";
+  ASSERT_TRUE(loader.next(batch));
+  EXPECT_EQ(batch.epoch, 1);
+}
+
 TEST(Loader, ResumesAtEveryBatch) {
   for (const auto mode : {CaptionMode::random, CaptionMode::all}) {
     const auto dataset = std::make_shared<FakeDataset>(60, 3);

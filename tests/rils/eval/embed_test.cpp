@@ -62,6 +62,11 @@ TEST(ClassVectors, AreTheNormalisedMeanOverTemplatesAndSynonyms) {
   }
 }
 
+TEST(ClassVectors, FillEveryPlaceForTheName) {
+  EXPECT_EQ(fill_template("a {c} beside a {c}.", "dog"), "a dog beside a dog.");
+  EXPECT_EQ(fill_template("{c}{c}", "{c}"), "{c}{c}") << "a name is not a template";
+}
+
 TEST(ClassVectors, NeedAPlaceForTheName) {
   const Model model(letters().model, 3);
   const std::vector<std::string> names = {"cat"}, without = {"a thing"}, none;

@@ -19,6 +19,8 @@
 namespace tessera::rils {
 namespace {
 
+namespace fs = std::filesystem;
+
 /// So many ways to choose k of n.
 double choose(int64_t n, int64_t k) {
   double ways = 1;
@@ -143,6 +145,55 @@ TEST_F(Evaluate, ZeroShotAndItsChance) {
   EXPECT_DOUBLE_EQ(metrics.at("acc5").get<double>(), found.acc5);
   EXPECT_DOUBLE_EQ(metrics.at("mean_per_class_recall").get<double>(), found.mean_per_class_recall);
   EXPECT_DOUBLE_EQ(result().at("chance").at("acc1").get<double>(), 1.0 / 7);
+}
+
+/// Class folders are matched with a list of names by name: another order or further names change no figure but chance.
+TEST_F(Evaluate, ClassFoldersAreMatchedByName) {
+  for (int i = 0; i < 12; ++i) {
+    folder_.write(fmt::format("val/{}/{}.png", std::vector{"sun", "tree", "cup"}[static_cast<size_t>(i % 3)], i),
+                  std::string_view(test::noise_png(static_cast<uint64_t>(i))));
+  }
+  options_.data = (folder_.path() / "val").string();
+  const auto accuracy = [&](const std::string& names) {
+    if (!names.empty()) options_.classnames = folder_.write("names.txt", std::string_view(names)).string();
+    EXPECT_EQ(evaluate_zero_shot(options_), 0);
+    return result().at("metrics").at("acc1").get<double>();
+  };
+  const double own = accuracy("");
+  EXPECT_GT(own, 0) << "else the test shows nothing";
+  EXPECT_LT(own, 1);
+  EXPECT_EQ(accuracy("tree\nsun\ncup\n"), own);
+  EXPECT_EQ(accuracy("sun\ncup\ntree\n"), own);
+  EXPECT_LE(accuracy("house\ntree\nsun\ncup\n"), own) << "one more answer that is wrong";
+  EXPECT_DOUBLE_EQ(result().at("chance").at("acc1").get<double>(), 1.0 / 4);
+  EXPECT_THROW((void)accuracy("tree\nsun\nplate\n"), ConfigError);
+}
+
+/// A test set without one of the classes: neighbours vote for classes by name.
+TEST_F(Evaluate, KnnMatchesClassFoldersByName) {
+  for (int i = 0; i < 12; ++i) {
+    const std::string name = std::vector{"cup", "sun", "tree"}[static_cast<size_t>(i % 3)];
+    const std::string png = test::noise_png(static_cast<uint64_t>(i));
+    folder_.write(fmt::format("train/{}/{}.png", name, i), std::string_view(png));
+    if (name != "cup") folder_.write(fmt::format("test/{}/{}.png", name, i), std::string_view(png));
+  }
+  options_.train_data = (folder_.path() / "train").string();
+  options_.data = (folder_.path() / "test").string();
+  options_.k = 1;
+  ASSERT_EQ(evaluate_knn(options_), 0);
+  EXPECT_EQ(result().at("metrics").at("acc1"), 1.0) << "each image is its own nearest";
+  std::swap(options_.train_data, options_.data);
+  EXPECT_THROW((void)evaluate_knn(options_), ConfigError) << "no neighbour is a cup";
+}
+
+TEST_F(Evaluate, ASplitIsTakenFromTheWholeSet) {
+  fs::create_directories(folder_.path() / "set/test");
+  fs::copy_file(options_.data, folder_.path() / "set/test/0.tar");
+  fs::create_directories(folder_.path() / "set/train");
+  test::write_tar(folder_.path() / "set/train/0.tar", {{"a.png", test::noise_png(1)}, {"a.txt", "x"}, {"a.cls", "0"}});
+  options_.data = (folder_.path() / "set").string();
+  ASSERT_EQ(evaluate_retrieval(options_), 0);
+  EXPECT_EQ(result().at("samples"), 14);
 }
 
 TEST_F(Evaluate, KnnIsTheVoteOverBackboneFeatures) {

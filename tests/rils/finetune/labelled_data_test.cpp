@@ -80,6 +80,29 @@ TEST(Draws, AFractionIsThatOfEachClass) {
   EXPECT_EQ(draw_fraction(data, 1.0, 1).size(), 140u);
 }
 
+/// Stray files change neither the kind of the data nor their classes, and they are counted.
+TEST(OpenLabelled, ClassFoldersOfAnySplitNamesWithStrayFiles) {
+  for (const std::string val : {"val", "validation", "valid", "dev", "test"}) {
+    const test::TemporaryFolder folder;
+    for (const std::string& split : {std::string("train"), val}) {
+      for (const std::string name : {"cat", "dog"}) folder.write(split + "/" + name + "/0.png", test::png_text(1));
+      folder.write(split + "/cat/0.txt", "0 0.5 0.5 1 1");
+      folder.write(split + "/labels.csv", "filepath,title\ncat/0.png,cat\n");
+    }
+    folder.write("annotations/a.xml", "x");
+    Config config = finetuning_defaults();
+    config.finetune.data_path = folder.path().string();
+    const LabelledData data = open_labelled(config);
+    EXPECT_EQ(data.class_names, (std::vector<std::string>{"cat", "dog"}));
+    EXPECT_EQ(data.train->size(), 2);
+    EXPECT_EQ(data.val->size(), 2);
+    EXPECT_EQ(data.val->skipped().count(skip::kNotAnImage), 2);
+    ASSERT_GE(data.notes.size(), 2u);
+    EXPECT_NE(data.notes[0].find("/" + val), std::string::npos);
+    EXPECT_NE(data.notes[1].find("annotations"), std::string::npos);
+  }
+}
+
 TEST(Transforms, EvaluationResizesBy256Over224) {
   Config config = finetuning_defaults();
   for (const auto& [size, resize] : std::map<int, int>{{224, 256}, {96, 109}, {28, 32}, {32, 36}, {384, 384}}) {

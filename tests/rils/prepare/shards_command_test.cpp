@@ -155,6 +155,38 @@ TEST(PrepareFolder, SplitsMustHaveTheSameClasses) {
   EXPECT_THROW((void)prepare_folder(options), ConfigError);
 }
 
+/// Splits have many names, and what lies beside them is no class.
+TEST(PrepareFolder, SplitsAreNoClasses) {
+  for (const std::string val : {"validation", "valid", "dev"}) {
+    const test::TemporaryFolder folder;
+    for (const std::string& split : {std::string("train"), val})
+      for (const std::string name : {"cat", "dog"}) folder.write("in/" + split + "/" + name + "/1.png", png_text(1));
+    folder.write("in/annotations/notes.txt", "x");
+    folder.write("in/train/cat/2.avif", std::string_view("\0\0\0\x1c\x66typavif", 12));
+    PrepareFolderOptions options;
+    options.input = folder.path() / "in";
+    options.output = folder.path() / "out";
+    const auto report = prepare_folder(options);
+    EXPECT_EQ(report.class_names, (std::vector<std::string>{"cat", "dog"}));
+    ASSERT_EQ(report.splits.size(), 2u);
+    EXPECT_EQ(report.splits[1].name, val);
+    EXPECT_NE(report.describe().find("(first annotations)"), std::string::npos);
+    EXPECT_EQ(report.skipped.count(skip::kUnknownFormat), 1) << report.describe();
+  }
+}
+
+TEST(PrepareFolder, EveryClassNeedsAnImage) {
+  const test::TemporaryFolder folder;
+  folder.write("in/cat/1.png", png_text(1));
+  for (const std::string unusable : {"1.bmp", "1.png"}) {
+    folder.write("in/dog/" + unusable, "BM");
+    PrepareFolderOptions options;
+    options.input = folder.path() / "in";
+    options.output = folder.path() / "out";
+    EXPECT_THROW((void)prepare_folder(options), IoError) << unusable;
+  }
+}
+
 TEST(PrepareFolder, OneSplitWithoutSplitFolders) {
   const test::TemporaryFolder folder;
   folder.write("in/cat/1.png", png_text(1));
@@ -166,7 +198,7 @@ TEST(PrepareFolder, OneSplitWithoutSplitFolders) {
   const auto report = prepare_folder(options);
   ASSERT_EQ(report.splits.size(), 1u);
   EXPECT_EQ(report.splits[0].name, "test");
-  EXPECT_TRUE(std::filesystem::exists(options.output / "test" / "00000.tar"));
+  EXPECT_TRUE(std::filesystem::exists(options.output / "test" / "0.tar")) << "as CLIP_benchmark expects";
 }
 
 }  // namespace

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "engine/core/error.h"
+#include "engine/core/printable.h"
 #include "engine/runtime/context.h"
 #include "rils/config/schema.h"
 #include "rils/run/version.h"
@@ -57,7 +58,7 @@ class HelpFormatter : public CLI::Formatter {
 int complain(int code, std::string message) {
   std::ranges::replace(message, '\n', ' ');
   std::cout.flush();
-  std::fprintf(stderr, "error: %s\n", message.c_str());
+  std::fprintf(stderr, "error: %s\n", printable(message).c_str());
   return code;
 }
 

@@ -15,7 +15,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-enum class Pickle : uint8_t { none, plain, script };
+enum class Found : uint8_t { other, pickle, script, pointer };
 
 /// The last bytes of a file, at most `most`; all of them for a shorter file.
 std::string end_of(std::ifstream& file, std::streamoff most) {
@@ -28,18 +28,19 @@ std::string end_of(std::ifstream& file, std::streamoff most) {
 }
 
 /// What the content of a file is. A ZIP archive lists its members at its end.
-Pickle pickle_in(const fs::path& path) {
+Found content_of(const fs::path& path) {
   constexpr std::streamoff kMostList = 1 << 22;
-  if (!fs::is_regular_file(path)) return Pickle::none;
+  if (!fs::is_regular_file(path)) return Found::other;
   std::ifstream file(path, std::ios::binary);
   std::string head(9, '\0');
-  if (!file.read(head.data(), static_cast<std::streamsize>(head.size()))) return Pickle::none;
+  if (!file.read(head.data(), static_cast<std::streamsize>(head.size()))) return Found::other;
+  if (head == "version h") return Found::pointer;  // of Git LFS, like safetensors files
   // A safetensors file whose header has 640 bytes begins like a pickle, and has its brace in the ninth byte.
-  if (head[0] == '\x80' && head[1] >= 2 && head[1] <= 5 && head[8] != '{') return Pickle::plain;
-  if (!head.starts_with("PK\x03\x04")) return Pickle::none;
+  if (head[0] == '\x80' && head[1] >= 2 && head[1] <= 5 && head[8] != '{') return Found::pickle;
+  if (!head.starts_with("PK\x03\x04")) return Found::other;
   const std::string list = end_of(file, kMostList);
-  if (list.find("/data.pkl") == std::string::npos) return Pickle::none;
-  return list.find("/constants.pkl") == std::string::npos ? Pickle::plain : Pickle::script;
+  if (list.find("/data.pkl") == std::string::npos) return Found::other;
+  return list.find("/constants.pkl") == std::string::npos ? Found::pickle : Found::script;
 }
 
 /// A word for a POSIX shell; control characters need bash.
@@ -98,10 +99,13 @@ constexpr std::array<std::string_view, 2> kBlocks = {"blocks.0.attn.qkv.weight",
 
 void refuse_pickle(const fs::path& path) {
   constexpr std::array kEndings = {".pth", ".pt", ".bin", ".ckpt", ".pkl"};
-  const Pickle kind = pickle_in(path);
+  const Found found = content_of(path);
   const bool named = std::ranges::find(kEndings, path.extension().string()) != kEndings.end();
-  if (kind == Pickle::none && !named) return;
-  const std::string_view read = kind == Pickle::script ? kReadScript : kReadPickle;
+  if (found == Found::other && !named) return;
+  if (found == Found::pointer) {
+    throw IoError(fmt::format("{}: a pointer of Git LFS, not the weights; git lfs pull fetches them", path.string()));
+  }
+  const std::string_view read = found == Found::script ? kReadScript : kReadPickle;
   throw IoError(fmt::format("{}: a pickle can run programs and is not read; convert it: {}", path.string(),
                             command(read, path, fs::path(path).replace_extension(".safetensors"))));
 }

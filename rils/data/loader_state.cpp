@@ -2,6 +2,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "engine/core/nesting.h"
 #include "rils/data/loader.h"
 
 namespace tessera::rils {
@@ -26,6 +27,7 @@ std::string LoaderState::to_json() const {
 
 LoaderState LoaderState::from_json(std::string_view text) {
   try {
+    if (is_json_bomb(text)) throw IoError("resume: the saved position in the data nests too deep or is too long");
     const auto json = nlohmann::json::parse(text);
     LoaderState state;
     json.at("epoch").get_to(state.epoch);

@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "engine/core/error.h"
+#include "engine/core/printable.h"
 #include "engine/cpu/host.h"
 #include "engine/ops/copy.h"
 #include "engine/ops/norm.h"
@@ -54,7 +55,7 @@ Progress shown_on(StageProgress& bar, std::string stage) {
 }
 
 void print_notes(const Dataset& data) {
-  for (const std::string& note : data.notes()) fmt::print(stderr, "{}\n", note);
+  for (const std::string& note : data.notes()) fmt::print(stderr, "{}\n", printable(note));
 }
 
 void print_skipped(const std::string& source, const ImageEmbeddings& images) {

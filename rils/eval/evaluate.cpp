@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "engine/core/atomic_file.h"
+#include "engine/core/printable.h"
 #include "rils/data/class_names.h"
 #include "rils/eval/loaded_model.h"
 #include "rils/eval/scenes.h"
@@ -148,7 +149,7 @@ int evaluate_zero_shot(const EvaluateOptions& o) {
   const LoadedModel m = open_model(o);
   const auto data = open_data(o, o.data, false, true, "test");
   const ClassPrompts prompts = class_prompts(o.classnames, o.templates, o.data, *data);
-  if (!prompts.note.empty()) fmt::print(stderr, "{}\n", prompts.note);
+  if (!prompts.note.empty()) fmt::print(stderr, "{}\n", printable(prompts.note));
   StageProgress bar;
   const ZeroShotResult r = run_zero_shot(*m.model, *data, prompts, tokenize_with(m.tokenizer), m.embed, reading(bar));
   show_skipped(o.data, r.images);

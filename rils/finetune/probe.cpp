@@ -5,6 +5,7 @@
 #include <cmath>
 #include <set>
 
+#include "engine/core/atomic_file.h"
 #include "engine/ops/copy.h"
 #include "rils/finetune/classifier.h"
 #include "rils/finetune/logistic.h"
@@ -51,8 +52,9 @@ class Probe {
       }
       if (accuracies.size() > 1) results.push_back(summary(study.shots, accuracies));
     }
-    RecordLog log(folder.results());
-    for (const Record& record : results) log.write(record);
+    std::string lines;
+    for (const Record& record : results) lines += record.json() + "\n";
+    write_file_atomically(folder.results(), lines);
     console_.line(fmt::format("finished: {}", folder.path().string()));
     return 0;
   }

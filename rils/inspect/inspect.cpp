@@ -8,6 +8,7 @@
 #include <istream>
 #include <ostream>
 
+#include "engine/core/printable.h"
 #include "engine/ops/copy.h"
 #include "nn/io/safetensors.h"
 #include "rils/model/cost.h"
@@ -50,11 +51,14 @@ namespace {
 void list(const nn::SafetensorsFile& file, std::ostream& out) {
   int64_t elements = 0;
   for (const auto& [name, info] : file.tensors()) {
-    out << fmt::format("{:<56} {:<5} {}\n", name, info.half ? "f16" : name_of(info.dtype), to_string(info.shape));
+    out << fmt::format("{:<56} {:<5} {}\n", printable(name), info.half ? "f16" : name_of(info.dtype),
+                       to_string(info.shape));
     elements += info.shape.numel();
   }
   out << fmt::format("{} tensors, {} elements\n", file.tensors().size(), elements);
-  for (const auto& [key, value] : file.metadata()) out << fmt::format("{}: {}\n", key, value);
+  for (const auto& [key, value] : file.metadata()) {
+    out << fmt::format("{}: {}\n", printable(key), printable_lines(value));
+  }
 }
 
 double largest_difference(const Tensor& a, const Tensor& b) {

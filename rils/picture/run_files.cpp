@@ -12,8 +12,10 @@ namespace tessera::rils {
 namespace fs = std::filesystem;
 namespace {
 
+constexpr uint64_t kMostResultBytes = 64 << 20;
+
 nlohmann::json parse(const std::string& text) {
-  if (nests_too_deep(text)) return nlohmann::json::value_t::discarded;
+  if (is_json_bomb(text)) return nlohmann::json::value_t::discarded;
   return nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
 }
 
@@ -39,7 +41,7 @@ std::vector<fs::path> files_in(const fs::path& folder, std::string_view extensio
 std::vector<Evaluation> read_evaluations(const fs::path& run) {
   std::vector<Evaluation> found;
   for (const fs::path& file : files_in(run / "results", ".json")) {
-    std::string text = read_file(file);
+    std::string text = read_file(file, kMostResultBytes);
     const auto json = parse(text);
     if (json.is_object() && json.contains("metrics")) found.push_back({file.stem().string(), std::move(text)});
   }

@@ -14,7 +14,7 @@ namespace tessera::rils {
 namespace {
 
 constexpr size_t kMostMerges = 49152 - 256 - 2;
-constexpr size_t kMostBytes = size_t{256} << 20;  // the largest unpacked file that is accepted
+constexpr size_t kMostBytes = size_t{64} << 20;  // of a file, packed and unpacked; CLIP's has 3 MB
 constexpr std::string_view kWordEnd = "</w>";
 
 /// Bytes in the order of their ids: the printable ones of Latin-1, then the others.
@@ -32,7 +32,7 @@ std::vector<uint8_t> byte_order() {
 
 /// Reads a whole file and unpacks it if it is gzipped.
 std::string read_unpacked(const std::filesystem::path& path) {
-  (void)read_file(path);  // reports why a file cannot be opened, which zlib does not
+  (void)read_file(path, kMostBytes);  // reports why a file cannot be opened, which zlib does not
   gzFile file = gzopen(path.c_str(), "rb");
   if (file == nullptr) throw IoError(fmt::format("{}: cannot open", path.string()));
   std::string text;
@@ -101,7 +101,7 @@ std::string symbol_key(std::string_view bytes, bool end) { return std::string(by
 }  // namespace
 
 void copy_gzipped(const std::filesystem::path& from, const std::filesystem::path& to) {
-  std::string text = read_file(from);
+  std::string text = read_file(from, kMostBytes);
   constexpr std::string_view kMagic = "\x1f\x8b";
   if (text.starts_with(kMagic)) return write_file_atomically(to, text);
   constexpr int kGzip = 16, kWindow = 15, kMemory = 8;

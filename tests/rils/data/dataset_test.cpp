@@ -73,6 +73,25 @@ std::string reason_of_captions(std::string_view text, std::string_view json, Tex
   return "good";
 }
 
+TEST(Captions, JsonBombsAreBadMetadata) {
+  const auto reason = [](const std::string& json) {
+    try {
+      (void)parse_captions("", json, false);
+    } catch (const SampleError& error) {
+      return error.reason() + ": " + error.what();
+    }
+    return std::string("read");
+  };
+  const std::string deep = std::string(100'000, '[') + "\"a\"" + std::string(100'000, ']');
+  std::string wide = R"({"caption": "a cat", "more": [)";
+  for (size_t i = 0; i < kMostMetadataValues; ++i) wide += "[],";
+  wide += "0]}";
+  EXPECT_EQ(reason(deep), "bad metadata: the JSON metadata nest too deep or hold too many values");
+  EXPECT_EQ(reason(wide), "bad metadata: the JSON metadata nest too deep or hold too many values");
+  // The text beside it is a caption all the same.
+  EXPECT_EQ(parse_captions("a dog", R"({"captions": )" + deep + "}", false), std::vector<std::string>{"a dog"});
+}
+
 TEST(Captions, AreDecodedOrRefused) {
   using namespace std::string_view_literals;
   constexpr auto utf8 = TextEncoding::utf_8, latin = TextEncoding::windows_1252;

@@ -3,10 +3,14 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <cstdlib>
+#include <filesystem>
+#include <string>
 
 #include "engine/core/error.h"
 #include "rils/picture/chart.h"
 #include "rils/picture/heat_map.h"
+#include "tests/support/temporary_folder.h"
 
 namespace tessera::rils {
 namespace {
@@ -24,7 +28,38 @@ TEST(Svg, EscapesWhatUsersType) {
   Svg svg(10, 10);
   svg.text(1, 2, "<b> & \"c\"\x01");
   const std::string text = svg.str();
-  EXPECT_NE(text.find("&lt;b&gt; &amp; &quot;c&quot;</text>"), std::string::npos) << text;
+  EXPECT_NE(text.find("&lt;b&gt; &amp; &quot;c&quot;\\x01</text>"), std::string::npos) << text;
+}
+
+TEST(Svg, TextsOfAnyBytesAreWellFormedXml) {
+  EXPECT_EQ(escape_xml("gr\xfcn \xe2\x82 \x1b[31m\x7f"), "gr\\xfcn \\xe2\\x82 \\x1b[31m\\x7f");
+  EXPECT_EQ(escape_xml("\xef\xbf\xbe\xed\xa0\x80"), "\\xef\\xbf\\xbe\\xed\\xa0\\x80") << "characters that XML forbids";
+  EXPECT_EQ(escape_xml("two\r\nlines\tand ü €"), "two  lines\tand ü €");
+  Svg svg(10, 10);
+  (void)svg.paragraph(0, 0, "\xff\xfe\xfd\x80\x80\x80\x80", 3, 9);
+  EXPECT_EQ(svg.str().find_first_of("\xff\xfe\xfd\x80"), std::string::npos);
+}
+
+/// The message names the missing program only where it is missing.
+TEST(Svg, SaysWhyAPictureCannotBeMade) {
+  const test::TemporaryFolder folder;
+  const std::string path = ::getenv("PATH") != nullptr ? ::getenv("PATH") : "";
+  const auto message = [&] {
+    try {
+      write_drawing(folder.path() / "a.png", Svg(10, 10));
+    } catch (const IoError& e) {
+      return std::string(e.what());
+    }
+    return std::string("no error");
+  };
+  ::setenv("PATH", folder.path().c_str(), 1);
+  const std::string missing = message();
+  folder.write("rsvg-convert", "#!/bin/sh\nexit 3\n");
+  std::filesystem::permissions(folder.path() / "rsvg-convert", std::filesystem::perms::owner_all);
+  const std::string failing = message();
+  ::setenv("PATH", path.c_str(), 1);
+  EXPECT_NE(missing.find("expected the program rsvg-convert"), std::string::npos) << missing;
+  EXPECT_NE(failing.find("rsvg-convert cannot draw it (exit status 3)"), std::string::npos) << failing;
 }
 
 TEST(Svg, BreaksLinesAtBlanksAndNeverWithinACharacter) {

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <cstring>
@@ -12,6 +13,7 @@
 #include <iterator>
 #include <system_error>
 #include <utility>
+#include <vector>
 
 #include "engine/core/error.h"
 
@@ -108,7 +110,24 @@ constexpr const char* kMark = ".tessera-unfinished";
 
 bool is_ours(const std::filesystem::path& folder) {
   namespace fs = std::filesystem;
-  return fs::is_directory(fs::symlink_status(folder)) && (fs::is_empty(folder) || fs::exists(folder / kMark));
+  if (!fs::is_directory(fs::symlink_status(folder))) return false;
+  // A process may have been killed before it had written the mark.
+  return fs::exists(folder / kMark) || std::ranges::all_of(fs::directory_iterator(folder), [](const auto& entry) {
+           return entry.path().filename().string().starts_with(kMark);
+         });
+}
+
+/// Removes a folder, its mark last, so that one that is half removed is still ours.
+void remove_scratch(const std::filesystem::path& folder, std::error_code& error) {
+  namespace fs = std::filesystem;
+  std::vector<fs::path> others;
+  for (fs::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error)) {
+    if (entry->path().filename() != kMark) others.push_back(entry->path());
+  }
+  for (const fs::path& path : others) {
+    if (!error) fs::remove_all(path, error);
+  }
+  if (!error) fs::remove_all(folder, error);
 }
 
 /// Removes what move_out had moved out of a folder before it was cut off.
@@ -132,7 +151,7 @@ ScratchFolder::ScratchFolder(std::filesystem::path path) : path_(std::move(path)
                                 path_.string()));
     }
     remove_moved(path_, error);
-    if (!error) fs::remove_all(path_, error);
+    if (!error) remove_scratch(path_, error);
   }
   if (!error) fs::create_directories(path_, error);
   if (error) throw IoError(fmt::format("{}: cannot create: {}", path_.string(), error.message()));
@@ -143,17 +162,17 @@ ScratchFolder::~ScratchFolder() {
   if (renamed_) return;
   std::error_code ignored;
   remove_moved(path_, ignored);
-  std::filesystem::remove_all(path_, ignored);
+  remove_scratch(path_, ignored);
 }
 
 void ScratchFolder::rename_to(const std::filesystem::path& folder) {
   std::error_code error;
-  std::filesystem::remove(path_ / kMark, error);
-  if (!error) std::filesystem::rename(path_, folder, error);
+  std::filesystem::rename(path_, folder, error);
   if (error) {
     throw IoError(fmt::format("{}: cannot rename to {}: {}", path_.string(), folder.string(), error.message()));
   }
   renamed_ = true;
+  std::filesystem::remove(folder / kMark, error);  // the last thing: without it the folder would not be known as ours
 }
 
 void ScratchFolder::move_out(const std::vector<std::string>& names) {
@@ -172,9 +191,8 @@ void ScratchFolder::move_out(const std::vector<std::string>& names) {
     fs::rename(path_ / name, parent / name, error);
     if (error) throw IoError(fmt::format("{}: cannot move: {}", (path_ / name).string(), error.message()));
   }
-  fs::remove(path_ / kMark, error);  // from here on the work is done
   renamed_ = true;
-  fs::remove_all(path_, error);
+  remove_scratch(path_, error);
 }
 
 void write_file_atomically(const std::filesystem::path& path, std::string_view text) {

@@ -245,6 +245,10 @@ TEST_F(AtomicFiles, ScratchFoldersAreOurs) {
   { const ScratchFolder again(scratch); }
   EXPECT_FALSE(fs::exists(scratch)) << "what a killed process left is replaced";
   fs::create_directories(scratch);
+  put(scratch / ".tessera-unfinished.tmp.1.2");
+  { const ScratchFolder again(scratch); }
+  EXPECT_FALSE(fs::exists(scratch)) << "so is one that has not got its mark yet";
+  fs::create_directories(scratch);
   put(scratch / "of a user");
   fs::create_directory_symlink("a", folder_ / "link.partial");
   put(folder_ / "file.partial");

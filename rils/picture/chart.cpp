@@ -23,6 +23,9 @@ struct Bounds {
   }
 };
 
+/// Whether a figure has a place in a chart. The differences of greater ones are no numbers.
+bool is_drawn(double v) { return std::abs(v) < 1e300; }
+
 /// Averages the points in each pixel column of the plot, and splits them into runs without gaps.
 std::vector<std::vector<std::pair<double, double>>> thinned(const Series& series, const Bounds& x, double columns) {
   std::vector<std::vector<std::pair<double, double>>> runs(1);
@@ -34,7 +37,7 @@ std::vector<std::vector<std::pair<double, double>>> thinned(const Series& series
     count = 0;
   };
   for (const auto& [px, py] : series.points) {
-    if (!std::isfinite(py)) {
+    if (!is_drawn(px) || !is_drawn(py)) {
       flush();
       if (!runs.back().empty()) runs.emplace_back();
       continue;
@@ -63,6 +66,8 @@ std::vector<double> axis_ticks(double low, double high, int most) {
       break;
     }
   }
+  // Beyond 2^53 steps from zero, neighbouring ticks are the same number.
+  if (std::max(std::abs(low), std::abs(high)) / step > 1e15) return {low, high};
   std::vector<double> ticks;
   for (double k = std::ceil(low / step - 1e-9); k * step <= high + 1e-9 * step; ++k)
     ticks.push_back(k * step + 0.0);  // no −0
@@ -73,7 +78,7 @@ void draw_chart(Svg& svg, const Chart& chart, double x, double y, double width, 
   Bounds bx, by;
   for (const Series& s : chart.series) {
     for (const auto& [px, py] : s.points) {
-      if (!std::isfinite(py)) continue;
+      if (!is_drawn(px) || !is_drawn(py)) continue;
       bx.include(px);
       by.include(py);
     }
@@ -84,7 +89,7 @@ void draw_chart(Svg& svg, const Chart& chart, double x, double y, double width, 
     return;
   }
   if (chart.from_zero) by.include(0);
-  if (by.low == by.high) by.high = by.low + 1;
+  if (by.low == by.high) by.high = by.low + std::max(1.0, 1e-3 * std::abs(by.low));
   const double w = width - kLeft - kRight, h = height - kTop - kBottom;
   const auto to_x = [&](double v) { return x + kLeft + (v - bx.low) / std::max(bx.high - bx.low, 1e-300) * w; };
   const auto to_y = [&](double v) { return y + kTop + (1 - (v - by.low) / (by.high - by.low)) * h; };

@@ -28,6 +28,7 @@ struct Chart {
 void draw_chart(Svg& svg, const Chart& chart, double x, double y, double width, double height);
 
 /// Round numbers that cover [low, high] with at most `most` steps.
+/// The two ends themselves where doubles between them are too few for that.
 [[nodiscard]] std::vector<double> axis_ticks(double low, double high, int most);
 
 }  // namespace tessera::rils

@@ -5,7 +5,9 @@
 #include <cmath>
 #include <cstdlib>
 #include <filesystem>
+#include <limits>
 #include <string>
+#include <vector>
 
 #include "engine/core/error.h"
 #include "rils/picture/chart.h"
@@ -91,6 +93,25 @@ TEST(Chart, TicksAreRoundAndCover) {
   EXPECT_EQ(axis_ticks(0.13, 0.42, 4), (std::vector<double>{0.2, 0.30000000000000004, 0.4}));
   EXPECT_EQ(axis_ticks(3, 3, 4), (std::vector<double>{3}));
   EXPECT_FALSE(std::signbit(axis_ticks(-1, 1, 4).at(2)));
+}
+
+TEST(Chart, EndsForAnyFigures) {
+  const double big = 9007199254740992, most = std::numeric_limits<double>::max();
+  EXPECT_EQ(axis_ticks(big, big + 2, 6), (std::vector<double>{big, big + 2}));
+  EXPECT_EQ(axis_ticks(8e15, 8e15 + 1, 5), (std::vector<double>{8e15, 8e15 + 1}));
+  for (const auto& points : std::vector<std::vector<std::pair<double, double>>>{{{1, 8e15}, {2, 8e15}},
+                                                                                {{big, 3}, {big + 2, 2}},
+                                                                                {{1, 1e20}, {2, 1e20}},
+                                                                                {{1, -most}, {2, most}, {3, 1}},
+                                                                                {{most, 1}, {-most, 2}, {1, 5e-324}}}) {
+    Svg svg(400, 300);
+    Chart chart;
+    chart.series.push_back({"a", points, false});
+    draw_chart(svg, chart, 0, 0, 400, 300);
+    const std::string text = svg.str();
+    EXPECT_EQ(text.find("nan"), std::string::npos) << text;
+    EXPECT_EQ(text.find("inf"), std::string::npos) << text;
+  }
 }
 
 TEST(Chart, DrawsGapsForWhatIsNotFinite) {

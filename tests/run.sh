@@ -40,24 +40,39 @@ build() {
   check "build $preset" cmake --build --preset "$preset" ${1:+--target "$@"}
 }
 
-# suite PRESET [BINARY…]: runs the gtest binaries of the preset, or only those named, and counts each of their tests.
+# run_binary PRESET NAME: runs a gtest binary, prints its line, and its output where a test failed.
+run_binary() {
+  local out=$log/$1.$2 start=$SECONDS status ok bad
+  "build/$1/bin/$2" --gtest_brief=1 >"$out" 2>&1
+  status=$?
+  ok=$(sed -nE 's/^\[  PASSED  \] ([0-9]+) tests?.*/\1/p' "$out" | tail -n 1)
+  bad=$(sed -nE 's/^ *([0-9]+) FAILED TESTS?.*/\1/p' "$out" | tail -n 1)
+  [ $status = 0 ] || [ "${bad:-0}" -gt 0 ] || bad=1   # a crash counts as one failure
+  {
+    flock 9
+    echo "${ok:-0} ${bad:-0}" >>"$log/counts"
+    echo "  $1/$2: ${ok:-0} passed, ${bad:-0} failed ($((SECONDS - start)) s)"
+    [ $status = 0 ] || tail -n 80 "$out" | sed 's/^/        /'
+  } 9>"$log/lock"
+}
+export -f run_binary
+export log
+
+# suite PRESET [BINARY…]: runs the gtest binaries of the preset, or only those named, one on each core, the longest
+# first, and counts each of their tests.
 suite() {
-  local preset=$1 binary name ok bad
+  local preset=$1 binaries ok bad
   shift
-  for binary in build/"$preset"/bin/test_*; do
-    name=$(basename "$binary")
-    if [ $# -gt 0 ] && ! printf '%s\n' "$@" | grep -qx "$name"; then continue; fi
-    local start=$SECONDS
-    "$binary" --gtest_brief=1 >"$log/out" 2>&1
-    local status=$?
-    ok=$(sed -nE 's/^\[  PASSED  \] ([0-9]+) tests?.*/\1/p' "$log/out" | tail -n 1)
-    bad=$(sed -nE 's/^ *([0-9]+) FAILED TESTS?.*/\1/p' "$log/out" | tail -n 1)
-    [ $status = 0 ] || [ "${bad:-0}" -gt 0 ] || bad=1   # a crash counts as one failure
-    passed=$((passed + ${ok:-0}))
-    failed=$((failed + ${bad:-0}))
-    echo "  $preset/$name: ${ok:-0} passed, ${bad:-0} failed ($((SECONDS - start)) s)"
-    [ $status = 0 ] || tail -n 80 "$log/out" | sed 's/^/        /'
-  done
+  # shellcheck disable=SC2046
+  [ $# -gt 0 ] || set -- test_apps test_device test_op_cases $(cd "build/$preset/bin" && echo test_*)
+  binaries=$(printf '%s\n' "$@" | awk '!seen[$0]++')
+  : >"$log/counts"
+  xargs -P "$(nproc)" -I '{}' bash -c "run_binary $preset {}" <<<"$binaries"
+  while read -r ok bad; do
+    passed=$((passed + ok))
+    failed=$((failed + bad))
+  done <"$log/counts"
+  [ "$(wc -l <"$log/counts")" = "$(wc -l <<<"$binaries")" ] || failed=$((failed + 1))   # one did not report
 }
 
 # The script for a machine with a GPU, at small sizes on the emulated device.
@@ -85,7 +100,7 @@ if [ "$mode" != quick ]; then
   # That a model learns takes a minute there, in code that every other run has been through.
   GTEST_FILTER='-Learning.*:Objectives.OneBatchCanBeLearned' suite asan
   # Pools, loader and signals; and the CUDA kernels, whose threads the emulator shows to ThreadSanitizer.
-  threaded="test_engine test_rils_data test_rils_run test_emulation test_device"
+  threaded="test_device test_rils_data test_rils_run test_engine test_emulation"
   # shellcheck disable=SC2086
   build tsan $threaded
   # shellcheck disable=SC2086

@@ -39,6 +39,7 @@ int main(int argc, char** argv) {
                     pixels ? "model, untrained (initial values) or pixels" : "model or untrained (initial values)")
         ->check(pixels ? CLI::IsMember({"model", "untrained", "pixels"}) : CLI::IsMember({"model", "untrained"}));
   }
+  retrieval->add_option("--text-encoding", o.text_encoding, "encoding of captions that are not UTF-8: windows-1252");
   zero_shot->add_option("--classnames", o.classnames,
                         "file with one class per line; default: classnames.txt beside the data");
   zero_shot->add_option("--templates", o.templates, "file with one prompt per line, {c} for the class");

@@ -44,6 +44,7 @@ int main(int argc, char** argv) {
       ->add_option("--out", o.output,
                    "STEM of the files: STEM.images.npy, STEM.images.txt, STEM.texts.npy, STEM.texts.tsv")
       ->required();
+  embed->add_option("--text-encoding", o.text_encoding, "encoding of captions that are not UTF-8: windows-1252");
   for (CLI::App* sub : {search, embed}) {
     sub->add_option("--dataset-type", o.dataset_type,
                     "auto, webdataset, files, csv, idx, or images (all images below a folder)");

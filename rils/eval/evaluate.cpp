@@ -38,6 +38,7 @@ std::unique_ptr<Dataset> open_data(const EvaluateOptions& o, const std::string& 
   DatasetOptions d;
   d.need_metadata = !captions && !labels;
   d.type = dataset_type(o.dataset_type);
+  d.text_encoding = parse_text_encoding(o.text_encoding);
   d.need_caption = captions;
   d.need_label = labels;
   d.split = split;

@@ -18,6 +18,7 @@ struct EvaluateOptions {
   std::string dataset_name;
   std::string precision = "fp32";
   std::string dataset_type = "auto";
+  std::string text_encoding = "utf-8";  // retrieval: of captions that are not UTF-8 (parse_text_encoding)
   // "model", "untrained" (the same model at its initial values) or, for knn, "pixels" (at most 32 × 32 of an image)
   std::string features = "model";
   std::string command;

@@ -49,6 +49,7 @@ std::unique_ptr<Dataset> open_images(const std::string& source, const QueryOptio
   options.need_caption = false;
   options.split = "test";
   options.type = dataset_type(o.dataset_type);
+  options.text_encoding = parse_text_encoding(o.text_encoding);
   if (options.type == DatasetType::automatic && is_path(source)) {
     options.type = has_image_extension(source) ? DatasetType::images : captioned_type(source, options);
   }

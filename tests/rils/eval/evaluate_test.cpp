@@ -64,6 +64,20 @@ class Evaluate : public ::testing::Test {
   int64_t captions_ = 0;
 };
 
+TEST_F(Evaluate, CaptionsAreReadInTheEncodingThatIsNamed) {
+  const std::string tar =
+      test::write_tar(
+          folder_.path() / "words.tar",
+          {{"a.png", test::noise_png(1)}, {"a.txt", "caf\xe9"}, {"b.png", test::noise_png(2)}, {"b.txt", "tea"}})
+          .string();
+  options_.data = tar;
+  ASSERT_EQ(evaluate_retrieval(options_), 0);
+  EXPECT_EQ(result().at("samples"), 1) << "the other caption is skipped";
+  options_.text_encoding = "windows-1252";
+  ASSERT_EQ(evaluate_retrieval(options_), 0);
+  EXPECT_EQ(result().at("samples"), 2);
+}
+
 /// A file of a few bytes must not make the model take memory for what its configuration claims.
 TEST_F(Evaluate, AConfigurationThatClaimsMoreThanItsFileHoldsIsRefused) {
   Config config = test::worded_config();

@@ -15,6 +15,7 @@
 
 #include "apps/common/unknown_names.h"
 #include "engine/core/error.h"
+#include "engine/core/printable.h"
 #include "engine/runtime/context.h"
 #include "rils/config/schema.h"
 #include "rils/run/version.h"
@@ -65,7 +66,7 @@ int complain(int code, std::string message) {
   std::ranges::replace_if(
       message, [](unsigned char c) { return c < 0x20 || c == 0x7f; }, ' ');
   std::cout.flush();
-  std::fprintf(stderr, "error: %s\n", message.c_str());
+  std::fprintf(stderr, "error: %s\n", printable(message).c_str());
   return code;
 }
 

@@ -3,6 +3,7 @@
 #include <iostream>
 
 #include "apps/common/program.h"
+#include "engine/core/printable.h"
 #include "rils/prepare/default_data.h"
 #include "rils/prepare/folder_command.h"
 #include "rils/prepare/shards_command.h"
@@ -53,7 +54,7 @@ int main(int argc, char** argv) {
     rils::StageProgress progress;
     if (*scenes) std::cout << prepare_default(d, std::ref(progress)).describe() << '\n';
     if (*captions) std::cout << prepare_captions(c, std::ref(progress)).describe() << '\n';
-    if (*folder) std::cout << prepare_folder(f, std::ref(progress)).describe() << '\n';
+    if (*folder) std::cout << printable_lines(prepare_folder(f, std::ref(progress)).describe()) << '\n';
     if (*vocabulary) std::cout << v.output << ": " << prepare_vocabulary(v, std::ref(progress)).describe() << '\n';
     return 0;
   });

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <cstring>
@@ -12,6 +13,7 @@
 #include <iterator>
 #include <system_error>
 #include <utility>
+#include <vector>
 
 #include "engine/core/error.h"
 
@@ -108,7 +110,34 @@ constexpr const char* kMark = ".tessera-unfinished";
 
 bool is_ours(const std::filesystem::path& folder) {
   namespace fs = std::filesystem;
-  return fs::is_directory(fs::symlink_status(folder)) && (fs::is_empty(folder) || fs::exists(folder / kMark));
+  if (!fs::is_directory(fs::symlink_status(folder))) return false;
+  // A process may have been killed before it had written the mark.
+  return fs::exists(folder / kMark) || std::ranges::all_of(fs::directory_iterator(folder), [](const auto& entry) {
+           return entry.path().filename().string().starts_with(kMark);
+         });
+}
+
+/// Removes a folder, its mark last, so that one that is half removed is still ours.
+void remove_scratch(const std::filesystem::path& folder, std::error_code& error) {
+  namespace fs = std::filesystem;
+  std::vector<fs::path> others;
+  for (fs::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error)) {
+    if (entry->path().filename() != kMark) others.push_back(entry->path());
+  }
+  for (const fs::path& path : others) {
+    if (!error) fs::remove_all(path, error);
+  }
+  if (!error) fs::remove_all(folder, error);
+}
+
+/// Removes what move_out had moved out of a folder before it was cut off.
+void remove_moved(const std::filesystem::path& scratch, std::error_code& error) {
+  namespace fs = std::filesystem;
+  std::ifstream list(scratch / kMark);
+  for (std::string name; !error && std::getline(list, name);) {
+    const bool plain = !name.empty() && name != "." && name != ".." && name.find('/') == std::string::npos;
+    if (plain && !fs::exists(fs::symlink_status(scratch / name))) fs::remove_all(scratch.parent_path() / name, error);
+  }
 }
 
 }  // namespace
@@ -121,7 +150,8 @@ ScratchFolder::ScratchFolder(std::filesystem::path path) : path_(std::move(path)
       throw IoError(fmt::format("{}: expected no such name (unfinished work goes there), found one that is not ours",
                                 path_.string()));
     }
-    fs::remove_all(path_, error);
+    remove_moved(path_, error);
+    if (!error) remove_scratch(path_, error);
   }
   if (!error) fs::create_directories(path_, error);
   if (error) throw IoError(fmt::format("{}: cannot create: {}", path_.string(), error.message()));
@@ -129,18 +159,40 @@ ScratchFolder::ScratchFolder(std::filesystem::path path) : path_(std::move(path)
 }
 
 ScratchFolder::~ScratchFolder() {
+  if (renamed_) return;
   std::error_code ignored;
-  if (!renamed_) std::filesystem::remove_all(path_, ignored);
+  remove_moved(path_, ignored);
+  remove_scratch(path_, ignored);
 }
 
 void ScratchFolder::rename_to(const std::filesystem::path& folder) {
   std::error_code error;
-  std::filesystem::remove(path_ / kMark, error);
-  if (!error) std::filesystem::rename(path_, folder, error);
+  std::filesystem::rename(path_, folder, error);
   if (error) {
     throw IoError(fmt::format("{}: cannot rename to {}: {}", path_.string(), folder.string(), error.message()));
   }
   renamed_ = true;
+  std::filesystem::remove(folder / kMark, error);  // the last thing: without it the folder would not be known as ours
+}
+
+void ScratchFolder::move_out(const std::vector<std::string>& names) {
+  namespace fs = std::filesystem;
+  const fs::path parent = path_.parent_path();
+  std::string list;
+  for (const std::string& name : names) {
+    if (fs::exists(fs::symlink_status(parent / name))) {
+      throw IoError(fmt::format("{}: exists already", (parent / name).string()));
+    }
+    list += name + "\n";
+  }
+  write_file_atomically(path_ / kMark, list);
+  std::error_code error;
+  for (const std::string& name : names) {
+    fs::rename(path_ / name, parent / name, error);
+    if (error) throw IoError(fmt::format("{}: cannot move: {}", (path_ / name).string(), error.message()));
+  }
+  renamed_ = true;
+  remove_scratch(path_, error);
 }
 
 void write_file_atomically(const std::filesystem::path& path, std::string_view text) {
@@ -149,7 +201,7 @@ void write_file_atomically(const std::filesystem::path& path, std::string_view t
   file.commit();
 }
 
-std::string read_file(const std::filesystem::path& path) {
+std::string read_file(const std::filesystem::path& path, uint64_t most_bytes) {
   std::error_code error;
   const auto status = std::filesystem::status(path, error);
   if (std::filesystem::exists(status) && !std::filesystem::is_regular_file(status)) {
@@ -158,7 +210,11 @@ std::string read_file(const std::filesystem::path& path) {
   }
   std::ifstream in(path, std::ios::binary);
   if (!in) throw IoError(fmt::format("{}: cannot open the file", path.string()));
-  std::string text(std::filesystem::file_size(path), '\0');
+  const uint64_t size = std::filesystem::file_size(path);
+  if (size > most_bytes) {
+    throw IoError(fmt::format("{}: expected at most {} bytes, found {}", path.string(), most_bytes, size));
+  }
+  std::string text(size, '\0');
   in.read(text.data(), static_cast<std::streamsize>(text.size()));
   text.resize(static_cast<size_t>(in.gcount()));  // a file that grows meanwhile is read as far as it was
   if (in.bad()) throw IoError(fmt::format("{}: cannot read the file", path.string()));

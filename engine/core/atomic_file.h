@@ -1,9 +1,12 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <filesystem>
 #include <span>
+#include <string>
 #include <string_view>
+#include <vector>
 
 namespace tessera {
 
@@ -43,6 +46,10 @@ class ScratchFolder {
   [[nodiscard]] const std::filesystem::path& path() const { return path_; }
   /// Throws IoError when the name is taken.
   void rename_to(const std::filesystem::path& folder);
+  /// Moves entries of these names into the folder that this one lies in, and removes itself. A list of them is written
+  /// first: when the process is killed meanwhile, the next ScratchFolder of this name removes what was moved, so that
+  /// the work can be repeated. Throws IoError when a name is taken, and then moves nothing.
+  void move_out(const std::vector<std::string>& names);
 
  private:
   std::filesystem::path path_;
@@ -50,7 +57,10 @@ class ScratchFolder {
 };
 
 void write_file_atomically(const std::filesystem::path& path, std::string_view text);
-/// Returns the content of a regular file. Throws IoError; a pipe or a device could be read for ever.
-[[nodiscard]] std::string read_file(const std::filesystem::path& path);
+/// The bytes of the largest file that is read whole unless a reader allows more.
+inline constexpr uint64_t kMostFileBytes = uint64_t{1} << 30;
+/// Returns the content of a regular file. Throws IoError, also for a pipe or a device, which could be read for ever,
+/// and for a larger file, before it takes memory.
+[[nodiscard]] std::string read_file(const std::filesystem::path& path, uint64_t most_bytes = kMostFileBytes);
 
 }  // namespace tessera

@@ -64,16 +64,16 @@ struct NameCheck final : Header::json_sax_t {
     if (depth == 1 && !names.insert(name).second) repeated = name;
     return true;
   }
-  bool start_object(size_t /*size*/) override { return ++depth <= kMaxDepth; }
-  bool start_array(size_t /*size*/) override { return ++depth <= kMaxDepth; }
+  bool start_object(size_t /*size*/) override { return ++depth <= kMaxDepth && count(); }
+  bool start_array(size_t /*size*/) override { return ++depth <= kMaxDepth && count(); }
   bool end_object() override { return --depth >= 0; }
   bool end_array() override { return --depth >= 0; }
-  bool null() override { return true; }
-  bool boolean(bool /*value*/) override { return true; }
-  bool number_integer(int64_t /*value*/) override { return true; }
-  bool number_unsigned(uint64_t /*value*/) override { return true; }
-  bool number_float(double /*value*/, const std::string& /*text*/) override { return true; }
-  bool string(std::string& /*value*/) override { return true; }
+  bool null() override { return count(); }
+  bool boolean(bool /*value*/) override { return count(); }
+  bool number_integer(int64_t /*value*/) override { return count(); }
+  bool number_unsigned(uint64_t /*value*/) override { return count(); }
+  bool number_float(double /*value*/, const std::string& /*text*/) override { return count(); }
+  bool string(std::string& /*value*/) override { return count(); }
   bool binary(Header::binary_t& /*value*/) override { return true; }
   bool parse_error(size_t /*at*/, const std::string& /*token*/, const Header::exception& /*e*/) override {
     return false;
@@ -81,13 +81,17 @@ struct NameCheck final : Header::json_sax_t {
 
  private:
   static constexpr int kMaxDepth = 8;
+  static constexpr int64_t kMostValues = 2'000'000;  // of more than 200,000 tensors
+  bool count() { return ++values <= kMostValues; }
+  int64_t values = 0;
 };
 
 /// Parses the header. Throws on repeated names. The library's own parser with a callback would take time that grows
 /// with the square of the number of tensors.
 Header parse_header(const std::filesystem::path& path, std::string_view text) {
   NameCheck check;
-  if (!Header::sax_parse(text, &check)) malformed(path, "its header is not JSON");
+  if (!Header::sax_parse(text, &check))
+    malformed(path, "its header is not JSON, nests too deep or holds too many values");
   if (!check.repeated.empty()) malformed(path, fmt::format("tensor {} is there twice", check.repeated));
   Header header = Header::parse(text);
   if (!header.is_object()) malformed(path, "its header is not an object");
@@ -233,6 +237,10 @@ SafetensorsFile::SafetensorsFile(const std::filesystem::path& path)
   const std::string_view start(reinterpret_cast<const char*>(mapping_->data), std::min<size_t>(mapping_->bytes, 64));
   if (start.starts_with("version https://git-lfs")) {
     throw IoError(fmt::format("{}: a pointer of Git LFS, not the weights; git lfs pull fetches them", path.string()));
+  }
+  if (start.starts_with("PK\x03\x04") || start.starts_with("\x80\x02\x8a\x0a")) {
+    throw IoError(
+        fmt::format("{}: expected a safetensors file, found a ZIP archive or a pickle (torch.save)", path.string()));
   }
   uint64_t header_bytes = 0;
   std::memcpy(&header_bytes, mapping_->data, 8);

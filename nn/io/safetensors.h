@@ -19,7 +19,8 @@ struct NamedTensor {
 };
 
 /// Reads a safetensors file. Everything in the header is checked before use: a hostile or torn file gives one IoError
-/// with the path and what is wrong, never a crash or an unbounded allocation.
+/// with the path and what is wrong, never a crash or an unbounded allocation. A header has at most 100 MB (the format's
+/// limit) and two million values, and nests at most eight deep.
 class SafetensorsFile {
  public:
   struct Info {

@@ -14,6 +14,8 @@
 namespace tessera::rils {
 namespace {
 
+constexpr uint64_t kMostBytes = 1 << 20;
+
 /// The sections that keys lie in, and those above them.
 bool is_section(std::string_view path) {
   return std::ranges::any_of(schema(), [&](const Key& key) {
@@ -126,6 +128,9 @@ class Reader {
 }  // namespace
 
 void merge_toml(Config& config, std::string_view text, std::string_view origin) {
+  if (text.size() > kMostBytes) {
+    throw ConfigError(fmt::format("{}: expected at most {} bytes of TOML, found {}", origin, kMostBytes, text.size()));
+  }
   check_dots(text, origin);
   toml::table table;
   try {
@@ -142,7 +147,7 @@ void merge_toml(Config& config, std::string_view text, std::string_view origin) 
 
 Config load_config(const std::filesystem::path& path) {
   Config config;
-  merge_toml(config, read_file(path), path.string());
+  merge_toml(config, read_file(path, kMostBytes), path.string());
   return config;
 }
 

@@ -16,6 +16,7 @@ namespace {
 namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 
+constexpr uint64_t kMostBytes = 16 << 20;  // of a configuration
 constexpr std::string_view kLocal = "local-dir:";
 
 /// Reads a JSON object key by key. A missing key gives an absent value, a wrong type an error that names the key.
@@ -26,8 +27,8 @@ class Reader {
     if (!json_.is_object()) fail(where_.empty() ? "the file" : where_, "an object");
   }
   static Reader open(const fs::path& path) {
-    const std::string text = read_file(path);
-    if (nests_too_deep(text)) throw IoError(fmt::format("{}: JSON that nests too deep", path.string()));
+    const std::string text = read_file(path, kMostBytes);
+    if (is_json_bomb(text)) throw IoError(fmt::format("{}: JSON that nests too deep or is too long", path.string()));
     Json json = Json::parse(text, nullptr, false);
     if (json.is_discarded()) throw IoError(fmt::format("{}: not JSON", path.string()));
     return {path, "", std::move(json)};

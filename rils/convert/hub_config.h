@@ -26,7 +26,7 @@ struct HubConfig {
 };
 
 /// Reads the `config.json` of a timm model. Throws IoError for another file, ConfigError for a model that our encoder
-/// cannot represent.
+/// cannot represent. JSON of more than 16 MiB, of a million values or deeper than 64 is refused before it is parsed.
 [[nodiscard]] HubConfig read_timm_config(const std::filesystem::path& path);
 /// Reads an `open_clip_config.json`, and the `config.json` beside it for an image encoder from timm's `local-dir:`.
 /// Throws as read_timm_config.

@@ -99,25 +99,29 @@ Tensor part_of(const Tensor& tensor, Form form, const Shape& ours) {
   return tensor.reshape(ours);
 }
 
-/// Tensors that an encoder does not need: a classifier's head, and constants in PyTorch's exported graphs of CLIP.
+/// Tensors that an encoder does not need: a classifier's head, SLIP's projection for SimCLR, and constants in PyTorch's
+/// exported graphs of CLIP.
 bool may_be_left(const std::string& name) {
   constexpr std::array<std::string_view, 3> kRecords = {"input_resolution", "context_length", "vocab_size"};
-  return name.starts_with("head.") || std::ranges::find(kRecords, name) != kRecords.end();
+  return name.starts_with("head.") || name.starts_with("image_mlp.") ||
+         std::ranges::find(kRecords, name) != kRecords.end();
 }
 
 }  // namespace
 
 std::optional<Link> link_of(const std::string& ours, Names names) {
-  const bool trunk = names == Names::open_clip_timm;
+  const bool trunk = names == Names::open_clip_timm, slip = names == Names::slip;
+  if (slip && ours == "image_projection") return Link{ours, Form::same};
   if (trunk && ours == "image_projection") return Link{"visual.head.proj.weight", Form::transposed};
   for (const Row& row : kRows) {
     const auto found = match(ours, row.ours);
     if (!found) continue;
     const bool image = ours.starts_with("visual.");
-    const bool timm = names == Names::timm || names == Names::mae || (trunk && image);
+    const bool timm = names == Names::timm || names == Names::mae || ((trunk || slip) && image);
     const std::string_view pattern = timm ? row.timm : row.open_clip;
     if (pattern.empty() || (row.decoder && names != Names::mae)) return std::nullopt;
-    return Link{(trunk && image ? "visual.trunk." : "") + fill_in(pattern, *found), row.form};
+    const char* before = !image ? "" : trunk ? "visual.trunk." : slip ? "visual." : "";
+    return Link{before + fill_in(pattern, *found), row.form};
   }
   return std::nullopt;
 }

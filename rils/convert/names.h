@@ -16,6 +16,7 @@ enum class Names : uint8_t {
   mae,             // the same with the decoder
   open_clip,       // open_clip's own image encoder, and the text tower
   open_clip_timm,  // open_clip with timm's image encoder (`visual.trunk.*`)
+  slip,            // CLIP, SLIP and SimCLR of SLIP's program: timm's image encoder as `visual.*`; only read
 };
 
 /// How their tensor holds ours.

@@ -13,6 +13,7 @@
 #include "rils/config/toml.h"
 #include "rils/convert/hub_config.h"
 #include "rils/convert/names.h"
+#include "rils/convert/unread.h"
 #include "rils/eval/loaded_model.h"
 #include "rils/finetune/loaded_classifier.h"
 #include "rils/model/cost.h"
@@ -42,32 +43,6 @@ constexpr std::array kPreprocessing = {
     Preprocessing{"clip", {0.48145466, 0.4578275, 0.40821073}, {0.26862954, 0.26130258, 0.27577711}},
 };
 
-/// Refuses files of torch.save: a ZIP archive with a pickle in it, or a pickle alone.
-void refuse_pickle(const fs::path& path) {
-  constexpr std::array kEndings = {".pth", ".pt", ".bin", ".ckpt", ".pkl"};
-  if (std::ranges::find(kEndings, path.extension().string()) == kEndings.end()) return;
-  throw IoError(fmt::format(
-      "{0}: a pickle can run programs and is not read; convert it: python3 -c 'import torch, "
-      "safetensors.torch as s; d = torch.load(\"{0}\", map_location=\"cpu\", weights_only=True); d = d.get(\"model\", "
-      "d.get(\"state_dict\", d)); s.save_file({{k.removeprefix(\"module.\"): v.contiguous().clone() for k, v in "
-      "d.items()}}, \"{1}\")'",
-      path.string(), fs::path(path).replace_extension(".safetensors").string()));
-}
-
-/// Refuses weights that are spread over several files: one of the parts, or the list of them.
-void refuse_parts(const fs::path& path) {
-  const std::string name = path.filename().string();
-  const bool part = name.find("-of-") != std::string::npos && path.extension() == ".safetensors";
-  if (!part && !name.ends_with(".index.json")) return;
-  const std::string folder = path.has_parent_path() ? path.parent_path().string() : ".";
-  throw IoError(
-      fmt::format("{0}: weights in parts are not read; join them: python3 -c 'import glob, safetensors.torch as s; "
-                  "s.save_file({{k: v "
-                  "for f in glob.glob(\"{1}/*-of-*.safetensors\") for k, v in s.load_file(f).items()}}, "
-                  "\"{1}/model.safetensors\")'",
-                  path.string(), folder));
-}
-
 struct Files {
   fs::path weights, config;  // the latter may be empty
 };
@@ -76,8 +51,8 @@ fs::path if_there(const fs::path& path) { return fs::is_regular_file(path) ? pat
 
 Files find_files(const fs::path& path) {
   if (!fs::is_directory(path)) {
-    refuse_pickle(path);
     refuse_parts(path);
+    refuse_pickle(path);
     const std::string name = path.filename().string();
     if (std::ranges::find(kOpenClipFiles, name) != kOpenClipFiles.end()) {
       return {path, if_there(path.parent_path() / kOpenClipConfig)};
@@ -141,7 +116,11 @@ class ForeignReader {
   }
 
  private:
-  [[nodiscard]] bool text() const { return names_ == Names::open_clip || names_ == Names::open_clip_timm; }
+  /// Whether there is a text encoder. Of SLIP's models, SimCLR has none.
+  [[nodiscard]] bool text() const {
+    if (names_ == Names::slip) return file_.contains("token_embedding.weight");
+    return names_ == Names::open_clip || names_ == Names::open_clip_timm;
+  }
   [[nodiscard]] std::optional<Activation> act() const { return choice_of<Activation>("--act", options_.act); }
   [[nodiscard]] std::string name(const std::string& ours) const { return link_of(ours, names_)->name; }
   [[nodiscard]] bool has(const std::string& ours) const {
@@ -224,8 +203,8 @@ class ForeignReader {
         hub_.head_width ? std::optional(v.width / std::max<int64_t>(*hub_.head_width, 1)) : std::nullopt;
     v.heads = choose<int64_t>("--heads", given(options_.heads), hub_.heads ? hub_.heads : by_width,
                               std::max<int64_t>(v.width / (v.width == 1280 ? 80 : 64), 1));
-    // timm's encoders in open_clip ignore its quick_gelu, which then concerns the text encoder only.
-    const bool own = names_ != Names::open_clip_timm;
+    // timm's encoders in open_clip and SLIP ignore quick_gelu, which then concerns the text encoder only.
+    const bool own = names_ != Names::open_clip_timm && names_ != Names::slip;
     v.act = choose("--act", own ? act() : std::nullopt, hub_.act, Activation::gelu);
     if (hub_.path.empty()) {
       std::vector<std::string> assumed;
@@ -255,13 +234,14 @@ class ForeignReader {
     t.layers = count("transformer.resblocks.", ".attn.in_proj_weight");
     t.heads = choose<int64_t>("--text-heads", given(options_.text_heads), hub_.text_heads,
                               std::max<int64_t>(t.width / 64, 1));
-    t.act = choose("--act", act(), hub_.text_act, Activation::gelu);
+    t.act = choose("--act", act(), hub_.text_act, names_ == Names::slip ? Activation::quick_gelu : Activation::gelu);
     config_.model.embed_dim = shape("text_projection", 2)[1];
   }
 
   void set_preprocessing() {
     AugmentConfig& a = config_.augment;
-    const std::string wanted = options_.preprocessing.empty() ? text() ? "clip" : "imagenet" : options_.preprocessing;
+    const bool clip = text() && names_ != Names::slip;  // SLIP normalises as ImageNet's models do
+    const std::string wanted = !options_.preprocessing.empty() ? options_.preprocessing : clip ? "clip" : "imagenet";
     const auto usual = std::ranges::find(kPreprocessing, std::string_view(wanted), &Preprocessing::name);
     if (usual == kPreprocessing.end()) {
       throw ConfigError(fmt::format("--preprocessing: expected imagenet, inception or clip, found \"{}\"", wanted));
@@ -301,6 +281,7 @@ class ForeignReader {
   [[nodiscard]] std::string family() const {
     if (names_ == Names::mae) return "MAE with its decoder";
     if (names_ == Names::timm) return "timm encoder";
+    if (names_ == Names::slip) return text() ? "SLIP" : "SLIP's image encoder";
     return names_ == Names::open_clip ? "open_clip" : "open_clip with timm's image encoder";
   }
 
@@ -311,47 +292,17 @@ class ForeignReader {
   Config config_;
 };
 
-/// Refuses models that are known but not represented here, in words and with the way out.
-void refuse_known(const nn::SafetensorsFile& file) {
-  struct Kind {
-    std::string_view start, what;
-  };
-  constexpr std::string_view kHub =
-      "Hugging Face's names of tensors (CLIPModel, ViTModel); load the model with open_clip or timm, which rename "
-      "them, "
-      "and save its state_dict()";
-  constexpr std::array kKinds = {
-      Kind{"text_model.", kHub},
-      Kind{"vision_model.", kHub},
-      Kind{"vit.", kHub},
-      Kind{"embeddings.", kHub},
-      Kind{"encoder.layer.", kHub},
-      Kind{"reg_token",
-           "a model with register tokens, which this encoder does not have; use one without (no _reg in its "
-           "name)"},
-      Kind{"visual.trunk.reg_token", "an image encoder with register tokens, which this one does not have"},
-      Kind{"text.",
-           "a text tower of its own (custom_text of open_clip); if it is CLIP's transformer, save the weights "
-           "again without the prefix text."},
-  };
-  for (const Kind& kind : kKinds) {
-    const auto named = file.tensors().lower_bound(std::string(kind.start));
-    if (named == file.tensors().end() || !named->first.starts_with(kind.start)) continue;
-    throw IoError(fmt::format("{}: expected weights of timm, MAE or open_clip, found {} (the tensor {})",
-                              file.path().string(), kind.what, named->first));
-  }
-}
-
 Names family_of(const nn::SafetensorsFile& file) {
   refuse_known(file);
   const auto carries = [&](const char* ours, Names names) { return file.contains(link_of(ours, names)->name); };
-  for (const Names names : {Names::open_clip, Names::open_clip_timm, Names::timm}) {
+  for (const Names names : {Names::open_clip, Names::open_clip_timm, Names::slip, Names::timm}) {
     if (!carries("visual.blocks.0.attn.qkv.weight", names)) continue;
-    return names == Names::timm && carries("visual.mask_token", Names::mae) ? Names::mae : names;
+    const bool mae = names == Names::timm && carries("visual.decoder_embed.weight", Names::mae);
+    return mae ? Names::mae : names;
   }
-  throw IoError(fmt::format("{}: expected the tensor names of a vision transformer of timm, MAE or open_clip, found {}",
-                            file.path().string(),
-                            file.tensors().empty() ? "no tensor" : file.tensors().begin()->first));
+  throw IoError(
+      fmt::format("{}: expected the tensor names of a vision transformer of timm, MAE, SLIP or open_clip, found {}",
+                  file.path().string(), file.tensors().empty() ? "no tensor" : file.tensors().begin()->first));
 }
 
 /// The vocabulary of a checkpoint of ours: the file of the option, else what the checkpoint holds or, of an earlier

@@ -5,6 +5,7 @@
 #include <charconv>
 #include <nlohmann/json.hpp>
 
+#include "engine/core/nesting.h"
 #include "rils/data/dataset.h"
 #include "rils/data/image.h"
 #include "rils/text/ascii.h"
@@ -59,18 +60,28 @@ std::vector<std::string> captions_under(const Json& object, std::initializer_lis
                           "--text-encoding windows-1252");
 }
 
+/// The value of a text; "discarded" where it is broken or beyond the limits.
+Json parse_bounded(std::string_view json) {
+  if (is_json_bomb(json, kMostMetadataValues)) return Json::value_t::discarded;
+  return Json::parse(json, nullptr, false);
+}
+
 /// The JSON of a sample; "discarded" where it is broken.
 Json parse_json(std::string_view json, TextEncoding fallback) {
   const auto text = decode_text(json, fallback);
   if (!text) refuse_encoding(json);
-  return Json::parse(*text, nullptr, false);
+  return parse_bounded(*text);
 }
 
 /// The captions of a sample whose only text is JSON.
 std::vector<std::string> captions_of_json(std::string_view json, TextEncoding fallback) {
   if (json.empty()) return {};
   const Json parsed = parse_json(json, fallback);
-  if (parsed.is_discarded()) throw SampleError(skip::kBadMetadata, "the JSON metadata are broken");
+  if (parsed.is_discarded()) {
+    throw SampleError(skip::kBadMetadata, is_json_bomb(json, kMostMetadataValues)
+                                              ? "the JSON metadata nest too deep or hold too many values"
+                                              : "the JSON metadata are broken");
+  }
   std::vector<std::string> captions;
   if (!parsed.is_object()) {
     append_json(captions, parsed, 0);
@@ -123,7 +134,7 @@ std::vector<std::string> parse_captions(std::string_view text, std::string_view 
 void require_caption(const std::vector<std::string>& captions, bool has_text, std::string_view json) {
   if (!captions.empty()) return;
   std::string message = "the sample has no caption";
-  if (const Json parsed = Json::parse(json, nullptr, false); !has_text && parsed.is_object()) {
+  if (const Json parsed = has_text ? Json() : parse_bounded(json); parsed.is_object()) {
     constexpr size_t kShown = 8;
     message += "; expected caption, captions, text or title in its JSON, found ";
     size_t shown = 0;

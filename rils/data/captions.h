@@ -13,6 +13,8 @@ struct DatasetOptions;
 
 /// The bytes of the longest caption, and of the longest JSON metadata, that are read.
 inline constexpr uint64_t kLongestCaption = 1 << 20, kLongestMetadata = 16 << 20;
+/// The values that JSON metadata may hold. Metadata with more, or nested deeper than 64, count as broken.
+inline constexpr size_t kMostMetadataValues = 100'000;
 /// Throws SampleError for a text or metadata beyond these limits. To be called before they are read.
 void check_text_sizes(uint64_t text, uint64_t json);
 

@@ -17,6 +17,7 @@ constexpr size_t kChunk = 64 << 10;     // that is read from the file at once
 constexpr uint64_t kTrailer = 8;        // check sum and size at the end of a member
 constexpr uint64_t kMostRatio = 200;    // of content to file; deflate reaches 1032
 constexpr uint64_t kFreely = 64 << 20;  // content that may have any ratio
+constexpr std::array<uint8_t, 2> kMagic = {0x1f, 0x8b};
 constexpr int kGzipBits = 31, kRawBits = -15;
 
 bool starts_member(const ByteSource& file, uint64_t offset) {
@@ -48,9 +49,15 @@ struct GzipSource::Inflater {
   [[nodiscard]] uint64_t position() const { return read_to - z.avail_in; }
   /// Goes to the member that begins at an offset. False when none does.
   bool start_member(uint64_t offset) {
-    if (!starts_member(file, offset)) return false;
-    read_to = offset;
-    z.avail_in = 0;
+    if (offset < position() || offset + 2 > read_to) {  // not in the buffer
+      read_to = offset;
+      z.avail_in = 0;
+      (void)fill();
+    } else {
+      z.next_in += offset - position();
+      z.avail_in = static_cast<uInt>(read_to - offset);
+    }
+    if (z.avail_in < 2 || z.next_in[0] != kMagic[0] || z.next_in[1] != kMagic[1]) return false;
     return inflateReset2(&z, kGzipBits) == Z_OK;
   }
 

@@ -9,12 +9,14 @@
 #include <system_error>
 
 #include "rils/data/byte_source.h"
+#include "rils/data/decode.h"
 
 namespace tessera::rils {
 namespace {
 
 constexpr std::string_view kImages = "images-idx3-ubyte", kLabels = "labels-idx1-ubyte";
 constexpr size_t kMaxBytes = size_t{1} << 33;
+constexpr uint64_t kMostRatio = 200, kFreely = 64 << 20;  // of values to the bytes of a gzip file
 
 struct CloseGzip {
   void operator()(gzFile file) const { gzclose(file); }
@@ -54,7 +56,7 @@ std::filesystem::path labels_beside(const std::filesystem::path& images) {
 }  // namespace
 
 IdxArray read_idx(const std::filesystem::path& path) {
-  (void)FileSource(path);  // its error says why a file cannot be opened
+  const uint64_t bytes = FileSource(path).size();  // its error says why a file cannot be opened
   const std::unique_ptr<gzFile_s, CloseGzip> file(gzopen(path.c_str(), "rb"));
   if (!file) throw IoError(fmt::format("{}: cannot open", path.string()));
   std::array<uint8_t, 4> magic{};
@@ -73,6 +75,12 @@ IdxArray read_idx(const std::filesystem::path& path) {
       throw IoError(fmt::format("{}: the header announces more than the limit of {} bytes", path.string(), kMaxBytes));
     count *= extent;
     array.dims.push_back(static_cast<int64_t>(extent));
+  }
+  const bool packed = gzdirect(file.get()) == 0;
+  const uint64_t header = magic.size() * (1 + array.dims.size());
+  if (const uint64_t most = packed ? std::max(kFreely, kMostRatio * bytes) : bytes - header; count > most) {
+    throw IoError(fmt::format("{}: the file is cut short: it holds at most {} values, the header announces {}",
+                              path.string(), most, count));
   }
   // Reads in steps, so that a false header does not allocate the memory that it announces.
   while (array.values.size() < count) {
@@ -105,6 +113,9 @@ IdxDataset::IdxDataset(const std::filesystem::path& images)
   if (images_.dims.size() != 3 || images_.dims[1] < 1 || images_.dims[2] < 1)
     throw IoError(fmt::format("{}: expected 3 dimensions (images, rows, columns), found {}", images.string(),
                               images_.dims.size()));
+  if (images_.dims[1] > kDefaultMaxImagePixels / images_.dims[2])
+    throw IoError(fmt::format("{}: expected images of at most {} pixels, found {}x{}", images.string(),
+                              kDefaultMaxImagePixels, images_.dims[2], images_.dims[1]));
   if (labels_.dims.size() != 1 || labels_.dims[0] != images_.dims[0])
     throw IoError(fmt::format("{}: {} images but {} labels", images.string(), images_.dims[0], labels_.values.size()));
 }

@@ -41,7 +41,7 @@ int64_t count_of(const nlohmann::json& json, int64_t least = 0) {
 
 LoaderState LoaderState::from_json(std::string_view text) {
   try {
-    if (nests_too_deep(text)) throw IoError("resume: the saved position in the data nests too deep");
+    if (is_json_bomb(text)) throw IoError("resume: the saved position in the data nests too deep or is too long");
     const auto json = nlohmann::json::parse(text);
     LoaderState state;
     state.epoch = count_of(json.at("epoch"));

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "engine/core/atomic_file.h"
+#include "engine/core/printable.h"
 #include "rils/data/decode.h"
 #include "rils/data/encode.h"
 #include "rils/text/encoding.h"
@@ -36,8 +37,17 @@ struct StoredImage {
 
 void write_lines(const fs::path& path, const std::vector<std::string>& lines) {
   std::string text;
-  for (const std::string& line : lines) text += line + '\n';
+  for (const std::string& line : lines) text += printable(line) + '\n';
   write_file_atomically(path, text);
+}
+
+PartsWriter::PartsWriter(const fs::path& folder, std::vector<std::string> parts)
+    : parts_(std::move(parts)), partial_(folder / "unfinished.partial") {
+  std::error_code error;
+  for (const std::string& part : parts_) {
+    if (fs::exists(folder / part, error))
+      throw ConfigError(fmt::format("{}: exists already; remove it first", (folder / part).string()));
+  }
 }
 
 ShardWriter::ShardWriter(fs::path folder, int64_t samples_per_shard, ShardNames names)

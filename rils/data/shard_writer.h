@@ -14,8 +14,24 @@
 
 namespace tessera::rils {
 
-/// Writes a text file with one line for each string, atomically. Throws IoError.
+/// Writes a text file with one line for each string, as printable() gives it, atomically. Throws IoError.
 void write_lines(const std::filesystem::path& path, const std::vector<std::string>& lines);
+
+/// A folder that gets several parts, for example the shards of each split: all of them appear, or none. A command that
+/// was killed at any moment can be repeated.
+class PartsWriter {
+ public:
+  /// Throws ConfigError when a part exists already.
+  PartsWriter(const std::filesystem::path& folder, std::vector<std::string> parts);
+  /// Where a part is written until finish().
+  [[nodiscard]] std::filesystem::path path(const std::string& part) const { return partial_.path() / part; }
+  /// Moves the parts to their names. Each must have been written.
+  void finish() { partial_.move_out(parts_); }
+
+ private:
+  std::vector<std::string> parts_;
+  ScratchFolder partial_;
+};
 
 /// How shards are named: `00000.tar`, as img2dataset does; or `0.tar`, as CLIP_benchmark expects.
 enum class ShardNames { five_digits, plain };

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include "engine/core/printable.h"
+
 namespace tessera::rils {
 
 void SkipCounts::add(std::string_view reason, std::string_view example, int64_t count) {
@@ -31,7 +33,7 @@ std::string SkipCounts::describe() const {
   std::string text = fmt::format("{} skipped", total());
   const char* separator = " (";
   for (const auto& [reason, entry] : entries_) {
-    text += fmt::format("{}{}: {}, first {}", separator, reason, entry.count, entry.example);
+    text += fmt::format("{}{}: {}, first {}", separator, reason, entry.count, printable(entry.example));
     separator = "; ";
   }
   return text + ")";

@@ -21,7 +21,8 @@ namespace {
 
 using Fields = std::vector<std::string>;
 
-constexpr size_t kSampleRecords = 20;         // that are read to detect separator, header and columns
+constexpr size_t kSampleRecords = 20;                     // that are read to detect separator, header and columns
+constexpr uint64_t kMostTableBytes = uint64_t{64} << 30;  // LAION-400M takes 50 GB
 constexpr size_t kMaxQuotedField = 64 << 10;  // a quote that is not closed within this many bytes is a plain character
 
 constexpr std::array<std::string_view, 10> kImageNames = {
@@ -186,7 +187,7 @@ int64_t swallowed_rows(const Fields& fields, char separator) {
 /// The whole text of a table. In UTF-16 it is decoded; otherwise its bytes are kept, since a single bad caption must
 /// not spoil the rest.
 std::string read_table_text(const std::filesystem::path& path) {
-  std::string text = read_file(path);
+  std::string text = read_file(path, kMostTableBytes);
   if (text.starts_with("\xff\xfe") || text.starts_with("\xfe\xff")) {
     auto decoded = decode_text(text, TextEncoding::utf_8);
     if (!decoded) throw ConfigError(fmt::format("{}: the table begins as UTF-16 does, but is damaged", path.string()));

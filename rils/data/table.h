@@ -45,8 +45,8 @@ struct CaptionTable {
 ///
 /// Skipped and counted are rows with too few or too many fields, captions that cannot be decoded, and rows that a quote
 /// without an end takes in: a field of several lines one of which looks like a row counts as that many rows. Throws
-/// IoError when the file cannot be read and ConfigError when the separator or a column cannot be found; the message
-/// then lists the columns.
+/// IoError when the file cannot be read or has more than 64 GiB, and ConfigError when the separator or a column cannot
+/// be found; the message then lists the columns.
 [[nodiscard]] CaptionTable read_caption_table(const std::filesystem::path& path, const TableOptions& options,
                                               TextEncoding fallback = TextEncoding::utf_8);
 

@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "engine/core/error.h"
+#include "engine/core/printable.h"
 #include "engine/cpu/host.h"
 #include "engine/ops/copy.h"
 #include "engine/ops/norm.h"
@@ -49,7 +50,7 @@ std::vector<std::string> split_synonyms(const std::string& name) {
 }  // namespace
 
 void print_notes(const Dataset& data) {
-  for (const std::string& note : data.notes()) fmt::print(stderr, "{}\n", note);
+  for (const std::string& note : data.notes()) fmt::print(stderr, "{}\n", printable(note));
 }
 
 void print_skipped(const std::string& source, const ImageEmbeddings& images) {

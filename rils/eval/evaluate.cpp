@@ -8,6 +8,7 @@
 #include <functional>
 
 #include "engine/core/error.h"
+#include "engine/core/printable.h"
 #include "rils/data/class_names.h"
 #include "rils/eval/loaded_model.h"
 #include "rils/eval/result_file.h"
@@ -166,7 +167,7 @@ int evaluate_zero_shot(const EvaluateOptions& o) {
   const LoadedModel m = open_model(o, bar);
   const auto data = open_data(o, bar, o.data, false, true, "test");
   const ClassPrompts prompts = class_prompts(o.classnames, o.templates, o.data, *data);
-  if (!prompts.note.empty()) fmt::print(stderr, "{}\n", prompts.note);
+  if (!prompts.note.empty()) fmt::print(stderr, "{}\n", printable(prompts.note));
   const ZeroShotResult r = run_zero_shot(*m.model, *data, prompts, tokenize_with(m.tokenizer), m.embed);
   show_skipped(o.data, r.images);
   print_classification(fmt::format("zero-shot {}", o.features), r.figures, r.classes);

@@ -47,7 +47,7 @@ bool is_earlier(const fs::path& file, const Json& json) {
   constexpr uintmax_t kMostBytes = uintmax_t{1} << 20;
   if (!fs::is_regular_file(fs::symlink_status(file)) || fs::file_size(file) > kMostBytes) return false;
   const std::string text = read_file(file);
-  if (nests_too_deep(text)) return false;
+  if (is_json_bomb(text)) return false;
   const Json other = Json::parse(text, nullptr, /*allow_exceptions=*/false);
   if (!other.is_object()) return false;
   const auto word = [](const Json& from, const char* key) {

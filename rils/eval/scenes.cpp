@@ -7,6 +7,8 @@
 #include <nlohmann/json.hpp>
 
 #include "engine/core/error.h"
+#include "engine/core/nesting.h"
+#include "rils/data/captions.h"
 #include "rils/eval/pointing.h"
 
 namespace tessera::rils {
@@ -29,7 +31,9 @@ std::vector<std::vector<SceneObject>> scene_objects(const Dataset& data) {
   std::vector<std::vector<SceneObject>> scenes;
   for (int64_t i = 0; i < data.size(); ++i) {
     try {
-      const auto json = nlohmann::json::parse(data.load(i, false).metadata);
+      const std::string metadata = data.load(i, false).metadata;
+      const auto json =
+          is_json_bomb(metadata, kMostMetadataValues) ? nlohmann::json() : nlohmann::json::parse(metadata);
       std::vector<SceneObject> objects;
       for (const auto& object : json.at("objects")) {
         SceneObject seen = seen_object(object, json.at("width").get<double>(), json.at("height").get<double>());

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <set>
 
+#include "engine/core/atomic_file.h"
 #include "engine/ops/copy.h"
 #include "rils/finetune/classifier.h"
 #include "rils/finetune/gathered.h"
@@ -56,8 +57,9 @@ class Probe {
       if (draws.size() > 1) results.push_back(summary(study.shots, draws));
       gathered.push_back(result_of(study.shots, draws));
     }
-    RecordLog log(folder.results());
-    for (const Record& record : results) log.write(record);
+    std::string lines;
+    for (const Record& record : results) lines += record.json() + "\n";
+    write_file_atomically(folder.results(), lines);
     for (Result& result : gathered) {
       result.seconds = watch_.seconds();
       console_.line(gather_for(config_, std::move(result), folder, command_));

@@ -8,6 +8,7 @@
 #include <istream>
 #include <ostream>
 
+#include "engine/core/printable.h"
 #include "engine/ops/copy.h"
 #include "nn/io/safetensors.h"
 #include "rils/model/cost.h"
@@ -59,12 +60,14 @@ namespace {
 
 void list(const nn::SafetensorsFile& file, std::ostream& out) {
   for (const auto& [name, info] : file.tensors()) {
-    out << fmt::format("{:<56} {:<5} {}\n", name, info.half ? "f16" : name_of(info.dtype), to_string(info.shape));
+    out << fmt::format("{:<56} {:<5} {}\n", printable(name), info.half ? "f16" : name_of(info.dtype),
+                       to_string(info.shape));
   }
   out << fmt::format("{} tensors, {} elements\n", file.tensors().size(), file.elements());
   for (const auto& [key, value] : file.metadata()) {
     const bool merges = key == kMergesEntry;  // thousands of lines
-    out << fmt::format("{}: {}\n", key, merges ? fmt::format("the vocabulary, {} bytes", value.size()) : value);
+    out << fmt::format("{}: {}\n", printable(key),
+                       merges ? fmt::format("the vocabulary, {} bytes", value.size()) : printable_lines(value));
   }
 }
 

@@ -9,6 +9,7 @@
 
 #include "engine/core/atomic_file.h"
 #include "engine/core/error.h"
+#include "engine/core/printable.h"
 #include "rils/config/schema.h"
 #include "rils/data/file_datasets.h"
 #include "rils/eval/loaded_model.h"
@@ -100,8 +101,8 @@ Surveyed survey(const Config& config, const std::string& source, const char* spl
   std::string problem;
   Surveyed s = read_source(config, source, options, tokenizer, problem);
   fmt::print("{}\n", source);
-  for (const std::string& note : s.data->notes()) fmt::print("{}\n", note);
-  fmt::print("{}", describe(s.found, kExamples));
+  for (const std::string& note : s.data->notes()) fmt::print("{}\n", printable(note));
+  fmt::print("{}", printable_lines(describe(s.found, kExamples)));
   if (!s.is_for_pretrain) {
     fmt::print("pretrain --objective {} cannot use these data: {}\n", word_of(config.model.objective), problem);
   }
@@ -181,7 +182,7 @@ int inspect_data(const Config& given, const std::string& montage) {
     const auto shared = overlap(survey(config, config.data.val_data, "val", tokenizer.get()).found, train.found);
     fmt::print("{} images are in both train and val data\n", shared.size());
     for (size_t i = 0; i < std::min<size_t>(shared.size(), kExamples); ++i) {
-      fmt::print("  {} = {}\n", shared[i].first, shared[i].second);
+      fmt::print("  {} = {}\n", printable(shared[i].first), printable(shared[i].second));
     }
   }
   if (train.found.samples == 0) {

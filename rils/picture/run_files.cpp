@@ -13,8 +13,10 @@ namespace tessera::rils {
 namespace fs = std::filesystem;
 namespace {
 
+constexpr uint64_t kMostResultBytes = 64 << 20;
+
 nlohmann::json parse(const std::string& text) {
-  if (nests_too_deep(text)) return nlohmann::json::value_t::discarded;
+  if (is_json_bomb(text)) return nlohmann::json::value_t::discarded;
   return nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
 }
 
@@ -41,7 +43,7 @@ std::vector<Evaluation> read_evaluations(const fs::path& run) {
   constexpr std::array<const char*, 4> kWords = {"task", "pretrained", "dataset", "command"};
   std::vector<Evaluation> found;
   for (const fs::path& file : files_in(run / "results", ".json")) {
-    std::string text = read_file(file);
+    std::string text = read_file(file, kMostResultBytes);
     const auto json = parse(text);
     const bool has_words = std::ranges::all_of(
         kWords, [&](const char* key) { return !json.is_object() || !json.contains(key) || json.at(key).is_string(); });

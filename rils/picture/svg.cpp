@@ -10,8 +10,8 @@
 
 #include "engine/core/atomic_file.h"
 #include "engine/core/error.h"
+#include "engine/core/printable.h"
 #include "rils/data/encode.h"
-#include "rils/text/unicode.h"
 
 namespace tessera::rils {
 namespace {
@@ -21,18 +21,20 @@ namespace fs = std::filesystem;
 constexpr std::array<std::string_view, 8> kColours = {"#0072b2", "#d55e00", "#009e73", "#cc79a7",
                                                       "#e69f00", "#56b4e9", "#000000", "#999933"};
 
-/// Runs rsvg-convert on a file. Returns whether it succeeded.
-bool convert(const fs::path& from, const fs::path& to) {
+constexpr int kNoProgram = 127;  // the exit status when a program cannot be started, as in a shell
+
+/// Runs rsvg-convert on a file. Returns its exit status; 0 is success.
+int convert(const fs::path& from, const fs::path& to) {
   const pid_t child = ::fork();
-  if (child < 0) return false;
+  if (child < 0) return kNoProgram;
   if (child == 0) {
     ::execlp("rsvg-convert", "rsvg-convert", "-o", to.c_str(), from.c_str(), static_cast<char*>(nullptr));
-    ::_exit(127);
+    ::_exit(kNoProgram);
   }
   int status = 0;
   while (::waitpid(child, &status, 0) < 0) {
   }
-  return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+  return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
 }  // namespace
@@ -52,10 +54,11 @@ std::string base64(std::string_view bytes) {
 
 std::string escape_xml(std::string_view text) {
   std::string result;
-  while (!text.empty()) {
-    const unicode::Decoded d = unicode::decode(text);
-    text.remove_prefix(d.bytes);
-    switch (d.code) {
+  std::string line(text);
+  std::ranges::replace_if(
+      line, [](char c) { return c == '\n' || c == '\r'; }, ' ');
+  for (const char c : printable(line)) {
+    switch (c) {
       case '&':
         result += "&amp;";
         break;
@@ -69,8 +72,7 @@ std::string escape_xml(std::string_view text) {
         result += "&quot;";
         break;
       default:
-        // XML has no control characters, and not these two.
-        if (d.code >= 0x20 && d.code != 0xfffe && d.code != 0xffff) unicode::append(result, d.code);
+        result.push_back(c);
     }
   }
   return result;
@@ -160,11 +162,15 @@ void write_drawing(const fs::path& path, const Svg& drawing) {
   }
   const fs::path source = path.string() + ".tmp.svg", made = path.string() + ".tmp.png";
   write_file_atomically(source, drawing.str());
-  const bool converted = convert(source, made);
+  const int status = convert(source, made);
   std::error_code ignored;
   fs::remove(source, ignored);
-  if (!converted) {
+  if (status != 0) {
     fs::remove(made, ignored);
+    if (status != kNoProgram) {
+      throw IoError(fmt::format("{}: rsvg-convert cannot draw it (exit status {}); an .svg needs no conversion",
+                                path.string(), status));
+    }
     throw IoError(
         fmt::format("{}: cannot convert: expected the program rsvg-convert (Debian package librsvg2-bin); an .svg "
                     "needs no conversion",
@@ -177,9 +183,8 @@ void write_drawing(const fs::path& path, const Svg& drawing) {
 
 std::optional<std::string> picture_bytes(const fs::path& svg) {
   const fs::path made = svg.string() + ".tmp.png";
-  const bool converted = convert(svg, made);
   std::optional<std::string> bytes;
-  if (converted) bytes = read_file(made);
+  if (convert(svg, made) == 0) bytes = read_file(made);
   std::error_code ignored;
   fs::remove(made, ignored);
   return bytes;

@@ -15,6 +15,9 @@ namespace {
 
 namespace fs = std::filesystem;
 
+constexpr const char* kClassNames = "classnames.txt";
+constexpr const char* kTemplates = "zeroshot_classification_templates.txt";
+
 /// The folders to read and the names of their splits: those of the input, or the input itself.
 std::vector<std::pair<std::string, fs::path>> folders_of(const PrepareFolderOptions& options, PrepareFolderReport& r) {
   const Splits splits = find_splits(options.input);
@@ -33,13 +36,13 @@ void check_classes(const std::vector<std::string>& first, const std::vector<std:
   }
 }
 
-PrepareFolderReport::Split write_split(const std::string& name, const FolderDataset& images,
+PrepareFolderReport::Split write_split(const std::string& name, const FolderDataset& images, const PartsWriter& parts,
                                        const PrepareFolderOptions& options, bool is_first, SkipCounts& skipped,
                                        const PrepareProgress& progress) {
   for (const auto& [reason, entry] : images.skipped().entries())
     skipped.add(reason, fmt::format("{}/{}", name, entry.example), entry.count);
   std::vector<int64_t> sizes(images.class_names().size());
-  ShardWriter writer(options.output / name, options.samples_per_shard, ShardNames::plain);
+  ShardWriter writer(parts.path(name), options.samples_per_shard, ShardNames::plain);
   for (int64_t i = 0; i < images.size(); ++i) {
     try {
       const Sample sample = images.load(i, true);
@@ -78,14 +81,19 @@ PrepareFolderReport prepare_folder(const PrepareFolderOptions& options, const Pr
     splits.emplace_back(name, std::make_unique<FolderDataset>(path));
     check_classes(splits[0].second->class_names(), splits.back().second->class_names(), path);
   }
+  std::vector<std::string> names = {kClassNames, kTemplates};
+  for (const auto& [name, images] : splits) names.push_back(name);
+  PartsWriter parts(options.output, std::move(names));
   for (const auto& [name, images] : splits) {
     report.notes.insert(report.notes.end(), images->notes().begin(), images->notes().end());
-    report.splits.push_back(write_split(name, *images, options, report.splits.empty(), report.skipped, progress));
+    report.splits.push_back(
+        write_split(name, *images, parts, options, report.splits.empty(), report.skipped, progress));
   }
   report.class_names = splits[0].second->class_names();
   for (auto& name : report.class_names) std::ranges::replace(name, '_', ' ');
-  write_lines(options.output / "classnames.txt", report.class_names);
-  write_lines(options.output / "zeroshot_classification_templates.txt", options.templates);
+  write_lines(parts.path(kClassNames), report.class_names);
+  write_lines(parts.path(kTemplates), options.templates);
+  parts.finish();
   return report;
 }
 

@@ -36,9 +36,9 @@ struct PrepareFolderReport {
   [[nodiscard]] std::string describe() const;
 };
 
-/// Writes the shards. Class names are the folder names with underscores replaced by blanks. Throws ConfigError when two
-/// splits have different classes; the message names the first difference. Throws IoError when the
-/// first split has no usable image of a class.
+/// Writes the shards of all splits and the two lists, all of them or nothing (PartsWriter). Class names are the folder
+/// names with underscores replaced by blanks. Throws ConfigError when two splits have different classes; the message
+/// names the first difference. Throws IoError when the first split has no usable image of a class.
 PrepareFolderReport prepare_folder(const PrepareFolderOptions& options, const PrepareProgress& progress = {});
 
 }  // namespace tessera::rils

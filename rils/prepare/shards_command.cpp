@@ -41,9 +41,11 @@ PrepareReport prepare_captions(const PrepareCaptionsOptions& options, const Prep
     throw ConfigError(fmt::format("--hold-out: expected 0 to {}, so that an image is left for train, found {}",
                                   found - 1, options.hold_out));
   const auto held = held_out(table, options.hold_out);
-  ShardWriter train(options.output / "train", options.samples_per_shard);
+  PartsWriter parts(options.output, options.hold_out > 0 ? std::vector<std::string>{"train", "val"}
+                                                         : std::vector<std::string>{"train"});
+  ShardWriter train(parts.path("train"), options.samples_per_shard);
   std::unique_ptr<ShardWriter> val;
-  if (options.hold_out > 0) val = std::make_unique<ShardWriter>(options.output / "val", options.samples_per_shard);
+  if (options.hold_out > 0) val = std::make_unique<ShardWriter>(parts.path("val"), options.samples_per_shard);
 
   PrepareReport report;
   report.skipped = table.skipped;
@@ -63,6 +65,7 @@ PrepareReport prepare_captions(const PrepareCaptionsOptions& options, const Prep
     throw IoError(fmt::format("{}: no usable image; {}", options.table.string(), report.skipped.describe()));
   train.finish();
   if (val) val->finish();
+  parts.finish();
   report.train_samples = train.samples();
   report.train_shards = train.shards();
   report.val_samples = val ? val->samples() : 0;

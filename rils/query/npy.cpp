@@ -5,6 +5,7 @@
 
 #include <charconv>
 #include <cstring>
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -40,6 +41,12 @@ std::vector<int64_t> parse_shape(std::string_view header) {
 }  // namespace
 
 void write_npy(const std::filesystem::path& path, const Tensor& values) {
+  AtomicFile file(path);
+  write_npy(file, values);
+  file.commit();
+}
+
+void write_npy(AtomicFile& file, const Tensor& values) {
   const Tensor dense = values.is_contiguous() ? values : clone(values);
   std::vector<int64_t> sizes;
   for (int d = 0; d < dense.rank(); ++d) sizes.push_back(dense.size(d));
@@ -49,14 +56,12 @@ void write_npy(const std::filesystem::path& path, const Tensor& values) {
   std::string head(kMagic);
   head.push_back(static_cast<char>(header.size() & 0xff));
   head.push_back(static_cast<char>(header.size() >> 8));
-  AtomicFile file(path);
   file.write(head + header);
   file.write(std::as_bytes(std::span<const float>(dense.data<float>())));
-  file.commit();
 }
 
 Tensor read_npy(const std::filesystem::path& path) {
-  const std::string text = read_file(path);
+  const std::string text = read_file(path, std::numeric_limits<uint64_t>::max());
   const auto fail = [&](std::string_view found) {
     throw IoError(fmt::format("{}: expected an .npy file of f32 in C order, found {}", path.string(), found));
   };

@@ -10,6 +10,7 @@
 
 #include "engine/core/atomic_file.h"
 #include "engine/core/error.h"
+#include "engine/core/printable.h"
 #include "rils/data/decode.h"
 #include "rils/data/detect.h"
 #include "rils/data/file_datasets.h"
@@ -28,7 +29,9 @@ namespace {
 namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 
-constexpr std::string_view kImages = ".images.npy";
+// Endings of the files of query embed.
+constexpr std::string_view kImages = ".images.npy", kNames = ".images.txt";
+constexpr std::string_view kTexts = ".texts.npy", kTable = ".texts.tsv";
 
 /// The model; what is made of it is shown on the bar.
 LoadedModel load(const QueryOptions& o, StageProgress& bar) {
@@ -74,7 +77,7 @@ std::vector<std::string> names_of(const Dataset& data, const ImageEmbeddings& im
 
 NamedImages stored_images(const std::string& path) {
   const std::string stem = path.substr(0, path.size() - kImages.size());
-  NamedImages found{read_npy(path), read_lines(stem + ".images.txt")};
+  NamedImages found{read_npy(path), read_lines(stem + std::string(kNames))};
   if (static_cast<int64_t>(found.names.size()) != found.values.size(0)) {
     throw IoError(
         fmt::format("{}.images.txt: expected {} names, found {}", stem, found.values.size(0), found.names.size()));
@@ -97,6 +100,51 @@ NamedImages images_of(const std::string& source, const LoadedModel& m, const Que
   print_skipped(source, images);
   return {images.values, names_of(*data, images)};
 }
+
+std::string in_one_field(std::string text) {
+  std::ranges::replace_if(
+      text, [](char c) { return c == '\t' || c == '\n' || c == '\r'; }, ' ');
+  return text;
+}
+
+/// The files of query embed, each a list and an array whose rows belong together. All are written before one gets its
+/// name, and the arrays last, after those of an earlier set have gone: a kill leaves the old set, no array, or the new
+/// set, never the list of one with the array of another.
+class EmbeddingFiles {
+ public:
+  explicit EmbeddingFiles(std::string stem) : stem_(std::move(stem)) {}
+
+  void add(std::string_view list_ending, std::string_view array_ending, std::string_view list, const Tensor& array) {
+    lists_.push_back(std::make_unique<AtomicFile>(stem_ + std::string(list_ending)));
+    lists_.back()->write(list);
+    paths_.push_back(stem_ + std::string(array_ending));
+    arrays_.push_back(std::make_unique<AtomicFile>(paths_.back()));
+    write_npy(*arrays_.back(), array);
+    said_.push_back(fmt::format("{}: {} x {}", printable(paths_.back()), array.size(0), array.size(1)));
+  }
+  void commit() {
+    for (const std::string& path : paths_) {
+      if (fs::is_regular_file(fs::symlink_status(path))) fs::remove(path);
+    }
+    if (paths_.size() == 1 && paths_[0].ends_with(kImages)) remove_captions();
+    for (const auto& list : lists_) list->commit();
+    for (const auto& array : arrays_) array->commit();
+    for (const std::string& line : said_) fmt::print("{}\n", line);
+  }
+
+ private:
+  /// Removes the captions of an earlier set of images. Texts that stand alone have rows of -1 and stay.
+  void remove_captions() const {
+    const std::string table = stem_ + std::string(kTable);
+    if (!fs::is_regular_file(fs::symlink_status(table)) || read_file(table).starts_with("-1\t")) return;
+    fs::remove(stem_ + std::string(kTexts));
+    fs::remove(table);
+  }
+
+  std::string stem_;
+  std::vector<std::unique_ptr<AtomicFile>> lists_, arrays_;
+  std::vector<std::string> paths_, said_;
+};
 
 /// The images of a classification, and the probability of every label for each.
 struct Predictions {
@@ -151,10 +199,10 @@ int query_classify(const QueryOptions& o, const std::vector<std::string>& images
   for (size_t i = 0; i < names.size(); ++i) {
     const auto p = probabilities.subspan(i * classes.size(), classes.size());
     Json line{{"image", names[i]}, {"labels", Json::array()}};
-    fmt::print("{}\n", names[i]);
+    fmt::print("{}\n", printable(names[i]));
     for (const int64_t label : largest(p, o.top)) {
       const auto at = static_cast<size_t>(label);
-      fmt::print("  {:5.1f} %  {}\n", 100 * p[at], classes[at]);
+      fmt::print("  {:5.1f} %  {}\n", 100 * p[at], printable(classes[at]));
       line["labels"].push_back({{"label", classes[at]}, {"index", label}, {"probability", p[at]}});
     }
     json += line.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
@@ -173,7 +221,7 @@ int query_search(const QueryOptions& o, const std::string& text, const std::stri
   std::string json;
   for (const int64_t i : largest(values, o.top)) {
     const auto at = static_cast<size_t>(i);
-    fmt::print("{:7.4f}  {}\n", values[at], images.names[at]);
+    fmt::print("{:7.4f}  {}\n", values[at], printable(images.names[at]));
     json += Json{{"image", images.names[at]}, {"row", i}, {"cosine", values[at]}}.dump(-1, ' ', false,
                                                                                        Json::error_handler_t::replace) +
             "\n";
@@ -186,11 +234,12 @@ int query_embed(const QueryOptions& o, const std::string& source) {
   if (o.output.empty()) throw ConfigError("--out: expected the STEM of the files to write, found none");
   StageProgress bar;
   const LoadedModel m = load(o, bar);
+  EmbeddingFiles files(o.output);
   std::vector<std::string> texts;
   std::string table;
   if (source.ends_with(".txt")) {
     texts = read_lines(source);  // the empty ones too, so that line n is row n
-    for (const std::string& text : texts) table += fmt::format("-1\t{}\n", text);
+    for (const std::string& text : texts) table += fmt::format("-1\t{}\n", in_one_field(text));
   } else {
     const auto data = open_images(source, o, m.embed.stages);
     print_notes(*data);
@@ -199,25 +248,19 @@ int query_embed(const QueryOptions& o, const std::string& source) {
         *data, m.embed, joint ? joint_embedding(*m.model, m.embed.pass) : backbone_features(*m.model, m.embed.pass));
     print_skipped(source, images);
     std::string names;
-    for (const std::string& name : names_of(*data, images)) names += name + "\n";
-    write_file_atomically(o.output + ".images.txt", names);
-    write_npy(o.output + std::string(kImages), images.values);
-    fmt::print("{}{}: {} x {}\n", o.output, kImages, images.values.size(0), images.values.size(1));
+    for (const std::string& name : names_of(*data, images)) names += printable(name) + "\n";
+    files.add(kNames, kImages, names, images.values);
     for (size_t i = 0; i < images.captions.size(); ++i) {
       for (const std::string& caption : images.captions[i]) {
         texts.push_back(caption);
-        std::string line = caption;
-        std::ranges::replace_if(
-            line, [](char c) { return c == '\t' || c == '\n' || c == '\r'; }, ' ');
-        table += fmt::format("{}\t{}\n", i, line);
+        table += fmt::format("{}\t{}\n", i, in_one_field(caption));
       }
     }
   }
-  if (texts.empty() || !m.tokenizer) return 0;
-  const Tensor values = embed_texts(*m.model, texts, tokenize_with(m.tokenizer), m.embed);
-  write_file_atomically(o.output + ".texts.tsv", table);
-  write_npy(o.output + ".texts.npy", values);
-  fmt::print("{}.texts.npy: {} x {}\n", o.output, values.size(0), values.size(1));
+  if (!texts.empty() && m.tokenizer) {
+    files.add(kTable, kTexts, table, embed_texts(*m.model, texts, tokenize_with(m.tokenizer), m.embed));
+  }
+  files.commit();
   return 0;
 }
 

@@ -10,6 +10,7 @@
 #include <cstring>
 
 #include "engine/core/error.h"
+#include "engine/core/printable.h"
 
 namespace tessera::rils {
 namespace {
@@ -169,9 +170,10 @@ void Console::clear_bar() {
 
 void Console::line(std::string_view text) {
   clear_bar();
-  put(stream_, fmt::format("{}\n", text));
+  const std::string shown = printable_lines(text);  // a name in it must not write over what the terminal shows
+  put(stream_, shown + "\n");
   std::fflush(stream_);
-  append(text);
+  append(shown);
 }
 
 void Console::progress(const ProgressState& state, bool due) {

@@ -75,7 +75,7 @@ std::string lines_up_to(std::string_view text, int64_t step) {
   std::string kept;
   for (size_t begin = 0, end = 0; (end = text.find('\n', begin)) != std::string_view::npos; begin = end + 1) {
     const std::string_view line = text.substr(begin, end - begin);
-    if (nests_too_deep(line)) continue;
+    if (is_json_bomb(line)) continue;
     const auto json = nlohmann::json::parse(line, nullptr, /*allow_exceptions=*/false);
     if (!json.is_object()) continue;
     const auto found = json.find("step");

@@ -34,7 +34,7 @@ std::vector<uint8_t> byte_order() {
 
 /// Reads a whole file and unpacks it if it is gzipped.
 std::string read_unpacked(const std::filesystem::path& path) {
-  (void)read_file(path);  // reports why a file cannot be opened, which zlib does not
+  (void)read_file(path, kMostBytes);  // reports why a file cannot be opened, which zlib does not
   gzFile file = gzopen(path.c_str(), "rb");
   if (file == nullptr) throw IoError(fmt::format("{}: cannot open", path.string()));
   std::string text;

@@ -88,20 +88,72 @@ TEST_F(AtomicFiles, AreNotReadFromPipesAndDevices) {
     EXPECT_EQ(io_error([&] { (void)read_file(path); }),
               path.string() + ": expected a regular file, found a device or a pipe");
   }
+  // A file with a hole takes no room on the disk, and would take all memory.
+  write_file_atomically(folder_ / "hole", "x");
+  fs::resize_file(folder_ / "hole", kMostFileBytes + 1);
+  EXPECT_EQ(io_error([&] { (void)read_file(folder_ / "hole"); }),
+            (folder_ / "hole").string() + ": expected at most 1073741824 bytes, found 1073741825");
+  fs::resize_file(folder_ / "hole", 4);
+  EXPECT_EQ(read_file(folder_ / "hole", 4).size(), 4);
+  EXPECT_NE(io_error([&] { (void)read_file(folder_ / "hole", 3); }), "");
   EXPECT_EQ(io_error([&] { (void)read_file(folder_); }),
             folder_.string() + ": expected a regular file, found a folder");
 }
 
+/// A process that is killed while it moves several things leaves none of them to the next one.
+TEST_F(AtomicFiles, SeveralPartsAppearTogether) {
+  const fs::path scratch = folder_ / "work";
+  {
+    ScratchFolder work(scratch);
+    write_file_atomically(work.path() / "a", "1");
+    write_file_atomically(work.path() / "b", "2");
+    work.move_out({"a", "b"});
+  }
+  EXPECT_EQ(read_file(folder_ / "a") + read_file(folder_ / "b"), "12");
+  EXPECT_FALSE(fs::exists(scratch));
+  {
+    ScratchFolder work(scratch);
+    write_file_atomically(work.path() / "c", "3");
+    write_file_atomically(work.path() / "b", "4");
+    EXPECT_EQ(io_error([&] { work.move_out({"c", "b"}); }), (folder_ / "b").string() + ": exists already");
+    EXPECT_FALSE(fs::exists(folder_ / "c"));
+    // One that is not there stops the moving: what was moved goes too.
+    EXPECT_NE(io_error([&] { work.move_out({"c", "d"}); }), "");
+  }
+  EXPECT_FALSE(fs::exists(folder_ / "c"));
+  EXPECT_EQ(read_file(folder_ / "b"), "2");
+  // As a kill leaves it: "a" was moved, "c" was not yet. A name that leads elsewhere is passed over.
+  fs::create_directories(scratch);
+  write_file_atomically(scratch / ".tessera-unfinished", "a\n../b\nc\n");
+  write_file_atomically(scratch / "c", "5");
+  write_file_atomically(folder_ / "c", "of somebody else");
+  { const ScratchFolder again(scratch); }
+  EXPECT_FALSE(fs::exists(folder_ / "a"));
+  EXPECT_EQ(read_file(folder_ / "b"), "2");
+  EXPECT_EQ(read_file(folder_ / "c"), "of somebody else");
+}
+
 TEST(Nesting, CountsBracketsOutsideOfStrings) {
   const auto nested = [](int depth) { return std::string(static_cast<size_t>(depth), '['); };
-  EXPECT_FALSE(nests_too_deep(nested(64)));
-  EXPECT_TRUE(nests_too_deep(nested(65)));
-  EXPECT_TRUE(nests_too_deep(nested(32) + R"({"a\\":)" + nested(32)));
-  EXPECT_FALSE(nests_too_deep("\"" + nested(100) + "\""));
-  EXPECT_FALSE(nests_too_deep(R"("\"[)" + nested(100) + "\"")) << "a quote within a string";
+  EXPECT_FALSE(is_json_bomb(nested(64)));
+  EXPECT_TRUE(is_json_bomb(nested(65)));
+  EXPECT_TRUE(is_json_bomb(nested(32) + R"({"a\\":)" + nested(32)));
+  EXPECT_FALSE(is_json_bomb("\"" + nested(100) + "\""));
+  EXPECT_FALSE(is_json_bomb(R"("\"[)" + nested(100) + "\"")) << "a quote within a string";
   std::string flat;
   for (int i = 0; i < 1000; ++i) flat += "[{}],";
-  EXPECT_FALSE(nests_too_deep(flat));
+  EXPECT_FALSE(is_json_bomb(flat));
+}
+
+TEST(Nesting, CountsValuesOutsideOfStrings) {
+  std::string flat = "[";
+  for (int i = 0; i < 1000; ++i) flat += R"("a,b:[c",)";
+  EXPECT_FALSE(is_json_bomb(flat, 1001));
+  EXPECT_TRUE(is_json_bomb(flat, 1000));
+  std::string pairs = "{";
+  for (int i = 0; i < 500; ++i) pairs += R"("a":1,)";
+  EXPECT_FALSE(is_json_bomb(pairs, 1001));
+  EXPECT_TRUE(is_json_bomb(pairs, 1000));
 }
 
 TEST_F(AtomicFiles, RefuseToReplaceAFolder) {
@@ -192,6 +244,10 @@ TEST_F(AtomicFiles, ScratchFoldersAreOurs) {
   fs::rename(folder_ / "killed", scratch);
   { const ScratchFolder again(scratch); }
   EXPECT_FALSE(fs::exists(scratch)) << "what a killed process left is replaced";
+  fs::create_directories(scratch);
+  put(scratch / ".tessera-unfinished.tmp.1.2");
+  { const ScratchFolder again(scratch); }
+  EXPECT_FALSE(fs::exists(scratch)) << "so is one that has not got its mark yet";
   fs::create_directories(scratch);
   put(scratch / "of a user");
   fs::create_directory_symlink("a", folder_ / "link.partial");

@@ -11,6 +11,7 @@
 #include "engine/core/device.h"
 #include "engine/core/dtype.h"
 #include "engine/core/philox.h"
+#include "engine/core/printable.h"
 #include "engine/core/shape.h"
 #include "engine/runtime/context.h"
 #include "engine/tensor/tensor.h"
@@ -230,6 +231,18 @@ TEST(Devices, AutoIsTheCpuAndSaysWhyAGpuDoesNotWork) {
   EXPECT_EQ(note.find('\n'), std::string::npos);
   EXPECT_THROW((void)choose_device("cuda", note), DeviceError);
   ASSERT_EQ(unsetenv(name), 0);
+}
+
+TEST(Printable, NothingFromOutsideMovesTheCursor) {
+  EXPECT_EQ(printable("cat \xc3\xbc\t\xe2\x82\xac \xf0\x9f\x90\xb1"), "cat \xc3\xbc\t\xe2\x82\xac \xf0\x9f\x90\xb1");
+  EXPECT_EQ(printable("a\nb\r\x1b[2J\x7f"), "a\\x0ab\\x0d\\x1b[2J\\x7f");
+  EXPECT_EQ(printable("\xff\xc3\xc3\xbc\xe2\x82"), "\\xff\\xc3\xc3\xbc\\xe2\\x82");
+  EXPECT_EQ(printable("\xc2\x9b"
+                      "31m\xe2\x80\xae"
+                      "gpj"),
+            "\\xc2\\x9b31m\\xe2\\x80\\xaegpj")
+      << "C1 and a turn of direction";
+  EXPECT_EQ(printable_lines("a\x1b\nb\n"), "a\\x1b\nb\n");
 }
 
 }  // namespace

@@ -156,6 +156,9 @@ TEST_F(SafetensorsTest, HostileHeadersGiveOneClearError) {
   expect_error(R"({"a":1})", "", "expected dtype");
   expect_error(R"({"a":{"dtype":"U8","shape":[1,1,1,1,1,1,1],"data_offsets":[0,1]}})", "1", "rank");
   expect_error(std::string(200000, '['), "", "not JSON");
+  std::string many = R"({"a":[)";
+  for (int i = 0; i < 2'000'000; ++i) many += "0,";
+  expect_error(many + "0]}", "", "holds too many values");
 }
 
 /// Time in proportion to the number of tensors: with its square, this would take minutes.

@@ -271,6 +271,8 @@ TEST(Toml, KeysOfManyPartsAreRefused) {
   EXPECT_EQ(reading("\n" + dots(100'000)), "run.toml:2: expected at most 64 dots in a line, found more");
   EXPECT_EQ(reading("[" + dots(65)), "run.toml:1: expected at most 64 dots in a line, found more");
   EXPECT_TRUE(reading(dots(64)).starts_with("run.toml:1: unknown section [a]")) << reading(dots(64));
+  EXPECT_EQ(reading("#" + std::string(1 << 20, ' ')),
+            "run.toml: expected at most 1048576 bytes of TOML, found 1048577");
   EXPECT_EQ(reading("[run]\nname = \"" + dots(100) + "\" # " + dots(100)), "no error");
   // What looks like the begin or the end of a string, and is none.
   for (const std::string before : {"x = ['\\', ", "x = [\"\"\"\n'\"\"\", ", "x = ['''\n\"''', ",

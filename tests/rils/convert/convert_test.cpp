@@ -344,17 +344,79 @@ TEST(ConvertConfig, PublishedSizesAreNamedAndOthersFoundByTheirFolder) {
 
 TEST_F(Convert, PicklesAreNotReadAndTheErrorConvertsThem) {
   const fs::path file = folder_.write("mae_pretrain_vit_base.pth", "PK\x03\x04");
-  EXPECT_EQ(said_of(file),
-            file.string() +
-                ": a pickle can run programs and is not read; convert it: python3 -c 'import torch, "
-                "safetensors.torch as s; d = torch.load(\"" +
-                file.string() +
-                "\", map_location=\"cpu\", weights_only=True); "
-                "d = d.get(\"model\", d.get(\"state_dict\", d)); s.save_file({k.removeprefix(\"module.\"): "
-                "v.contiguous().clone() for k, v in d.items()}, \"" +
-                at("mae_pretrain_vit_base.safetensors").string() + "\")'");
+  const std::string said = said_of(file);
+  EXPECT_TRUE(
+      said.starts_with(file.string() + ": a pickle can run programs and is not read; convert it: python3 -c '"));
+  EXPECT_TRUE(said.ends_with("' '" + file.string() + "' '" + at("mae_pretrain_vit_base.safetensors").string() + "'"));
+  // The program stands between two single quotes of the shell.
+  EXPECT_EQ(std::ranges::count(said, '\''), 6) << said;
+  EXPECT_NE(said.find("pickle_module="), std::string::npos);
   // The same error for a folder that holds nothing else.
-  EXPECT_EQ(said_of(folder_.path()), said_of(file));
+  EXPECT_EQ(said_of(folder_.path()), said);
+}
+
+TEST_F(Convert, PicklesAreKnownByTheirContent) {
+  using namespace std::string_literals;
+  const std::string archive = "PK\x03\x04 archive/data.pkl ...", script = archive + " archive/constants.pkl";
+  const std::string alone =
+      "\x80\x02\x8a\x0al\xfc\x9c"
+      "F\xf9 j\xa8P\x19."s;
+  for (const std::string& content : {archive, alone}) {
+    const fs::path file = folder_.write("checkpoint_best.pth.tar", content);
+    EXPECT_NE(said_of(file).find("torch.load(f"), std::string::npos) << said_of(file);
+  }
+  EXPECT_NE(said_of(folder_.write("ViT-B-32.pt", script)).find("torch.jit.load(f"), std::string::npos);
+  const fs::path pointer = folder_.write("vit.pth", "version https://git-lfs.github.com/spec/v1\n");
+  EXPECT_EQ(said_of(pointer), pointer.string() + ": a pointer of Git LFS, not the weights; git lfs pull fetches them");
+  // A safetensors file whose header has 640 bytes begins as a pickle does.
+  const std::string json = R"({"cls_token":{"dtype":"F32","shape":[0],"data_offsets":[0,0]}})";
+  const fs::path tensors =
+      folder_.write("a.safetensors", "\x80\x02\0\0\0\0\0\0"s + json + std::string(640 - json.size(), ' '));
+  EXPECT_NE(said_of(tensors).find("expected the tensor names"), std::string::npos) << said_of(tensors);
+  const fs::path other = folder_.write("weights.npz", "PK\x03\x04 a.npy ...");
+  EXPECT_EQ(said_of(other),
+            other.string() + ": expected a safetensors file, found a ZIP archive or a pickle (torch.save)");
+}
+
+TEST_F(Convert, APathStaysOneWordOfTheShell) {
+  const auto word = [&](const std::string& name) {
+    const std::string said = said_of(folder_.write(name, ""));
+    return said.substr(said.find("s.save_file(dict(t), o)' ") + 25);
+  };
+  const std::string folder = folder_.path().string();
+  EXPECT_EQ(word("it's $HOME.pt"), "'" + folder + "/it'\\''s $HOME.pt' '" + folder + "/it'\\''s $HOME.safetensors'");
+  EXPECT_EQ(word("a\nb'\\.pt"), "$'" + folder + "/a\\012b\\'\\\\.pt' $'" + folder + "/a\\012b\\'\\\\.safetensors'");
+}
+
+TEST_F(Convert, SlipsModelsAreRead) {
+  // Golden weights of open_clip with timm's encoder, under SLIP's names.
+  const auto slip = [&](bool text) {
+    return changed("clip_timm/open_clip_model.safetensors", [&](auto& all) {
+      std::map<std::string, Tensor> renamed;
+      for (const auto& [name, tensor] : all) {
+        const bool image = name.starts_with("visual.trunk.");
+        if (name == "visual.head.proj.weight") {
+          if (text) renamed["image_projection"] = contiguous(tensor.transpose(0, 1));
+        } else if (image || text) {
+          renamed[image ? "visual." + name.substr(13) : name] = tensor;
+        }
+      }
+      renamed["image_mlp.layer1.weight"] = Tensor::zeros({2, 2});
+      all = std::move(renamed);
+    });
+  };
+  WeightsOptions options;
+  options.heads = options.text_heads = 2;
+  options.pool = word_of(read_weights(case_path("clip_timm"), {}).config.model.vision.pool);
+  const Weights clip = read_weights(slip(true), options);
+  EXPECT_EQ(clip.family, "SLIP");
+  EXPECT_EQ(clip.config.model.text.act, Activation::quick_gelu);
+  EXPECT_EQ(clip.config.augment.image_mean[0], 0.485);
+  const Tensor found = clip.model->encode_image(expected().load("images"), {}).value;
+  EXPECT_LE(error_of(found, "clip_timm.image"), 1e-5);
+  const Weights encoder = read_weights(slip(false), options);
+  EXPECT_EQ(encoder.family, "SLIP's image encoder");
+  EXPECT_EQ(encoder.config.model.objective, ObjectiveName::encoder);
 }
 
 TEST_F(Convert, WeightsOfOtherKindsAreRefusedInWords) {
@@ -368,12 +430,19 @@ TEST_F(Convert, WeightsOfOtherKindsAreRefusedInWords) {
         std::tuple{timm, "vit.embeddings.cls_token", "Hugging Face's names"},
         std::tuple{timm, "embeddings.cls_token", "Hugging Face's names"},
         std::tuple{timm, "encoder.layer.0.attention.attention.key.weight", "Hugging Face's names"},
-        std::tuple{timm, "reg_token", "register tokens"}, std::tuple{clip, "visual.trunk.reg_token", "register tokens"},
+        std::tuple{timm, "blocks.0.ls1.gamma", "layer scale"}, std::tuple{timm, "reg_token", "register tokens"},
+        std::tuple{clip, "visual.trunk.reg_token", "register tokens"},
         std::tuple{clip, "text.token_embedding.weight", "a text tower of its own"}}) {
     const std::string said = with(golden, name);
     EXPECT_NE(said.find(word), std::string::npos) << said;
     EXPECT_NE(said.find(name), std::string::npos) << said;
   }
+  const std::string behind = said_of(changed(timm, [](auto& all) {
+    std::map<std::string, Tensor> renamed;
+    for (const auto& [name, tensor] : all) renamed["student.net." + name] = tensor;
+    all = std::move(renamed);
+  }));
+  EXPECT_NE(behind.find("names behind the prefix student.net.;"), std::string::npos) << behind;
   // Parts: the folder, its list, one of them.
   const fs::path parts = at("parts");
   fs::create_directories(parts);
@@ -382,6 +451,9 @@ TEST_F(Convert, WeightsOfOtherKindsAreRefusedInWords) {
     EXPECT_NE(said_of(parts / file).find("weights in parts are not read; join them: python3 -c"), std::string::npos);
   }
   EXPECT_NE(said_of(parts).find("weights in parts are not read; join them: python3 -c"), std::string::npos);
+  write_file_atomically(parts / "pytorch_model-00001-of-00002.bin", "PK");
+  EXPECT_NE(said_of(parts / "pytorch_model-00001-of-00002.bin").find("weights in parts that are pickles"),
+            std::string::npos);
 }
 
 TEST_F(Convert, ErrorsNameTheTensorAndTheKey) {
@@ -390,14 +462,15 @@ TEST_F(Convert, ErrorsNameTheTensorAndTheKey) {
   heads.heads = 2;
   EXPECT_EQ(said_of(changed(model, [](auto& t) { t.erase("blocks.1.mlp.fc1.bias"); }), heads),
             place + ": blocks.1.mlp.fc1.bias: expected the shape [96], found none");
-  EXPECT_EQ(said_of(changed(model, [](auto& t) { t["blocks.0.ls1.gamma"] = Tensor::zeros({24}); }), heads),
-            place + ": blocks.0.ls1.gamma: our model has no place for this tensor");
+  EXPECT_EQ(said_of(changed(model, [](auto& t) { t["blocks.0.extra.gamma"] = Tensor::zeros({24}); }), heads),
+            place + ": blocks.0.extra.gamma: our model has no place for this tensor");
   EXPECT_EQ(said_of(changed(model, [](auto& t) { t["blocks.0.attn.qkv.bias"] = Tensor::zeros({48}); }), heads),
             place + ": blocks.0.attn.qkv.bias: expected the shape [72], found [48]");
   EXPECT_EQ(said_of(changed(model, [](auto& t) { t.erase("cls_token"); }), heads),
             place + ": cls_token: expected a tensor of rank 3, found none");
-  EXPECT_EQ(said_of(changed(model, [](auto& t) { std::erase_if(t, [](auto& e) { return e.first != "norm.bias"; }); })),
-            place + ": expected the tensor names of a vision transformer of timm, MAE or open_clip, found norm.bias");
+  EXPECT_EQ(
+      said_of(changed(model, [](auto& t) { std::erase_if(t, [](auto& e) { return e.first != "norm.bias"; }); })),
+      place + ": expected the tensor names of a vision transformer of timm, MAE, SLIP or open_clip, found norm.bias");
   EXPECT_EQ(said_of(changed("mae.safetensors", [](auto& t) { fill(t["decoder_pos_embed"], 0.5); }), heads),
             place + ": decoder_pos_embed: expected the sine-cosine table, found another");
   EXPECT_EQ(said_of(changed(model,
@@ -461,7 +534,7 @@ TEST_F(Convert, WhatOurTowersCannotDoIsRefusedByItsKey) {
   EXPECT_EQ(said(R"({"model_cfg": {"embed_dim": 20, "text_cfg": {"heads": 1e300}}})"),
             place + "text_cfg.heads: expected a whole number");
   write_file_atomically(path, std::string(100'000, '[') + std::string(100'000, ']'));
-  EXPECT_EQ(said_of(at("model").string()), path.string() + ": JSON that nests too deep");
+  EXPECT_EQ(said_of(at("model").string()), path.string() + ": JSON that nests too deep or is too long");
   write_file_atomically(path, "{");
   EXPECT_EQ(said_of(at("model").string()), path.string() + ": not JSON");
 }

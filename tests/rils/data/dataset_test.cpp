@@ -58,7 +58,7 @@ TEST(Captions, TextJsonAndLists) {
   for (const std::string json : {R"({"caption": "x"})", R"({"captions": "x"})", R"({"text": "x"})", R"("x")"})
     EXPECT_EQ(parse_captions("", json, false), Captions{"x"}) << json;
   EXPECT_EQ(parse_captions("a", R"({"title": "x", "caption": ["y"]})", false), Captions{"a"});
-  EXPECT_EQ(parse_captions("", std::string(100'000, '[') + std::string(100'000, ']'), false), Captions{});
+  EXPECT_THROW((void)parse_captions("", std::string(100'000, '[') + std::string(100'000, ']'), false), SampleError);
   EXPECT_EQ(parse_label(" 12\n"), 12);
   for (const std::string bad : {"", "x", "-1", "1.5", "99999999999"})
     EXPECT_THROW((void)parse_label(bad), SampleError) << bad;
@@ -71,6 +71,25 @@ std::string reason_of_captions(std::string_view text, std::string_view json, Tex
     return error.reason() + ": " + error.what();
   }
   return "good";
+}
+
+TEST(Captions, JsonBombsAreBadMetadata) {
+  const auto reason = [](const std::string& json) {
+    try {
+      (void)parse_captions("", json, false);
+    } catch (const SampleError& error) {
+      return error.reason() + ": " + error.what();
+    }
+    return std::string("read");
+  };
+  const std::string deep = std::string(100'000, '[') + "\"a\"" + std::string(100'000, ']');
+  std::string wide = R"({"caption": "a cat", "more": [)";
+  for (size_t i = 0; i < kMostMetadataValues; ++i) wide += "[],";
+  wide += "0]}";
+  EXPECT_EQ(reason(deep), "bad metadata: the JSON metadata nest too deep or hold too many values");
+  EXPECT_EQ(reason(wide), "bad metadata: the JSON metadata nest too deep or hold too many values");
+  // The text beside it is a caption all the same.
+  EXPECT_EQ(parse_captions("a dog", R"({"captions": )" + deep + "}", false), std::vector<std::string>{"a dog"});
 }
 
 TEST(Captions, AreDecodedOrRefused) {

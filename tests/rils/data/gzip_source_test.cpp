@@ -98,6 +98,33 @@ TEST(Gzip, CutAndDamagedFilesKeepWhatIsBefore) {
   EXPECT_EQ(noticed, 100) << "of 100 damaged files";
 }
 
+/// A file that counts how many of its bytes were asked for.
+class CountingSource final : public ByteSource {
+ public:
+  explicit CountingSource(const std::string& bytes) : bytes_(bytes), source_(bytes_of(bytes_)) {}
+  [[nodiscard]] uint64_t size() const override { return source_.size(); }
+  [[nodiscard]] size_t read_at(uint64_t offset, std::span<std::byte> out) const override {
+    const size_t got = source_.read_at(offset, out);
+    read += got;
+    return got;
+  }
+  mutable uint64_t read = 0;
+
+ private:
+  std::string bytes_;
+  MemorySource source_;
+};
+
+TEST(Gzip, ManySmallMembersAreReadOnce) {
+  std::string packed;
+  for (int i = 0; i < 20'000; ++i) packed += test::gzipped(i % 2 == 0 ? "" : "a");
+  const CountingSource file(packed);
+  const GzipIndex index(file);
+  EXPECT_EQ(index.damage(), "");
+  EXPECT_EQ(index.size(), 10'000);
+  EXPECT_LT(file.read, 2 * packed.size());
+}
+
 TEST(Gzip, BombsEndSoon) {
   const std::string packed = test::gzipped(std::string(size_t{100} << 20, '\0'));
   ASSERT_LT(packed.size(), size_t{1} << 20);

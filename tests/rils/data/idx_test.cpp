@@ -81,6 +81,16 @@ TEST(Idx, BadFilesAreRefusedInOneLine) {
     EXPECT_NE(refusal(folder.write("cut.gz", packed.substr(0, length))), "accepted") << length;
 }
 
+TEST(Idx, NothingIsReadForAHeaderThatTheFileCannotHold) {
+  const test::TemporaryFolder folder;
+  // 70 MiB of zeros take 70 KB: more than 64 MiB, and more than 200 times the file.
+  write_gzip(folder.path() / "bomb.gz", idx_bytes({70, 1024, 1024}, 0) + std::string(70 << 20, '\0'));
+  EXPECT_NE(refusal(folder.path() / "bomb.gz").find("holds at most 67108864 values"), std::string::npos);
+  const auto images = folder.write("wide-images-idx3-ubyte", idx_bytes({0, 0xffffffffu, 0xffffffffu}, 0));
+  folder.write("wide-labels-idx1-ubyte", idx_bytes({0}, 0));
+  EXPECT_THROW(IdxDataset{images}, IoError);
+}
+
 TEST(Idx, LabelsMustBelongToTheImages) {
   const test::TemporaryFolder folder;
   const auto images = folder.write("a-images-idx3-ubyte", idx_bytes({4, 3, 5}, 60));

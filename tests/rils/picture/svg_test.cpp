@@ -4,11 +4,16 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
+#include <filesystem>
 #include <limits>
+#include <string>
+#include <vector>
 
 #include "engine/core/error.h"
 #include "rils/picture/chart.h"
 #include "rils/picture/heat_map.h"
+#include "tests/support/temporary_folder.h"
 
 namespace tessera::rils {
 namespace {
@@ -26,10 +31,38 @@ TEST(Svg, EscapesWhatUsersType) {
   Svg svg(10, 10);
   svg.text(1, 2, "<b> & \"c\"\x01");
   const std::string text = svg.str();
-  EXPECT_NE(text.find("&lt;b&gt; &amp; &quot;c&quot;</text>"), std::string::npos) << text;
-  EXPECT_EQ(escape_xml("a\xff\xc3 \xed\xa0\x80\xef\xbf\xbf\x7f\n\xc3\xa9"),
-            "a\xef\xbf\xbd\xef\xbf\xbd \xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\x7f\xc3\xa9")
-      << "bytes that are no UTF-8, a surrogate and U+FFFF";
+  EXPECT_NE(text.find("&lt;b&gt; &amp; &quot;c&quot;\\x01</text>"), std::string::npos) << text;
+}
+
+TEST(Svg, TextsOfAnyBytesAreWellFormedXml) {
+  EXPECT_EQ(escape_xml("gr\xfcn \xe2\x82 \x1b[31m\x7f"), "gr\\xfcn \\xe2\\x82 \\x1b[31m\\x7f");
+  EXPECT_EQ(escape_xml("\xef\xbf\xbe\xed\xa0\x80"), "\\xef\\xbf\\xbe\\xed\\xa0\\x80") << "characters that XML forbids";
+  EXPECT_EQ(escape_xml("two\r\nlines\tand ü €"), "two  lines\tand ü €");
+  Svg svg(10, 10);
+  (void)svg.paragraph(0, 0, "\xff\xfe\xfd\x80\x80\x80\x80", 3, 9);
+  EXPECT_EQ(svg.str().find_first_of("\xff\xfe\xfd\x80"), std::string::npos);
+}
+
+/// The message names the missing program only where it is missing.
+TEST(Svg, SaysWhyAPictureCannotBeMade) {
+  const test::TemporaryFolder folder;
+  const std::string path = ::getenv("PATH") != nullptr ? ::getenv("PATH") : "";
+  const auto message = [&] {
+    try {
+      write_drawing(folder.path() / "a.png", Svg(10, 10));
+    } catch (const IoError& e) {
+      return std::string(e.what());
+    }
+    return std::string("no error");
+  };
+  ::setenv("PATH", folder.path().c_str(), 1);
+  const std::string missing = message();
+  folder.write("rsvg-convert", "#!/bin/sh\nexit 3\n");
+  std::filesystem::permissions(folder.path() / "rsvg-convert", std::filesystem::perms::owner_all);
+  const std::string failing = message();
+  ::setenv("PATH", path.c_str(), 1);
+  EXPECT_NE(missing.find("expected the program rsvg-convert"), std::string::npos) << missing;
+  EXPECT_NE(failing.find("rsvg-convert cannot draw it (exit status 3)"), std::string::npos) << failing;
 }
 
 TEST(Svg, BreaksLinesAtBlanksAndNeverWithinACharacter) {
@@ -104,6 +137,25 @@ TEST(Chart, TellsCloseTicksApart) {
   draw_chart(svg, {"t", "s", {{"a", {{0x1p53, 3}, {0x1p53 + 2, 2}}, false}}, false}, 0, 0, 460, 240);
   EXPECT_NE(svg.str().find(">9007199254740992<"), std::string::npos) << svg.str();
   EXPECT_NE(svg.str().find(">9007199254740994<"), std::string::npos) << svg.str();
+}
+
+TEST(Chart, EndsForAnyFigures) {
+  const double big = 9007199254740992, most = std::numeric_limits<double>::max();
+  EXPECT_EQ(axis_ticks(big, big + 2, 6), (std::vector<double>{big, big + 2}));
+  EXPECT_EQ(axis_ticks(8e15, 8e15 + 1, 5), (std::vector<double>{8e15, 8e15 + 1}));
+  for (const auto& points : std::vector<std::vector<std::pair<double, double>>>{{{1, 8e15}, {2, 8e15}},
+                                                                                {{big, 3}, {big + 2, 2}},
+                                                                                {{1, 1e20}, {2, 1e20}},
+                                                                                {{1, -most}, {2, most}, {3, 1}},
+                                                                                {{most, 1}, {-most, 2}, {1, 5e-324}}}) {
+    Svg svg(400, 300);
+    Chart chart;
+    chart.series.push_back({"a", points, false});
+    draw_chart(svg, chart, 0, 0, 400, 300);
+    const std::string text = svg.str();
+    EXPECT_EQ(text.find("nan"), std::string::npos) << text;
+    EXPECT_EQ(text.find("inf"), std::string::npos) << text;
+  }
 }
 
 TEST(Chart, DrawsGapsForWhatIsNotFinite) {

@@ -145,6 +145,25 @@ TEST(PrepareFolder, MakesClipBenchmarksLayout) {
   }
 }
 
+TEST(PrepareFolder, CanBeRepeatedAfterAKillBetweenSplits) {
+  const test::TemporaryFolder folder;
+  for (const std::string split : {"train", "val"}) folder.write("in/" + split + "/cat/1.png", png_text(1));
+  PrepareFolderOptions options;
+  options.input = folder.path() / "in";
+  options.output = folder.path() / "out";
+  (void)prepare_folder(options);
+  EXPECT_THROW((void)prepare_folder(options), ConfigError);
+  // All is written and some parts have their names.
+  const auto scratch = options.output / "unfinished.partial";
+  std::filesystem::create_directories(scratch);
+  write_file_atomically(scratch / ".tessera-unfinished",
+                        "classnames.txt\nzeroshot_classification_templates.txt\ntrain\nval\n");
+  std::filesystem::rename(options.output / "val", scratch / "val");
+  EXPECT_EQ(prepare_folder(options).splits.size(), 2u);
+  EXPECT_TRUE(std::filesystem::exists(options.output / "val" / "0.tar"));
+  EXPECT_FALSE(std::filesystem::exists(scratch));
+}
+
 TEST(PrepareFolder, SplitsMustHaveTheSameClasses) {
   const test::TemporaryFolder folder;
   folder.write("in/train/cat/1.png", png_text(1));

@@ -112,11 +112,16 @@ SafetensorsFile::Info parse_info(const std::filesystem::path& path, const std::s
   if (!dtype) bad("its dtype is none of F32, F16, BF16, F64, I32, I64, U8");
   info.dtype = *dtype;
   if (shape.size() > static_cast<size_t>(kMaxRank)) bad("its rank is above 6");
-  size_t count = 1;
+  // The strides of a tensor without elements are the products of its other extents.
+  size_t count = 1, strides = 1;
   for (const Header& extent : shape) {
     if (!extent.is_number_unsigned()) bad("an extent is not a number of 0 or more");
     const auto e = extent.get<uint64_t>();
-    if (e > (uint64_t{1} << 48) || __builtin_mul_overflow(count, e, &count)) bad("its shape is too large");
+    constexpr uint64_t kMost = uint64_t{1} << 48;
+    if (e > kMost || __builtin_mul_overflow(strides, std::max<size_t>(e, 1), &strides) || strides > kMost) {
+      bad("its shape is too large");
+    }
+    count *= e;
     info.shape.push_back(static_cast<int64_t>(e));
   }
   for (const Header& offset : offsets) {
@@ -250,6 +255,12 @@ SafetensorsFile::SafetensorsFile(const std::filesystem::path& path)
     }
   }
   check_coverage(path, tensors_, data_bytes);
+}
+
+int64_t SafetensorsFile::elements() const {
+  int64_t elements = 0;
+  for (const auto& [name, info] : tensors_) elements += info.shape.numel();
+  return elements;
 }
 
 Tensor SafetensorsFile::load(const std::string& name) const {

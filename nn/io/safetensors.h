@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <map>
 #include <memory>
@@ -35,6 +36,8 @@ class SafetensorsFile {
   [[nodiscard]] const std::filesystem::path& path() const { return path_; }
   [[nodiscard]] const std::map<std::string, Info>& tensors() const { return tensors_; }
   [[nodiscard]] const std::map<std::string, std::string>& metadata() const { return metadata_; }
+  /// The number of elements of all tensors.
+  [[nodiscard]] int64_t elements() const;
   [[nodiscard]] bool contains(const std::string& name) const { return tensors_.contains(name); }
   /// Returns a copy of a tensor. Throws IoError with the path when the file does not have it.
   [[nodiscard]] Tensor load(const std::string& name) const;

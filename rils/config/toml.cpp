@@ -49,26 +49,42 @@ std::string_view kind(const toml::node& node) {
   return "a date or time";
 }
 
-/// Refuses a line with more dots outside of quotes than any key or list here has. The library makes and frees a table
+/// The end of the string that begins at `at` with one quote or three; of one that does not end, that of the text or of
+/// its line.
+size_t end_of_string(std::string_view text, size_t at) {
+  const char quote = text[at];
+  const std::string three(3, quote);
+  const bool long_one = text.substr(at).starts_with(three);
+  for (size_t i = at + (long_one ? 3 : 1); i < text.size(); ++i) {
+    if (text[i] == '\\' && quote == '"') {
+      ++i;
+    } else if (long_one && text.substr(i).starts_with(three)) {
+      return std::min(text.find_first_not_of(quote, i), i + 5);  // two more quotes may belong to the string
+    } else if (!long_one && (text[i] == quote || text[i] == '\n')) {
+      return text[i] == quote ? i + 1 : i;
+    }
+  }
+  return text.size();
+}
+
+/// Refuses a line with more dots outside of strings than any key or list here has. The library makes and frees a table
 /// for each part of a dotted key by recursion.
 void check_dots(std::string_view text, std::string_view origin) {
   constexpr int kMost = 64;
-  int line = 1, dots = 0;
-  char quote = 0;
-  bool comment = false;
-  for (const char c : text) {
-    if (c == '\n') {
+  int64_t line = 1;
+  int dots = 0;
+  for (size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    if (c == '"' || c == '\'') {
+      const size_t end = end_of_string(text, i);
+      line += std::ranges::count(text.substr(i, end - i), '\n');
+      i = end - 1;
+    } else if (c == '#') {
+      i = std::min(text.find('\n', i), text.size()) - 1;
+    } else if (c == '\n') {
       ++line;
       dots = 0;
-      quote = 0;
-      comment = false;
-    } else if (quote != 0) {
-      if (c == quote) quote = 0;
-    } else if (c == '"' || c == '\'') {
-      quote = c;
-    } else if (c == '#') {
-      comment = true;
-    } else if (c == '.' && !comment && ++dots > kMost) {
+    } else if (c == '.' && ++dots > kMost) {
       throw ConfigError(fmt::format("{}:{}: expected at most {} dots in a line, found more", origin, line, kMost));
     }
   }

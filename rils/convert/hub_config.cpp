@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <type_traits>
 
 #include "engine/core/atomic_file.h"
 #include "engine/core/error.h"
@@ -40,6 +41,8 @@ class Reader {
   template <class T>
   [[nodiscard]] std::optional<T> get(const char* key) const {
     if (!has(key)) return std::nullopt;
+    // The library would also convert 1e300 to a whole number.
+    if (std::is_same_v<T, int64_t> && !json_.at(key).is_number_integer()) fail(name(key), "a whole number");
     try {
       return json_.at(key).get<T>();
     } catch (const Json::exception&) {
@@ -54,8 +57,8 @@ class Reader {
   }
   /// Throws for a value that our towers cannot represent.
   [[noreturn]] void refuse(const char* key, std::string_view expected) const {
-    throw ConfigError(
-        fmt::format("{}: {}: expected {}, found {}", path_.string(), name(key), expected, json_.at(key).dump()));
+    throw ConfigError(fmt::format("{}: {}: expected {}, found {}", path_.string(), name(key), expected,
+                                  has(key) ? json_.at(key).dump() : "none"));
   }
 
  private:

@@ -14,6 +14,8 @@
 #include "rils/convert/hub_config.h"
 #include "rils/convert/names.h"
 #include "rils/eval/loaded_model.h"
+#include "rils/finetune/loaded_classifier.h"
+#include "rils/model/cost.h"
 #include "rils/model/positions.h"
 #include "rils/run/run_folder.h"
 #include "rils/text/vocabulary.h"
@@ -126,6 +128,7 @@ class ForeignReader {
                                                      : ObjectiveName::encoder;
     set_preprocessing();
     check_values();
+    check_claims();
     Weights w;
     w.model = std::make_unique<Model>(config_.model, 0);
     const std::vector<std::string> left = read_tensors(file_, names_, w.model->store());
@@ -152,6 +155,15 @@ class ForeignReader {
     Config read;
     merge_toml(read, to_toml(config_), file_.path().string());
     check_config(read);
+  }
+
+  /// Bounds the memory that the model takes. Tensors without elements may have any size, and numbers of blocks come
+  /// from names; which tensor is absent or of another shape, read_tensors says.
+  void check_claims() const {
+    const int64_t claimed = parameter_counts(config_.model).total(), held = file_.elements();
+    if (claimed / 2 <= held) return;
+    throw IoError(
+        fmt::format("{}: expected the {} parameters of its shapes, found {}", file_.path().string(), claimed, held));
   }
 
   /// The shape of their tensor; read_tensors compares it in full.
@@ -364,17 +376,17 @@ Weights read_ours(const nn::SafetensorsFile& file, const WeightsOptions& options
   if (const auto digest = file.metadata().find(kDigestEntry); digest != file.metadata().end()) {
     w.vocabulary = digest->second;
   }
-  const auto head = file.tensors().find("head.weight");
   if (file.contains("probe_norm.running_mean")) {
     w.config.model.objective = ObjectiveName::encoder;
     w.model = std::make_unique<Model>(w.config.model, 0);
     load_encoder(file, w.model->store());
     w.notes.emplace_back("left out: the probe's head with its batch norm");
-  } else if (head != file.tensors().end()) {
-    w.classifier =
-        std::make_unique<Classifier>(w.config.model.vision, w.config.finetune.pool, head->second.shape[0], 0);
+  } else if (file.contains("head.weight")) {
+    const VisionConfig& vision = w.config.model.vision;
+    w.classifier = std::make_unique<Classifier>(vision, w.config.finetune.pool, classes_of(file, vision.width), 0);
     load_weights(file, w.classifier->store());
   } else {
+    check_parameters(parameter_counts(w.config.model).total(), file);
     w.model = std::make_unique<Model>(w.config.model, 0);
     load_weights(file, w.model->store());
     if (w.model->objective().contrastive) w.words = words_of(file, w, options.vocabulary);

@@ -16,7 +16,8 @@
 namespace tessera::rils {
 namespace {
 
-constexpr size_t kMaxWords = 1'000'000;
+constexpr size_t kMaxWords = 1'000'000, kMaxBytes = 256 << 20;  // of all words
+constexpr int kMaxBraces = 256;                                 // in a word, since they are expanded by recursion
 
 /// The index of the brace that closes the one at `open`, or nullopt.
 std::optional<size_t> closing_brace(std::string_view word, size_t open) {
@@ -86,9 +87,13 @@ std::vector<std::filesystem::path> expand_glob(const std::string& pattern) {
   return paths;
 }
 
-}  // namespace
+size_t bytes_of(const std::vector<std::string>& words) {
+  size_t bytes = 0;
+  for (const auto& word : words) bytes += word.size();
+  return bytes;
+}
 
-std::vector<std::string> expand_braces(std::string_view word) {
+std::vector<std::string> expand(std::string_view word) {
   const size_t open = word.find('{');
   if (open == std::string_view::npos) return {std::string(word)};
   const auto close = closing_brace(word, open);
@@ -99,21 +104,28 @@ std::vector<std::string> expand_braces(std::string_view word) {
     middles = std::move(*range);
   } else {
     for (const auto part : split_commas(body))
-      for (auto& w : expand_braces(part)) middles.push_back(std::move(w));
+      for (auto& w : expand(part)) middles.push_back(std::move(w));
   }
+  const std::vector<std::string> tails = expand(word.substr(*close + 1));
+  if (middles.size() > kMaxWords / tails.size())
+    throw ConfigError(fmt::format("{}: expands to more than {} names", word, kMaxWords));
+  const size_t fixed = head.size() * middles.size() * tails.size();
+  if (fixed + bytes_of(middles) * tails.size() + bytes_of(tails) * middles.size() > kMaxBytes)
+    throw ConfigError(fmt::format("{}: expands to names of more than {} bytes", word, kMaxBytes));
   std::vector<std::string> words;
-  for (const auto& tail : expand_braces(word.substr(*close + 1))) {
-    if (words.size() + middles.size() > kMaxWords)
-      throw ConfigError(fmt::format("{}: expands to more than {} names", word, kMaxWords));
-    for (const auto& middle : middles) words.push_back(fmt::format("{}{}{}", head, middle, tail));
-  }
+  words.reserve(middles.size() * tails.size());
   // The first brace varies slowest, as in a shell.
-  const size_t tails = words.size() / std::max<size_t>(1, middles.size());
-  std::vector<std::string> ordered;
-  ordered.reserve(words.size());
-  for (size_t m = 0; m < middles.size(); ++m)
-    for (size_t t = 0; t < tails; ++t) ordered.push_back(std::move(words[t * middles.size() + m]));
-  return ordered;
+  for (const auto& middle : middles)
+    for (const auto& tail : tails) words.push_back(fmt::format("{}{}{}", head, middle, tail));
+  return words;
+}
+
+}  // namespace
+
+std::vector<std::string> expand_braces(std::string_view word) {
+  if (const auto braces = std::ranges::count(word, '{'); braces > kMaxBraces)
+    throw ConfigError(fmt::format("{}…: expected at most {} braces, found {}", word.substr(0, 40), kMaxBraces, braces));
+  return expand(word);
 }
 
 bool natural_less(std::string_view a, std::string_view b) {

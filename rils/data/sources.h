@@ -9,7 +9,8 @@ namespace tessera::rils {
 
 /// Expands braces as a shell does: `a{00..12}b` (both ends included, zero-padded when an end is, counting down when the
 /// first end is larger) and `a{x,y,z}b`; a word may hold several braces, also nested ones. A word without braces is
-/// returned as it is. Throws ConfigError for a brace that is not closed and for more than a million words.
+/// returned as it is. Throws ConfigError for a brace that is not closed, and for more than 256 braces, a million
+/// words, or words of 256 MiB together.
 [[nodiscard]] std::vector<std::string> expand_braces(std::string_view word);
 
 /// The paths that a list of sources names. The list is split at `::`; in each part braces, then globs (`*`, `?`, `[…]`)

@@ -26,17 +26,15 @@ std::string metadata_of(const nn::SafetensorsFile& file, const std::string& key)
   return it->second;
 }
 
-/// Compares what a configuration claims with what its file holds, before a model takes memory.
+}  // namespace
+
 void check_parameters(int64_t claimed, const nn::SafetensorsFile& file) {
-  int64_t held = 0;
-  for (const auto& [name, info] : file.tensors()) held += info.shape.numel();
+  const int64_t held = file.elements();
   if (claimed > held) {
     throw IoError(fmt::format("{}: expected the {} parameters of its configuration, found {}", file.path().string(),
                               claimed, held));
   }
 }
-
-}  // namespace
 
 Config config_of(const nn::SafetensorsFile& file) {
   Config config;

@@ -21,6 +21,10 @@ struct LoadedModel {
 /// The configuration with which a checkpoint was made. Throws IoError when the file has none.
 [[nodiscard]] Config config_of(const nn::SafetensorsFile& file);
 
+/// Compares the parameters that a configuration claims with what a file holds, before a model takes memory. Throws
+/// IoError when the file holds fewer.
+void check_parameters(int64_t claimed, const nn::SafetensorsFile& file);
+
 /// Whether the caller encodes texts. If it does not, no vocabulary is opened.
 enum class Texts : uint8_t { encoded, unused };
 

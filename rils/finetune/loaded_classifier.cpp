@@ -27,17 +27,24 @@ ImageFunction load(const nn::SafetensorsFile& file, std::shared_ptr<Model> model
 
 }  // namespace
 
+int64_t classes_of(const nn::SafetensorsFile& file, int64_t width) {
+  const auto head = file.tensors().find(kHead);
+  const bool found = head != file.tensors().end();
+  // Its width is that of the encoder: one of 0 could claim any number of classes without a byte of data.
+  if (found && head->second.shape.rank() == 2 && head->second.shape[1] == width) return head->second.shape[0];
+  throw IoError(fmt::format("{}: expected a checkpoint of finetune with a head [classes, {}], found {}",
+                            file.path().string(), width, found ? to_string(head->second.shape) : "no head"));
+}
+
 bool is_classifier(const nn::SafetensorsFile& file) { return !config_of(file).finetune.data_path.empty(); }
 
 LoadedClassifier load_classifier(const nn::SafetensorsFile& file, const std::string& precision, Device device) {
   const Config config = config_of(file);
-  const auto head = file.tensors().find(kHead);
   const auto names = file.metadata().find("classes");
-  if (head == file.tensors().end() || head->second.shape.rank() != 2 || names == file.metadata().end()) {
-    throw IoError(
-        fmt::format("{}: expected a checkpoint of finetune, found no head or no classes", file.path().string()));
+  if (names == file.metadata().end()) {
+    throw IoError(fmt::format("{}: expected a checkpoint of finetune, found no classes", file.path().string()));
   }
-  const int64_t classes = head->second.shape[0];
+  const int64_t classes = classes_of(file, config.model.vision.width);
   LoadedClassifier c;
   std::istringstream lines(names->second);
   for (std::string name; std::getline(lines, name);) c.classes.push_back(name);

@@ -15,6 +15,9 @@ struct LoadedClassifier {
   EmbedOptions embed;                // prepares images as validation does; rows are not normalised
 };
 
+/// The number of classes of a head `head.weight` [classes, width]. Throws IoError when the file has no such tensor.
+[[nodiscard]] int64_t classes_of(const nn::SafetensorsFile& file, int64_t width);
+
 /// Whether a checkpoint comes from `finetune`. Throws IoError when the file has no configuration.
 [[nodiscard]] bool is_classifier(const nn::SafetensorsFile& file);
 /// `precision`: "fp32" or "amp_bf16". The logits are computed on `device`. Throws IoError when the file is not a

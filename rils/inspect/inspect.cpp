@@ -58,12 +58,10 @@ void inspect_model(const Config& given, std::ostream& out) {
 namespace {
 
 void list(const nn::SafetensorsFile& file, std::ostream& out) {
-  int64_t elements = 0;
   for (const auto& [name, info] : file.tensors()) {
     out << fmt::format("{:<56} {:<5} {}\n", name, info.half ? "f16" : name_of(info.dtype), to_string(info.shape));
-    elements += info.shape.numel();
   }
-  out << fmt::format("{} tensors, {} elements\n", file.tensors().size(), elements);
+  out << fmt::format("{} tensors, {} elements\n", file.tensors().size(), file.elements());
   for (const auto& [key, value] : file.metadata()) {
     const bool merges = key == kMergesEntry;  // thousands of lines
     out << fmt::format("{}: {}\n", key, merges ? fmt::format("the vocabulary, {} bytes", value.size()) : value);

@@ -11,6 +11,7 @@
 #include "engine/core/atomic_file.h"
 #include "engine/core/error.h"
 #include "rils/data/encode.h"
+#include "rils/text/unicode.h"
 
 namespace tessera::rils {
 namespace {
@@ -51,8 +52,10 @@ std::string base64(std::string_view bytes) {
 
 std::string escape_xml(std::string_view text) {
   std::string result;
-  for (const char c : text) {
-    switch (c) {
+  while (!text.empty()) {
+    const unicode::Decoded d = unicode::decode(text);
+    text.remove_prefix(d.bytes);
+    switch (d.code) {
       case '&':
         result += "&amp;";
         break;
@@ -66,7 +69,8 @@ std::string escape_xml(std::string_view text) {
         result += "&quot;";
         break;
       default:
-        if (static_cast<unsigned char>(c) >= 0x20) result.push_back(c);
+        // XML has no control characters, and not these two.
+        if (d.code >= 0x20 && d.code != 0xfffe && d.code != 0xffff) unicode::append(result, d.code);
     }
   }
   return result;

@@ -52,7 +52,8 @@ class Svg {
 
 /// Encodes bytes as base64.
 [[nodiscard]] std::string base64(std::string_view bytes);
-/// Replaces &, <, >, " by entities and removes control characters.
+/// Replaces &, <, >, " by entities and bytes that are not UTF-8 by U+FFFD, and removes characters that XML does not
+/// allow: any text gives well-formed XML.
 [[nodiscard]] std::string escape_xml(std::string_view text);
 
 /// Writes a drawing whole or not at all, as .svg, or as .png with rsvg-convert. Throws ConfigError for another

@@ -210,6 +210,7 @@ TEST_F(SafetensorsTest, LengthsThatOverflowAreErrors) {
   expect_error(entry("F64", large + ",8192", "0,0"), "", "too large");   // 2⁶¹ elements, 2⁶⁴ bytes
   expect_error(entry("F16", large + ",32768", "0,0"), "", "too large");  // 2⁶³ elements, 2⁶⁴ bytes
   expect_error(entry("U8", "0," + large + ",281474976710657", "0,0"), "", "too large");
+  expect_error(entry("U8", "0," + large + "," + large, "0,0"), "", "too large");  // its strides
   expect_error(entry("U8", "4", "0,18446744073709551615"), "1234", "outside");
   expect_error(entry("U8", "4", "18446744073709551612,18446744073709551615"), "1234", "outside");
   expect_error(entry("U8", "4", "0,18446744073709551620"), "1234", "an offset");

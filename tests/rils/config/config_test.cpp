@@ -272,6 +272,12 @@ TEST(Toml, KeysOfManyPartsAreRefused) {
   EXPECT_EQ(reading("[" + dots(65)), "run.toml:1: expected at most 64 dots in a line, found more");
   EXPECT_TRUE(reading(dots(64)).starts_with("run.toml:1: unknown section [a]")) << reading(dots(64));
   EXPECT_EQ(reading("[run]\nname = \"" + dots(100) + "\" # " + dots(100)), "no error");
+  // What looks like the begin or the end of a string, and is none.
+  for (const std::string before : {"x = ['\\', ", "x = [\"\"\"\n'\"\"\", ", "x = ['''\n\"''', ",
+                                   "x = [\"\"\"\n\"\"\"\"\", ", "x = [\"\\\"'\", "}) {
+    const std::string text = before + "{" + dots(100'000) + "}]";
+    EXPECT_TRUE(reading(text).ends_with("expected at most 64 dots in a line, found more")) << before;
+  }
 }
 
 TEST(Schema, SizesOfModelsHaveUpperEnds) {

@@ -412,6 +412,13 @@ TEST_F(Convert, ErrorsNameTheTensorAndTheKey) {
                                             }),
                                     heads);
   EXPECT_NE(empty.find("expected an integer in [1, 65536], found 0"), std::string::npos) << empty;
+  // A width that takes no data.
+  const std::string wide = said_of(changed(model,
+                                           [](auto& t) {
+                                             t["patch_embed.proj.weight"] = Tensor::zeros({65536, 0, 8, 8});
+                                           }),
+                                   {});
+  EXPECT_NE(wide.find("parameters of its shapes, found"), std::string::npos) << wide;
   heads.heads = 5;
   EXPECT_EQ(said_of(changed(model, [](auto&) {}), heads),
             "model.vision.heads: expected a divisor of model.vision.width = 24, found 5");
@@ -447,7 +454,12 @@ TEST_F(Convert, WhatOurTowersCannotDoIsRefusedByItsKey) {
   EXPECT_EQ(said(R"({"model_cfg": {"vision_cfg": {"pool_type": "none"}}})"),
             place + "vision_cfg.pool_type: expected tok or avg, found \"none\"");
   EXPECT_EQ(said(R"({"model_cfg": {"embed_dim": 20, "text_cfg": {"heads": "two"}}})"),
-            place + "text_cfg.heads: expected another type");
+            place + "text_cfg.heads: expected a whole number");
+  write_file_atomically(at("model") / "config.json", R"({"num_classes": 0})");
+  EXPECT_EQ(said(R"({"model_cfg": {"vision_cfg": {"timm_model_name": "local-dir:model"}}})"),
+            (at("model") / "config.json").string() + ": architecture: expected a plain vision transformer, found none");
+  EXPECT_EQ(said(R"({"model_cfg": {"embed_dim": 20, "text_cfg": {"heads": 1e300}}})"),
+            place + "text_cfg.heads: expected a whole number");
   write_file_atomically(path, std::string(100'000, '[') + std::string(100'000, ']'));
   EXPECT_EQ(said_of(at("model").string()), path.string() + ": JSON that nests too deep");
   write_file_atomically(path, "{");

@@ -232,6 +232,18 @@ TEST(Loader, AStateOfOtherDataIsRefused) {
   EXPECT_THROW(Loader(dataset, options, batch.next), ConfigError);
   for (const std::string text : {"", "{}", "[1]", "{\"epoch\": \"x\"}"})
     EXPECT_THROW((void)LoaderState::from_json(text), IoError);
+  // Numbers that are no counts.
+  const std::string good = batch.next.to_json();
+  EXPECT_EQ(LoaderState::from_json(good), batch.next);
+  for (const char* number : {"1e300", "-5", "9223372036854775807", "0.5", "null", "[[1]]"}) {
+    for (const std::string key : {"\"epoch\":", "\"position\":", "\"samples\":", "\"seed\":", "\"seen\":"}) {
+      if (key == "\"seed\":" && std::string_view(number).starts_with("922")) continue;
+      std::string text = good;
+      const size_t at = text.find(key) + key.size();
+      text.replace(at, text.find_first_of(",}", at) - at, number);
+      EXPECT_THROW((void)LoaderState::from_json(text), IoError) << text;
+    }
+  }
 }
 
 TEST(Loader, AllCaptionsAndNoImageTwiceInABatch) {

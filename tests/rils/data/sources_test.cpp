@@ -28,6 +28,12 @@ TEST(Braces, RefuseWhatDoesNotEnd) {
   EXPECT_THROW((void)expand_braces("{0..3"), ConfigError);
   EXPECT_THROW((void)expand_braces("{0..99999999999}"), ConfigError);
   EXPECT_THROW((void)expand_braces("{0..99999}{0..99999}"), ConfigError);
+  // Names of four gigabytes; braces that would use up the stack.
+  EXPECT_THROW((void)expand_braces("{0..999999}" + std::string(4096, 'a')), ConfigError);
+  EXPECT_THROW((void)expand_braces(std::string(100'000, '{') + std::string(100'000, '}')), ConfigError);
+  std::string row;
+  for (int i = 0; i < 100'000; ++i) row += "{a}";
+  EXPECT_THROW((void)expand_braces(row), ConfigError);
 }
 
 TEST(Sources, NaturalOrder) {

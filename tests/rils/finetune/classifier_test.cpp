@@ -11,6 +11,8 @@
 #include "engine/core/error.h"
 #include "engine/ops/copy.h"
 #include "nn/optim/schedule.h"
+#include "rils/config/toml.h"
+#include "rils/finetune/loaded_classifier.h"
 #include "rils/model/positions.h"
 #include "tests/rils/data/test_files.h"
 #include "tests/support/golden.h"
@@ -210,6 +212,28 @@ TEST(LoadEncoder, RefusesAnotherSizeInOneLine) {
     EXPECT_NE(std::string(e.what()).find("visual.blocks.3.norm1.weight: expected the shape [16], found none"),
               std::string::npos)
         << e.what();
+  }
+}
+
+/// A head without elements could claim any number of classes.
+TEST(LoadedClassifier, HasTheClassesOfAHeadOfItsWidth) {
+  const test::TemporaryFolder folder;
+  Config config;
+  config.model.vision = kVision;
+  config.finetune.data_path = "somewhere";
+  const Classifier model(kVision, config.finetune.pool, 2, 1);
+  const auto loaded = [&](const Shape& head) {
+    std::vector<nn::NamedTensor> tensors;
+    for (const nn::Entry& e : model.store().entries()) {
+      tensors.push_back({e.name, e.name == "head.weight" ? Tensor::zeros(head) : clone(e.value())});
+    }
+    const auto path = folder.path() / "a.safetensors";
+    nn::write_safetensors(path, tensors, {{"config", to_toml(config)}, {"classes", "cat\ndog\n"}});
+    return load_classifier(nn::SafetensorsFile(path), "fp32").classes;
+  };
+  EXPECT_EQ(loaded({2, 16}), (std::vector<std::string>{"cat", "dog"}));
+  for (const Shape& head : {Shape{int64_t{1} << 40, 0}, Shape{int64_t{1} << 40, 16, 0}, Shape{2, 15}, Shape{2}}) {
+    EXPECT_THROW((void)loaded(head), IoError) << to_string(head);
   }
 }
 

@@ -27,6 +27,9 @@ TEST(Svg, EscapesWhatUsersType) {
   svg.text(1, 2, "<b> & \"c\"\x01");
   const std::string text = svg.str();
   EXPECT_NE(text.find("&lt;b&gt; &amp; &quot;c&quot;</text>"), std::string::npos) << text;
+  EXPECT_EQ(escape_xml("a\xff\xc3 \xed\xa0\x80\xef\xbf\xbf\x7f\n\xc3\xa9"),
+            "a\xef\xbf\xbd\xef\xbf\xbd \xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\x7f\xc3\xa9")
+      << "bytes that are no UTF-8, a surrogate and U+FFFF";
 }
 
 TEST(Svg, BreaksLinesAtBlanksAndNeverWithinACharacter) {

@@ -53,8 +53,8 @@ void print_notes(const Dataset& data) {
   for (const std::string& note : data.notes()) fmt::print(stderr, "{}\n", printable(note));
 }
 
-void print_skipped(const std::string& source, const ImageEmbeddings& images) {
-  if (images.skipped.total() > 0) fmt::print(stderr, "{}: {}\n", source, images.skipped.describe());
+void print_skipped(const std::string& source, const ImageEmbeddings& images, std::FILE* stream) {
+  if (images.skipped.total() > 0) fmt::print(stream, "{}: {}\n", source, images.skipped.describe());
 }
 
 Tensor patch_embeddings(const Model& model, const Tensor& images, const PassOptions& pass) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdio>
 #include <functional>
 #include <span>
 #include <string>
@@ -35,8 +36,8 @@ struct ImageEmbeddings {
   SkipCounts skipped;                              // samples that could not be opened or decoded
 };
 
-/// Prints what was skipped, if anything, in a line on standard error.
-void print_skipped(const std::string& source, const ImageEmbeddings& images);
+/// Prints what was skipped, if anything, in a line.
+void print_skipped(const std::string& source, const ImageEmbeddings& images, std::FILE* stream = stderr);
 
 /// Maps a batch of normalised images f32 [B, 3, S, S] on the host to a row of features each: f32 [B, width], on the
 /// host or the device that computes them.

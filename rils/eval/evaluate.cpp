@@ -80,11 +80,6 @@ void save_result(const EvaluateOptions& o, const LoadedModel& loaded, Result res
   }
 }
 
-/// Counts belong to the result, so they go where it goes.
-void show_skipped(const std::string& source, const ImageEmbeddings& images) {
-  if (images.skipped.total() > 0) fmt::print("{}: {}\n", source, images.skipped.describe());
-}
-
 void print_classification(const std::string& name, const Classification& c, int64_t classes) {
   fmt::print("{:<19} acc1 {:6.2f} %   acc5 {}   mean per class {:6.2f} %   ({} images, {} classes, chance {:.2f} %)\n",
              name, 100 * c.acc1, std::isfinite(c.acc5) ? fmt::format("{:6.2f} %", 100 * c.acc5) : "-",
@@ -169,7 +164,7 @@ int evaluate_zero_shot(const EvaluateOptions& o) {
   const ClassPrompts prompts = class_prompts(o.classnames, o.templates, o.data, *data);
   if (!prompts.note.empty()) fmt::print(stderr, "{}\n", printable(prompts.note));
   const ZeroShotResult r = run_zero_shot(*m.model, *data, prompts, tokenize_with(m.tokenizer), m.embed);
-  show_skipped(o.data, r.images);
+  print_skipped(o.data, r.images, stdout);
   print_classification(fmt::format("zero-shot {}", o.features), r.figures, r.classes);
   save_result(o, m, classification_result("zeroshot_classification", r.figures, r.classes), watch);
   return 0;
@@ -192,8 +187,8 @@ int evaluate_knn(const EvaluateOptions& o) {
   const ImageEmbeddings train = embed_images(*train_data, m.embed, features);
   ImageEmbeddings test = embed_images(*test_data, m.embed, features);
   relabel(test.labels, label_in_train);
-  show_skipped(o.train_data, train);
-  show_skipped(o.data, test);
+  print_skipped(o.train_data, train, stdout);
+  print_skipped(o.data, test, stdout);
   const int64_t classes = std::max(class_count(train.labels, o.train_data), class_count(test.labels, o.data));
   const Tensor scores = knn_scores(train.values, train.labels, test.values, classes, {o.k, o.temperature},
                                    stage_of(m.embed.stages, "comparing images"));

@@ -83,8 +83,9 @@ std::string dataset_label(const std::string& source) {
     const bool many = path.filename().string().find_first_of("{*?[") != std::string::npos;
     if ((many && path.has_parent_path()) || !path.has_filename()) path = path.parent_path();
     const std::string name = path.filename().string(), above = path.parent_path().filename().string();
-    const bool split = names_split(name) && !above.empty() && above != "." && above != "..";
-    label += (begin == 0 ? "" : "+") + (split ? above + "/" + name : name);
+    if (begin > 0) label += '+';
+    if (names_split(name) && !above.empty() && above != "." && above != "..") label.append(above).append("/");
+    label += name;
   }
   return label;
 }

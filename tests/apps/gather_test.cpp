@@ -141,8 +141,9 @@ TEST_F(Gather, MessagesFitTheProgram) {
   EXPECT_EQ(curves.err,
             "error: expected a run's folder with config.toml and checkpoints, found no folder logs/modle; logs has the "
             "runs model\n");
-  const Outcome knn = run("evaluate", {"knn", "--checkpoint", "logs/model/checkpoints/step_00000013.safetensors",
-                                       "--train-data", tiny_data().labelled, "--data", tiny_data().labelled});
+  const Outcome knn =
+      run("evaluate", {"knn", "--checkpoint", "logs/model/checkpoints/step_00000013.safetensors", "--train-data",
+                       tiny_data().labelled, "--data", tiny_data().labelled, "--device", "cpu"});
   EXPECT_EQ(knn.code, 1);
   EXPECT_EQ(knn.err,
             "error: logs/model/checkpoints/step_00000013.safetensors: cannot open: No such file or directory; "

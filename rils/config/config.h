@@ -112,6 +112,7 @@ struct AugmentConfig {
   std::array<double, 2> view_crop_scale = {0.08, 1.0};        // crop_scale of the two views of simclr and slip
   std::string image_interpolation = "bilinear";               // or "bicubic"
   double crop_pct = 1.0;                                      // fraction of the shorter side that evaluation keeps
+  bool resize_before_rgb = false;                             // as open_clip does: palettes and alpha first
   std::array<double, 3> image_mean = {0.485, 0.456, 0.406};   // of ImageNet, for values in [0, 1]
   std::array<double, 3> image_std = {0.229, 0.224, 0.225};
   bool operator==(const AugmentConfig&) const = default;

@@ -16,7 +16,8 @@ const std::vector<SectionKeys>& keys_of(Program program) {
   static const std::vector<SectionKeys> finetune = {
       {"finetune", {}},
       {"model.vision", {}},
-      {"augment", {"crop_scale", "crop_ratio", "flip", "image_interpolation", "image_mean", "image_std"}},
+      {"augment",
+       {"crop_scale", "crop_ratio", "flip", "image_interpolation", "resize_before_rgb", "image_mean", "image_std"}},
       {"data", {"dataset_type", "image_key", "max_image_pixels", "workers", "cache_mib"}},
       {"optim",
        {"batch_size", "accum_freq", "epochs", "lr", "lr_end", "beta1", "beta2", "eps", "wd", "grad_clip_norm", "ema"}},

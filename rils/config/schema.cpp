@@ -79,6 +79,8 @@ void add_augment_keys(std::vector<Key>& keys) {
   augment("crop_pct", &A::crop_pct, "fraction of the shorter side that evaluation keeps", {0.1, 1})
       .set_only()
       .may_change();
+  augment("resize_before_rgb", &A::resize_before_rgb, "resizing before palettes and alpha become RGB, as in open_clip")
+      .set_only();
   augment("image_mean", &A::image_mean, "mean of each channel, for values in [0, 1]");
   augment("image_std", &A::image_std, "std of each channel, for values in [0, 1]", kPositive);
 }

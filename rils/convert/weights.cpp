@@ -256,6 +256,7 @@ class ForeignReader {
     a.image_std = hub_.std.value_or(usual->std);
     a.image_interpolation = hub_.interpolation.value_or("bicubic");
     a.crop_pct = hub_.crop_pct.value_or(1.0);
+    a.resize_before_rgb = clip;  // as open_clip and OpenAI's programs do; the others convert files first
   }
 
   /// The vocabulary of the option, or of the JSON file, or CLIP's own for a vocabulary of CLIP's size.

@@ -147,9 +147,9 @@ std::unique_ptr<Dataset> open_dataset(std::string_view source, const DatasetOpti
   return dataset;
 }
 
-Image decode_sample(const Sample& sample, int64_t max_pixels) {
+Image decode_sample(const Sample& sample, int64_t max_pixels, bool keep_mode) {
   if (sample.decoded) return *sample.decoded;
-  return decode_image(sample.encoded, max_pixels);
+  return decode_image(sample.encoded, max_pixels, keep_mode);
 }
 
 std::vector<int64_t> hold_out(const std::vector<std::string>& names, int64_t n) {

@@ -101,8 +101,9 @@ struct DatasetOptions {
 /// that is resumed compares it: other data of the same count would give other batches.
 [[nodiscard]] std::string digest_of(const Dataset& data);
 
-/// Decodes the image of a sample. Throws SampleError.
-[[nodiscard]] Image decode_sample(const Sample& sample, int64_t max_pixels = kDefaultMaxImagePixels);
+/// Decodes the image of a sample as decode_image does. Throws SampleError.
+[[nodiscard]] Image decode_sample(const Sample& sample, int64_t max_pixels = kDefaultMaxImagePixels,
+                                  bool keep_mode = false);
 
 /// The indices, ascending, of the n names with the smallest FNV-1a-64 hashes (ties are broken by name), or all indices
 /// when there are fewer names. Whether a name is held out depends on names alone, not on their order.

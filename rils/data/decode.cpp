@@ -132,21 +132,21 @@ std::string describe_unread(Bytes head, uintmax_t size) {
   return fmt::format("{} bytes of text", size);
 }
 
-Image decode_image(Bytes bytes, int64_t max_pixels) {
+Image decode_image(Bytes bytes, int64_t max_pixels, bool keep_mode) {
   switch (const ImageFormat format = image_format(bytes)) {
     case ImageFormat::jpeg:
-      return detail::decode_jpeg(bytes, max_pixels);
+      return detail::decode_jpeg(bytes, max_pixels, keep_mode);
     case ImageFormat::png:
-      return detail::decode_png(bytes, max_pixels, false);
+      return detail::decode_png(bytes, max_pixels, keep_mode ? detail::PngPixels::as_stored : detail::PngPixels::rgb);
     case ImageFormat::webp:
-      return detail::decode_webp(bytes, max_pixels);
+      return detail::decode_webp(bytes, max_pixels, keep_mode);
     case ImageFormat::tiff:
-      return detail::decode_tiff(bytes, max_pixels);
+      return detail::decode_tiff(bytes, max_pixels, keep_mode);
     case ImageFormat::gif:
     case ImageFormat::bmp:
     case ImageFormat::pnm:
     case ImageFormat::tga:
-      return detail::decode_by_stb(bytes, max_pixels, format_extension(format));
+      return detail::decode_by_stb(bytes, max_pixels, format, keep_mode);
     case ImageFormat::unknown:
       break;
   }
@@ -158,7 +158,7 @@ Image decode_image(Bytes bytes, int64_t max_pixels) {
 Image decode_png_rgba(Bytes bytes, int64_t max_pixels) {
   if (image_format(bytes) != ImageFormat::png)
     throw SampleError(skip::kUnknownFormat, fmt::format("expected a PNG, found {}", describe_unread(bytes)));
-  return detail::decode_png(bytes, max_pixels, true);
+  return detail::decode_png(bytes, max_pixels, detail::PngPixels::rgba);
 }
 
 void detail::check_extent(int64_t width, int64_t height, int64_t max_pixels) {

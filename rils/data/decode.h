@@ -39,18 +39,24 @@ inline constexpr size_t kDescribedBytes = 512;
 /// GIF are black; a TIFF's colours are multiplied by its alpha. Throws SampleError with one of three reasons: unknown
 /// image format, too many pixels (read from the header, before memory is allocated), broken image (data that are cut
 /// short or damaged; pixels that a decoder guesses are never returned).
-[[nodiscard]] Image decode_image(std::span<const std::byte> bytes, int64_t max_pixels = kDefaultMaxImagePixels);
+///
+/// With `keep_mode` the picture keeps the mode in which Pillow opens it, with four channels where there is alpha or
+/// CMYK: for resize_to_rgb. A TIFF in CMYK and a TGA of 16 bits a pixel are plain then, which Pillow resizes otherwise.
+[[nodiscard]] Image decode_image(std::span<const std::byte> bytes, int64_t max_pixels = kDefaultMaxImagePixels,
+                                 bool keep_mode = false);
 
 /// Decodes a PNG to four channels. Colours are not multiplied by alpha; a file without transparency is opaque.
 [[nodiscard]] Image decode_png_rgba(std::span<const std::byte> bytes, int64_t max_pixels = kDefaultMaxImagePixels);
 
 namespace detail {
-[[nodiscard]] Image decode_jpeg(std::span<const std::byte> bytes, int64_t max_pixels);
-[[nodiscard]] Image decode_png(std::span<const std::byte> bytes, int64_t max_pixels, bool keep_alpha);
-[[nodiscard]] Image decode_webp(std::span<const std::byte> bytes, int64_t max_pixels);
-[[nodiscard]] Image decode_tiff(std::span<const std::byte> bytes, int64_t max_pixels);
-/// BMP, GIF, PNM and TGA. `format` is for messages.
-[[nodiscard]] Image decode_by_stb(std::span<const std::byte> bytes, int64_t max_pixels, std::string_view format);
+[[nodiscard]] Image decode_jpeg(std::span<const std::byte> bytes, int64_t max_pixels, bool keep_mode);
+enum class PngPixels { rgb, rgba, as_stored };
+[[nodiscard]] Image decode_png(std::span<const std::byte> bytes, int64_t max_pixels, PngPixels pixels);
+[[nodiscard]] Image decode_webp(std::span<const std::byte> bytes, int64_t max_pixels, bool keep_mode);
+[[nodiscard]] Image decode_tiff(std::span<const std::byte> bytes, int64_t max_pixels, bool keep_mode);
+/// BMP, GIF, PNM and TGA.
+[[nodiscard]] Image decode_by_stb(std::span<const std::byte> bytes, int64_t max_pixels, ImageFormat format,
+                                  bool keep_mode);
 /// Throws SampleError: "too many pixels" above the limit, "broken image" for a side below 1.
 void check_extent(int64_t width, int64_t height, int64_t max_pixels);
 }  // namespace detail

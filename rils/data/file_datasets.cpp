@@ -100,13 +100,13 @@ std::vector<std::byte> read_sample_file(const fs::path& path) {
   }
 }
 
-Image read_image(const fs::path& path) {
+Image read_image(const fs::path& path, bool keep_mode) {
   std::error_code ignored;
   if (!fs::exists(path, ignored)) {
     throw IoError(fmt::format("{}: expected an image, found no file", path.string()));
   }
   try {
-    return decode_image(read_sample_file(path));
+    return decode_image(read_sample_file(path), kDefaultMaxImagePixels, keep_mode);
   } catch (const SampleError& error) {
     throw IoError(fmt::format("{}: {}: {}", path.string(), error.reason(), error.what()));
   }

@@ -94,7 +94,7 @@ class TableDataset final : public Dataset {
 
 /// Reads a file that belongs to a sample. Throws SampleError: missing file, or unreadable file.
 [[nodiscard]] std::vector<std::byte> read_sample_file(const std::filesystem::path& path);
-/// Reads and decodes an image file. Throws IoError.
-[[nodiscard]] Image read_image(const std::filesystem::path& path);
+/// Reads an image file and decodes it as decode_image does. Throws IoError.
+[[nodiscard]] Image read_image(const std::filesystem::path& path, bool keep_mode = false);
 
 }  // namespace tessera::rils

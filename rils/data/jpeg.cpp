@@ -15,6 +15,7 @@
 
 #include "rils/data/decode.h"
 #include "rils/data/encode.h"
+#include "rils/data/pixel_mode.h"
 
 namespace tessera::rils {
 namespace {
@@ -104,26 +105,6 @@ struct JpegReader {
   }
 };
 
-uint8_t multiply_255(uint32_t a, uint32_t b) {
-  const uint32_t t = a * b + 128;
-  return static_cast<uint8_t>(((t >> 8) + t) >> 8);
-}
-
-/// Converts CMYK as Adobe writes it (inverted, so that each value is transmitted light): RGB is colour times black. The
-/// rounding in two steps is Pillow's.
-Image rgb_of_inverted_cmyk(const Image& cmyk) {
-  Image rgb(cmyk.width, cmyk.height);
-  const size_t count = rgb.pixels.size() / 3;
-  for (size_t i = 0; i < count; ++i) {
-    const uint8_t* in = cmyk.pixels.data() + 4 * i;
-    for (size_t c = 0; c < 3; ++c) {
-      const int light = in[3] - multiply_255(255u - in[c], in[3]);
-      rgb.pixels[3 * i + c] = static_cast<uint8_t>(light < 0 ? 0 : light);
-    }
-  }
-  return rgb;
-}
-
 struct JpegWriter {
   jpeg_compress_struct info{};
   JpegErrors errors{};
@@ -163,7 +144,7 @@ struct JpegWriter {
 
 }  // namespace
 
-Image detail::decode_jpeg(std::span<const std::byte> bytes, int64_t max_pixels) {
+Image detail::decode_jpeg(std::span<const std::byte> bytes, int64_t max_pixels, bool keep_mode) {
   JpegReader reader;
   const auto fail = [&] { throw SampleError(skip::kBrokenImage, std::string("JPEG: ") + reader.errors.message); };
   if (!reader.read_header(bytes)) fail();
@@ -171,7 +152,11 @@ Image detail::decode_jpeg(std::span<const std::byte> bytes, int64_t max_pixels) 
   const bool cmyk = reader.info.num_components == 4;
   Image image(static_cast<int>(reader.info.image_width), static_cast<int>(reader.info.image_height), cmyk ? 4 : 3);
   if (!reader.read_pixels(image.pixels.data(), image.row_bytes(), cmyk)) fail();
-  return cmyk ? rgb_of_inverted_cmyk(image) : image;
+  if (!cmyk) return image;
+  // Adobe's programs write CMYK inverted, and so does everybody.
+  for (uint8_t& value : image.pixels) value = static_cast<uint8_t>(255 - value);
+  image.mode = PixelMode::cmyk;
+  return keep_mode ? image : rgb_of_cmyk(image);
 }
 
 std::vector<std::byte> encode_jpeg(const Image& image, int quality) {

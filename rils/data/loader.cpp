@@ -150,7 +150,8 @@ Loader::Item Loader::make_item(uint64_t place) const {
 std::shared_ptr<const Image> Loader::image_of(int64_t sample, const Sample& loaded,
                                               std::shared_ptr<const Image> cached) const {
   if (cached) return cached;
-  auto image = std::make_shared<const Image>(decode_sample(loaded, options_.max_image_pixels));
+  const auto& o = options_;
+  auto image = std::make_shared<const Image>(decode_sample(loaded, o.max_image_pixels, o.resize_before_rgb));
   cache_.keep(sample, image);
   return image;
 }

@@ -42,7 +42,8 @@ struct LoaderOptions {
   int64_t prefetch_batches = 2;  // batches made ahead
   uint64_t seed = 0;
   int64_t max_image_pixels = kDefaultMaxImagePixels;
-  size_t cache_bytes = 0;  // of decoded images kept in memory
+  bool resize_before_rgb = false;  // images are decoded with their mode
+  size_t cache_bytes = 0;          // of decoded images kept in memory
 };
 
 /// Counts of the samples of an epoch. At the end of an epoch seen + skipped.total() = total.

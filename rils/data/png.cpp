@@ -92,6 +92,14 @@ struct PngReader {
     return true;
   }
 
+  /// What Pillow opens the file as: transparency in a chunk of its own does not count.
+  PixelMode mode() const {
+    const int colour = png_get_color_type(png, info);
+    if (colour == PNG_COLOR_TYPE_PALETTE) return PixelMode::nearest;
+    if (colour == PNG_COLOR_TYPE_GRAY && png_get_bit_depth(png, info) == 1) return PixelMode::nearest;
+    return (colour & PNG_COLOR_MASK_ALPHA) != 0 ? PixelMode::alpha : PixelMode::plain;
+  }
+
   /// Decodes to 8 bits and 3 channels, or 4 with alpha.
   bool read_pixels(uint8_t** rows, bool keep_alpha) {
     if (setjmp(jump) != 0) return false;
@@ -112,13 +120,16 @@ struct PngReader {
 
 }  // namespace
 
-Image decode_png(std::span<const std::byte> bytes, int64_t max_pixels, bool keep_alpha) {
+Image decode_png(std::span<const std::byte> bytes, int64_t max_pixels, PngPixels pixels) {
   PngReader reader(whole_chunks({reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size()}));
   if (!reader.read_header()) broken(reader.message.data());
   const int64_t width = png_get_image_width(reader.png, reader.info);
   const int64_t height = png_get_image_height(reader.png, reader.info);
   check_extent(width, height, max_pixels);
+  const PixelMode mode = pixels == PngPixels::as_stored ? reader.mode() : PixelMode::plain;
+  const bool keep_alpha = pixels == PngPixels::rgba || mode == PixelMode::alpha;
   Image image(static_cast<int>(width), static_cast<int>(height), keep_alpha ? 4 : 3);
+  image.mode = mode;
   std::vector<uint8_t*> rows(static_cast<size_t>(height));
   for (int y = 0; y < image.height; ++y) rows[static_cast<size_t>(y)] = image.row(y);
   if (!reader.read_pixels(rows.data(), keep_alpha)) broken(reader.message.data());

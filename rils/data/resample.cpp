@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstdint>
 #include <cstring>
@@ -71,19 +72,16 @@ uint8_t to_pixel(int32_t sum) { return static_cast<uint8_t>(std::clamp(sum >> kW
 
 constexpr int32_t kHalf = 1 << (kWeightBits - 1);
 
+template <size_t channels>
 void resample_row(const uint8_t* in, const Weights& w, uint8_t* out) {
-  for (size_t i = 0; i < w.first.size(); ++i) {
-    const uint8_t* p = in + static_cast<size_t>(w.first[i]) * 3;
+  for (size_t i = 0; i < w.first.size(); ++i, out += channels) {
+    const uint8_t* p = in + static_cast<size_t>(w.first[i]) * channels;
     const int32_t* k = w.values.data() + i * static_cast<size_t>(w.taps);
-    int32_t r = kHalf, g = kHalf, b = kHalf;
-    for (int t = 0; t < w.count[i]; ++t, p += 3) {
-      r += p[0] * k[t];
-      g += p[1] * k[t];
-      b += p[2] * k[t];
-    }
-    out[3 * i] = to_pixel(r);
-    out[3 * i + 1] = to_pixel(g);
-    out[3 * i + 2] = to_pixel(b);
+    std::array<int32_t, channels> sums;
+    sums.fill(kHalf);
+    for (int t = 0; t < w.count[i]; ++t, p += channels)
+      for (size_t c = 0; c < channels; ++c) sums[c] += p[c] * k[t];
+    for (size_t c = 0; c < channels; ++c) out[c] = to_pixel(sums[c]);
   }
 }
 
@@ -91,12 +89,12 @@ void resample_row(const uint8_t* in, const Weights& w, uint8_t* out) {
 struct Part {
   const uint8_t* pixels;
   size_t stride;
-  int height, width;
+  int height, width, channels;
   [[nodiscard]] const uint8_t* row(int y) const { return pixels + stride * static_cast<size_t>(y); }
 };
 
 Part part_of(const Image& image, const Box& box) {
-  return {image.pixel(box.left, box.top), image.row_bytes(), box.height, box.width};
+  return {image.pixel(box.left, box.top), image.row_bytes(), box.height, box.width, image.channels};
 }
 
 /// One axis of a resize: the size of the whole result, and the part of it that is computed.
@@ -106,20 +104,21 @@ struct Axis {
 
 /// Resizes every row to the window's columns.
 Image resample_columns(const Part& in, const Axis& axis, Interpolation mode) {
-  Image out(axis.window_size, in.height);
+  Image out(axis.window_size, in.height, in.channels);
   if (axis.out_size == in.width) {
     for (int y = 0; y < in.height; ++y)
-      std::memcpy(out.row(y), in.row(y) + static_cast<size_t>(axis.window_begin) * 3, out.row_bytes());
+      std::memcpy(out.row(y), in.row(y) + ptrdiff_t{in.channels} * axis.window_begin, out.row_bytes());
     return out;
   }
   const Weights w = make_weights(in.width, axis.out_size, mode, axis.window_begin, axis.window_size);
-  for (int y = 0; y < in.height; ++y) resample_row(in.row(y), w, out.row(y));
+  const auto resample = in.channels == 3 ? resample_row<3> : resample_row<4>;
+  for (int y = 0; y < in.height; ++y) resample(in.row(y), w, out.row(y));
   return out;
 }
 
 /// Makes each output row as a weighted sum of input rows. Row 0 of `in` has index `first_row` in the weights.
 Image resample_rows(const Part& in, const Weights& w, int first_row) {
-  Image out(in.width, static_cast<int>(w.first.size()));
+  Image out(in.width, static_cast<int>(w.first.size()), in.channels);
   const size_t n = out.row_bytes();
   std::vector<int32_t> sums(n);
   for (size_t i = 0; i < w.first.size(); ++i) {
@@ -148,16 +147,20 @@ bool inside(const Box& box, int height, int width) {
 
 }  // namespace
 
-Image resize(const Image& image, const Box& crop, int height, int width, Interpolation interpolation,
-             const Box& window) {
-  if (image.channels != 3)
-    throw ShapeError(fmt::format("resize: expected an image with 3 channels, found {}", image.channels));
+void check_boxes(const Image& image, const Box& crop, int height, int width, const Box& window) {
   if (!inside(crop, image.height, image.width))
     throw ShapeError(fmt::format("resize: the crop of {}x{} at ({}, {}) is not inside the image of {}x{}", crop.width,
                                  crop.height, crop.left, crop.top, image.width, image.height));
   if (!inside(window, height, width))
     throw ShapeError(fmt::format("resize: the window of {}x{} at ({}, {}) is not inside the result of {}x{}",
                                  window.width, window.height, window.left, window.top, width, height));
+}
+
+Image resize(const Image& image, const Box& crop, int height, int width, Interpolation interpolation,
+             const Box& window) {
+  if (image.channels != 3 && image.channels != 4)
+    throw ShapeError(fmt::format("resize: expected an image with 3 or 4 channels, found {}", image.channels));
+  check_boxes(image, crop, height, width, window);
   const Axis columns{width, window.left, window.width};
   if (height == crop.height) {
     const Box rows{crop.top + window.top, crop.left, window.height, crop.width};

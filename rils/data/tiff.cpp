@@ -3,6 +3,7 @@
 #include <tiffio.h>
 
 #include <algorithm>
+#include <array>
 #include <cstdarg>
 #include <cstdio>
 #include <cstring>
@@ -65,9 +66,20 @@ Tiff open(Source& source, int64_t max_pixels) {
           TIFFClose};
 }
 
+/// The raster that libtiff makes has colours multiplied by alpha.
+PixelMode mode_of(TIFF* tiff) {
+  uint16_t photometric = 0, bits = 1, extra = 0;
+  const uint16_t* kinds = nullptr;
+  TIFFGetField(tiff, TIFFTAG_PHOTOMETRIC, &photometric);
+  TIFFGetFieldDefaulted(tiff, TIFFTAG_BITSPERSAMPLE, &bits);
+  TIFFGetFieldDefaulted(tiff, TIFFTAG_EXTRASAMPLES, &extra, &kinds);
+  if (photometric == PHOTOMETRIC_PALETTE || bits == 1) return PixelMode::nearest;
+  return extra > 0 && kinds[0] != EXTRASAMPLE_UNSPECIFIED ? PixelMode::premultiplied : PixelMode::plain;
+}
+
 }  // namespace
 
-Image decode_tiff(std::span<const std::byte> bytes, int64_t max_pixels) {
+Image decode_tiff(std::span<const std::byte> bytes, int64_t max_pixels, bool keep_mode) {
   Source source{bytes, 0, {}};
   const auto broken = [&] {
     const std::string why = source.error.empty() ? "damaged" : source.error;
@@ -84,11 +96,14 @@ Image decode_tiff(std::span<const std::byte> bytes, int64_t max_pixels) {
   if (TIFFReadRGBAImageOriented(tiff.get(), width, height, raster.data(), ORIENTATION_TOPLEFT, kStopOnError) == 0)
     broken();
   if (!source.error.empty()) broken();
-  Image image(static_cast<int>(width), static_cast<int>(height));
+  const PixelMode mode = keep_mode ? mode_of(tiff.get()) : PixelMode::plain;
+  const size_t channels = mode == PixelMode::premultiplied ? 4 : 3;
+  Image image(static_cast<int>(width), static_cast<int>(height), static_cast<int>(channels));
+  image.mode = mode;
   for (size_t i = 0; i < raster.size(); ++i) {
-    image.pixels[3 * i] = static_cast<uint8_t>(TIFFGetR(raster[i]));
-    image.pixels[3 * i + 1] = static_cast<uint8_t>(TIFFGetG(raster[i]));
-    image.pixels[3 * i + 2] = static_cast<uint8_t>(TIFFGetB(raster[i]));
+    const uint32_t pixel = raster[i];
+    const std::array<uint32_t, 4> values = {TIFFGetR(pixel), TIFFGetG(pixel), TIFFGetB(pixel), TIFFGetA(pixel)};
+    std::copy_n(values.begin(), channels, image.pixels.begin() + static_cast<ptrdiff_t>(channels * i));
   }
   return image;
 }

@@ -7,6 +7,8 @@
 #include <cstring>
 #include <numbers>
 
+#include "rils/data/pixel_mode.h"
+
 namespace tessera::rils {
 namespace {
 
@@ -114,7 +116,8 @@ Box TrainTransform::draw_box(int height, int width, AugmentStream& random) const
 Image TrainTransform::crop(const Image& image, AugmentStream& random) const {
   AugmentStream crop_numbers = random;
   random.skip(kTries * kNumbersPerTry);
-  return rils::resize(image, draw_box(image.height, image.width, crop_numbers), size, size, interpolation);
+  const Box box = draw_box(image.height, image.width, crop_numbers);
+  return resize_to_rgb(image, box, size, size, interpolation, {0, 0, size, size});
 }
 
 void TrainTransform::operator()(const Image& image, AugmentStream random, std::span<float> out) const {
@@ -128,7 +131,7 @@ Image EvalTransform::crop(const Image& image) const {
   const Box wanted = center_crop_box(height, width, size);
   const int top = std::max(wanted.top, 0), left = std::max(wanted.left, 0);
   const Box window = {top, left, std::min(wanted.top + size, height) - top, std::min(wanted.left + size, width) - left};
-  Image part = rils::resize(image, {0, 0, image.height, image.width}, height, width, interpolation, window);
+  Image part = resize_to_rgb(image, {0, 0, image.height, image.width}, height, width, interpolation, window);
   if (window == wanted) return part;
   Image padded(size, size);
   for (int y = 0; y < part.height; ++y)

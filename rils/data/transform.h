@@ -93,6 +93,7 @@ struct EvalTransform {
   Interpolation interpolation = Interpolation::bilinear;
   std::array<float, 3> mean = kImagenetMean;
   std::array<float, 3> std = kImagenetStd;
+  bool resize_before_rgb = false;  // images are decoded with their mode
 
   /// The resized and cropped image before normalisation.
   [[nodiscard]] Image crop(const Image& image) const;

@@ -24,7 +24,7 @@ Decoded decode_into(const Dataset& data, int64_t index, const EvalTransform& tra
   Decoded d;
   try {
     Sample sample = data.load(index);
-    transform(decode_sample(sample), out);
+    transform(decode_sample(sample, kDefaultMaxImagePixels, transform.resize_before_rgb), out);
     sample.encoded.clear();
     sample.decoded.reset();
     d.sample = std::move(sample);

@@ -65,6 +65,7 @@ Config resolve(Config c, const FinetuningOptions& options) {
     c.model = from.model;
     c.augment.image_mean = from.augment.image_mean;
     c.augment.image_std = from.augment.image_std;
+    c.augment.resize_before_rgb = from.augment.resize_before_rgb;
   };
   if (!options.resume.empty()) {
     const Config stored =

@@ -207,6 +207,7 @@ std::unique_ptr<Loader> training_loader(const Config& config, std::shared_ptr<co
   o.workers = static_cast<int>(config.data.workers);
   o.seed = static_cast<uint64_t>(config.run.seed);
   o.max_image_pixels = config.data.max_image_pixels;
+  o.resize_before_rgb = config.augment.resize_before_rgb;
   o.cache_bytes = static_cast<size_t>(config.data.cache_mib) << 20;
   return std::make_unique<Loader>(std::move(data), std::move(o), state);
 }

@@ -146,16 +146,18 @@ int finish(const std::string& out, const Svg& drawing) {
 int draw_heat_maps(const PictureOptions& o) {
   const LoadedModel m = load(o);
   const double temperature = o.temperature > 0 ? o.temperature : m.config.loss.teacher_temperature;
-  return finish(o.out, heat_map_sheet(viewer(m), read_image(o.image), sentences_of(o.sentences), temperature));
+  return finish(o.out, heat_map_sheet(viewer(m), read_image(o.image, m.config.augment.resize_before_rgb),
+                                      sentences_of(o.sentences), temperature));
 }
 
 int draw_reconstruction(const PictureOptions& o) {
   const LoadedModel m = load(o);
   if (m.model->objective().reconstruction == Reconstruction::pixels) {
-    return finish(o.out, pixel_sheet(viewer(m), read_image(o.image), static_cast<uint64_t>(o.seed)));
+    return finish(o.out, pixel_sheet(viewer(m), read_image(o.image, m.config.augment.resize_before_rgb),
+                                     static_cast<uint64_t>(o.seed)));
   }
-  return finish(o.out, reconstruction_sheet(viewer(m), read_image(o.image), sentences_of(o.sentences),
-                                            static_cast<uint64_t>(o.seed)));
+  return finish(o.out, reconstruction_sheet(viewer(m), read_image(o.image, m.config.augment.resize_before_rgb),
+                                            sentences_of(o.sentences), static_cast<uint64_t>(o.seed)));
 }
 
 int draw_retrievals(const PictureOptions& o) {

@@ -106,9 +106,10 @@ std::vector<Question> questions_of(const OverviewOptions& o, const LoadedModel& 
   return questions;
 }
 
-Scene scene_of(const OverviewOptions& o, const std::shared_ptr<const Dataset>& data, const ImageEmbeddings& images) {
+Scene scene_of(const OverviewOptions& o, const std::shared_ptr<const Dataset>& data, const ImageEmbeddings& images,
+               bool keep_mode) {
   Scene scene;
-  if (!o.image.empty()) return {read_image(o.image), "", o.nouns, {}};
+  if (!o.image.empty()) return {read_image(o.image, keep_mode), "", o.nouns, {}};
   if (images.indices.empty()) throw IoError("no image of the data can be read");
   size_t chosen = 0;
   for (size_t i = 0; o.nouns.empty() && scene.boxes.empty() && i < images.indices.size(); ++i) {
@@ -116,7 +117,7 @@ Scene scene_of(const OverviewOptions& o, const std::shared_ptr<const Dataset>& d
     if (!scene.boxes.empty()) chosen = i;
   }
   const Sample sample = data->load(images.indices[chosen], true);
-  scene.image = decode_sample(sample);
+  scene.image = decode_sample(sample, kDefaultMaxImagePixels, keep_mode);
   if (!sample.captions.empty()) scene.caption = sample.captions.front();
   scene.nouns = o.nouns;
   for (const SceneObject& box : scene.boxes) scene.nouns.push_back(with_article(box.name));
@@ -209,7 +210,7 @@ Svg overview_sheet(const OverviewOptions& o) {
   }
   const Viewer viewer{*m.model, m.config.loss, m.tokenizer, m.embed};
   const std::vector<Question> questions = reads ? questions_of(o, m, images) : std::vector<Question>{};
-  const Scene scene = scene_of(o, data, images);
+  const Scene scene = scene_of(o, data, images, m.embed.transform.resize_before_rgb);
   Page page;
   page.heading(
       fmt::format("Run {} at a glance", one_path(o.run).filename().string()),

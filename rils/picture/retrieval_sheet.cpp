@@ -31,6 +31,10 @@ Query ask(std::span<const float> cosines, int64_t text, int64_t image) {
   return q;
 }
 
+Image thumbnail(const EvalTransform& transform, const Sample& sample) {
+  return transform.crop(decode_sample(sample, kDefaultMaxImagePixels, transform.resize_before_rgb));
+}
+
 /// Draws one row: the sentence and its nearest images, with a frame around its own image.
 void draw_query(Svg& svg, const Query& q, const std::string& sentence, const Dataset& data,
                 const EvalTransform& transform, const ImageEmbeddings& images, double y) {
@@ -42,7 +46,7 @@ void draw_query(Svg& svg, const Query& q, const std::string& sentence, const Dat
   for (size_t i = 0; i < q.nearest.size(); ++i) {
     const double x = kText + (kThumb + kGap) * static_cast<double>(i);
     const int64_t index = images.indices[static_cast<size_t>(q.nearest[i])];
-    svg.image(transform.crop(decode_sample(data.load(index, true))), x, y, kThumb, kThumb);
+    svg.image(thumbnail(transform, data.load(index, true)), x, y, kThumb, kThumb);
     if (q.nearest[i] == q.image) svg.rect(x + 1.5, y + 1.5, kThumb - 3, kThumb - 3, "none", 1, "#009e73", 4);
   }
 }
@@ -67,7 +71,7 @@ Svg montage_sheet(const Dataset& data, const EvalTransform& transform, int count
     std::string below;
     try {
       const Sample sample = data.load(i * data.size() / shown, true);
-      svg.image(transform.crop(decode_sample(sample)), x, y, kThumb, kThumb);
+      svg.image(thumbnail(transform, sample), x, y, kThumb, kThumb);
       const auto label = static_cast<size_t>(sample.label);
       if (!sample.captions.empty())
         below = sample.captions.front();

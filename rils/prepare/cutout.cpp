@@ -56,12 +56,6 @@ bool look_alike(const Image& a, const Image& b, double ratio_a, double ratio_b) 
 
 }  // namespace
 
-void premultiply(Image& rgba) {
-  for (size_t i = 0; i + 3 < rgba.pixels.size(); i += 4)
-    for (size_t c = 0; c < 3; ++c)
-      rgba.pixels[i + c] = static_cast<uint8_t>((rgba.pixels[i + c] * rgba.pixels[i + 3] + 127) / 255);
-}
-
 std::optional<Image> cut_out(const Image& premultiplied, std::string& reason) {
   int x0 = premultiplied.width, y0 = premultiplied.height, x1 = -1, y1 = -1;
   int64_t area = 0;
@@ -95,20 +89,9 @@ std::optional<Image> cut_out(const Image& premultiplied, std::string& reason) {
 }
 
 Image resize_rgba(const Image& premultiplied, int height, int width) {
-  // resize() takes three channels, so alpha is resized separately as a grey image.
-  Image colour(premultiplied.width, premultiplied.height), alpha(premultiplied.width, premultiplied.height);
-  for (size_t i = 0, n = premultiplied.pixels.size() / 4; i < n; ++i)
-    for (size_t c = 0; c < 3; ++c) {
-      colour.pixels[3 * i + c] = premultiplied.pixels[4 * i + c];
-      alpha.pixels[3 * i + c] = premultiplied.pixels[4 * i + 3];
-    }
-  colour = resize(colour, std::max(1, height), std::max(1, width), Interpolation::bilinear);
-  alpha = resize(alpha, std::max(1, height), std::max(1, width), Interpolation::bilinear);
-  Image out(colour.width, colour.height, 4);
-  for (size_t i = 0, n = out.pixels.size() / 4; i < n; ++i) {
-    for (size_t c = 0; c < 3; ++c) out.pixels[4 * i + c] = std::min(colour.pixels[3 * i + c], alpha.pixels[3 * i]);
-    out.pixels[4 * i + 3] = alpha.pixels[3 * i];
-  }
+  Image out = resize(premultiplied, std::max(1, height), std::max(1, width), Interpolation::bilinear);
+  for (size_t i = 0; i < out.pixels.size(); i += 4)
+    for (size_t c = 0; c < 3; ++c) out.pixels[i + c] = std::min(out.pixels[i + c], out.pixels[i + 3]);
   return out;
 }
 

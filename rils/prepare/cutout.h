@@ -18,9 +18,6 @@ struct Cutout {
   std::string colour;       // "red" when most of it is red; empty when no colour dominates
 };
 
-/// Multiplies the colours of an RGBA picture by its alpha.
-void premultiply(Image& rgba);
-
 /// Crops a premultiplied picture to its visible part. Returns nullopt and sets `reason` for an unsuitable picture:
 /// empty, small, long and thin, a full rectangle (it has a background of its own), or lines without area.
 [[nodiscard]] std::optional<Image> cut_out(const Image& premultiplied, std::string& reason);

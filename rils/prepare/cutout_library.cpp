@@ -11,6 +11,7 @@
 #include "engine/runtime/thread_pool.h"
 #include "rils/data/byte_source.h"
 #include "rils/data/decode.h"
+#include "rils/data/pixel_mode.h"
 #include "rils/prepare/clipart.h"
 #include "rils/prepare/emoji.h"
 

@@ -87,7 +87,8 @@ std::vector<std::filesystem::path> Validation::draw(const Model& model, const Lo
     for (int64_t s = 0; s < std::min(kSentences, images); ++s) {
       sentences.push_back(found.images.captions[static_cast<size_t>((i + s) % images)].front());
     }
-    const Image image = decode_sample(pairs_->load(found.images.indices[static_cast<size_t>(i)], true));
+    const Sample sample = pairs_->load(found.images.indices[static_cast<size_t>(i)], true);
+    const Image image = decode_sample(sample, kDefaultMaxImagePixels, transform_.resize_before_rgb);
     write_drawing(name(fmt::format("heat-map-{}", i + 1)),
                   heat_map_sheet(viewer, image, sentences, loss.teacher_temperature));
     const Reconstruction what = model.objective().reconstruction;

@@ -105,6 +105,7 @@ std::string preprocessing(const Config& config) {
                       {"std", config.augment.image_std},
                       {"interpolation", config.augment.image_interpolation}};
   if (config.augment.crop_pct != 1.0) json["crop_pct"] = config.augment.crop_pct;
+  if (config.augment.resize_before_rgb) json["resize_before_rgb"] = true;
   return json.dump();
 }
 
@@ -115,6 +116,7 @@ EvalTransform eval_transform(const Config& config) {
   t.interpolation = interpolation_of(config);
   t.mean = narrow(config.augment.image_mean);
   t.std = narrow(config.augment.image_std);
+  t.resize_before_rgb = config.augment.resize_before_rgb;
   return t;
 }
 
@@ -132,6 +134,7 @@ std::unique_ptr<Loader> open_loader(const Config& config, std::shared_ptr<const 
   o.workers = static_cast<int>(config.data.workers);
   o.seed = static_cast<uint64_t>(config.run.seed);
   o.max_image_pixels = config.data.max_image_pixels;
+  o.resize_before_rgb = config.augment.resize_before_rgb;
   o.cache_bytes = static_cast<size_t>(config.data.cache_mib) << 20;
   return std::make_unique<Loader>(std::move(data), std::move(o), state);
 }

@@ -32,10 +32,15 @@ void decode(std::string_view input) {
   }
   check_image(image, 3);
   expect(decode_image(encode_png(image), kMostPixels).pixels == image.pixels, "a PNG with the same pixels");
-  (void)accepts<SampleError>([&] {
-    const Image crop = EvalTransform{.resize = 9, .size = 8}.crop(image);
-    expect(crop.width == 8 && crop.height == 8, "a crop of its size");
-  });
+  const Image kept = decode_image(bytes, kMostPixels, true);
+  const bool more = kept.mode != PixelMode::plain && kept.mode != PixelMode::nearest;
+  check_image(kept, more ? 4 : 3);
+  for (const Image* one : {&image, &kept}) {
+    (void)accepts<SampleError>([&] {
+      const Image crop = EvalTransform{.resize = 9, .size = 8}.crop(*one);
+      expect(crop.width == 8 && crop.height == 8 && crop.channels == 3, "a crop of its size");
+    });
+  }
   (void)accepts<SampleError>([&] {
     static const Philox philox(7, "fuzz");
     AugmentStream random(philox, 0, input.size());

@@ -74,6 +74,7 @@ def encodings():
     rgba = rgb.copy()
     rgba.putalpha(alpha)
     grey = rgb.convert("L")
+    ramp = Image.fromarray(np.arange(37 * 29, dtype=np.uint16).astype(np.uint8).reshape(29, 37))
     cases = {
         "jpeg_420": encoded(rgb, "JPEG", quality=85),
         "jpeg_422": encoded(rgb, "JPEG", quality=85, subsampling=1),
@@ -117,6 +118,13 @@ def encodings():
         "tga_rgb": encoded(rgb, "TGA"),
         "tga_rle": encoded(rgb, "TGA", compression="tga_rle"),
         "tga_grey": encoded(grey, "TGA"),
+        "tga_palette": encoded(rgb.quantize(200), "TGA"),
+        "tga_rgba": encoded(rgba, "TGA"),
+        "tga_grey_alpha": encoded(rgba.convert("LA"), "TGA"),
+        "bmp_bilevel": encoded(grey.convert("1"), "BMP"),
+        "gif_grey": encoded(ramp, "GIF"),
+        "webp_lossless_alpha": encoded(rgba, "WEBP", lossless=True),
+        "tiff_rgba": encoded(rgba, "TIFF"),
     }
     wide = np.asarray(rgb).astype(np.uint16) * 256 + np.asarray(rgb)[:, ::-1]
     cases["png_rgb_16bit"] = png(37, 29, 16, 2, [b"\0" + row.astype(">u2").tobytes() for row in wide])
@@ -127,11 +135,24 @@ def encodings():
     return cases
 
 
+def before_rgb(data):
+    """The image of a file that is neither RGB nor grey, resized in its own mode."""
+    image = Image.open(io.BytesIO(data))
+    if image.mode in ("RGB", "L"):
+        return
+    for mode, interpolation in MODES.items():
+        steps = transforms.Compose([transforms.Resize(16, interpolation), transforms.CenterCrop(16)])
+        yield f"resized.{mode}", steps(image)
+        yield f"enlarged.{mode}", F.resized_crop(image, 3, 5, 17, 20, [33, 33], interpolation)
+    yield "copied", F.resized_crop(image, 3, 5, 16, 16, [16, 16], interpolation)
+
+
 def make_decode():
     tensors = {}
     for name, data in encodings().items():
         tensors[name + ".bytes"] = np.frombuffer(data, np.uint8)
         tensors[name + ".pixels"] = np.ascontiguousarray(np.asarray(Image.open(io.BytesIO(data)).convert("RGB")))
+        tensors.update({f"{name}.{how}": np.asarray(resized.convert("RGB")) for how, resized in before_rgb(data)})
     rgba = Image.open(io.BytesIO(encodings()["png_rgba"]))
     tensors["png_rgba.rgba"] = np.asarray(rgba)
     tensors["png_palette_transparent.rgba"] = np.asarray(

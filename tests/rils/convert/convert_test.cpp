@@ -214,6 +214,7 @@ TEST_F(Convert, WhatIsWrittenIsWhatWasRead) {
     const bool timm = c.name.starts_with("timm");
     EXPECT_EQ(preprocessing.at("interpolation"), timm ? "bilinear" : "bicubic") << c.name;
     EXPECT_EQ(preprocessing.value("crop_pct", 1.0), timm ? 0.875 : 1.0) << c.name;
+    EXPECT_EQ(preprocessing.value("resize_before_rgb", false), c.name.starts_with("clip")) << c.name;
     EXPECT_EQ(preprocessing.at("std")[1], timm ? 0.25 : c.name.starts_with("mae") ? 0.224 : 0.26130258) << c.name;
     EXPECT_EQ(said.find("left out: head.bias, head.weight") != std::string::npos, timm) << said;
   }

@@ -35,10 +35,10 @@ inline constexpr size_t kDescribedBytes = 512;
 
 /// Decodes an image to RGB with the pixels that Pillow's `open(…).convert("RGB")` gives: alpha is dropped, grey and
 /// palettes are expanded, CMYK and YCCK are converted, the EXIF orientation is not applied, of an animation the first
-/// frame is taken. Three differences: of 16-bit grey the high byte is kept, where Pillow clips; transparent pixels of a
-/// GIF are black; a TIFF's colours are multiplied by its alpha. Throws SampleError with one of three reasons: unknown
-/// image format, too many pixels (read from the header, before memory is allocated), broken image (data that are cut
-/// short or damaged; pixels that a decoder guesses are never returned).
+/// frame is taken. Two differences: of 16-bit grey the high byte is kept, where Pillow clips; transparent pixels of a
+/// GIF are black. Throws SampleError with one of three reasons: unknown image format, too many pixels (read from the
+/// header, before memory is allocated), broken image (data that are cut short or damaged; pixels that a decoder guesses
+/// are never returned).
 ///
 /// With `keep_mode` the picture keeps the mode in which Pillow opens it, with four channels where there is alpha or
 /// CMYK: for resize_to_rgb. A TIFF in CMYK and a TGA of 16 bits a pixel are plain then, which Pillow resizes otherwise.

@@ -12,11 +12,10 @@ namespace tessera::rils {
 
 /// How a picture is resized that has not been converted to RGB. The names say what Pillow does in the mode of the file.
 enum class PixelMode : uint8_t {
-  plain,          // as it is
-  nearest,        // the nearest pixel, for palettes and 1 bit: a mean of two entries is no colour of the file
-  alpha,          // four channels: colours are multiplied by alpha before, and divided by it afterwards
-  premultiplied,  // four channels whose colours have been multiplied by alpha
-  cmyk            // four channels of ink
+  plain,    // as it is
+  nearest,  // the nearest pixel, for palettes and 1 bit: a mean of two entries is no colour of the file
+  alpha,    // four channels: colours are multiplied by alpha before, and divided by it afterwards
+  cmyk      // four channels of ink
 };
 
 /// An 8-bit picture, rows from the top, interleaved: pixel (x, y) is at (y·width + x)·channels. Three channels (red,

@@ -34,30 +34,28 @@ Image cropped(const Image& image, const Box& box) {
   return out;
 }
 
-Image without_alpha(const Image& rgba, const Box& box) {
-  Image rgb(box.width, box.height);
-  for (int y = 0; y < box.height; ++y)
-    for (int x = 0; x < box.width; ++x) std::memcpy(rgb.pixel(x, y), rgba.pixel(box.left + x, box.top + y), 3);
-  return rgb;
-}
-
-/// Divides colours by alpha and drops it. Pillow leaves those of transparent pixels as they are.
-Image rgb_of_premultiplied(const Image& rgba) {
-  Image rgb(rgba.width, rgba.height);
-  for (size_t i = 0, n = rgb.pixels.size() / 3; i < n; ++i) {
-    const uint8_t* in = rgba.pixels.data() + 4 * i;
-    const int alpha = in[3] == 0 ? 255 : in[3];
-    for (size_t c = 0; c < 3; ++c) rgb.pixels[3 * i + c] = static_cast<uint8_t>(std::min(255, 255 * in[c] / alpha));
-  }
-  return rgb;
-}
-
 }  // namespace
 
 void premultiply(Image& rgba) {
   for (size_t i = 0; i + 3 < rgba.pixels.size(); i += 4)
     for (size_t c = 0; c < 3; ++c)
       rgba.pixels[i + c] = static_cast<uint8_t>((rgba.pixels[i + c] * rgba.pixels[i + 3] + 127) / 255);
+}
+
+void divide_by_alpha(Image& rgba) {
+  for (size_t i = 0; i + 3 < rgba.pixels.size(); i += 4) {
+    const int alpha = rgba.pixels[i + 3];
+    if (alpha == 0) continue;
+    for (size_t c = 0; c < 3; ++c)
+      rgba.pixels[i + c] = static_cast<uint8_t>(std::min(255, 255 * rgba.pixels[i + c] / alpha));
+  }
+}
+
+Image without_alpha(const Image& rgba, const Box& box) {
+  Image rgb(box.width, box.height);
+  for (int y = 0; y < box.height; ++y)
+    for (int x = 0; x < box.width; ++x) std::memcpy(rgb.pixel(x, y), rgba.pixel(box.left + x, box.top + y), 3);
+  return rgb;
 }
 
 Image rgb_of_cmyk(const Image& cmyk) {
@@ -77,13 +75,15 @@ Image resize_to_rgb(const Image& image, const Box& crop, int height, int width, 
   check_boxes(image, crop, height, width, window);
   if (image.mode == PixelMode::nearest) return resize_nearest(image, crop, height, width, window);
   if (image.mode == PixelMode::cmyk) return rgb_of_cmyk(resize(image, crop, height, width, interpolation, window));
-  if (image.mode == PixelMode::alpha && height == crop.height && width == crop.width) {
+  if (height == crop.height && width == crop.width) {
     // Pillow copies an image that keeps its size, without the rounding of multiplied colours.
     return without_alpha(image, {crop.top + window.top, crop.left + window.left, window.height, window.width});
   }
   Image part = cropped(image, crop);
-  if (image.mode == PixelMode::alpha) premultiply(part);
-  return rgb_of_premultiplied(resize(part, {0, 0, crop.height, crop.width}, height, width, interpolation, window));
+  premultiply(part);
+  part = resize(part, {0, 0, crop.height, crop.width}, height, width, interpolation, window);
+  divide_by_alpha(part);
+  return without_alpha(part, {0, 0, part.height, part.width});
 }
 
 }  // namespace tessera::rils

@@ -6,6 +6,11 @@ namespace tessera::rils {
 
 /// Multiplies the colours of a picture of four channels by its alpha.
 void premultiply(Image& rgba);
+/// The reverse, rounded down as Pillow does. Colours of transparent pixels stay as they are.
+void divide_by_alpha(Image& rgba);
+
+/// The colours of a part of a picture of four channels.
+[[nodiscard]] Image without_alpha(const Image& rgba, const Box& box);
 
 /// Converts four channels of ink (cyan, magenta, yellow, black) to RGB with Pillow's rounding.
 [[nodiscard]] Image rgb_of_cmyk(const Image& cmyk);

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "rils/data/decode.h"
+#include "rils/data/pixel_mode.h"
 
 namespace tessera::rils::detail {
 namespace {
@@ -66,15 +67,21 @@ Tiff open(Source& source, int64_t max_pixels) {
           TIFFClose};
 }
 
-/// The raster that libtiff makes has colours multiplied by alpha.
-PixelMode mode_of(TIFF* tiff) {
-  uint16_t photometric = 0, bits = 1, extra = 0;
-  const uint16_t* kinds = nullptr;
+/// The mode in which Pillow opens the file.
+PixelMode mode_of(TIFF* tiff, uint16_t alpha) {
+  uint16_t photometric = 0, bits = 1;
   TIFFGetField(tiff, TIFFTAG_PHOTOMETRIC, &photometric);
   TIFFGetFieldDefaulted(tiff, TIFFTAG_BITSPERSAMPLE, &bits);
-  TIFFGetFieldDefaulted(tiff, TIFFTAG_EXTRASAMPLES, &extra, &kinds);
   if (photometric == PHOTOMETRIC_PALETTE || bits == 1) return PixelMode::nearest;
-  return extra > 0 && kinds[0] != EXTRASAMPLE_UNSPECIFIED ? PixelMode::premultiplied : PixelMode::plain;
+  return alpha != EXTRASAMPLE_UNSPECIFIED ? PixelMode::alpha : PixelMode::plain;
+}
+
+/// What the first sample beyond the colours is.
+uint16_t alpha_of(TIFF* tiff) {
+  uint16_t count = 0;
+  const uint16_t* kinds = nullptr;
+  TIFFGetFieldDefaulted(tiff, TIFFTAG_EXTRASAMPLES, &count, &kinds);
+  return count > 0 ? kinds[0] : uint16_t{EXTRASAMPLE_UNSPECIFIED};
 }
 
 }  // namespace
@@ -91,21 +98,31 @@ Image decode_tiff(std::span<const std::byte> bytes, int64_t max_pixels, bool kee
   TIFFGetField(tiff.get(), TIFFTAG_IMAGEWIDTH, &width);
   TIFFGetField(tiff.get(), TIFFTAG_IMAGELENGTH, &height);
   check_extent(width, height, max_pixels);
+  const uint16_t alpha = alpha_of(tiff.get());
+  const PixelMode mode = mode_of(tiff.get(), alpha);
+  if (alpha == EXTRASAMPLE_UNASSALPHA) {
+    // Called multiplied, so that libtiff does not multiply colours by it.
+    const std::array<uint16_t, 1> multiplied = {EXTRASAMPLE_ASSOCALPHA};
+    TIFFSetField(tiff.get(), TIFFTAG_EXTRASAMPLES, uint16_t{1}, multiplied.data());
+  }
   std::vector<uint32_t> raster(size_t{width} * height);
   constexpr int kStopOnError = 1;
   if (TIFFReadRGBAImageOriented(tiff.get(), width, height, raster.data(), ORIENTATION_TOPLEFT, kStopOnError) == 0)
     broken();
   if (!source.error.empty()) broken();
-  const PixelMode mode = keep_mode ? mode_of(tiff.get()) : PixelMode::plain;
-  const size_t channels = mode == PixelMode::premultiplied ? 4 : 3;
-  Image image(static_cast<int>(width), static_cast<int>(height), static_cast<int>(channels));
-  image.mode = mode;
+  Image image(static_cast<int>(width), static_cast<int>(height), mode == PixelMode::alpha ? 4 : 3);
+  const auto channels = static_cast<size_t>(image.channels);
   for (size_t i = 0; i < raster.size(); ++i) {
     const uint32_t pixel = raster[i];
     const std::array<uint32_t, 4> values = {TIFFGetR(pixel), TIFFGetG(pixel), TIFFGetB(pixel), TIFFGetA(pixel)};
     std::copy_n(values.begin(), channels, image.pixels.begin() + static_cast<ptrdiff_t>(channels * i));
   }
-  return image;
+  if (alpha == EXTRASAMPLE_ASSOCALPHA) divide_by_alpha(image);
+  if (keep_mode) {
+    image.mode = mode;
+    return image;
+  }
+  return mode == PixelMode::alpha ? without_alpha(image, {0, 0, image.height, image.width}) : image;
 }
 
 }  // namespace tessera::rils::detail

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <set>
 
+#include "rils/data/pixel_mode.h"
 #include "tests/rils/prepare/synthetic.h"
 
 namespace tessera::rils {

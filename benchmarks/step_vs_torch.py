@@ -7,7 +7,7 @@ changes. On a GPU both use the same card; each gives its cached memory back afte
 timed before the next. The share of the peak is that of the FLOPs that Tessera computes, for both.
 
     python benchmarks/step_vs_torch.py build/release/bin/benchmark_step apps/configs/flickr8k.toml \\
-        [--device cpu|cuda[:N]] [--batch 64] [--warm 2] [--rounds 7] [--precision fp32|amp_bf16] [--objective rils|clip]
+        [--device cpu|cuda[:N]] [--batch 64] [--warm 2] [--share 1] [--rounds 7] [--precision fp32|amp_bf16] [--objective rils|clip]
 """
 
 import argparse
@@ -157,6 +157,7 @@ def main():
     parser.add_argument("--caption", type=int, default=14, help="tokens per caption, start and end included")
     parser.add_argument("--vocabulary", type=int, default=4096)
     parser.add_argument("--warm", type=int, default=2, help="steps of Tessera on the batch before measuring")
+    parser.add_argument("--share", type=float, help="share of images that pass the gate; Tessera trains until they do")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--steps", type=int, default=2, help="steps in one measurement")
@@ -172,6 +173,8 @@ def main():
     if a.ranks is not None:
         config["loss"]["simulated_ranks"] = a.ranks
         options["--ranks"] = str(a.ranks)
+    if a.share is not None:
+        options["--share"] = str(a.share)
     with tempfile.NamedTemporaryFile("w", suffix=".toml") as file:
         file.write(text.replace('objective = "rils"', f'objective = "{a.objective}"'))
         file.flush()

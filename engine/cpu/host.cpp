@@ -31,7 +31,10 @@ void Host::zero(void* block, size_t bytes) {
 
 std::string Host::description() const { return fmt::format("{}, {} threads", kernels().name, threads_->threads()); }
 
-double Host::peak_flops(DType /*compute*/) const { return fma_peak(kernels().name) * threads_->threads(); }
+double Host::peak_flops(DType compute) const {
+  const auto isa = kernels().name;
+  return (compute == DType::bf16 ? bf16_peak(isa) : fma_peak(isa)) * threads_->threads();
+}
 
 }  // namespace cpu
 }  // namespace tessera

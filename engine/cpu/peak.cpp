@@ -16,26 +16,44 @@ using Vector16 = float __attribute__((vector_size(64)));
 using Vector8 = float __attribute__((vector_size(32)));
 
 // In assembly, so that the compiler can neither fold the chains nor move them out of the loop.
-#define TESSERA_FMA(i) "vfmadd213ps %[y], %[x], %[s" #i "]\n"
 #define TESSERA_CHAIN(i) [s##i] "+v"(s[i])
 // NOLINTBEGIN(bugprone-macro-parentheses): Vector is a type.
-#define TESSERA_FMA_LOOP(Vector)                                                                                 \
-  Vector s[kChains] = {};                                                                                        \
-  const Vector x = Vector{} + 0.999f;                                                                            \
-  const Vector y = Vector{} + 1e-3f;                                                                             \
-  for (int64_t i = 0; i < kSteps; ++i) {                                                                         \
-    asm volatile(TESSERA_FMA(0) TESSERA_FMA(1) TESSERA_FMA(2) TESSERA_FMA(3) TESSERA_FMA(4) TESSERA_FMA(5)       \
-                     TESSERA_FMA(6) TESSERA_FMA(7) TESSERA_FMA(8) TESSERA_FMA(9) TESSERA_FMA(10) TESSERA_FMA(11) \
-                 : TESSERA_CHAIN(0), TESSERA_CHAIN(1), TESSERA_CHAIN(2), TESSERA_CHAIN(3), TESSERA_CHAIN(4),     \
-                   TESSERA_CHAIN(5), TESSERA_CHAIN(6), TESSERA_CHAIN(7), TESSERA_CHAIN(8), TESSERA_CHAIN(9),     \
-                   TESSERA_CHAIN(10), TESSERA_CHAIN(11)                                                          \
-                 : [x] "v"(x), [y] "v"(y));                                                                      \
+#define TESSERA_LOOP(Vector, STEP)                                                                                 \
+  Vector s[kChains] = {};                                                                                          \
+  const Vector x = Vector{} + 0.999f;                                                                              \
+  const Vector y = Vector{} + 1e-3f;                                                                               \
+  for (int64_t i = 0; i < kSteps; ++i) {                                                                           \
+    asm volatile(STEP(0) STEP(1) STEP(2) STEP(3) STEP(4) STEP(5) STEP(6) STEP(7) STEP(8) STEP(9) STEP(10) STEP(11) \
+                 : TESSERA_CHAIN(0), TESSERA_CHAIN(1), TESSERA_CHAIN(2), TESSERA_CHAIN(3), TESSERA_CHAIN(4),       \
+                   TESSERA_CHAIN(5), TESSERA_CHAIN(6), TESSERA_CHAIN(7), TESSERA_CHAIN(8), TESSERA_CHAIN(9),       \
+                   TESSERA_CHAIN(10), TESSERA_CHAIN(11)                                                            \
+                 : [x] "v"(x), [y] "v"(y));                                                                        \
   }
 
 // NOLINTEND(bugprone-macro-parentheses)
 
-__attribute__((target("avx512f"))) void run_avx512() { TESSERA_FMA_LOOP(Vector16) }
-__attribute__((target("avx2,fma"))) void run_avx2() { TESSERA_FMA_LOOP(Vector8) }
+#define TESSERA_FMA(i) "vfmadd213ps %[y], %[x], %[s" #i "]\n"
+#define TESSERA_PAIRS(i) "vdpbf16ps %[y], %[x], %[s" #i "]\n"
+__attribute__((target("avx512f"))) void run_avx512() { TESSERA_LOOP(Vector16, TESSERA_FMA) }
+__attribute__((target("avx512f,avx512bf16"))) void run_avx512_bf16() { TESSERA_LOOP(Vector16, TESSERA_PAIRS) }
+__attribute__((target("avx2,fma"))) void run_avx2() { TESSERA_LOOP(Vector8, TESSERA_FMA) }
+
+/// Four chains of tiles of 16 x 16 sums and 32 steps, in the shape that the matrix product sets.
+void run_amx() {
+  struct alignas(64) Shape {
+    uint8_t palette = 1, start = 0, reserved[14] = {};
+    uint16_t row_bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
+    uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
+  } shape;
+  asm volatile("ldtilecfg %0" : : "m"(shape));
+  for (int64_t i = 0; i < kSteps / 10; ++i) {
+    asm volatile(
+        "tdpbf16ps %tmm6, %tmm4, %tmm0\n"
+        "tdpbf16ps %tmm7, %tmm4, %tmm1\n"
+        "tdpbf16ps %tmm6, %tmm5, %tmm2\n"
+        "tdpbf16ps %tmm7, %tmm5, %tmm3\n");
+  }
+}
 
 #endif
 
@@ -61,26 +79,33 @@ double processor_seconds() {
   return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
 }
 
+constexpr double kVectors = kChains * static_cast<double>(kSteps);
+
+/// Operations a second of `run`, which does this many multiply-adds.
+double rate_of(void (*run)(), double multiply_adds) {
+  const double start = processor_seconds();
+  run();
+  return 2.0 * multiply_adds / (processor_seconds() - start);
+}
+
 }  // namespace
 
 double fma_peak(std::string_view isa) {
-  int lanes = 4;
-  void (*run)() = run_portable;
 #if defined(__x86_64__)
-  if (isa == "avx2") {
-    lanes = 8;
-    run = run_avx2;
-  } else if (isa == "avx512") {
-    lanes = 16;
-    run = run_avx512;
-  }
+  if (isa == "avx2") return rate_of(run_avx2, 8 * kVectors);
+  if (isa.starts_with("avx512") || isa == "amx") return rate_of(run_avx512, 16 * kVectors);
 #else
   static_cast<void>(isa);
 #endif
-  const double start = processor_seconds();
-  run();
-  const double seconds = processor_seconds() - start;
-  return 2.0 * lanes * kChains * static_cast<double>(kSteps) / seconds;
+  return rate_of(run_portable, 4 * kVectors);
+}
+
+double bf16_peak(std::string_view isa) {
+#if defined(__x86_64__)
+  if (isa == "avx512_bf16") return rate_of(run_avx512_bf16, 32 * kVectors);
+  if (isa == "amx") return rate_of(run_amx, 4.0 * 16 * 16 * 32 * static_cast<double>(kSteps / 10));
+#endif
+  return fma_peak(isa);
 }
 
 }  // namespace tessera::cpu

@@ -20,8 +20,18 @@
   extern const OptimizerKernels kOptimizerKernels;         \
   }
 
+/// Tables that have their own products of bf16 pairs and share everything else with avx512.
+#define TESSERA_DECLARE_BF16_ISA(isa)              \
+  namespace tessera::cpu::isa {                    \
+  extern const LinearKernels kLinearKernels;       \
+  extern const MatmulKernels kMatmulKernels;       \
+  extern const AttentionKernels kAttentionKernels; \
+  }
+
 TESSERA_DECLARE_ISA(portable)
 #if defined(__x86_64__) && !defined(TESSERA_PORTABLE_ONLY)
 TESSERA_DECLARE_ISA(avx2)
 TESSERA_DECLARE_ISA(avx512)
+TESSERA_DECLARE_BF16_ISA(avx512_bf16)
+TESSERA_DECLARE_BF16_ISA(amx)
 #endif

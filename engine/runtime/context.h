@@ -13,7 +13,8 @@ namespace tessera {
 
 // Kernel tables of the CPU. engine/cpu defines these functions.
 
-/// The tables that this processor can run, the slowest first: "portable", "avx2", "avx512".
+/// The tables that this processor can run, the slowest first: "portable", "avx2", "avx512",
+/// "avx512_bf16", "amx".
 [[nodiscard]] std::vector<const KernelTable*> cpu_kernel_tables();
 /// The table with this name. Throws ConfigError with the names that this processor can run.
 [[nodiscard]] const KernelTable& cpu_kernel_table(std::string_view name);

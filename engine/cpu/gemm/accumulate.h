@@ -19,11 +19,13 @@ template <class T>
 class AccumulatedProduct {
  public:
   using E = Compute<T>;
-  using Sizes = Blocking<E>;
+  using U = Unit<T>;
+  using Sizes = Blocking<U>;
 
   AccumulatedProduct(int64_t m, int64_t n, int64_t k, const Operand<T>& a, const Operand<T>& b, E* c, int64_t c_stride)
       : wide_(n >= m && m * kLeastSteps * Sizes::kSize <= Sizes::kFewRowsBytes),
-        sizes_{.m = m, .n = n, .k = k, .max_steps = wide_ ? steps_that_fit(m) : Sizes::kMaxSteps},
+        sizes_{.m = m, .n = n, .k = units<U>(k), .max_steps = wide_ ? steps_that_fit(m) : Sizes::kMaxSteps},
+        k_(k),
         a_(a),
         b_(b),
         c_(c),
@@ -36,21 +38,22 @@ class AccumulatedProduct {
     const Scratch scratch(context, bytes(each * threads(context).threads()));
     for (int64_t block = 0; block < sizes_.k_blocks; ++block) {
       const auto buffers = [&](int thread) {
-        E* memory = scratch.template as<E>() + thread * each;
-        return Buffers{memory, memory + sizes_.a_elements(), memory + sizes_.a_elements() + sizes_.b_elements()};
+        U* memory = scratch.template as<U>() + thread * each;
+        U* b = memory + sizes_.a_elements();
+        return Buffers{memory, b, reinterpret_cast<E*>(b + sizes_.b_elements())};
       };
       if (wide_) {
-        wide_block(context, block, packed.template as<E>(), buffers, add || block > 0);
+        wide_block(context, block, packed.template as<U>(), buffers, add || block > 0);
       } else {
-        tall_block(context, block, packed.template as<E>(), buffers, add || block > 0);
+        tall_block(context, block, packed.template as<U>(), buffers, add || block > 0);
       }
     }
   }
 
  private:
   struct Buffers {
-    E* a;
-    E* b;
+    U* a;
+    U* b;
     E* edge;
   };
   /// Fewer steps than this would read and write c too often.
@@ -58,10 +61,10 @@ class AccumulatedProduct {
   static int64_t steps_that_fit(int64_t m) {
     return min_of(Sizes::kMaxSteps, Sizes::kFewRowsBytes / max_of(1, m * Sizes::kSize));
   }
-  static size_t bytes(int64_t elements) { return static_cast<size_t>(elements) * sizeof(E); }
+  static size_t bytes(int64_t elements) { return static_cast<size_t>(elements) * sizeof(U); }
 
   template <class BuffersOf>
-  void wide_block(Context& context, int64_t k_block, E* a, const BuffersOf& buffers, bool add) const {
+  void wide_block(Context& context, int64_t k_block, U* a, const BuffersOf& buffers, bool add) const {
     const int64_t grain = max_of(1, 2 * kGrain / max_of(1, sizes_.a_stride));
     parallel_for(context, sizes_.tiles, grain,
                  [&](int64_t begin, int64_t end, int) { pack_left(begin, end, k_block, a + begin * sizes_.a_stride); });
@@ -75,7 +78,7 @@ class AccumulatedProduct {
   }
 
   template <class BuffersOf>
-  void tall_block(Context& context, int64_t k_block, E* b, const BuffersOf& buffers, bool add) const {
+  void tall_block(Context& context, int64_t k_block, U* b, const BuffersOf& buffers, bool add) const {
     const int64_t grain = max_of(4, 2 * kGrain / max_of(1, sizes_.b_elements()));
     parallel_for(context, sizes_.panels, grain, [&](int64_t begin, int64_t end, int) {
       pack_right(begin, end, k_block, b + begin * sizes_.b_elements());
@@ -87,37 +90,36 @@ class AccumulatedProduct {
         const int64_t last = sizes_.first_tile(block + 1);
         pack_left(first, last, k_block, buffer.a);
         for (int64_t panel = 0; panel < sizes_.panels; ++panel) {
-          const E* at = b + panel * sizes_.b_elements();
+          const U* at = b + panel * sizes_.b_elements();
           compute(first, last, panel, k_block, buffer.a, at, at + sizes_.b_elements(), buffer.edge, add);
         }
       }
     });
   }
 
-  void pack_left(int64_t begin, int64_t end, int64_t k_block, E* out) const {
+  void pack_left(int64_t begin, int64_t end, int64_t k_block, U* out) const {
     const int64_t first = begin * Sizes::kRows;
     const int64_t rows = min_of(end * Sizes::kRows, sizes_.m) - first;
-    pack_panels<Sizes::kRows>(a_, first, rows, sizes_.first_step(k_block), sizes_.steps_of(k_block), out,
-                              sizes_.a_stride);
+    pack_left_panels(a_, first, rows, sizes_.first_step(k_block), sizes_.steps_of(k_block), k_, out, sizes_.a_stride);
   }
-  void pack_right(int64_t begin, int64_t end, int64_t k_block, E* out) const {
+  void pack_right(int64_t begin, int64_t end, int64_t k_block, U* out) const {
     const int64_t first = begin * Sizes::kColumns;
     const int64_t rows = min_of(end * Sizes::kColumns, sizes_.n) - first;
-    pack_panels<Sizes::kColumns>(b_, first, rows, sizes_.first_step(k_block), sizes_.steps_of(k_block), out,
+    pack_panels<Sizes::kColumns>(b_, first, rows, sizes_.first_step(k_block), sizes_.steps_of(k_block), k_, out,
                                  sizes_.b_elements());
   }
 
   /// Tiles [first, last) of a panel; a begins with tile `first`. `next` is the panel to prefetch meanwhile, or null.
-  void compute(int64_t first, int64_t last, int64_t panel, int64_t k_block, const E* a, const E* b, const E* next,
+  void compute(int64_t first, int64_t last, int64_t panel, int64_t k_block, const U* a, const U* b, const U* next,
                E* edge, bool add) const {
     const int64_t steps = sizes_.steps_of(k_block);
     for (int64_t i = 0; i < last - first; ++i, a += sizes_.a_stride) {
-      const E* part = next == nullptr ? nullptr : Sizes::part_of_next(next, i, steps);
+      const U* part = next == nullptr ? nullptr : Sizes::part_of_next(next, i, steps);
       compute_tile(first + i, panel, steps, a, b, part, edge, add);
     }
   }
 
-  void compute_tile(int64_t tile, int64_t panel, int64_t steps, const E* a, const E* b, const E* next, E* edge,
+  void compute_tile(int64_t tile, int64_t panel, int64_t steps, const U* a, const U* b, const U* next, E* edge,
                     bool add) const {
     using V = typename VecOf<E>::Type;
     E* c = c_ + tile * Sizes::kRows * c_stride_ + panel * Sizes::kColumns;
@@ -137,6 +139,7 @@ class AccumulatedProduct {
 
   bool wide_;
   Sizes sizes_;
+  int64_t k_;
   Operand<T> a_, b_;
   E* c_;
   int64_t c_stride_;

@@ -1,24 +1,23 @@
 #pragma once
 
 // How a product is cut into blocks. Include inside the region of isa_begin.h.
-#include "engine/cpu/gemm/pack.h"
-#include "engine/cpu/gemm/tile.h"
+#include "engine/cpu/gemm/left.h"
 
 namespace tessera::cpu::TESSERA_ISA::gemm {
 
 constexpr int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
-/// Extents of c [m,n] = a [m,k] b [n,k]^T in elements E, counted in tiles (panels of a), panels (of b) and blocks of k.
+/// Extents of c [m,n] = a [m,k] b [n,k]^T for k units U, counted in tiles (panels of a), panels (of b) and blocks of k.
 /// They depend on m, n and k alone, and the blocks of k on k alone: an element's bits do not depend on how many rows or
 /// columns there are beside it.
-template <class E>
+template <class U>
 struct Blocking {
-  static constexpr int64_t kRows = Tile<E>::kRows;
-  static constexpr int64_t kColumns = Tile<E>::kColumns;
+  static constexpr int64_t kRows = Tile<U>::kRows;
+  static constexpr int64_t kColumns = Tile<U>::kColumns;
   static constexpr int64_t kTile = kRows * kColumns;
-  static constexpr auto kSize = static_cast<int64_t>(sizeof(E));
+  static constexpr auto kSize = static_cast<int64_t>(sizeof(U));
 
-  /// The most steps of k in a block. A longer block reads and writes partial sums less often, but a panel of b (96 KiB)
+  /// The most units of k in a block. A longer block reads and writes partial sums less often, but a panel of b (96 KiB)
   /// and a block of packed a have to fit into the L2 cache together.
   static constexpr int64_t kMaxSteps = 768;
   /// Packed a of a block of rows: most of an L2 cache of 1 MiB. The more rows, the less often b is read.
@@ -34,13 +33,13 @@ struct Blocking {
   int64_t panels = ceil_div(n, kColumns);
   int64_t steps = steps_per_block(k, max_steps);
   int64_t k_blocks = k == 0 ? 1 : ceil_div(k, steps);
-  int64_t a_stride = panel_stride<kRows, E>(steps);  // from one panel of a block to the next
+  int64_t a_stride = left_stride<U>(steps);  // from one panel of a block to the next
   bool few_rows = tiles * kRows * steps * kSize <= kFewRowsBytes;
   int64_t row_blocks = blocks_of_rows();
   int64_t block_tiles = ceil_div(tiles, row_blocks);
   int64_t group = k_blocks == 1 ? panels : min_of(panels, kMaxGroup);
 
-  /// Equal blocks, rounded up to 16 steps.
+  /// Equal blocks, rounded up to 16 units.
   static int64_t steps_per_block(int64_t k, int64_t max_steps) {
     const int64_t blocks = max_of(1, ceil_div(k, max_steps));
     return min_of(k, ceil_div(ceil_div(k, blocks), 16) * 16);
@@ -62,7 +61,7 @@ struct Blocking {
 
   /// The part of the next panel of b that a tile should prefetch (see Prefetch). The tiles share the panel, a line
   /// every four steps.
-  static const E* part_of_next(const E* next, int64_t tile, int64_t k_steps) {
+  static const U* part_of_next(const U* next, int64_t tile, int64_t k_steps) {
     const int64_t part = k_steps / 4 * (64 / kSize);
     return (tile + 1) * part <= k_steps * kColumns ? next + tile * part : nullptr;
   }

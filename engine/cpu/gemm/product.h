@@ -25,7 +25,7 @@ struct TilePlace {
 template <class E>
 struct Epilogue {
   const void* self;
-  /// `tile` has rows of Tile<E>::kColumns elements.
+  /// `tile` has rows of as many elements as the register tile has columns.
   void (*store)(const void* self, const E* tile, const TilePlace& place);
   /// The cache lines of the result that store will write.
   Prefetch (*output)(const void* self, int64_t row, int64_t column);
@@ -38,8 +38,8 @@ Epilogue<E> epilogue_of(const Self& self) {
           [](const void* p, int64_t row, int64_t column) { return static_cast<const Self*>(p)->output(row, column); }};
 }
 
-/// The right side of a product: rows in memory or, where `panels` is set, bf16 panels packed earlier,
-/// [panel][k][kColumns].
+/// The right side of a product: rows in memory or, where `panels` is set, bf16 panels packed earlier:
+/// [panel][k][kColumns] units, where a unit that is no pair is kept as one bf16.
 template <class T>
 struct RightSide {
   Operand<T> rows;
@@ -50,10 +50,14 @@ template <class TA, class TB>
 class Product {
  public:
   using E = Compute<TB>;
-  using Sizes = Blocking<E>;
+  using U = Unit<TB>;
+  using Sizes = Blocking<U>;
+  static constexpr bool kPairs = UnitTraits<U>::kSteps == 2;
 
   Product(int64_t m, int64_t n, int64_t k, const Operand<TA>& a, const RightSide<TB>& b, const Epilogue<E>& epilogue)
-      : sizes_{.m = m, .n = n, .k = k}, a_(a), b_(b), epilogue_(epilogue) {}
+      : sizes_{.m = m, .n = n, .k = units<U>(k)}, k_(k), a_(a), b_(b), epilogue_(epilogue) {
+    if constexpr (kPairs) packed_b_ = reinterpret_cast<const U*>(b.panels);
+  }
 
   void run(Context& context) {
     if (sizes_.m == 0 || sizes_.n == 0) return;
@@ -69,60 +73,60 @@ class Product {
     return sizes_.a_elements() + sizes_.b_elements() + sizes_.sum_elements(sizes_.group);
   }
   /// Computes the whole product on the calling thread, with the same bits as run.
-  void run_alone(E* workspace) const {
+  void run_alone(U* workspace) const {
     if (sizes_.m == 0 || sizes_.n == 0) return;
     for (int64_t block = 0; block < sizes_.row_blocks; ++block) compute_rows(block, workspace);
   }
 
  private:
   struct Buffers {
-    E* a;
-    E* b;
+    U* a;
+    U* b;
     E* sums;
   };
-  static size_t bytes(int64_t elements) { return static_cast<size_t>(elements) * sizeof(E); }
+  static size_t bytes(int64_t elements) { return static_cast<size_t>(elements) * sizeof(U); }
 
   void run_many_rows(Context& context) {
-    // Kept bf16 panels are widened to f32 in each block instead, which reads half as much.
+    // Kept panels of single bf16 are widened to f32 in each block instead, which reads half as much.
     const bool ahead = b_.panels == nullptr;
     const Scratch packed(context, ahead ? bytes(sizes_.panels * sizes_.k * Sizes::kColumns) : 0);
-    if (ahead) pack_right(context, packed.template as<E>());
+    if (ahead) pack_right(context, packed.template as<U>());
     const int64_t each = workspace_elements();
     const Scratch scratch(context, bytes(each * threads(context).threads()));
     parallel_for(context, sizes_.row_blocks, 1, [&](int64_t begin, int64_t end, int thread) {
       for (int64_t block = begin; block < end; ++block) {
-        compute_rows(block, scratch.template as<E>() + thread * each);
+        compute_rows(block, scratch.template as<U>() + thread * each);
       }
     });
   }
 
   void run_few_rows(Context& context) {
     const Scratch packed(context, bytes(sizes_.k_blocks * sizes_.a_elements()));
-    pack_left(context, packed.template as<E>());
+    pack_left(context, packed.template as<U>());
     // With several blocks of k, packed a comes from beyond the L2 cache, so the panels of a task share what is read.
     const int64_t group = min_of(sizes_.panels, max_of(sizes_.k_blocks == 1 ? 1 : 6, sizes_.panels_per_task()));
     const int64_t each = sizes_.b_elements() + sizes_.sum_elements(group);
     const Scratch scratch(context, bytes(each * threads(context).threads()));
     parallel_for(context, sizes_.panels, group, [&](int64_t begin, int64_t end, int thread) {
-      E* memory = scratch.template as<E>() + thread * each;
-      compute(0, sizes_.tiles, begin, end, {nullptr, memory, memory + sizes_.b_elements()});
+      U* memory = scratch.template as<U>() + thread * each;
+      compute(0, sizes_.tiles, begin, end, {nullptr, memory, reinterpret_cast<E*>(memory + sizes_.b_elements())});
     });
   }
 
   /// Packs all of b: [panel][k][kColumns].
-  void pack_right(Context& context, E* out) {
+  void pack_right(Context& context, U* out) {
     const int64_t stride = sizes_.k * Sizes::kColumns;
     const int64_t grain = max_of(1, 2 * kGrain / max_of(1, stride));
     parallel_for(context, sizes_.panels, grain, [&](int64_t begin, int64_t end, int) {
       const int64_t first = begin * Sizes::kColumns;
       const int64_t rows = min_of(end * Sizes::kColumns, sizes_.n) - first;
-      pack_panels<Sizes::kColumns>(b_.rows, first, rows, 0, sizes_.k, out + begin * stride, stride);
+      pack_panels<Sizes::kColumns>(b_.rows, first, rows, 0, sizes_.k, k_, out + begin * stride, stride);
     });
     packed_b_ = out;
   }
 
   /// Packs all of a: [block of k][tile][step][kRows].
-  void pack_left(Context& context, E* out) {
+  void pack_left(Context& context, U* out) {
     const int64_t grain = max_of(1, 2 * kGrain / max_of(1, sizes_.k * Sizes::kRows));
     parallel_for(context, sizes_.tiles, grain, [&](int64_t begin, int64_t end, int) {
       for (int64_t block = 0; block < sizes_.k_blocks; ++block) {
@@ -132,25 +136,24 @@ class Product {
     packed_a_ = out;
   }
 
-  void pack_tiles(int64_t begin, int64_t end, int64_t k_block, E* out) const {
+  void pack_tiles(int64_t begin, int64_t end, int64_t k_block, U* out) const {
     const int64_t first = begin * Sizes::kRows;
     const int64_t rows = min_of(end * Sizes::kRows, sizes_.m) - first;
-    pack_panels<Sizes::kRows>(a_, first, rows, sizes_.first_step(k_block), sizes_.steps_of(k_block), out,
-                              sizes_.a_stride);
+    pack_left_panels(a_, first, rows, sizes_.first_step(k_block), sizes_.steps_of(k_block), k_, out, sizes_.a_stride);
   }
 
-  const E* left(int64_t begin, int64_t end, int64_t k_block, E* buffer) const {
+  const U* left(int64_t begin, int64_t end, int64_t k_block, U* buffer) const {
     if (packed_a_ != nullptr) return packed_a_ + k_block * sizes_.a_elements() + begin * sizes_.a_stride;
     pack_tiles(begin, end, k_block, buffer);
     return buffer;
   }
 
-  const E* right(int64_t panel, int64_t k_block, E* buffer) const {
+  const U* right(int64_t panel, int64_t k_block, U* buffer) const {
     const int64_t first = sizes_.first_step(k_block);
     const int64_t steps = sizes_.steps_of(k_block);
     const int64_t at = (panel * sizes_.k + first) * Sizes::kColumns;
     if (packed_b_ != nullptr) return packed_b_ + at;
-    if constexpr (sizeof(E) == sizeof(float)) {
+    if constexpr (!kPairs && sizeof(E) == sizeof(float)) {
       if (b_.panels != nullptr) {
         sweep<VecF>(steps * Sizes::kColumns, [&](int64_t i, auto count) TESSERA_INLINE_BODY {
           store(load<VecF>(b_.panels + at + i, count), buffer + i, count);
@@ -158,15 +161,15 @@ class Product {
         return buffer;
       }
     }
-    pack_panels<Sizes::kColumns>(b_.rows, panel * Sizes::kColumns, sizes_.columns_at(panel), first, steps, buffer,
+    pack_panels<Sizes::kColumns>(b_.rows, panel * Sizes::kColumns, sizes_.columns_at(panel), first, steps, k_, buffer,
                                  steps * Sizes::kColumns);
     return buffer;
   }
 
   /// A block of rows, all columns.
-  void compute_rows(int64_t block, E* workspace) const {
-    E* b = workspace + sizes_.a_elements();
-    const Buffers buffers{workspace, b, b + sizes_.b_elements()};
+  void compute_rows(int64_t block, U* workspace) const {
+    U* b = workspace + sizes_.a_elements();
+    const Buffers buffers{workspace, b, reinterpret_cast<E*>(b + sizes_.b_elements())};
     for (int64_t panel = 0; panel < sizes_.panels; panel += sizes_.group) {
       compute(sizes_.first_tile(block), sizes_.first_tile(block + 1), panel,
               min_of(panel + sizes_.group, sizes_.panels), buffers);
@@ -176,14 +179,14 @@ class Product {
   void compute(int64_t first_tile, int64_t last_tile, int64_t first_panel, int64_t last_panel,
                const Buffers& buffers) const {
     for (int64_t block = 0; block < sizes_.k_blocks; ++block) {
-      const E* a = left(first_tile, last_tile, block, buffers.a);
+      const U* a = left(first_tile, last_tile, block, buffers.a);
       E* sums = buffers.sums;
       for (int64_t panel = first_panel; panel < last_panel; ++panel) {
-        const E* b = right(panel, block, buffers.b);
+        const U* b = right(panel, block, buffers.b);
         for (int64_t tile = first_tile; tile < last_tile; ++tile) {
           const int64_t i = tile - first_tile;
           // Panels packed ahead come from beyond the L2 cache, so the next one is prefetched while this one is in use.
-          const E* next = packed_b_ == nullptr
+          const U* next = packed_b_ == nullptr
                               ? nullptr
                               : Sizes::part_of_next(b + sizes_.k * Sizes::kColumns, i, sizes_.steps_of(block));
           compute_tile(tile, panel, block, a + i * sizes_.a_stride, b, next, sums);
@@ -193,7 +196,7 @@ class Product {
     }
   }
 
-  void compute_tile(int64_t tile, int64_t panel, int64_t k_block, const E* a, const E* b, const E* next,
+  void compute_tile(int64_t tile, int64_t panel, int64_t k_block, const U* a, const U* b, const U* next,
                     E* sums) const {
     const TilePlace place{tile * Sizes::kRows, panel * Sizes::kColumns, sizes_.rows_at(tile), sizes_.columns_at(panel)};
     const bool last = k_block + 1 == sizes_.k_blocks;
@@ -205,11 +208,12 @@ class Product {
   }
 
   Sizes sizes_;
+  int64_t k_;
   Operand<TA> a_;
   RightSide<TB> b_;
   Epilogue<E> epilogue_;
-  const E* packed_a_ = nullptr;
-  const E* packed_b_ = nullptr;
+  const U* packed_a_ = nullptr;
+  const U* packed_b_ = nullptr;
 };
 
 /// c = a b^T through an epilogue, on all threads. With k = 0, tiles of zeros reach the epilogue.

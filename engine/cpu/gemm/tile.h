@@ -10,7 +10,7 @@
 // for any number of rows and columns. An element's bits therefore depend on its own row, its own column
 // and the blocking of k alone, never on its place in a tile.
 
-#include "engine/cpu/simd/simd.h"
+#include "engine/cpu/gemm/unit.h"
 
 namespace tessera::cpu::TESSERA_ISA::gemm {
 
@@ -23,15 +23,23 @@ struct Prefetch {
   int64_t other_stride = 0;
 };
 
-/// Extents of the register tile for elements E: kRows and kColumns.
-template <class E>
+/// Extents of the register tile for units U (see unit.h): kRows and kColumns.
+template <class U>
 struct Tile;
+/// How many units of a row lie side by side in a left panel (see left.h).
+template <class U>
+inline constexpr int kUnitsOfRow = 1;
 
 /// c[r * stride + j] (+)= sum over i < k of a[i * kRows + r] * b[i * kColumns + j], r < rows, j < columns.
 /// 1 <= rows <= kRows, 1 <= columns <= kColumns. Where `add` is set the sum is added to what c holds. Whole registers
 /// are read and written: c needs room for kColumns columns, and b must be aligned to 64 bytes. k may be 0.
 void micro_tile(int64_t k, const float* a, const float* b, int rows, int columns, float* c, int64_t stride, bool add,
                 Prefetch prefetch = {});
+#if defined(TESSERA_BF16_PAIRS) || defined(TESSERA_BF16_TILES)
+/// The same for k pairs. A processor takes bf16 numbers below its normal range for zeros.
+void micro_tile(int64_t k, const Pair* a, const Pair* b, int rows, int columns, float* c, int64_t stride, bool add,
+                Prefetch prefetch = {});
+#endif
 void micro_tile(int64_t k, const double* a, const double* b, int rows, int columns, double* c, int64_t stride, bool add,
                 Prefetch prefetch = {});
 
@@ -43,5 +51,8 @@ void micro_tile(int64_t k, const double* a, const double* b, int rows, int colum
 #include "engine/cpu/gemm/tile_avx2.h"
 #else
 #include "engine/cpu/gemm/tile_portable.h"
+#endif
+#if defined(TESSERA_BF16_TILES)
+#include "engine/cpu/gemm/tile_amx.h"
 #endif
 #include "engine/cpu/gemm/tile_f64.h"

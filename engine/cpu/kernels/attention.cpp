@@ -19,13 +19,22 @@ using gemm::Operand;
 using gemm::pack_right;
 using gemm::round_up;
 using gemm::Tile;
+using gemm::units;
 
 // A task is one head of one segment. Its keys and values are packed once; queries come in blocks whose scores stay in
 // the L2 cache. Beyond kKeyBlock keys, blocks of keys are merged by their running maximum and sum.
 constexpr int64_t kKeyBlock = 1024;
 
-template <class V>
-constexpr int64_t kQueryBlock = 8 * Tile<typename V::Element>::kRows;
+/// The types of a problem with operands T, whose products have units U (see gemm/unit.h) and sums E.
+template <class T>
+struct Types {
+  using V = typename VecOf<T>::Type;
+  using E = typename V::Element;
+  using U = gemm::Unit<T>;
+  static constexpr int kRows = Tile<U>::kRows, kColumns = Tile<U>::kColumns;
+  static constexpr int64_t kQueryBlock = kRows > 16 ? 4 * kRows : 8 * kRows;
+  static_assert(sizeof(U) == sizeof(E), "buffers of one kind hold both");
+};
 
 /// One head of q, k, v, o or a gradient: rows of d adjacent elements.
 template <class T>
@@ -45,20 +54,25 @@ Head<T> head_of(const View& v, int64_t first_row, int64_t head) {
 }
 
 /// Sizes of one problem, rounded up to whole tiles, and the buffers of a thread within one scratch block.
-template <class V>
+template <class T>
 struct Sizes {
-  using E = typename V::Element;
+  using U = typename Types<T>::U;
+  static constexpr int kRows = Types<T>::kRows, kColumns = Types<T>::kColumns;
   int64_t d, queries, keys, key_block;
   Sizes(const View& q, const Segments& sq, const Segments& sk)
       : d(q.size(2)),
-        queries(min_of(kQueryBlock<V>, round_up(max_of(1, sq.max_len), Tile<typename V::Element>::kRows))),
-        keys(round_up(max_of(1, sk.max_len), Tile<typename V::Element>::kColumns)),
+        queries(min_of(Types<T>::kQueryBlock, round_up(max_of(1, sq.max_len), kRows))),
+        keys(round_up(max_of(1, sk.max_len), kColumns)),
         key_block(min_of(keys, kKeyBlock)) {}
-  [[nodiscard]] int64_t columns() const { return round_up(d, Tile<typename V::Element>::kColumns); }
+  [[nodiscard]] int64_t columns() const { return round_up(d, kColumns); }
+  /// Units of the right panels of keys over d, of d columns over keys, and of d columns over queries.
+  [[nodiscard]] int64_t over_d() const { return keys * units<U>(d); }
+  [[nodiscard]] int64_t over_keys() const { return columns() * units<U>(keys); }
+  [[nodiscard]] int64_t over_queries() const { return columns() * units<U>(queries); }
   /// The largest left panels of the products over d, over keys, and over queries (with keys as rows).
   [[nodiscard]] int64_t panels() const {
-    return max_of(max_of(gemm::left_elements<E>(queries, d), gemm::left_elements<E>(queries, key_block)),
-                  gemm::left_elements<E>(key_block, queries));
+    return max_of(max_of(gemm::left_elements<U>(queries, d), gemm::left_elements<U>(queries, key_block)),
+                  gemm::left_elements<U>(key_block, queries));
   }
   [[nodiscard]] int64_t scores() const { return queries * key_block; }
 };
@@ -69,13 +83,13 @@ TESSERA_INLINE int64_t visible(bool causal, int64_t query, int64_t first, int64_
 }
 
 /// scores[i][j] = scale · q_i · k_j + bias for `rows` queries from `query` and `count` keys from `first`.
-template <class V, class T>
-void score_block(const Head<const T>& q, int64_t query, int64_t rows, const typename V::Element* packed_keys,
-                 int64_t first, int64_t count, int64_t d, double scale, const typename V::Element* bias,
-                 int64_t bias_stride, typename V::Element* panels, typename V::Element* scores, int64_t stride) {
-  using E = typename V::Element;
+template <class T, class E = typename Types<T>::E, class U = typename Types<T>::U>
+void score_block(const Head<const T>& q, int64_t query, int64_t rows, const U* packed_keys, int64_t first,
+                 int64_t count, int64_t d, double scale, const E* bias, int64_t bias_stride, U* panels, E* scores,
+                 int64_t stride) {
+  using V = typename Types<T>::V;
   const V factor{static_cast<E>(scale)};
-  multiply_rows(q.by_row(), query, rows, count, d, packed_keys + first * d, panels,
+  multiply_rows(q.by_row(), query, rows, count, d, packed_keys + first * units<U>(d), panels,
                 [&](int64_t row, int64_t column, int columns, const E* sums) TESSERA_INLINE_BODY {
                   E* to = scores + (row - query) * stride + column;
                   const E* b = bias == nullptr ? nullptr : bias + row * bias_stride + first + column;
@@ -133,10 +147,11 @@ void merge_block(typename V::Element* scores, int64_t stride, int64_t query, int
 }
 
 template <class T>
-void forward_head(const AttentionArgs& a, int64_t segment, int64_t head, const Sizes<typename VecOf<T>::Type>& size,
-                  typename VecOf<T>::Type::Element* buffer) {
-  using V = typename VecOf<T>::Type;
-  using E = typename V::Element;
+void forward_head(const AttentionArgs& a, int64_t segment, int64_t head, const Sizes<T>& size,
+                  typename Types<T>::U* buffer) {
+  using V = typename Types<T>::V;
+  using E = typename Types<T>::E;
+  using U = typename Types<T>::U;
   const int64_t d = size.d;
   const int64_t keys = a.segments_kv.end(segment) - a.segments_kv.begin(segment);
   const int64_t queries = a.segments_q.end(segment) - a.segments_q.begin(segment);
@@ -148,15 +163,16 @@ void forward_head(const AttentionArgs& a, int64_t segment, int64_t head, const S
   const E* bias = a.bias ? a.bias.data<const E>() + head * a.bias.stride(0) : nullptr;
   const int64_t bias_stride = a.bias ? a.bias.stride(1) : 0;
 
-  E* packed_keys = buffer;
-  E* packed_values = packed_keys + size.keys * d;
-  E* panels = packed_values + size.keys * size.columns();
-  E* scores = panels + size.panels();
+  U* packed_keys = buffer;
+  U* packed_values = packed_keys + size.over_d();
+  U* panels = packed_values + size.over_keys();
+  E* scores = reinterpret_cast<E*>(panels + size.panels());
   E* out = scores + size.scores();
   const Running<V> state{out + size.queries * d, out + size.queries * (d + 1), out};
   pack_right(k.by_row(), keys, 0, d, packed_keys);
   for (int64_t first = 0; first < keys; first += kKeyBlock) {
-    pack_right(v.by_column(), d, first, min_of(kKeyBlock, keys - first), packed_values + first * size.columns());
+    pack_right(v.by_column(), d, first, min_of(kKeyBlock, keys - first),
+               packed_values + units<U>(first) * size.columns());
   }
   for (int64_t query = 0; query < queries; query += size.queries) {
     const int64_t rows = min_of(size.queries, queries - query);
@@ -168,16 +184,16 @@ void forward_head(const AttentionArgs& a, int64_t segment, int64_t head, const S
     const int64_t seen = a.causal ? min_of(keys, query + rows) : keys;
     for (int64_t first = 0; first < seen; first += kKeyBlock) {
       const int64_t count = min_of(kKeyBlock, seen - first);
-      score_block<V>(q, query, rows, packed_keys, first, count, d, a.scale, bias, bias_stride, panels, scores,
+      score_block<T>(q, query, rows, packed_keys, first, count, d, a.scale, bias, bias_stride, panels, scores,
                      size.key_block);
       merge_block<V>(scores, size.key_block, query, rows, first, count, d, a.causal, state);
       // The packed values of a block have its full depth; a causal block may stop earlier, so panels are walked one by
       // one.
-      const int64_t depth = min_of(kKeyBlock, keys - first);
+      const int64_t depth = units<U>(min_of(kKeyBlock, keys - first));
       const Operand<E> weights{scores, size.key_block, 1};
-      for (int64_t column = 0; column < d; column += Tile<typename V::Element>::kColumns) {
-        multiply_rows(weights, 0, rows, min_of(Tile<typename V::Element>::kColumns, d - column), count,
-                      packed_values + first * size.columns() + column * depth, panels,
+      for (int64_t column = 0; column < d; column += Types<T>::kColumns) {
+        multiply_rows(weights, 0, rows, min_of(Types<T>::kColumns, d - column), count,
+                      packed_values + units<U>(first) * size.columns() + column * depth, panels,
                       [&](int64_t row, int64_t, int columns, const E* sums) TESSERA_INLINE_BODY {
                         E* to = out + row * d + column;
                         sweep<V>(columns, [&](int64_t i, auto n) TESSERA_INLINE_BODY {
@@ -199,18 +215,17 @@ void forward_head(const AttentionArgs& a, int64_t segment, int64_t head, const S
 
 template <class T>
 void forward_as(Context& context, const AttentionArgs& a) {
-  using V = typename VecOf<T>::Type;
-  using E = typename V::Element;
-  const Sizes<V> size(a.q, a.segments_q, a.segments_kv);
+  using U = typename Types<T>::U;
+  const Sizes<T> size(a.q, a.segments_q, a.segments_kv);
   const int64_t elements =
-      round_up(size.keys * (size.d + size.columns()) + size.panels() + size.scores() + size.queries * (size.d + 2), 16);
-  const Scratch scratch(context, static_cast<size_t>(elements * threads(context).threads()) * sizeof(E));
+      round_up(size.over_d() + size.over_keys() + size.panels() + size.scores() + size.queries * (size.d + 2), 16);
+  const Scratch scratch(context, static_cast<size_t>(elements * threads(context).threads()) * sizeof(U));
   const int64_t heads = a.q.size(1);
   const int64_t work = size.queries * size.keys * max_of(1, size.d);
   parallel_for(context, a.segments_q.count * heads, max_of(1, 32 * kGrain / work),
                [&](int64_t begin, int64_t end, int thread) {
                  for (int64_t task = begin; task < end; ++task) {
-                   forward_head<T>(a, task / heads, task % heads, size, scratch.as<E>() + thread * elements);
+                   forward_head<T>(a, task / heads, task % heads, size, scratch.as<U>() + thread * elements);
                  }
                });
 }
@@ -220,32 +235,35 @@ void forward(Context& context, const AttentionArgs& a) {
 }
 
 /// Buffers of one head's backward.
-template <class V>
+template <class T>
 struct BackwardBuffers {
-  using E = typename V::Element;
-  E *keys, *keys_by_column, *values, *panels, *right, *weights, *slopes, *dq, *dk, *dv, *lift;
-  BackwardBuffers(E* at, const Sizes<V>& size) {
+  using E = typename Types<T>::E;
+  using U = typename Types<T>::U;
+  U *keys, *keys_by_column, *values, *panels, *right;
+  E *weights, *slopes, *dq, *dk, *dv, *lift;
+  BackwardBuffers(U* at, const Sizes<T>& size) {
     const auto take = [&](int64_t n) {
-      E* here = at;
+      U* here = at;
       at += round_up(n, 16);
       return here;
     };
-    keys = take(size.keys * size.d);
-    keys_by_column = take(size.keys * size.columns());
-    values = take(size.keys * size.d);
+    const auto take_sums = [&](int64_t n) { return reinterpret_cast<E*>(take(n)); };
+    keys = take(size.over_d());
+    keys_by_column = take(size.over_keys());
+    values = take(size.over_d());
     panels = take(size.panels());
-    right = take(size.queries * size.columns());
-    weights = take(size.scores());
-    slopes = take(size.scores());
-    dq = take(size.queries * size.d);
-    dk = take(size.keys * size.d);
-    dv = take(size.keys * size.d);
-    lift = take(size.queries);
+    right = take(size.over_queries());
+    weights = take_sums(size.scores());
+    slopes = take_sums(size.scores());
+    dq = take_sums(size.queries * size.d);
+    dk = take_sums(size.keys * size.d);
+    dv = take_sums(size.keys * size.d);
+    lift = take_sums(size.queries);
     used = at;
   }
-  E* used;
-  [[nodiscard]] static int64_t elements(const Sizes<V>& size) {
-    return BackwardBuffers(nullptr, size).used - static_cast<E*>(nullptr);
+  U* used;
+  [[nodiscard]] static int64_t elements(const Sizes<T>& size) {
+    return BackwardBuffers(nullptr, size).used - static_cast<U*>(nullptr);
   }
 };
 
@@ -293,11 +311,11 @@ void write_rows(const typename V::Element* from, int64_t rows, int64_t d, const 
 }
 
 template <class T>
-void backward_head(const AttentionGradArgs& a, int64_t segment, int64_t head,
-                   const Sizes<typename VecOf<T>::Type>& size, typename VecOf<T>::Type::Element* buffer) {
-  using V = typename VecOf<T>::Type;
-  using E = typename V::Element;
-  const BackwardBuffers<V> b(buffer, size);
+void backward_head(const AttentionGradArgs& a, int64_t segment, int64_t head, const Sizes<T>& size,
+                   typename Types<T>::U* buffer) {
+  using V = typename Types<T>::V;
+  using E = typename Types<T>::E;
+  const BackwardBuffers<T> b(buffer, size);
   const int64_t d = size.d;
   const int64_t q0 = a.segments_q.begin(segment);
   const int64_t k0 = a.segments_kv.begin(segment);
@@ -330,8 +348,9 @@ void backward_head(const AttentionGradArgs& a, int64_t segment, int64_t head,
     for (int64_t first = 0; first < seen; first += kKeyBlock) {
       const int64_t count = min_of(kKeyBlock, seen - first);
       const int64_t stride = size.key_block;
-      score_block<V>(q, query, rows, b.keys, first, count, d, a.scale, bias, bias_stride, b.panels, b.weights, stride);
-      score_block<V>(d_o, query, rows, b.values, first, count, d, 1.0, nullptr, 0, b.panels, b.slopes, stride);
+      score_block<T>(q, query, rows, b.keys, first, count, d, a.scale, bias, bias_stride, b.panels, b.weights, stride);
+      score_block<T>(d_o, query, rows, b.values, first, count, d, 1.0, static_cast<const E*>(nullptr), 0, b.panels,
+                     b.slopes, stride);
       slope_block<V>(b.weights, b.slopes, stride, query, rows, first, count, a.causal, lse, b.lift);
       if (a.dbias) {
         for (int64_t r = 0; r < rows; ++r) {
@@ -357,11 +376,11 @@ void backward_head(const AttentionGradArgs& a, int64_t segment, int64_t head,
 
 template <class T>
 void backward_as(Context& context, const AttentionGradArgs& a) {
-  using V = typename VecOf<T>::Type;
-  using E = typename V::Element;
-  const Sizes<V> size(a.q, a.segments_q, a.segments_kv);
-  const int64_t elements = BackwardBuffers<V>::elements(size);
-  const Scratch scratch(context, static_cast<size_t>(elements * threads(context).threads()) * sizeof(E));
+  using E = typename Types<T>::E;
+  using U = typename Types<T>::U;
+  const Sizes<T> size(a.q, a.segments_q, a.segments_kv);
+  const int64_t elements = BackwardBuffers<T>::elements(size);
+  const Scratch scratch(context, static_cast<size_t>(elements * threads(context).threads()) * sizeof(U));
   const int64_t heads = a.q.size(1);
   if (a.dbias) {
     // Segments share the bias, so a task is a head and takes its segments in order.
@@ -371,7 +390,7 @@ void backward_as(Context& context, const AttentionGradArgs& a) {
     parallel_for(context, heads, 1, [&](int64_t begin, int64_t end, int thread) {
       for (int64_t head = begin; head < end; ++head) {
         for (int64_t s = 0; s < a.segments_q.count; ++s) {
-          backward_head<T>(a, s, head, size, scratch.as<E>() + thread * elements);
+          backward_head<T>(a, s, head, size, scratch.as<U>() + thread * elements);
         }
       }
     });
@@ -381,7 +400,7 @@ void backward_as(Context& context, const AttentionGradArgs& a) {
   parallel_for(context, a.segments_q.count * heads, max_of(1, 16 * kGrain / work),
                [&](int64_t begin, int64_t end, int thread) {
                  for (int64_t task = begin; task < end; ++task) {
-                   backward_head<T>(a, task / heads, task % heads, size, scratch.as<E>() + thread * elements);
+                   backward_head<T>(a, task / heads, task % heads, size, scratch.as<U>() + thread * elements);
                  }
                });
 }

@@ -22,6 +22,10 @@ using gemm::RightSide;
 using gemm::Tile;
 using gemm::TilePlace;
 
+/// The register tile of products of T.
+template <class T>
+using TileOf = Tile<gemm::Unit<T>>;
+
 /// Act::none.
 struct Identity {
   template <class V>
@@ -64,23 +68,32 @@ void expand_row_scale(const Segments& segments, const E* scale, E* out) {
   }
 }
 
-/// bf16 panels of the right side [n, k], [panel][k][kColumns], rounded from f32.
+using BfUnit = gemm::Unit<bfloat16>;
+
+/// bf16 panels of the right side [n, k], rounded from f32: [panel][units of k][kColumns].
 void pack_bf16(Context& context, const Operand<float>& rows, int64_t n, int64_t k, bfloat16* out) {
-  constexpr int kColumns = Tile<float>::kColumns;
-  constexpr int64_t kSteps = 64;
+  constexpr int kColumns = Tile<BfUnit>::kColumns;
   const int64_t grain = max_of(1, kGrain / max_of(1, k * kColumns));
   parallel_for(context, ceil_div(n, kColumns), grain, [&](int64_t begin, int64_t end, int) {
+#if defined(TESSERA_BF16_PAIRS) || defined(TESSERA_BF16_TILES)
+    const int64_t depth = gemm::units<BfUnit>(k);
+    const int64_t count = min_of(end * kColumns, n) - begin * kColumns;
+    auto* pairs = reinterpret_cast<BfUnit*>(out) + begin * depth * kColumns;
+    gemm::pack_panels<kColumns>(rows, begin * kColumns, count, 0, depth, k, pairs, depth * kColumns);
+#else
+    constexpr int64_t kSteps = 64;
     alignas(64) float buffer[kSteps * kColumns];
     for (int64_t panel = begin; panel < end; ++panel) {
       const int64_t columns = min_of(kColumns, n - panel * kColumns);
       for (int64_t first = 0; first < k; first += kSteps) {
         const int64_t steps = min_of(kSteps, k - first);
-        gemm::pack_panels<kColumns>(rows, panel * kColumns, columns, first, steps, buffer, kSteps * kColumns);
+        gemm::pack_panels<kColumns>(rows, panel * kColumns, columns, first, steps, k, buffer, kSteps * kColumns);
         bfloat16* to = out + (panel * k + first) * kColumns;
         sweep<VecF>(steps * kColumns, [&](int64_t i, auto count)
                                           TESSERA_INLINE_BODY { store(load<VecF>(buffer + i, count), to + i, count); });
       }
     }
+#endif
   });
 }
 
@@ -95,8 +108,10 @@ size_t pack_bytes(int64_t n, int64_t k, DType compute, Side side) {
   if (compute != DType::bf16) return 0;
   const int64_t columns = side == Side::forward ? n : k;
   const int64_t steps = side == Side::forward ? k : n;
-  return static_cast<size_t>(ceil_div(columns, Tile<float>::kColumns) * Tile<float>::kColumns * steps) *
-         sizeof(bfloat16);
+  constexpr int kColumns = Tile<BfUnit>::kColumns;
+  constexpr int kSteps = gemm::UnitTraits<BfUnit>::kSteps;
+  const int64_t elements = ceil_div(columns, kColumns) * kColumns * gemm::units<BfUnit>(steps) * kSteps;
+  return static_cast<size_t>(elements) * sizeof(bfloat16);
 }
 
 void pack(Context& context, const PackArgs& a) {
@@ -140,7 +155,7 @@ struct ForwardEpilogue {
   Matrix<Y> y;
 
   void store(const E* tile, const TilePlace& p) const {
-    for (int64_t i = 0; i < p.rows; ++i, tile += Tile<E>::kColumns) {
+    for (int64_t i = 0; i < p.rows; ++i, tile += TileOf<T>::kColumns) {
       const int64_t row = p.row + i;
       const V scale(row_scale != nullptr ? row_scale[row] : E(1));
       sweep<V>(p.columns, [&](int64_t j, auto count) TESSERA_INLINE_BODY {
@@ -211,13 +226,13 @@ struct GradInputEpilogue {
       const int64_t column = p.column + j;
       V sum(0.0);
       for (int64_t i = 0; i < p.rows; ++i) {
-        V g = load<V>(tile + i * Tile<E>::kColumns + j, count);
+        V g = load<V>(tile + i * TileOf<T>::kColumns + j, count);
         if (pre.data != nullptr) g = g * A::slope(load<V>(pre.at(p.row + i, column), count));
         sum += g;
         put(g, dx.at(p.row + i, column), accumulate, count);
       }
       if (partials != nullptr) {
-        cpu::TESSERA_ISA::store(sum, partials + p.row / Tile<E>::kRows * columns + column, count);
+        cpu::TESSERA_ISA::store(sum, partials + p.row / TileOf<T>::kRows * columns + column, count);
       }
     });
   }
@@ -228,7 +243,7 @@ template <class T, class D, class A>
 void grad_input_with(Context& context, const LinearDxArgs& a) {
   using E = Compute<T>;
   const int64_t columns = a.dx.size(1);
-  const int64_t tiles = ceil_div(a.dx.size(0), Tile<E>::kRows);
+  const int64_t tiles = ceil_div(a.dx.size(0), TileOf<T>::kRows);
   const Scratch partials(context, a.col_sum ? static_cast<size_t>(tiles * columns) * sizeof(E) : 0);
   const GradInputEpilogue<T, D, A> epilogue{.pre = Matrix<const T>(a.act == Act::none ? View{} : a.pre),
                                             .dx = Matrix<D>(a.dx),

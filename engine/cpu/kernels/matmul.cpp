@@ -18,10 +18,12 @@ using gemm::RightSide;
 using gemm::Tile;
 using gemm::TilePlace;
 
-/// c (+)= alpha · sum, any strides.
-template <class E>
+/// c (+)= alpha · sum, any strides. T: type of the operands.
+template <class T>
 struct MatmulEpilogue {
+  using E = Compute<T>;
   using V = typename VecOf<E>::Type;
+  static constexpr int kColumns = Tile<gemm::Unit<T>>::kColumns;
   E* c;
   int64_t row_stride, column_stride;
   E alpha;
@@ -29,7 +31,7 @@ struct MatmulEpilogue {
 
   void store(const E* tile, const TilePlace& p) const {
     E* row = c + p.row * row_stride + p.column * column_stride;
-    for (int i = 0; i < p.rows; ++i, tile += Tile<E>::kColumns, row += row_stride) {
+    for (int i = 0; i < p.rows; ++i, tile += kColumns, row += row_stride) {
       if (column_stride == 1) {
         sweep<V>(p.columns, [&](int64_t j, auto count) TESSERA_INLINE_BODY {
           put(load<V>(tile + j, count) * V(alpha), row + j, accumulate, count);
@@ -76,7 +78,7 @@ void matmul_as(Context& context, const MatmulArgs& args) {
   const auto with_product = [&](int64_t i, auto body) {
     const Operand<T> left{a.data + i * a.batch, a.rows, a.columns};
     const Operand<T> right{b.data + i * b.batch, b.columns, b.rows};
-    const MatmulEpilogue<E> epilogue{.c = c.data + i * c.batch,
+    const MatmulEpilogue<T> epilogue{.c = c.data + i * c.batch,
                                      .row_stride = swap ? c.columns : c.rows,
                                      .column_stride = swap ? c.rows : c.columns,
                                      .alpha = static_cast<E>(args.alpha),
@@ -94,7 +96,8 @@ void matmul_as(Context& context, const MatmulArgs& args) {
   const Scratch scratch(context, static_cast<size_t>(each * threads(context).threads()) * sizeof(E));
   parallel_for(context, count, max_of(1, (kSharedWork / 8) / work), [&](int64_t begin, int64_t end, int thread) {
     for (int64_t i = begin; i < end; ++i) {
-      with_product(i, [&](const auto& product) { product.run_alone(scratch.template as<E>() + thread * each); });
+      with_product(
+          i, [&](const auto& product) { product.run_alone(scratch.template as<gemm::Unit<T>>() + thread * each); });
     }
   });
 }

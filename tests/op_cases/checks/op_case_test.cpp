@@ -11,6 +11,7 @@
 #include "engine/ops/copy.h"
 #include "engine/runtime/context.h"
 #include "tests/op_cases/checks/problem_check.h"
+#include "tests/support/amx_model.h"
 #include "tests/support/reference.h"
 
 namespace tessera::test {
@@ -20,7 +21,7 @@ class OpCases : public testing::TestWithParam<TypedCase> {};
 
 TEST_P(OpCases, MatchTheReference) {
   std::vector<Target> targets;
-  for (const KernelTable* table : cpu_kernel_tables()) targets.push_back(cpu_target(*table));
+  for (const KernelTable* table : tables_under_test()) targets.push_back(cpu_target(*table));
   const auto problems = GetParam().op->problems(GetParam().dtype);
   ASSERT_FALSE(problems.empty());
   int failed = 0;
@@ -83,7 +84,7 @@ std::vector<const OpCase*> differentiable_cases() {
 }
 
 TEST_P(OpGradients, AreThoseOfCentralDifferences) {
-  auto tables = cpu_kernel_tables();
+  auto tables = tables_under_test();
   tables.push_back(&reference_kernels());
   for (const Gradient& g : GetParam()->gradients) {
     std::vector<Tensor> inputs;
@@ -131,7 +132,7 @@ TEST_P(OpGradients, InNarrowTypesAreThoseOfF64) {
         const WithKernels scope(reference_kernels());
         expected = differentiate(g, inputs, DType::f64);
       }
-      for (const KernelTable* table : cpu_kernel_tables()) {
+      for (const KernelTable* table : tables_under_test()) {
         const WithKernels scope(*table);
         const auto found = differentiate(g, inputs, dtype);
         for (size_t i = 0; i < found.size(); ++i) {

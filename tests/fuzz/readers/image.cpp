@@ -1,6 +1,7 @@
 // Every format of images, and what the loader does with the pixels.
 #include <zlib.h>
 
+#include <array>
 #include <cstdint>
 #include <string>
 
@@ -35,7 +36,7 @@ void decode(std::string_view input) {
   const Image kept = decode_image(bytes, kMostPixels, true);
   const bool more = kept.mode != PixelMode::plain && kept.mode != PixelMode::nearest;
   check_image(kept, more ? 4 : 3);
-  for (const Image* one : {&image, &kept}) {
+  for (const Image* one : std::to_array<const Image*>({&image, &kept})) {
     (void)accepts<SampleError>([&] {
       const Image crop = EvalTransform{.resize = 9, .size = 8}.crop(*one);
       expect(crop.width == 8 && crop.height == 8 && crop.channels == 3, "a crop of its size");

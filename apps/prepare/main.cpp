@@ -38,8 +38,7 @@ int main(int argc, char** argv) {
 
   auto* folder = app.add_subcommand("folder", "writes class folders as webdataset shards");
   rils::PrepareFolderOptions f;
-  folder->add_option("--input", f.input, "class folders, or a folder of them for each split (train/, val/, test/)")
-      ->required();
+  folder->add_option("--input", f.input, "class folders, or train/, val/ and test/ with such folders")->required();
   folder->add_option("--out", f.output, "folder to write")->required();
 
   auto* vocabulary = app.add_subcommand("vocabulary", "learns a byte-level BPE from captions, or copies CLIP's");

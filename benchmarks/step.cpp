@@ -154,9 +154,9 @@ void profile(Steps& steps, int64_t count) {
   const double before = context.backend().peak_flops(steps.compute());
   const double seconds = steps.timed(count);
   const double peak = (before + context.backend().peak_flops(steps.compute())) / 2;
-  fmt::print("{}, {}, batch {}, {:.0f} % of the images pass the gate: {:.4f} s a step, {} peak {:.1f} GFLOP/s\n{}",
-             steps.device(), kernels.name, steps.rows(), 100 * steps.passed(), seconds, name_of(steps.compute()),
-             peak / 1e9, describe(times_of_parts(), static_cast<double>(count), seconds, peak));
+  fmt::print("{}, batch {}, {:.0f} % of the images pass the gate: {:.4f} s a step, {} peak {:.1f} GFLOP/s\n{}",
+             steps.device(), steps.rows(), 100 * steps.passed(), seconds, name_of(steps.compute()), peak / 1e9,
+             describe(times_of_parts(), static_cast<double>(count), seconds, peak));
   context.set_kernels(kernels);
 }
 

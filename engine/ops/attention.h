@@ -10,8 +10,8 @@ namespace tessera {
 /// [rows_q, H, d] likewise. The queries of segment b see the keys of segment b only. causal: query i of a segment sees
 /// keys ≤ i, and the query and key segments must be equal. bias (optional, f32 or f64) [H, max_q, max_k]. lse [H,
 /// rows_q] f32 (f64): the log-sum-exp of a query's scores. q, k, v, o share one dtype: f32, bf16, f64. In bf16 scores,
-/// probabilities and sums are f32; kernels that multiply pairs of bf16 round probabilities and their slopes as a side of
-/// a product. Any d ≥ 1. A query whose segment has no keys gives zeros and lse = −inf.
+/// probabilities and sums are f32; kernels that multiply pairs of bf16 round probabilities and their slopes as a side
+/// of a product. Any d ≥ 1. A query whose segment has no keys gives zeros and lse = −inf.
 struct AttentionArgs {
   View q, k, v, bias{};
   Segments segments_q, segments_kv;

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstring>
 
 #include "engine/core/error.h"
 
@@ -17,13 +18,8 @@ constexpr size_t kChunk = 64 << 10;     // that is read from the file at once
 constexpr uint64_t kTrailer = 8;        // check sum and size at the end of a member
 constexpr uint64_t kMostRatio = 200;    // of content to file; deflate reaches 1032
 constexpr uint64_t kFreely = 64 << 20;  // content that may have any ratio
-constexpr std::array<uint8_t, 2> kMagic = {0x1f, 0x8b};
+constexpr uint8_t kMagic[] = {0x1f, 0x8b};
 constexpr int kGzipBits = 31, kRawBits = -15;
-
-bool starts_member(const ByteSource& file, uint64_t offset) {
-  std::array<std::byte, 2> magic{};
-  return file.read_at(offset, magic) == 2 && magic[0] == std::byte{0x1f} && magic[1] == std::byte{0x8b};
-}
 
 }  // namespace
 
@@ -57,7 +53,7 @@ struct GzipSource::Inflater {
       z.next_in += offset - position();
       z.avail_in = static_cast<uInt>(read_to - offset);
     }
-    if (z.avail_in < 2 || z.next_in[0] != kMagic[0] || z.next_in[1] != kMagic[1]) return false;
+    if (z.avail_in < sizeof(kMagic) || std::memcmp(z.next_in, kMagic, sizeof(kMagic)) != 0) return false;
     return inflateReset2(&z, kGzipBits) == Z_OK;
   }
 
@@ -67,7 +63,10 @@ struct GzipSource::Inflater {
   z_stream z{};
 };
 
-bool is_gzip(const ByteSource& file) { return starts_member(file, 0); }
+bool is_gzip(const ByteSource& file) {
+  std::array<std::byte, 2> start{};
+  return file.read_at(0, start) == start.size() && std::memcmp(start.data(), kMagic, sizeof(kMagic)) == 0;
+}
 
 GzipIndex::GzipIndex(const ByteSource& file) {
   GzipSource::Inflater in(file, 0, kGzipBits);

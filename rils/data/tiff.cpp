@@ -117,7 +117,7 @@ Image decode_tiff(std::span<const std::byte> bytes, int64_t max_pixels, bool kee
     const std::array<uint32_t, 4> values = {TIFFGetR(pixel), TIFFGetG(pixel), TIFFGetB(pixel), TIFFGetA(pixel)};
     std::copy_n(values.begin(), channels, image.pixels.begin() + static_cast<ptrdiff_t>(channels * i));
   }
-  if (alpha == EXTRASAMPLE_ASSOCALPHA) divide_by_alpha(image);
+  if (mode == PixelMode::alpha && alpha == EXTRASAMPLE_ASSOCALPHA) divide_by_alpha(image);
   if (keep_mode) {
     image.mode = mode;
     return image;

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <fstream>
 #include <functional>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -80,7 +81,7 @@ NamedImages stored_images(const std::string& path) {
   NamedImages found{read_npy(path), read_lines(stem + std::string(kNames))};
   if (static_cast<int64_t>(found.names.size()) != found.values.size(0)) {
     throw IoError(
-        fmt::format("{}.images.txt: expected {} names, found {}", stem, found.values.size(0), found.names.size()));
+        fmt::format("{}{}: expected {} names, found {}", stem, kNames, found.values.size(0), found.names.size()));
   }
   return found;
 }
@@ -136,7 +137,9 @@ class EmbeddingFiles {
   /// Removes the captions of an earlier set of images. Texts that stand alone have rows of -1 and stay.
   void remove_captions() const {
     const std::string table = stem_ + std::string(kTable);
-    if (!fs::is_regular_file(fs::symlink_status(table)) || read_file(table).starts_with("-1\t")) return;
+    std::string start(3, '\0');
+    std::ifstream(table).read(start.data(), static_cast<std::streamsize>(start.size()));
+    if (!fs::is_regular_file(fs::symlink_status(table)) || start == "-1\t") return;
     fs::remove(stem_ + std::string(kTexts));
     fs::remove(table);
   }

@@ -18,7 +18,7 @@ inline constexpr std::string_view kClipDigest = "b4d1f1b452cd016a";
 class Vocabulary {
  public:
   /// Reads a merges file in CLIP's format, plain or gzipped: a header line, then two symbols a line in order of rank.
-  /// Lines after the 48,894 merges that CLIP uses are ignored; a file of more than 64 MiB, packed
+  /// Lines after the 48,894 merges that CLIP uses are ignored; a file of more than 32 MiB, packed
   /// or unpacked, is refused. Throws IoError with path, line, expected and found.
   [[nodiscard]] static Vocabulary load(const std::filesystem::path& path);
   /// Reads the text of such a file, unpacked. Throws IoError as load does, with `name` in the message.

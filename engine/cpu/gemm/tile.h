@@ -35,11 +35,9 @@ inline constexpr int kUnitsOfRow = 1;
 /// are read and written: c needs room for kColumns columns, and b must be aligned to 64 bytes. k may be 0.
 void micro_tile(int64_t k, const float* a, const float* b, int rows, int columns, float* c, int64_t stride, bool add,
                 Prefetch prefetch = {});
-#if defined(TESSERA_BF16_PAIRS) || defined(TESSERA_BF16_TILES)
-/// The same for k pairs. A processor takes bf16 numbers below its normal range for zeros.
+/// The same for k pairs, in tables that have such products. They take bf16 numbers below the normal range for zeros.
 void micro_tile(int64_t k, const Pair* a, const Pair* b, int rows, int columns, float* c, int64_t stride, bool add,
                 Prefetch prefetch = {});
-#endif
 void micro_tile(int64_t k, const double* a, const double* b, int rows, int columns, double* c, int64_t stride, bool add,
                 Prefetch prefetch = {});
 

@@ -21,7 +21,7 @@ inline constexpr int kTileSide = 16;  // rows, units and columns of a tile regis
 
 #if defined(TESSERA_ISA_AVX512)
 
-/// The shape of the tile registers of this thread: all 16 rows of 64 bytes. Nothing else in the process uses them.
+/// The shape of the tile registers of this thread: all 16 rows of 64 bytes. peak.cpp sets the same.
 inline void configure_tiles() {
   struct alignas(64) Shape {
     uint8_t palette, start, reserved[14];

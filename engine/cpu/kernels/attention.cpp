@@ -32,6 +32,7 @@ struct Types {
   using E = typename V::Element;
   using U = gemm::Unit<T>;
   static constexpr int kRows = Tile<U>::kRows, kColumns = Tile<U>::kColumns;
+  /// About a hundred queries, so that their scores over some hundred keys stay in the L2 cache.
   static constexpr int64_t kQueryBlock = kRows > 16 ? 4 * kRows : 8 * kRows;
   static_assert(sizeof(U) == sizeof(E), "buffers of one kind hold both");
 };

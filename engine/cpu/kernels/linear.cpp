@@ -75,25 +75,26 @@ void pack_bf16(Context& context, const Operand<float>& rows, int64_t n, int64_t 
   constexpr int kColumns = Tile<BfUnit>::kColumns;
   const int64_t grain = max_of(1, kGrain / max_of(1, k * kColumns));
   parallel_for(context, ceil_div(n, kColumns), grain, [&](int64_t begin, int64_t end, int) {
-#if defined(TESSERA_BF16_PAIRS) || defined(TESSERA_BF16_TILES)
-    const int64_t depth = gemm::units<BfUnit>(k);
-    const int64_t count = min_of(end * kColumns, n) - begin * kColumns;
-    auto* pairs = reinterpret_cast<BfUnit*>(out) + begin * depth * kColumns;
-    gemm::pack_panels<kColumns>(rows, begin * kColumns, count, 0, depth, k, pairs, depth * kColumns);
-#else
-    constexpr int64_t kSteps = 64;
-    alignas(64) float buffer[kSteps * kColumns];
-    for (int64_t panel = begin; panel < end; ++panel) {
-      const int64_t columns = min_of(kColumns, n - panel * kColumns);
-      for (int64_t first = 0; first < k; first += kSteps) {
-        const int64_t steps = min_of(kSteps, k - first);
-        gemm::pack_panels<kColumns>(rows, panel * kColumns, columns, first, steps, k, buffer, kSteps * kColumns);
-        bfloat16* to = out + (panel * k + first) * kColumns;
-        sweep<VecF>(steps * kColumns, [&](int64_t i, auto count)
-                                          TESSERA_INLINE_BODY { store(load<VecF>(buffer + i, count), to + i, count); });
+    if constexpr (gemm::UnitTraits<BfUnit>::kSteps == 2) {
+      const int64_t depth = gemm::units<BfUnit>(k);
+      const int64_t count = min_of(end * kColumns, n) - begin * kColumns;
+      auto* pairs = reinterpret_cast<BfUnit*>(out) + begin * depth * kColumns;
+      gemm::pack_panels<kColumns>(rows, begin * kColumns, count, 0, depth, k, pairs, depth * kColumns);
+    } else {
+      constexpr int64_t kSteps = 64;
+      alignas(64) float buffer[kSteps * kColumns];
+      for (int64_t panel = begin; panel < end; ++panel) {
+        const int64_t columns = min_of(kColumns, n - panel * kColumns);
+        for (int64_t first = 0; first < k; first += kSteps) {
+          const int64_t steps = min_of(kSteps, k - first);
+          gemm::pack_panels<kColumns>(rows, panel * kColumns, columns, first, steps, k, buffer, kSteps * kColumns);
+          bfloat16* to = out + (panel * k + first) * kColumns;
+          sweep<VecF>(steps * kColumns, [&](int64_t i, auto count) TESSERA_INLINE_BODY {
+            store(load<VecF>(buffer + i, count), to + i, count);
+          });
+        }
       }
     }
-#endif
   });
 }
 

@@ -119,7 +119,7 @@ TEST_F(LoggingTest, LogIsAppendedToAndReadableAtOnce) {
 
 TEST_F(LoggingTest, AFullDiskIsAnIoErrorWithThePath) {
   EXPECT_THROW(RecordLog(root_ / "none" / "x"), IoError);
-  if (!fs::exists("/dev/full")) GTEST_SKIP();
+  if (!fs::exists("/dev/full")) GTEST_SKIP() << "this system has no /dev/full";
   RecordLog log("/dev/full");
   try {
     log.write(Record().add("step", int64_t{1}));

@@ -87,7 +87,7 @@ void pack_along_rows(const Part<T>& part, U* out, int64_t stride) {
   constexpr int kWidth = V::kWidth;
   constexpr int kVectors = (panel_rows + kWidth - 1) / kWidth;
   constexpr int kSteps = Load::kSteps;
-  constexpr int64_t kAtOnce = 16;
+  constexpr int64_t kAtOnce = 4;
   const int64_t k = units<U>(part.steps);
   for (int64_t i0 = 0; i0 < k; i0 += kAtOnce) {
     const int64_t count = min_of(kAtOnce, k - i0);

@@ -30,11 +30,17 @@ struct Epilogue {
   /// The cache lines of the result that store will write.
   Prefetch (*output)(const void* self, int64_t row, int64_t column);
 };
-/// The epilogue of a class with members store(tile, place) and output(row, column).
+/// The epilogue of a class with kColumns, the columns of the register tile, and members store(tile, place, columns) and
+/// output(row, column). `columns` are those of the place, as a constant for a whole tile, so that loops over it unroll.
 template <class E, class Self>
 Epilogue<E> epilogue_of(const Self& self) {
   return {&self,
-          [](const void* p, const E* tile, const TilePlace& place) { static_cast<const Self*>(p)->store(tile, place); },
+          [](const void* p, const E* tile, const TilePlace& place) {
+            // Copies, because the compiler reads what lies behind a pointer again after every store.
+            const Self local = *static_cast<const Self*>(p);
+            const TilePlace at = place;
+            at.columns == Self::kColumns ? local.store(tile, at, Self::kColumns) : local.store(tile, at, at.columns);
+          },
           [](const void* p, int64_t row, int64_t column) { return static_cast<const Self*>(p)->output(row, column); }};
 }
 
@@ -200,8 +206,8 @@ class Product {
                     E* sums) const {
     const TilePlace place{tile * Sizes::kRows, panel * Sizes::kColumns, sizes_.rows_at(tile), sizes_.columns_at(panel)};
     const bool last = k_block + 1 == sizes_.k_blocks;
-    Prefetch prefetch{.first = sums, .stride = Sizes::kColumns * Sizes::kSize};
-    if (last) prefetch = epilogue_.output(epilogue_.self, place.row, place.column);
+    Prefetch prefetch = last ? epilogue_.output(epilogue_.self, place.row, place.column)
+                             : Prefetch{.first = sums, .stride = Sizes::kColumns * Sizes::kSize};
     prefetch.next = next;
     micro_tile(sizes_.steps_of(k_block), a, b, place.rows, place.columns, sums, Sizes::kColumns, k_block > 0, prefetch);
     if (last) epilogue_.store(epilogue_.self, sums, place);

@@ -34,12 +34,12 @@ inline constexpr int kUnitsOfRow = 1;
 /// 1 <= rows <= kRows, 1 <= columns <= kColumns. Where `add` is set the sum is added to what c holds. Whole registers
 /// are read and written: c needs room for kColumns columns, and b must be aligned to 64 bytes. k may be 0.
 void micro_tile(int64_t k, const float* a, const float* b, int rows, int columns, float* c, int64_t stride, bool add,
-                Prefetch prefetch = {});
+                const Prefetch& prefetch = {});
 /// The same for k pairs, in tables that have such products. They take bf16 numbers below the normal range for zeros.
 void micro_tile(int64_t k, const Pair* a, const Pair* b, int rows, int columns, float* c, int64_t stride, bool add,
-                Prefetch prefetch = {});
+                const Prefetch& prefetch = {});
 void micro_tile(int64_t k, const double* a, const double* b, int rows, int columns, double* c, int64_t stride, bool add,
-                Prefetch prefetch = {});
+                const Prefetch& prefetch = {});
 
 }  // namespace tessera::cpu::TESSERA_ISA::gemm
 

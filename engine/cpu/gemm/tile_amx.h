@@ -154,7 +154,7 @@ __attribute__((noinline)) void tile_sums(int64_t k, const Pair* a, const Pair* b
 }
 
 inline void micro_tile(int64_t k, const Pair* a, const Pair* b, int rows, int columns, float* c, int64_t stride,
-                       bool add, Prefetch prefetch) {
+                       bool add, const Prefetch& prefetch) {
   constexpr int kColumns = Tile<Pair>::kColumns;
   using Kernel = void (*)(int64_t, const Pair*, const Pair*, float*, const Prefetch&);
   constexpr Kernel kKernels[] = {tile_sums<false, false>, tile_sums<false, true>, tile_sums<true, false>,

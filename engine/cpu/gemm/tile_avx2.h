@@ -49,7 +49,7 @@ struct TileSums {
 
 template <int rows, int vectors>
 __attribute__((noinline)) void tile_kernel(int64_t k, const float* a, const float* b, float* c, int64_t stride,
-                                           bool add, Prefetch prefetch) {
+                                           bool add, const Prefetch& prefetch) {
   constexpr int kA = Tile<float>::kRows;
   constexpr int kB = Tile<float>::kColumns;
   constexpr int kStepsAheadA = 48;
@@ -80,14 +80,14 @@ __attribute__((noinline)) void tile_kernel(int64_t k, const float* a, const floa
   sums.store(c, stride, add);
 }
 
-using TileKernel = void (*)(int64_t, const float*, const float*, float*, int64_t, bool, Prefetch);
+using TileKernel = void (*)(int64_t, const float*, const float*, float*, int64_t, bool, const Prefetch&);
 template <int vectors>
 inline constexpr TileKernel kTileKernels[] = {tile_kernel<1, vectors>, tile_kernel<2, vectors>,
                                               tile_kernel<3, vectors>, tile_kernel<4, vectors>,
                                               tile_kernel<5, vectors>, tile_kernel<6, vectors>};
 
 inline void micro_tile(int64_t k, const float* a, const float* b, int rows, int columns, float* c, int64_t stride,
-                       bool add, Prefetch prefetch) {
+                       bool add, const Prefetch& prefetch) {
   (columns > 8 ? kTileKernels<2> : kTileKernels<1>)[rows - 1](k, a, b, c, stride, add, prefetch);
 }
 

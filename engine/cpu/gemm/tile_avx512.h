@@ -69,7 +69,7 @@ struct TileSums {
 
 template <int rows, int vectors, class U>
 __attribute__((noinline)) void tile_kernel(int64_t k, const U* a, const U* b, float* c, int64_t stride, bool add,
-                                           Prefetch prefetch) {
+                                           const Prefetch& prefetch) {
   constexpr int kA = Tile<float>::kRows;
   constexpr int kB = Tile<float>::kColumns;
   // Panels are read from the L2 cache, and a new one may still be on its way there.
@@ -110,7 +110,7 @@ __attribute__((noinline)) void tile_kernel(int64_t k, const U* a, const U* b, fl
 }
 
 template <class U>
-using TileKernel = void (*)(int64_t, const U*, const U*, float*, int64_t, bool, Prefetch);
+using TileKernel = void (*)(int64_t, const U*, const U*, float*, int64_t, bool, const Prefetch&);
 template <class U, int vectors>
 inline constexpr TileKernel<U> kTileKernels[] = {
     tile_kernel<1, vectors, U>,  tile_kernel<2, vectors, U>,  tile_kernel<3, vectors, U>,  tile_kernel<4, vectors, U>,
@@ -124,12 +124,12 @@ void run_tile(int64_t k, const U* a, const U* b, int rows, int columns, float* c
   (columns > 16 ? kTileKernels<U, 2> : kTileKernels<U, 1>)[rows - 1](k, a, b, c, stride, add, prefetch);
 }
 inline void micro_tile(int64_t k, const float* a, const float* b, int rows, int columns, float* c, int64_t stride,
-                       bool add, Prefetch prefetch) {
+                       bool add, const Prefetch& prefetch) {
   run_tile(k, a, b, rows, columns, c, stride, add, prefetch);
 }
 #if defined(TESSERA_BF16_PAIRS)
 inline void micro_tile(int64_t k, const Pair* a, const Pair* b, int rows, int columns, float* c, int64_t stride,
-                       bool add, Prefetch prefetch) {
+                       bool add, const Prefetch& prefetch) {
   run_tile(k, a, b, rows, columns, c, stride, add, prefetch);
 }
 #endif

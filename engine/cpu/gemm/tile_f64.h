@@ -47,7 +47,7 @@ __attribute__((noinline)) void tile_kernel(int64_t k, const double* a, const dou
 }
 
 inline void micro_tile(int64_t k, const double* a, const double* b, int rows, int, double* c, int64_t stride, bool add,
-                       Prefetch) {
+                       const Prefetch&) {
   constexpr void (*kKernels[])(int64_t, const double*, const double*, double*, int64_t, bool) = {
       tile_kernel<1>, tile_kernel<2>, tile_kernel<3>, tile_kernel<4>};
   kKernels[rows - 1](k, a, b, c, stride, add);

@@ -45,7 +45,7 @@ inline constexpr TileKernel kTileKernels[] = {tile_kernel<1, vectors>, tile_kern
                                               tile_kernel<4, vectors>};
 
 inline void micro_tile(int64_t k, const float* a, const float* b, int rows, int columns, float* c, int64_t stride,
-                       bool add, Prefetch) {
+                       bool add, const Prefetch&) {
   (columns > 4 ? kTileKernels<2> : kTileKernels<1>)[rows - 1](k, a, b, c, stride, add);
 }
 

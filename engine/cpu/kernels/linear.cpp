@@ -149,26 +149,31 @@ template <class T, class Y, class R, class A>
 struct ForwardEpilogue {
   using E = Compute<T>;
   using V = typename VecOf<T>::Type;
+  static constexpr int kColumns = TileOf<T>::kColumns;
   const E* bias;
   const E* row_scale;  // one per row
   Matrix<const R> residual;
   Matrix<T> pre;
   Matrix<Y> y;
 
-  void store(const E* tile, const TilePlace& p) const {
-    for (int64_t i = 0; i < p.rows; ++i, tile += TileOf<T>::kColumns) {
-      const int64_t row = p.row + i;
-      const V scale(row_scale != nullptr ? row_scale[row] : E(1));
-      sweep<V>(p.columns, [&](int64_t j, auto count) TESSERA_INLINE_BODY {
-        const int64_t column = p.column + j;
+  TESSERA_INLINE void store(const E* tile, const TilePlace& p, int columns) const {
+    const E* b = bias == nullptr ? nullptr : bias + p.column;
+    const R* r = residual.data == nullptr ? nullptr : residual.at(p.row, p.column);
+    T* before = pre.data == nullptr ? nullptr : pre.at(p.row, p.column);
+    Y* to = y.at(p.row, p.column);
+    for (int64_t i = 0; i < p.rows; ++i, tile += kColumns, to += y.stride) {
+      const V scale(row_scale != nullptr ? row_scale[p.row + i] : E(1));
+      sweep<V>(columns, [&](int64_t j, auto count) TESSERA_INLINE_BODY {
         V x = load<V>(tile + j, count);
-        if (bias != nullptr) x += load<V>(bias + column, count);
-        if (pre.data != nullptr) cpu::TESSERA_ISA::store(x, pre.at(row, column), count);
+        if (b != nullptr) x += load<V>(b + j, count);
+        if (before != nullptr) cpu::TESSERA_ISA::store(x, before + j, count);
         x = A::value(x);
         if (row_scale != nullptr) x = x * scale;
-        if (residual.data != nullptr) x += load<V>(residual.at(row, column), count);
-        cpu::TESSERA_ISA::store(x, y.at(row, column), count);
+        if (r != nullptr) x += load<V>(r + j, count);
+        cpu::TESSERA_ISA::store(x, to + j, count);
       });
+      if (before != nullptr) before += pre.stride;
+      if (r != nullptr) r += residual.stride;
     }
   }
   [[nodiscard]] Prefetch output(int64_t row, int64_t column) const {
@@ -216,25 +221,26 @@ template <class T, class D, class A>
 struct GradInputEpilogue {
   using E = Compute<T>;
   using V = typename VecOf<T>::Type;
+  static constexpr int kColumns = TileOf<T>::kColumns;
   Matrix<const T> pre;
   Matrix<D> dx;
   bool accumulate;
   E* partials;
   int64_t columns;
 
-  void store(const E* tile, const TilePlace& p) const {
-    sweep<V>(p.columns, [&](int64_t j, auto count) TESSERA_INLINE_BODY {
-      const int64_t column = p.column + j;
+  TESSERA_INLINE void store(const E* tile, const TilePlace& p, int width) const {
+    const T* before = pre.data == nullptr ? nullptr : pre.at(p.row, p.column);
+    D* to = dx.at(p.row, p.column);
+    E* sums = partials == nullptr ? nullptr : partials + p.row / TileOf<T>::kRows * columns + p.column;
+    sweep<V>(width, [&](int64_t j, auto count) TESSERA_INLINE_BODY {
       V sum(0.0);
       for (int64_t i = 0; i < p.rows; ++i) {
-        V g = load<V>(tile + i * TileOf<T>::kColumns + j, count);
-        if (pre.data != nullptr) g = g * A::slope(load<V>(pre.at(p.row + i, column), count));
+        V g = load<V>(tile + i * kColumns + j, count);
+        if (before != nullptr) g = g * A::slope(load<V>(before + i * pre.stride + j, count));
         sum += g;
-        put(g, dx.at(p.row + i, column), accumulate, count);
+        put(g, to + i * dx.stride + j, accumulate, count);
       }
-      if (partials != nullptr) {
-        cpu::TESSERA_ISA::store(sum, partials + p.row / TileOf<T>::kRows * columns + column, count);
-      }
+      if (sums != nullptr) cpu::TESSERA_ISA::store(sum, sums + j, count);
     });
   }
   [[nodiscard]] Prefetch output(int64_t row, int64_t column) const { return prefetch_of(dx, pre, row, column); }

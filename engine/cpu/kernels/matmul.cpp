@@ -29,15 +29,15 @@ struct MatmulEpilogue {
   E alpha;
   bool accumulate;
 
-  void store(const E* tile, const TilePlace& p) const {
+  TESSERA_INLINE void store(const E* tile, const TilePlace& p, int columns) const {
     E* row = c + p.row * row_stride + p.column * column_stride;
     for (int i = 0; i < p.rows; ++i, tile += kColumns, row += row_stride) {
       if (column_stride == 1) {
-        sweep<V>(p.columns, [&](int64_t j, auto count) TESSERA_INLINE_BODY {
+        sweep<V>(columns, [&](int64_t j, auto count) TESSERA_INLINE_BODY {
           put(load<V>(tile + j, count) * V(alpha), row + j, accumulate, count);
         });
       } else {
-        for (int j = 0; j < p.columns; ++j) {
+        for (int j = 0; j < columns; ++j) {
           E& to = row[j * column_stride];
           to = accumulate ? to + tile[j] * alpha : tile[j] * alpha;
         }

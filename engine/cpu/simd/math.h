@@ -18,14 +18,15 @@ TESSERA_INLINE VecF polynomial(VecF x, const float (&c)[count]) {
   return r;
 }
 
-/// eˣ for −150 ≤ x ≤ 89 or NaN.
+/// eˣ for −150 ≤ x ≤ 89 or NaN; with `normal` for |x| ≤ 86, where no result is denormal.
+template <bool normal = false>
 TESSERA_INLINE VecF exp_in_range(VecF x) {
   constexpr float kExp[] = {0.49999994f, 0.166665211f, 0.041668389f, 0.00836871658f, 0.00138145988f};
   // x = n ln 2 + r. ln 2 in two parts, the first so short that its products with n are exact.
   const VecF n = round(x * VecF(1.44269504f));
   const VecF r = fnma(n, VecF(-2.12194440e-4f), fnma(n, VecF(0.693359375f), x));
   const VecF p = fma(r * r, polynomial(r, kExp), r) + VecF(1.0f);
-  return scale2(p, n);
+  return normal ? scale2_normal(p, n) : scale2(p, n);
 }
 
 /// eˣ within 1.02 ulp (over all floats); +inf above 88.7228, gradual underflow to 0 below −87.3; exp(−inf) = 0,
@@ -41,9 +42,11 @@ TESSERA_INLINE VecF normal_cdf(VecF x, VecF& pdf) {
   constexpr float kBottom[] = {1.0f, 1.67447698f, 1.2025063f, 0.469472736f, 0.101859532f, 0.0103180464f};
   const auto beyond = abs(x) > VecF(13.0f);
   const VecF a = select(beyond, VecF(0.0f), abs(x));
-  const VecF e = select(beyond, VecF(0.0f), exp_in_range(a * a * VecF(-0.5f)));
+  // The quotient does not wait for the exponential, which takes as long.
+  const VecF ratio = polynomial(a, kTop) / polynomial(a, kBottom);
+  const VecF e = select(beyond, VecF(0.0f), exp_in_range<true>(a * a * VecF(-0.5f)));
   pdf = e * VecF(0.398942280f);
-  const VecF tail = e * polynomial(a, kTop) / polynomial(a, kBottom);
+  const VecF tail = e * ratio;
   return select(x < VecF(0.0f), tail, VecF(1.0f) - tail);
 }
 TESSERA_INLINE VecD normal_cdf(VecD x, VecD& pdf) {

@@ -20,6 +20,7 @@
 //   select(mask, a, b)        a where mask, else b
 //   sum(a), max_lane(a)       over lanes, halving: lane i with lane i + kWidth/2 and so on, the same order every time
 //   scale2(a, n)              a · 2ⁿ for |a| in [½, 2] and whole n in [−252, 252], rounded once, denormals included
+//   scale2_normal(a, n)       the same where the result is normal
 //   DoubleSum<V>              add_product(a, b), total(): a sum of products in double
 //
 // Elements are float or bfloat16 for VecF (stores round to nearest, ties to even; NaN stays NaN), double for VecD.

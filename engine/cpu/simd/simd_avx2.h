@@ -85,6 +85,11 @@ TESSERA_INLINE VecF scale2(VecF a, VecF n) {
   const __m256i second = _mm256_slli_epi32(_mm256_add_epi32(_mm256_sub_epi32(whole, half), bias), 23);
   return VecF(_mm256_mul_ps(_mm256_mul_ps(a.v, _mm256_castsi256_ps(first)), _mm256_castsi256_ps(second)));
 }
+TESSERA_INLINE VecF scale2_normal(VecF a, VecF n) {
+  // n is added to the exponent's bits.
+  const __m256i exponent = _mm256_slli_epi32(_mm256_cvtps_epi32(n.v), 23);
+  return VecF(_mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(a.v), exponent)));
+}
 
 TESSERA_INLINE float sum(VecF a) {
   __m128 q = _mm_add_ps(_mm256_castps256_ps128(a.v), _mm256_extractf128_ps(a.v, 1));

@@ -68,6 +68,7 @@ TESSERA_INLINE VecF round(VecF a) {
 }
 TESSERA_INLINE VecF select(MaskF m, VecF a, VecF b) { return VecF(_mm512_mask_blend_ps(m.m, b.v, a.v)); }
 TESSERA_INLINE VecF scale2(VecF a, VecF n) { return VecF(_mm512_scalef_ps(a.v, n.v)); }
+TESSERA_INLINE VecF scale2_normal(VecF a, VecF n) { return scale2(a, n); }
 
 TESSERA_INLINE float sum(VecF a) {
   const __m256 h = _mm256_add_ps(_mm512_castps512_ps256(a.v), _mm512_extractf32x8_ps(a.v, 1));

@@ -142,6 +142,7 @@ TESSERA_INLINE Float4 scale4(Float4 a, Float4 n) {
   return a * first * second;
 }
 TESSERA_INLINE VecF scale2(VecF a, VecF n) { return {scale4(a.low, n.low), scale4(a.high, n.high)}; }
+TESSERA_INLINE VecF scale2_normal(VecF a, VecF n) { return scale2(a, n); }
 
 TESSERA_INLINE float sum(VecF a) {
   const Float4 q = a.low + a.high;

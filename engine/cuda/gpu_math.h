@@ -76,10 +76,7 @@ TESSERA_INLINE VecD fma(VecD a, VecD b, VecD c) { return VecD(a.v * b.v + c.v); 
 TESSERA_INLINE VecF fnma(VecF a, VecF b, VecF c) { return VecF(::fmaf(-a.v, b.v, c.v)); }
 TESSERA_INLINE VecF round(VecF a) { return VecF(::rintf(a.v)); }
 TESSERA_INLINE VecF scale2(VecF a, VecF n) { return VecF(::ldexpf(a.v, static_cast<int>(n.v))); }
-/// The same where the result is normal: n is added to the exponent's bits.
-TESSERA_INLINE VecF scale2_normal(VecF a, VecF n) {
-  return VecF(__int_as_float(__float_as_int(a.v) + (static_cast<int>(n.v) << 23)));
-}
+TESSERA_INLINE VecF scale2_normal(VecF a, VecF n) { return scale2(a, n); }
 
 }  // namespace tessera::cpu::device
 

@@ -1,4 +1,5 @@
-"""Writes training*.toml/.safetensors (ten steps of AdamW on a small model) and optimizer.safetensors.
+"""Writes training*.toml/.safetensors (ten steps of AdamW on a small model), training_bf16.safetensors (the losses of a
+hundred steps under PyTorch's bf16 autocast) and optimizer.safetensors.
 
     python make_training.py
 
@@ -53,14 +54,14 @@ def adamw(parameters, optim):
                              betas=(optim["beta1"], optim["beta2"]), eps=optim["eps"])
 
 
-def train(config, parameters, batches, rates, dtype):
+def train(config, parameters, batches, rates, dtype, autocast=False):
     """Returns the records of each step and the final parameters."""
     state = {name: value.to(dtype, copy=True) for name, value in parameters.items()}
     optimizer = adamw(state, config["optim"])
     ceiling = math.log(config["loss"]["logit_scale_max"])
     records = []
     for batch, rate in zip(batches(state), rates.tolist()):
-        result, gradients, _ = oracle.evaluate(config, state, batch, dtype)
+        result, gradients, _ = oracle.evaluate(config, state, batch, dtype, autocast)
         for name, value in state.items():
             value.grad = gradients[name]
         for group in optimizer.param_groups:
@@ -131,6 +132,33 @@ def write_run(name, run):
           "parameters", largest_differences(end, final))
 
 
+def write_bf16():
+    """Ten rounds of the batches of `training`: the losses in f64, and the spread of those under autocast.
+
+    Autocast gives the same bits every time, so each of its runs but the first starts from parameters that differ by
+    about 2^-12, an eighth of what bf16 resolves: what is left is the chance of rounding.
+    """
+    steps, rounds = RUNS["training"]["steps"], 10
+    stored = storage.load("training")
+    config = {**RUNS["training"]["config"], "optim": OPTIM}
+    initial = storage.below("param", stored)
+    batches = [{key: stored[key][step] for key in ("images", "tokens", "noise")} for step in range(steps)] * rounds
+    rates = learning_rates(steps * rounds, OPTIM["warmup"], OPTIM["lr"], OPTIM["lr_start"], OPTIM["lr_end"])
+    exact = train(config, initial, lambda _: iter(batches), rates, torch.float64)[0]["loss"]
+    generator = torch.Generator().manual_seed(17)
+    runs = []
+    for run in range(12):
+        start = {name: value * (1 + (run > 0) * 2.0**-12 * torch.randn(value.shape, generator=generator))
+                 for name, value in initial.items()}
+        runs.append(train(config, start, lambda _: iter(batches), rates, torch.float32, autocast=True)[0]["loss"])
+    runs = torch.stack(runs)
+    storage.save("training_bf16", {"loss": exact, "autocast": runs}, script="make_training.py")
+    error = (runs - exact).abs().reshape(len(runs), rounds, steps).mean(2)
+    print("  loss at the ends of the rounds", " ".join(f"{v:.4f}" for v in exact[steps - 1::steps]))
+    print("  mean error of a round: least", " ".join(f"{v:.1e}" for v in error.min(0).values))
+    print("                      largest", " ".join(f"{v:.1e}" for v in error.max(0).values))
+
+
 def write_optimizer():
     """AdamW alone: five steps on a decayed matrix and a plain vector, with gradients from 1e-12 to 1e6."""
     generator = torch.Generator().manual_seed(5)
@@ -167,4 +195,5 @@ def write_optimizer():
 if __name__ == "__main__":
     for run_name, description in RUNS.items():
         write_run(run_name, description)
+    write_bf16()
     write_optimizer()

@@ -194,13 +194,14 @@ TEST(ClassifierDraws, DropPathBelongsToStepRowBlockAndBranch) {
   EXPECT_TRUE(differ(drop_path_scales(0.4, kLayers, 2, 9, 0, kRows)[2].mlp, whole[2].mlp)) << "the seed counts";
 }
 
-TEST(ClassifierLoss, IsTheCrossEntropyWithSmoothedLabels) {
-  for (const double smoothing : {0.0, 0.1, 0.6}) {
+TEST(ClassifierLoss, IsTheCrossEntropyWithSmoothedAndMixedLabels) {
+  for (const auto& [smoothing, lambda] : {std::pair{0.0, 1.0}, {0.1, 1.0}, {0.6, 1.0}, {0.1, 0.7}}) {
     Config c = recipe();
     c.finetune.smoothing = smoothing;
     ClassifierTrainer trainer(c, kClasses, 1);
     waken(trainer.model().store());
-    const LabelledBatch batch = images(2);
+    LabelledBatch batch = images(2);
+    batch.lambda = lambda;
     const Tensor logits = trainer.model().logits(batch.images, {}).value;
     double expected = 0;
     for (size_t r = 0; r < 8; ++r) {
@@ -208,12 +209,13 @@ TEST(ClassifierLoss, IsTheCrossEntropyWithSmoothedLabels) {
       double total = 0;
       for (const float x : row) total += std::exp(static_cast<double>(x));
       for (size_t k = 0; k < kClasses; ++k) {
-        const bool own = batch.labels[r] == static_cast<int32_t>(k);
-        const double target = smoothing / kClasses + (own ? 1 - smoothing : 0);
+        const auto is_label = [&](size_t row_of_it) { return batch.labels[row_of_it] == static_cast<int32_t>(k); };
+        const double hit = (is_label(r) ? lambda : 0) + (is_label(7 - r) ? 1 - lambda : 0);
+        const double target = smoothing / kClasses + (1 - smoothing) * hit;
         expected -= target * (static_cast<double>(row[k]) - std::log(total)) / 8;
       }
     }
-    EXPECT_NEAR(trainer.step(std::vector{batch}).loss, expected, 2e-6) << smoothing;
+    EXPECT_NEAR(trainer.step(std::vector{batch}).loss, expected, 2e-6) << smoothing << ", " << lambda;
   }
 }
 

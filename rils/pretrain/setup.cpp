@@ -46,11 +46,12 @@ std::string describe_ranks(const LossConfig& loss, int64_t global_batch) {
 std::unique_ptr<Feed<MicroBatch>> feed_micro_batches(Loader& loader, const Config& config, int64_t global_batch,
                                                      int64_t parts, int64_t first_step, Device device) {
   const int64_t size = config.model.vision.image_size;
+  auto prepare = [config, parts, step = first_step](const TakeBatch& take) mutable {
+    const TakenBatch taken = take();
+    return to_micro_batches(taken.batch, taken.images, config, parts, step++);
+  };
   return std::make_unique<Feed<MicroBatch>>(loader, Shape{views_of(config) * global_batch, 3, size, size}, device,
-                                            [config, parts, step = first_step](const TakeBatch& take) mutable {
-                                              const TakenBatch taken = take();
-                                              return to_micro_batches(taken.batch, taken.images, config, parts, step++);
-                                            });
+                                            std::move(prepare));
 }
 
 TrainingSetup::TrainingSetup(const Config& c, const std::shared_ptr<const Vocabulary>& stored, const Stages& stages)

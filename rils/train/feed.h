@@ -21,7 +21,7 @@ namespace tessera::rils {
 
 /// A batch of the loader, whose images lie in the memory of the step that is being prepared.
 struct TakenBatch {
-  const Batch& batch;  // until the next one is taken
+  const Batch& batch;  // valid until the next one is taken
   Tensor host;         // f32 [views · batch.size, 3, size, size], a copy of batch.images that may be changed
   Tensor images;       // what the step reads: on the CPU the same tensor, on a GPU `host` as the preparation leaves it
 };
@@ -47,10 +47,10 @@ class FeedBuffers {
  private:
   struct Slot {
     Tensor host, images;             // host is pinned memory; the same tensor on the CPU
-    int64_t rows = 0;                // of them in use
+    int64_t rows = 0;                // of the images in use
     Ticket copied, read;             // the copy from one to the other, and the step that read `images` before
     std::vector<std::string> ended;  // the counts of the epochs that ended before one of its batches
-    size_t ended_first = 0;          // so many of them ended before its first batch
+    size_t ended_first = 0;          // the number of them that ended before its first batch
     int64_t epoch = 0;
     LoaderState place;
     std::exception_ptr error;

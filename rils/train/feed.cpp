@@ -115,7 +115,7 @@ TakenBatch FeedBuffers::take(Slot& slot) {
   slot.place = batch_.next;
   const int64_t first = slot.rows, values = slot.host.numel() / slot.host.size(0);
   const int64_t rows = std::ssize(batch_.images) / values;
-  const TakenBatch taken{batch_, slot.host.slice(0, first, rows), slot.images.slice(0, first, rows)};
+  TakenBatch taken{batch_, slot.host.slice(0, first, rows), slot.images.slice(0, first, rows)};
   std::ranges::copy(batch_.images, taken.host.data<float>().begin());
   slot.rows += rows;
   return taken;

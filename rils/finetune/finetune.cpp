@@ -12,6 +12,7 @@
 #include "rils/config/schema.h"
 #include "rils/config/toml.h"
 #include "rils/eval/loaded_model.h"
+#include "rils/finetune/feed.h"
 #include "rils/finetune/gathered.h"
 #include "rils/finetune/labelled_data.h"
 #include "rils/finetune/linear_probe.h"
@@ -102,7 +103,8 @@ std::string describe(const ClassifierReport& r) {
 struct LoopState {
   double best = -1;          // best top-1 accuracy of a validation so far
   int64_t samples = 0;       // trained on so far
-  Batch batch;               // the latest micro-batch; batch.next is the place in the data after it
+  int64_t epoch = 0;         // of the latest step's data
+  LoaderState place;         // in the data, after the latest step that was saved
   std::string data;          // the digest of the training data
   FigureMeans means;         // of the steps that no line of the log tells of yet
   Classification validated;  // by this process, of the last validation
@@ -132,20 +134,10 @@ void print_plan(const Config& config, const LabelledData& data, const Loader& lo
   console.line(describe_device(trainer.device(), config.run.precision));
 }
 
-/// Reads the next micro-batches, across epochs. Prints a line at the end of an epoch.
-std::vector<LabelledBatch> next_batches(Loader& loader, int64_t count, Batch& batch, int64_t size, Console& console) {
-  std::vector<LabelledBatch> batches;
-  for (int64_t i = 0; i < count; ++i) {
-    while (!loader.next(batch)) console.line(loader.stats().describe());
-    batches.push_back({Tensor::from(std::span<const float>(batch.images), {batch.size, 3, size, size}), batch.labels});
-  }
-  return batches;
-}
-
 Record figures_of(int64_t step, const LoopState& state, const ClassifierFigures& f, double samples_per_second,
                   double data_time, double batch_time, Device device) {
   Record line;
-  line.add("step", step).add("epoch", state.batch.epoch).add("samples", state.samples);
+  line.add("step", step).add("epoch", state.epoch).add("samples", state.samples);
   line.add("loss", f.loss).add("lr", f.lr).add("grad_norm", f.grad_norm);
   line.add("samples_per_second", samples_per_second).add("batch_time", batch_time).add("data_time", data_time);
   line.add("memory_peak_bytes", context(device).allocator().statistics().peak);
@@ -196,7 +188,7 @@ void save(const Config& config, const LabelledData& data, Trainer& trainer, cons
                                 {"preprocessing", preprocessing(config)},
                                 {"step", std::to_string(trainer.steps())},
                                 {"classes", fmt::format("{}", fmt::join(data.class_names, "\n"))}};
-  const nn::Metadata progress = {{"loader", state.batch.next.to_json()},
+  const nn::Metadata progress = {{"loader", state.place.to_json()},
                                  {"data", state.data},
                                  {"isa", std::string(context(trainer.device()).kernels().name)},
                                  {"samples", std::to_string(state.samples)},
@@ -216,11 +208,11 @@ LoopState restore(const Config& config, const LabelledData& data, Trainer& train
   warn_of_other_kernels(word_of_state(progress, "isa"), trainer.device(), console);
   LoopState state{.best = number_of_state(progress, "best"),
                   .samples = static_cast<int64_t>(number_of_state(progress, "samples")),
-                  .batch = {},
+                  .epoch = 0,
+                  .place = LoaderState::from_json(word_of_state(progress, "loader")),
                   .data = digest,
                   .means = {},
                   .validated = {}};
-  state.batch.next = LoaderState::from_json(word_of_state(progress, "loader"));
   const auto means = progress.find("means");
   state.means = FigureMeans::from_json(means == progress.end() ? "" : means->second);
   Config before = config;
@@ -243,7 +235,7 @@ int train(const Config& config, const LabelledData& data, const FinetuningOption
   LoopState state;
   if (const auto files = start.checkpoint()) {
     state = restore(config, data, trainer, *files, console);
-    loader = training_loader(config, images, state.batch.next);
+    loader = training_loader(config, images, state.place);
   } else if (!config.finetune.finetune.empty()) {
     trainer.start_from(nn::SafetensorsFile(config.finetune.finetune));
   }
@@ -254,19 +246,20 @@ int train(const Config& config, const LabelledData& data, const FinetuningOption
   run.expect_validations({0, {config.run.val_frequency}});
   print_plan(config, data, *loader, trainer, console);
   const StopRequest stop;
+  const auto feed = feed_labelled(*loader, config, plan, trainer.steps(), device);
   const Stopwatch whole;
 
   for (int64_t step = trainer.steps() + 1; step <= plan.total_steps(); ++step) {
     const Stopwatch watch;
-    const int64_t count = plan.batches_of(step - 1), size = config.model.vision.image_size;
-    const std::vector<LabelledBatch> batches = next_batches(*loader, count, state.batch, size, console);
+    const std::vector<LabelledBatch>& batches = feed->next(console);
     const double data_time = watch.seconds();
 
     const ClassifierFigures figures = trainer.step(batches);
 
-    const int64_t samples = count * config.optim.batch_size;
+    const int64_t samples = std::ssize(batches) * config.optim.batch_size;
     const double batch_time = watch.seconds(), rate = static_cast<double>(samples) / batch_time;
     state.samples += samples;
+    state.epoch = feed->epoch();
     const LoggedStep logged = run.log_step(step, figures_of(step, state, figures, rate, data_time, batch_time, device));
     const TimeLeft left = run.time_left(step);
     console.progress({.step = step,
@@ -286,6 +279,7 @@ int train(const Config& config, const LabelledData& data, const FinetuningOption
     const bool interrupted = stop.requested();
     if (best || run.save_due(step) || interrupted) {
       const Stopwatch saving;
+      state.place = feed->place();
       save(config, data, trainer, run.checkpoint(step), state, run.means());
       run.saved(step, best);
       run.paused(Pause::save, saving.seconds());
@@ -296,7 +290,7 @@ int train(const Config& config, const LabelledData& data, const FinetuningOption
     }
     if (interrupted) return run.interrupted(step);
   }
-  if (const auto ended = loader->end_epoch()) console.line(ended->describe());
+  feed->finish(console);
   return run.finished();
 }
 

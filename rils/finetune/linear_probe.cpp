@@ -73,7 +73,7 @@ ClassifierFigures LinearProbeTrainer::step(std::span<const LabelledBatch> batche
     Var loss;
     {
       const autograd::TapeScope scope(tape);
-      loss = autograd::cross_entropy(model_.training_logits(batch.images.to(device()), pass_),
+      loss = autograd::cross_entropy(model_.training_logits(batch.images, pass_),
                                      Tensor::from(batch.labels, {rows}, device()),
                                      1.0 / static_cast<double>(rows * std::ssize(batches)))
                  .loss;

@@ -86,6 +86,14 @@ void apply_mix(const Mix& mix, const Tensor& images) {
   }
 }
 
+double mix_part(const FinetuneConfig& config, uint64_t seed, int64_t step, int64_t part, const Tensor& images) {
+  const Philox mixing(seed, "mixup");
+  const AugmentStream random(mixing, static_cast<uint64_t>(step), static_cast<uint64_t>(part));
+  const Mix mix = draw_mix(config, images.size(3), random);
+  apply_mix(mix, images);
+  return mix.lambda;
+}
+
 Tensor soft_targets(std::span<const int32_t> labels, int64_t classes, double lambda, double smoothing) {
   const auto rows = static_cast<int64_t>(labels.size());
   const auto off = static_cast<float>(smoothing / static_cast<double>(classes));

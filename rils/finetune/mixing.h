@@ -25,6 +25,9 @@ struct Mix {
 [[nodiscard]] Mix cut_mix(int64_t size, double lambda, int64_t y, int64_t x);
 /// Mixes images f32 [B, 3, S, S] of the host in place.
 void apply_mix(const Mix& mix, const Tensor& images);
+/// Mixes micro-batch `part` of step `step` (both 0-based) in place, as these numbers and the seed decide. Returns the
+/// mix's lambda.
+double mix_part(const FinetuneConfig& config, uint64_t seed, int64_t step, int64_t part, const Tensor& images);
 
 /// Targets f32 [B, classes]: lambda · one_hot(label) + (1 − lambda) · one_hot(reversed), where `reversed` is the label
 /// in the reversed batch and one_hot is smoothed: smoothing / classes everywhere, and 1 − smoothing more at the label.

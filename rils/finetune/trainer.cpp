@@ -51,17 +51,13 @@ void ClassifierTrainer::start_from(const nn::SafetensorsFile& weights) {
 ClassifierFigures ClassifierTrainer::step(std::span<const LabelledBatch> batches) {
   const auto seed = static_cast<uint64_t>(config_.run.seed);
   const FinetuneConfig& f = config_.finetune;
-  const Philox mixing(seed, "mixup");
   ClassifierFigures figures;
   figures.lr = plan_.lr(steps());
   int64_t first = 0;
   std::vector<Tensor> losses;
   model_.store().clear_grads();
-  for (size_t i = 0; i < batches.size(); ++i) {
-    const LabelledBatch& batch = batches[i];
+  for (const LabelledBatch& batch : batches) {
     const int64_t rows = batch.images.size(0);
-    const Mix mix = draw_mix(f, batch.images.size(3), AugmentStream(mixing, static_cast<uint64_t>(steps()), i));
-    apply_mix(mix, batch.images);
     const auto scales =
         drop_path_scales(f.drop_path, config_.model.vision.layers, seed, steps(), first, rows, device());
     PassOptions pass = pass_;
@@ -70,8 +66,8 @@ ClassifierFigures ClassifierTrainer::step(std::span<const LabelledBatch> batches
     Var loss;
     {
       const autograd::TapeScope scope(tape);
-      const Tensor targets = soft_targets(batch.labels, model_.classes(), mix.lambda, f.smoothing);
-      loss = autograd::cross_entropy(model_.logits(batch.images.to(device()), pass), targets.to(device()),
+      const Tensor targets = soft_targets(batch.labels, model_.classes(), batch.lambda, f.smoothing);
+      loss = autograd::cross_entropy(model_.logits(batch.images, pass), targets.to(device()),
                                      1.0 / static_cast<double>(rows * std::ssize(batches)))
                  .loss;
     }

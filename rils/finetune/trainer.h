@@ -16,10 +16,11 @@
 
 namespace tessera::rils {
 
-/// Images f32 [B, 3, S, S], normalised, on the host, and their classes.
+/// A micro-batch: images f32 [B, 3, S, S], normalised and mixed, on the model's device, and their classes.
 struct LabelledBatch {
   Tensor images;
   std::vector<int32_t> labels;
+  double lambda = 1.0;  // of the mix
 };
 
 struct ClassifierFigures {
@@ -71,7 +72,7 @@ class ClassifierTrainer {
   /// Loads the encoder of a checkpoint. The averages start from it.
   void start_from(const nn::SafetensorsFile& weights);
 
-  /// Takes one step; mixes the images in place. Throws Error when the loss is not finite, before it changes a weight.
+  /// Takes one step. Throws Error when the loss is not finite, before it changes a weight.
   ClassifierFigures step(std::span<const LabelledBatch> batches);
 
   void save(const CheckpointFiles& files, const nn::Metadata& weights_metadata, const nn::Metadata& state_metadata);

@@ -44,12 +44,10 @@ void save(const TrainingSetup& setup, const CheckpointFiles& files, double best,
                           {"step", std::to_string(setup.trainer->steps())},
                           {"truncation", setup.config.data.truncation}};
   store_vocabulary(weights, setup.tokenizer ? &setup.tokenizer->vocabulary() : nullptr);
-  const nn::Metadata state = {{"loader", setup.batch().next.to_json()},
-                              {"vocabulary", vocabulary_digest(setup)},
-                              {"data", setup.data_digest},
-                              {"isa", std::string(context(setup.device).kernels().name)},
-                              {"best", fmt::format("{}", best)},
-                              {"means", means.to_json()}};
+  const nn::Metadata state = {
+      {"loader", setup.place().to_json()}, {"vocabulary", vocabulary_digest(setup)},
+      {"data", setup.data_digest},         {"isa", std::string(context(setup.device).kernels().name)},
+      {"best", fmt::format("{}", best)},   {"means", means.to_json()}};
   setup.trainer->save(files, weights, state);
 }
 
@@ -100,7 +98,7 @@ StepMetrics metrics_of(const TrainingSetup& setup, const StepFigures& f, double 
   const Objective& objective = setup.trainer->model().objective();
   StepMetrics m;
   m.step = setup.trainer->steps();
-  m.epoch = setup.batch().epoch;
+  m.epoch = setup.epoch();
   m.samples = m.step * setup.global_batch;
   m.loss = f.losses.loss;
   m.terms = term_figures(f.losses, objective);

@@ -43,6 +43,17 @@ std::string describe_ranks(const LossConfig& loss, int64_t global_batch) {
 
 }  // namespace
 
+std::unique_ptr<Feed<MicroBatch>> feed_micro_batches(Loader& loader, const Config& config, int64_t global_batch,
+                                                     int64_t parts, int64_t first_step, Device device) {
+  const int64_t size = config.model.vision.image_size;
+  auto prepare = [config, parts, step = first_step](const TakeBatch& take) mutable {
+    const TakenBatch taken = take();
+    return to_micro_batches(taken.batch, taken.images, config, parts, step++);
+  };
+  return std::make_unique<Feed<MicroBatch>>(loader, Shape{views_of(config) * global_batch, 3, size, size}, device,
+                                            std::move(prepare));
+}
+
 TrainingSetup::TrainingSetup(const Config& c, const std::shared_ptr<const Vocabulary>& stored, const Stages& stages)
     : config(with_vocabulary_size(c, stored.get())) {
   check_config(config);
@@ -66,9 +77,9 @@ TrainingSetup::TrainingSetup(const Config& c, const std::shared_ptr<const Vocabu
 
 std::vector<MicroBatch> TrainingSetup::next_micro_batches(Console& console) {
   if (!feed_) {
-    feed_ = std::make_unique<Feed>(*loader_, config, global_batch, micro_batches, trainer->steps(), device);
+    feed_ = feed_micro_batches(*loader_, config, global_batch, micro_batches, trainer->steps(), device);
   }
-  return feed_->next(console).parts;
+  return feed_->next(console);
 }
 
 void TrainingSetup::restore_data(const LoaderState& state) {

@@ -29,8 +29,10 @@ class TrainingSetup {
   void finish_data(Console& console) {
     if (feed_) feed_->finish(console);
   }
-  /// The global batch behind the micro-batches of the last call.
-  [[nodiscard]] const Batch& batch() const { return feed_->current().batch; }
+  /// The place in the data after the micro-batches of the last call.
+  [[nodiscard]] const LoaderState& place() const { return feed_->place(); }
+  /// Their epoch.
+  [[nodiscard]] int64_t epoch() const { return feed_->epoch(); }
   /// Continues the data from where a run stopped.
   void restore_data(const LoaderState& state);
   /// Loads weights without a training state, and prints which did not match, and whether their vocabulary is another.
@@ -57,8 +59,13 @@ class TrainingSetup {
   std::string device_note_;  // why the device is not the one that run.device asks for first
   std::shared_ptr<const Dataset> data_;
   std::unique_ptr<Loader> loader_;
-  std::unique_ptr<Feed> feed_;  // after the loader, which it uses
+  std::unique_ptr<Feed<MicroBatch>> feed_;  // after the loader, which it uses
 };
+
+/// The feed of global batches in `parts` micro-batches; the first gets the masks of step `first_step` (0-based).
+[[nodiscard]] std::unique_ptr<Feed<MicroBatch>> feed_micro_batches(Loader& loader, const Config& config,
+                                                                   int64_t global_batch, int64_t parts,
+                                                                   int64_t first_step, Device device);
 
 /// Prints what is left of the run, the time of three steps, the time expected for all that are left and the peak
 /// memory; writes no file. Returns the exit code.

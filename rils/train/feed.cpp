@@ -5,29 +5,26 @@
 #include "engine/core/error.h"
 #include "engine/core/thread.h"
 #include "engine/runtime/context.h"
-#include "rils/train/inputs.h"
 
 namespace tessera::rils {
 
-Feed::Feed(Loader& loader, const Config& config, int64_t global_batch, int64_t parts, int64_t first_step, Device device)
-    : loader_(loader), config_(config), parts_(parts), step_(first_step), backend_(context(device).backend()) {
+FeedBuffers::FeedBuffers(Loader& loader, const Shape& images, Device device, Prepare prepare)
+    : loader_(loader), prepare_(std::move(prepare)), backend_(context(device).backend()) {
   const MemoryTag tag("input images");
-  const int64_t size = config.model.vision.image_size;
-  const Shape shape{views_of(config) * global_batch, 3, size, size};
-  const auto bytes = static_cast<size_t>(shape.numel()) * sizeof(float);
+  const auto bytes = static_cast<size_t>(images.numel()) * sizeof(float);
   if (device == Device::cpu()) {
-    slots_[0].pinned = slots_[0].images = Tensor::empty(shape);
+    slots_[0].host = slots_[0].images = Tensor::empty(images);
     return;
   }
   for (Slot& slot : slots_) {
-    slot.pinned = Tensor(std::make_shared<Storage>(Device::cpu(), backend_.pinned(), bytes), shape, DType::f32);
-    slot.images = Tensor::empty(shape, DType::f32, device);
+    slot.host = Tensor(std::make_shared<Storage>(Device::cpu(), backend_.pinned(), bytes), images, DType::f32);
+    slot.images = Tensor::empty(images, DType::f32, device);
     slot.read = backend_.mark();  // whatever had this memory before
   }
   thread_ = start_thread("the one that prepares batches", [this] { work(); });
 }
 
-Feed::~Feed() {
+FeedBuffers::~FeedBuffers() {
   if (!thread_.joinable()) return;
   {
     const std::lock_guard lock(mutex_);
@@ -41,17 +38,17 @@ Feed::~Feed() {
   }
 }
 
-const FedBatch& Feed::next(Console& console) {
+size_t FeedBuffers::next(Console& console) {
   if (thread_.joinable()) {
     std::unique_lock lock(mutex_);
     changed_.wait(lock, [this] { return made_ > taken_; });
     slots_[current_].read = backend_.mark();
     current_ = static_cast<size_t>(taken_ % 2);
   } else {
-    make(slots_[0]);
+    make(current_);
   }
-  Slot& slot = slots_[current_];
-  for (const std::string& text : slot.fed.ended) console.line(text);
+  const Slot& slot = slots_[current_];
+  for (const std::string& text : slot.ended) console.line(text);
   if (slot.error) std::rethrow_exception(slot.error);
   backend_.wait_for(slot.copied);
   {
@@ -59,57 +56,69 @@ const FedBatch& Feed::next(Console& console) {
     ++taken_;
   }
   changed_.notify_all();
-  return slot.fed;
+  return current_;
 }
 
-void Feed::finish(Console& console) {
+void FeedBuffers::finish(Console& console) {
   if (!thread_.joinable()) {
     if (const auto ended = loader_.end_epoch()) console.line(ended->describe());
     return;
   }
   std::unique_lock lock(mutex_);
   changed_.wait(lock, [this] { return made_ > taken_; });
-  for (const std::string& text : slots_[static_cast<size_t>(taken_ % 2)].fed.ended) console.line(text);
+  const Slot& unused = slots_[static_cast<size_t>(taken_ % 2)];
+  for (size_t i = 0; i < unused.ended_first; ++i) console.line(unused.ended[i]);
 }
 
-/// The thread: makes batch n once batch n − 1 is in use, and so batch n − 2, which had its buffer, is not.
-void Feed::work() {
+/// The thread: prepares step n once step n − 1 has been taken, and so step n − 2, which had its buffer, is over.
+void FeedBuffers::work() {
   for (int64_t n = 0;; ++n) {
     {
       std::unique_lock lock(mutex_);
       changed_.wait(lock, [&] { return stopping_ || n <= taken_; });
       if (stopping_) return;
     }
-    Slot& slot = slots_[static_cast<size_t>(n % 2)];
-    make(slot);
+    const auto at = static_cast<size_t>(n % 2);
+    make(at);
     {
       const std::lock_guard lock(mutex_);
       ++made_;
     }
     changed_.notify_all();
-    if (slot.error) return;
+    if (slots_[at].error) return;
   }
 }
 
-void Feed::make(Slot& slot) {
-  slot.fed.ended.clear();
+void FeedBuffers::make(size_t at) {
+  Slot& slot = slots_[at];
+  slot.ended.clear();
+  slot.ended_first = 0;
+  slot.rows = 0;
   slot.error = nullptr;
   try {
-    fill(slot);
+    backend_.finish(slot.copied);
+    prepare_(at, [&] { return take(slot); });
+    if (slot.images.device() == Device::cpu()) return;
+    const size_t bytes = slot.images.slice(0, 0, slot.rows).bytes();
+    slot.copied = backend_.upload_beside(slot.images.pointer(), slot.host.pointer(), bytes, slot.read);
   } catch (...) {
     slot.error = std::current_exception();
   }
 }
 
-void Feed::fill(Slot& slot) {
-  Batch& batch = slot.fed.batch;
-  while (!loader_.next(batch)) slot.fed.ended.push_back(loader_.stats().describe());
-  backend_.finish(slot.copied);
-  std::ranges::copy(batch.images, slot.pinned.data<float>().begin());
-  if (slot.images.device() != Device::cpu()) {
-    slot.copied = backend_.upload_beside(slot.images.pointer(), slot.pinned.pointer(), slot.images.bytes(), slot.read);
+TakenBatch FeedBuffers::take(Slot& slot) {
+  while (!loader_.next(batch_)) {
+    slot.ended.push_back(loader_.stats().describe());
+    if (slot.rows == 0) ++slot.ended_first;
   }
-  slot.fed.parts = to_micro_batches(batch, slot.images, config_, parts_, step_++);
+  slot.epoch = batch_.epoch;
+  slot.place = batch_.next;
+  const int64_t first = slot.rows, values = slot.host.numel() / slot.host.size(0);
+  const int64_t rows = std::ssize(batch_.images) / values;
+  TakenBatch taken{batch_, slot.host.slice(0, first, rows), slot.images.slice(0, first, rows)};
+  std::ranges::copy(batch_.images, taken.host.data<float>().begin());
+  slot.rows += rows;
+  return taken;
 }
 
 }  // namespace tessera::rils

@@ -136,6 +136,53 @@ TEST_F(OnDevice, OtherProgramsGiveTheSameFigures) {
   for (size_t i = 0; i < loss.size(); ++i) EXPECT_NEAR(other[i], loss[i], 1e-5 * std::abs(loss[i])) << i;
 }
 
+TEST_F(OnDevice, FineTuningGoesOnAfterAStopToTheSameBits) {
+  for (const char* part : {"train", "val"}) {
+    std::filesystem::create_directories(root() / "data");
+    std::filesystem::create_directory_symlink(tiny_data().labelled, root() / "data" / part);
+  }
+  // Seven micro-batches an epoch: steps of 2, 2, 2 and 1.
+  const auto tune = [&](const std::string& name, const std::string& device, Words more = {}) {
+    Words w = {"--data_path",
+               (root() / "data").string(),
+               "--name",
+               name,
+               "--device",
+               device,
+               "--batch-size",
+               "8",
+               "--accum-iter",
+               "2",
+               "--epochs",
+               "2",
+               "--lr",
+               "4e-3",
+               "--keep",
+               "9",
+               "--save-every-n-steps",
+               "1",
+               "--set",
+               "run.log_every_n_steps=1"};
+    for (const char* key : {"image_size=16", "patch_size=8", "width=16", "layers=1", "heads=2"}) {
+      w.insert(w.end(), {"--set", std::string("model.vision.") + key});
+    }
+    w.insert(w.end(), more.begin(), more.end());
+    const Outcome o = run("finetune", w);
+    EXPECT_EQ(o.code, 0) << o.err << o.out;
+  };
+  tune("cpu", "cpu");
+  tune("cuda", "cuda");
+  const auto here = column("cpu", "loss"), there = column("cuda", "loss");
+  ASSERT_EQ(here.size(), 8U);
+  ASSERT_EQ(there.size(), 8U);
+  for (size_t i = 0; i < here.size(); ++i) EXPECT_NEAR(there[i], here[i], 1e-4 * here[i]) << "step " << i + 1;
+  std::filesystem::copy(log_folder("cuda"), log_folder("resumed"), std::filesystem::copy_options::recursive);
+  forget_after("resumed", 3);
+  tune("resumed", "cuda", {"--resume", checkpoint("resumed", 3).string()});
+  EXPECT_EQ(timeless("resumed"), timeless("cuda"));
+  EXPECT_EQ(different_tensors(checkpoint("resumed", 8), checkpoint("cuda", 8)), Words());
+}
+
 TEST_F(OnDevice, WhatCannotBeUsedIsSaidInOneLine) {
   const auto message = [&](const std::string& device, const char* library) {
     setenv("TESSERA_CUDA_LIBRARY", library, 1);

@@ -4,18 +4,15 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <chrono>
 #include <memory>
 #include <thread>
-#include <tuple>
 #include <vector>
 
-#include "engine/core/error.h"
-#include "engine/runtime/context.h"
 #include "rils/pretrain/setup.h"
 #include "rils/train/inputs.h"
-#include "tests/device/device.h"
-#include "tests/emulation/runtime.h"
+#include "tests/device/feeding.h"
 #include "tests/rils/eval/tiny_space.h"
 #include "tests/support/temporary_folder.h"
 
@@ -23,56 +20,6 @@ namespace tessera::test {
 namespace {
 
 using namespace rils;
-
-class FeedOnDevice : public ::testing::Test {
- protected:
-  void SetUp() override {
-    (void)context(test_device());
-    file_ = std::tmpfile();
-    console_ = std::make_unique<Console>(file_);
-    // Copies that nobody waits for do not come.
-    if (device_is_emulated()) emulation::delay_copies(true);
-  }
-  void TearDown() override {
-    if (device_is_emulated()) emulation::delay_copies(false);
-    console_.reset();
-    (void)std::fclose(file_);
-  }
-  /// What the console has been told.
-  std::string told() {
-    std::rewind(file_);
-    std::string text(10000, '\0');
-    text.resize(std::fread(text.data(), 1, text.size(), file_));
-    return text;
-  }
-  Console& console() { return *console_; }
-
- private:
-  std::FILE* file_ = nullptr;
-  std::unique_ptr<Console> console_;
-};
-
-/// Colours, of which every seventh is bad. A number from 0 on cannot be read at all.
-class Colours final : public Dataset {
- public:
-  explicit Colours(int64_t unreadable = -1) : unreadable_(unreadable) {}
-  [[nodiscard]] int64_t size() const override { return 30; }
-  [[nodiscard]] std::string name(int64_t index) const override { return std::to_string(index); }
-  [[nodiscard]] Sample load(int64_t index, bool /*with_image*/) const override {
-    if (index == unreadable_) throw IoError("the disk is gone");
-    if (index % 7 == 3) throw SampleError(skip::kMissingFile, "no such file");
-    Sample sample;
-    sample.captions = {"caption " + name(index)};
-    Image image(9, 7);
-    for (size_t i = 0; i < image.pixels.size(); ++i)
-      image.pixels[i] = static_cast<uint8_t>(5 * static_cast<size_t>(index) + i);
-    sample.decoded = std::move(image);
-    return sample;
-  }
-
- private:
-  int64_t unreadable_;
-};
 
 /// Batches of 8 in the order of the data set: 25 usable samples give three an epoch.
 std::unique_ptr<Loader> loader_of(const Config& config, int64_t unreadable = -1) {
@@ -87,38 +34,38 @@ std::unique_ptr<Loader> loader_of(const Config& config, int64_t unreadable = -1)
   return std::make_unique<Loader>(std::make_shared<Colours>(unreadable), std::move(o));
 }
 
-void expect_equal(const Tensor& found, const Tensor& expected, const std::string& what) {
-  ASSERT_EQ(static_cast<bool>(found), static_cast<bool>(expected)) << what;
-  if (!found) return;
-  EXPECT_EQ(absolute_error(found.to(Device::cpu()), expected), 0.0) << what;
+std::unique_ptr<Feed<MicroBatch>> feed_of(Loader& loader, const Config& config, int64_t parts = 1, int64_t first = 0) {
+  return feed_micro_batches(loader, config, 8, parts, first, test_device());
 }
 
 TEST_F(FeedOnDevice, GivesTheLoadersBatchesInTurn) {
   for (const char* objective : {"rils", "slip", "simclr", "mae"}) {
     const Config config = tiny_config(objective);
     const auto fed = loader_of(config), direct = loader_of(config);
-    Feed feed(*fed, config, 8, 2, 5, test_device());
+    const auto feed = feed_of(*fed, config, 2, 5);
     Batch batch;
     for (int64_t step = 5; step < 13; ++step) {
       while (!direct->next(batch)) continue;
-      const FedBatch& found = feed.next(console());
+      const std::vector<MicroBatch>& found = feed->next(console());
       // The thread now makes the next batch, in the other buffer.
       std::this_thread::sleep_for(std::chrono::milliseconds(5));
       const int64_t images = std::ssize(batch.images) / (3 * 8 * 8);
       const auto expected = to_micro_batches(batch, Tensor::from(batch.images, {images, 3, 8, 8}), config, 2, step);
-      ASSERT_EQ(found.parts.size(), expected.size());
+      ASSERT_EQ(found.size(), expected.size());
       for (size_t i = 0; i < expected.size(); ++i) {
         const std::string what = fmt::format("{}, step {}, part {}", objective, step, i);
-        const MicroBatch &a = found.parts[i], &b = expected[i];
+        const MicroBatch &a = found[i], &b = expected[i];
         expect_equal(a.images, b.images, what);
         expect_equal(a.view1, b.view1, what);
         expect_equal(a.view2, b.view2, what);
         expect_equal(a.noise, b.noise, what);
-        EXPECT_EQ(static_cast<bool>(a.tokens), static_cast<bool>(b.tokens)) << what;
+        ASSERT_EQ(static_cast<bool>(a.tokens), static_cast<bool>(b.tokens)) << what;
+        if (a.tokens) {
+          EXPECT_TRUE(std::ranges::equal(a.tokens.data<int32_t>(), b.tokens.data<int32_t>())) << what;
+        }
       }
-      EXPECT_EQ(found.batch.next, batch.next);
-      EXPECT_EQ(found.batch.captions, batch.captions);
-      EXPECT_EQ(&feed.current(), &found);
+      EXPECT_EQ(feed->place(), batch.next);
+      EXPECT_EQ(feed->epoch(), batch.epoch);
     }
   }
 }
@@ -127,17 +74,17 @@ TEST_F(FeedOnDevice, OverwritesABufferOnceTheStepThatReadsItIsDone) {
   if (!device_is_emulated()) GTEST_SKIP() << "needs the hooks of the emulated device";
   const Config config = tiny_config("clip");
   const auto fed = loader_of(config), direct = loader_of(config);
-  Feed feed(*fed, config, 8, 1, 0, test_device());
+  const auto feed = feed_of(*fed, config);
   Batch batch;
   for (int i = 0; i < 3; ++i) ASSERT_TRUE(direct->next(batch));
   // In place of a kernel that is late: a copy on the kernels' stream into the first buffer.
-  const Tensor images = feed.next(console()).parts[0].images;
+  const Tensor images = feed->next(console())[0].images;
   Backend& backend = context(test_device()).backend();
   const Tensor other(std::make_shared<Storage>(Device::cpu(), backend.pinned(), images.bytes()), images.shape(),
                      DType::f32);
   backend.upload(images.pointer(), other.pointer(), images.bytes());
-  (void)feed.next(console());
-  const Tensor third = feed.next(console()).parts[0].images;
+  (void)feed->next(console());
+  const Tensor third = feed->next(console())[0].images;
   EXPECT_EQ(third.pointer(), images.pointer());
   expect_equal(third, Tensor::from(batch.images, images.shape()), "the third batch");
 }
@@ -145,11 +92,11 @@ TEST_F(FeedOnDevice, OverwritesABufferOnceTheStepThatReadsItIsDone) {
 TEST_F(FeedOnDevice, TellsTheCountsOfAnEpochWithTheFirstBatchOfTheNext) {
   const Config config = tiny_config("clip");
   const auto loader = loader_of(config);
-  Feed feed(*loader, config, 8, 1, 0, test_device());
-  for (int step = 0; step < 3; ++step) (void)feed.next(console());
+  const auto feed = feed_of(*loader, config);
+  for (int step = 0; step < 3; ++step) (void)feed->next(console());
   std::this_thread::sleep_for(std::chrono::milliseconds(20));
   EXPECT_EQ(told(), "");
-  (void)feed.next(console());
+  (void)feed->next(console());
   EXPECT_EQ(told().find("epoch of 30 samples: 26 seen (2 of them left over for want of a whole batch), 4 skipped"), 0U)
       << told();
 }
@@ -157,19 +104,19 @@ TEST_F(FeedOnDevice, TellsTheCountsOfAnEpochWithTheFirstBatchOfTheNext) {
 TEST_F(FeedOnDevice, PassesAnErrorOnWithTheBatchThatIsMissing) {
   const Config config = tiny_config("clip");
   const auto loader = loader_of(config, 20);  // in the third batch
-  Feed feed(*loader, config, 8, 1, 0, test_device());
-  (void)feed.next(console());
-  (void)feed.next(console());
+  const auto feed = feed_of(*loader, config);
+  (void)feed->next(console());
+  (void)feed->next(console());
   std::this_thread::sleep_for(std::chrono::milliseconds(20));
-  for (int again = 0; again < 2; ++again) EXPECT_THROW((void)feed.next(console()), IoError);
+  for (int again = 0; again < 2; ++again) EXPECT_THROW((void)feed->next(console()), IoError);
 }
 
 TEST_F(FeedOnDevice, EndsAtAnyTime) {
   const Config config = tiny_config("clip");
   for (int steps = 0; steps < 4; ++steps) {
     const auto loader = loader_of(config);
-    Feed feed(*loader, config, 8, 1, 0, test_device());
-    for (int step = 0; step < steps; ++step) (void)feed.next(console());
+    const auto feed = feed_of(*loader, config);
+    for (int step = 0; step < steps; ++step) (void)feed->next(console());
   }
 }
 
@@ -193,12 +140,12 @@ TEST_F(FeedOnDevice, ACheckpointHoldsThePlaceAfterItsOwnStep) {
     (void)stopped.trainer->step(stopped.next_micro_batches(console()));
   }
   std::this_thread::sleep_for(std::chrono::milliseconds(20));
-  stopped.trainer->save(files, {}, {{"loader", stopped.batch().next.to_json()}});
+  stopped.trainer->save(files, {}, {{"loader", stopped.place().to_json()}});
   TrainingSetup resumed(made_up("rils", 16, 1e-3));
   resumed.restore_data(LoaderState::from_json(resumed.trainer->load(files).at("loader")));
   for (int step = 3; step < 6; ++step) {
     const auto a = whole.next_micro_batches(console()), b = resumed.next_micro_batches(console());
-    EXPECT_EQ(resumed.batch().captions, whole.batch().captions);
+    EXPECT_EQ(resumed.place(), whole.place());
     EXPECT_EQ(whole.trainer->step(a).losses.loss, resumed.trainer->step(b).losses.loss) << step;
   }
 }
@@ -209,19 +156,14 @@ TEST_F(FeedOnDevice, AWarmRunAsksTheSystemForNoMemory) {
   for (const char* objective : {"rils", "slip"}) {
     TrainingSetup setup(made_up(objective, 40, 1e-3));
     Backend& backend = context(setup.device).backend();
-    const auto asked = [&] {
-      return std::vector{backend.pool().statistics().system_allocations,
-                         backend.pinned().statistics().system_allocations, emulation::memory_statistics().mallocs,
-                         emulation::memory_statistics().host_mallocs};
-    };
     const auto train = [&](int steps) {
       for (int step = 0; step < steps; ++step) (void)setup.trainer->step(setup.next_micro_batches(console()));
     };
     train(kWarm);
-    const auto before = asked();
+    const auto before = asked_for_memory(backend);
     const int64_t allocations = backend.pool().statistics().allocations;
     train(kMore);
-    EXPECT_EQ(asked(), before) << objective;
+    EXPECT_EQ(asked_for_memory(backend), before) << objective;
     EXPECT_GT(backend.pool().statistics().allocations, allocations + kMore);
   }
 }

@@ -34,7 +34,7 @@ LabelledBatch batch(int64_t step) {
   const Tensor images = file.load("images"), labels = file.load("labels");
   const auto own =
       labels.data<int32_t>().subspan(static_cast<size_t>(step * labels.size(1)), static_cast<size_t>(labels.size(1)));
-  return {clone(images.slice(0, step, 1)).reshape({images.size(1), 3, 12, 12}), {own.begin(), own.end()}};
+  return {clone(images.slice(0, step, 1)).reshape({images.size(1), 3, 12, 12}), {own.begin(), own.end()}, 1.0};
 }
 
 TEST(LinearProbe, FourStepsOfLarsAgreeWithPyTorch) {

@@ -15,6 +15,7 @@
 #include "rils/finetune/finetune.h"
 #include "rils/finetune/labelled_data.h"
 #include "rils/finetune/linear_probe.h"
+#include "rils/finetune/mixing.h"
 #include "rils/finetune/trainer.h"
 #include "tests/rils/data/test_files.h"
 #include "tests/rils/train/reference_adamw.h"
@@ -47,10 +48,16 @@ Config recipe(const std::vector<std::string>& assignments = {}) {
 
 LabelledBatch images(uint64_t seed, int64_t rows = 8) {
   const Philox random(seed, "images");
-  LabelledBatch batch{Tensor::empty({rows, 3, kSize, kSize}), {}};
+  LabelledBatch batch{Tensor::empty({rows, 3, kSize, kSize}), {}, 1.0};
   uint64_t i = 0;
   for (float& x : batch.images.data<float>()) x = static_cast<float>(random.normal(0, 0, i++));
   for (int64_t r = 0; r < rows; ++r) batch.labels.push_back(static_cast<int32_t>(r % kClasses));
+  return batch;
+}
+
+/// The images as micro-batch `part` of a step.
+LabelledBatch mixed(LabelledBatch batch, const Config& c, int64_t step, int64_t part = 0) {
+  batch.lambda = mix_part(c.finetune, static_cast<uint64_t>(c.run.seed), step, part, batch.images);
   return batch;
 }
 
@@ -85,7 +92,7 @@ Tensor expect_reference(const Config& c) {
   };
   for (int64_t step = 0; step < 5; ++step) {
     const Tensor before = clone(store.values());
-    const ClassifierFigures f = trainer.step(std::vector{images(static_cast<uint64_t>(step))});
+    const ClassifierFigures f = trainer.step(std::vector{mixed(images(static_cast<uint64_t>(step)), c, step)});
     const auto expected = reference.step(store, before, trainer.plan().lr(step));
     EXPECT_EQ(f.lr, trainer.plan().lr(step));
     EXPECT_LE(test::largest_difference(store, expected), 1e-6) << step;
@@ -124,7 +131,7 @@ Still still_steps(const std::vector<std::string>& assignments, int64_t parts = 1
   Still result;
   for (int64_t step = 0; step < 3; ++step) {
     std::vector<LabelledBatch> batches;
-    for (int64_t i = 0; i < parts; ++i) batches.push_back(images(7));
+    for (int64_t i = 0; i < parts; ++i) batches.push_back(mixed(images(7), c, step, i));
     result.losses.push_back(trainer.step(batches).loss);
     for (const LabelledBatch& b : batches) result.used.push_back(b.images);
   }
@@ -187,13 +194,14 @@ TEST(ClassifierDraws, DropPathBelongsToStepRowBlockAndBranch) {
   EXPECT_TRUE(differ(drop_path_scales(0.4, kLayers, 2, 9, 0, kRows)[2].mlp, whole[2].mlp)) << "the seed counts";
 }
 
-TEST(ClassifierLoss, IsTheCrossEntropyWithSmoothedLabels) {
-  for (const double smoothing : {0.0, 0.1, 0.6}) {
+TEST(ClassifierLoss, IsTheCrossEntropyWithSmoothedAndMixedLabels) {
+  for (const auto& [smoothing, lambda] : {std::pair{0.0, 1.0}, {0.1, 1.0}, {0.6, 1.0}, {0.1, 0.7}}) {
     Config c = recipe();
     c.finetune.smoothing = smoothing;
     ClassifierTrainer trainer(c, kClasses, 1);
     waken(trainer.model().store());
-    const LabelledBatch batch = images(2);
+    LabelledBatch batch = images(2);
+    batch.lambda = lambda;
     const Tensor logits = trainer.model().logits(batch.images, {}).value;
     double expected = 0;
     for (size_t r = 0; r < 8; ++r) {
@@ -201,12 +209,13 @@ TEST(ClassifierLoss, IsTheCrossEntropyWithSmoothedLabels) {
       double total = 0;
       for (const float x : row) total += std::exp(static_cast<double>(x));
       for (size_t k = 0; k < kClasses; ++k) {
-        const bool own = batch.labels[r] == static_cast<int32_t>(k);
-        const double target = smoothing / kClasses + (own ? 1 - smoothing : 0);
+        const auto is_label = [&](size_t row_of_it) { return batch.labels[row_of_it] == static_cast<int32_t>(k); };
+        const double hit = (is_label(r) ? lambda : 0) + (is_label(7 - r) ? 1 - lambda : 0);
+        const double target = smoothing / kClasses + (1 - smoothing) * hit;
         expected -= target * (static_cast<double>(row[k]) - std::log(total)) / 8;
       }
     }
-    EXPECT_NEAR(trainer.step(std::vector{batch}).loss, expected, 2e-6) << smoothing;
+    EXPECT_NEAR(trainer.step(std::vector{batch}).loss, expected, 2e-6) << smoothing << ", " << lambda;
   }
 }
 

@@ -34,3 +34,16 @@ class Served:
 def spread(values, digits=2):
     """The median and the range, as text."""
     return f"{statistics.median(values):.{digits}f} ({min(values):.{digits}f} to {max(values):.{digits}f})"
+
+
+def finetuning_transform(size):
+    """timm's transform of training images with MAE's recipe, which is the default of our finetune."""
+    from PIL import ImageOps
+    from timm.data import create_transform
+
+    def posterize(image, bits, pillows=ImageOps.posterize):
+        return pillows(image, max(bits, 1))  # timm asks for 0 bits at the highest magnitude, which new Pillows refuse
+
+    ImageOps.posterize = posterize
+    return create_transform(size, is_training=True, auto_augment="rand-m9-mstd0.5-inc1", interpolation="bicubic",
+                            re_prob=0.25, re_mode="pixel")

@@ -1,10 +1,11 @@
 """Compares the loader with a PyTorch DataLoader over the same JPEG files, and with what a training step needs.
 
 One peer decodes and transforms with Pillow and torchvision (for `finetune` with timm), the other with torchvision's
-decoder and its transforms of tensors. Both make the same crops as Tessera, by the same interpolation; the RandAugment of
-tensors is torchvision's own. `decode` only decodes. All run alternately, with the same batch. Rates are images a second.
-By default each side loads on one thread, and its processor time is counted. With --workers each side has so many threads
-or processes, the wall clock counts, and batches that were made in advance are not counted.
+decoder and its transforms of tensors. Both make the same crops as Tessera, by the same interpolation. The RandAugment of
+tensors is torchvision's own with one operation an image, the mean of the others. `decode` only decodes. All run
+alternately, with the same batch. Rates are images a second. By default each side loads on one thread, and its processor
+time is counted. With --workers each side has so many threads or processes, the wall clock counts, and batches that were
+made in advance are not counted.
 
 With --step, the loader's rate per core is also divided by the pairs a second of benchmark_step with RILS's ViT-S/16. The
 gate is shut then, so the step is short and needs the most.
@@ -21,11 +22,10 @@ import time
 
 import torch
 from PIL import Image
-from timm.data import create_transform
 from torchvision.io import ImageReadMode, decode_jpeg, read_file
 from torchvision.transforms import InterpolationMode, v2
 
-from alternate import Served, spread
+from alternate import Served, finetuning_transform, spread
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 BILINEAR, BICUBIC = InterpolationMode.BILINEAR, InterpolationMode.BICUBIC
@@ -39,7 +39,7 @@ def geometry(name, size):
         "eval": lambda: [v2.Resize(size, BILINEAR, antialias=True), v2.CenterCrop(size)],
         "train": lambda: [v2.RandomResizedCrop(size, (0.5, 1.0), interpolation=BILINEAR, antialias=True)],
         "finetune": lambda: [v2.RandomResizedCrop(size, (0.08, 1.0), interpolation=BICUBIC, antialias=True),
-                             v2.RandomHorizontalFlip(), v2.RandAugment(2, 9)],
+                             v2.RandomHorizontalFlip(), v2.RandAugment(1, 9)],
     }[name]()
 
 
@@ -51,8 +51,7 @@ class PillowImages(torch.utils.data.Dataset):
         to_values = [v2.PILToTensor(), v2.ToDtype(torch.float32, scale=True), v2.Normalize(MEAN, STD)]
         self.transform = v2.Compose([*geometry(transform, size), *to_values])
         if transform == "finetune":
-            self.transform = create_transform(size, is_training=True, auto_augment="rand-m9-mstd0.5-inc1",
-                                              interpolation="bicubic", re_prob=0.25, re_mode="pixel", mean=MEAN, std=STD)
+            self.transform = finetuning_transform(size)
         if transform == "decode":
             self.transform = lambda image: image.size
 

@@ -2,7 +2,7 @@
 
 **Features.** open_clip's ViT-B-16 with random weights is converted by `inspect checkpoint --convert`, so both sides have
 the same model; the largest difference of their features is printed. Both read the same JPEGs, decoding included, PyTorch
-by a DataLoader with 0, 1 or 2 workers, whichever is the fastest at the start. Programs are timed as whole processes. To
+by a DataLoader with 0, 1 or 2 workers, the number that is the fastest before the rounds. Programs are timed as whole processes. To
 exclude start-up, each side runs over few and over many images, and a rate is the difference in images divided by the
 difference in seconds.
 
@@ -39,6 +39,7 @@ from torchvision.datasets import ImageFolder
 from alternate import finetuning_transform, spread
 
 CLASSES = ("a", "b")
+BATCH = 32
 
 
 def put(files, folder):
@@ -84,43 +85,34 @@ class Programs:
         return dict(zip((pathlib.Path(name).name for name in names), np.load(self.work / "embedded.images.npy")))
 
     def knn(self, images):
-        """With two images that vote."""
         return self.seconds("evaluate", "knn", "--checkpoint", self.checkpoint, "--data", images, "--train-data",
                             self.work / "voters", "--k", 1, "--output", self.work / "knn.json", "--device", "cpu")
 
     def finetune(self, data):
-        """Mean seconds of a step without the first."""
         run = self.work / "run"
-        self.seconds("finetune", "--data-path", data, "--batch-size", 32, "--epochs", 1, "--num-workers", 2,
+        self.seconds("finetune", "--data-path", data, "--batch-size", BATCH, "--epochs", 1, "--num-workers", 2,
                      "--log-every-n-steps", 1, "--output-dir", run, "--device", "cpu")
         steps = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
         shutil.rmtree(run)
-        return statistics.mean(step["batch_time"] for step in steps[1:])
+        return BATCH / statistics.mean(step["batch_time"] for step in steps[1:])
 
 
 class OpenClip:
     def __init__(self):
         self.model, _, self.transform = open_clip.create_model_and_transforms("ViT-B-16")
         self.model.eval()
-        self.workers = 0
 
-    def features(self, folder):
+    def features(self, folder, workers=0):
         data = ImageFolder(folder, self.transform)
-        loader = torch.utils.data.DataLoader(data, 32, num_workers=self.workers)
+        loader = torch.utils.data.DataLoader(data, BATCH, num_workers=workers)
         with torch.inference_mode():
             rows = torch.cat([self.model.encode_image(images, normalize=True) for images, _ in loader]).numpy()
         return dict(zip((pathlib.Path(path).name for path, _ in data.samples), rows))
 
-    def seconds(self, folder):
+    def seconds(self, folder, workers):
         start = time.perf_counter()
-        self.features(folder)
+        self.features(folder, workers)
         return time.perf_counter() - start
-
-    def choose_workers(self, folder):
-        found = {}
-        for self.workers in (0, 1, 2):
-            found[self.workers] = self.seconds(folder)
-        self.workers = min(found, key=found.get)
 
 
 class Timm:
@@ -133,16 +125,16 @@ class Timm:
         self.mixup = timm.data.Mixup(0.8, 1.0, label_smoothing=0.1, num_classes=len(CLASSES))
         images = ImageFolder(data, finetuning_transform(224))
         endless = torch.utils.data.RandomSampler(images, replacement=True, num_samples=1 << 40)
-        self.batches = iter(torch.utils.data.DataLoader(images, 32, sampler=endless, num_workers=2))
+        self.batches = iter(torch.utils.data.DataLoader(images, BATCH, sampler=endless, num_workers=2))
 
-    def seconds(self, steps):
+    def rate(self, steps):
         start = time.perf_counter()
         for _ in range(steps):
             images, targets = self.mixup(*next(self.batches))
             self.optimizer.zero_grad(set_to_none=True)
             timm.loss.SoftTargetCrossEntropy()(self.model(images), targets).backward()
             self.optimizer.step()
-        return (time.perf_counter() - start) / steps
+        return BATCH * steps / (time.perf_counter() - start)
 
 
 def compare_features(a, files, programs):
@@ -156,24 +148,24 @@ def compare_features(a, files, programs):
     ours, other = programs.embedded(), theirs.features(few)
     difference = max(np.abs(ours[name] - other[name]).max() for name in other)
     print(f"largest difference of features over {len(ours)} images: {difference:.1e}", flush=True)
-    theirs.choose_workers(few)
-    rate = lambda run: (a.many - a.few) / (run(many) - run(few))
-    rounds = [(rate(programs.embed), rate(theirs.seconds), rate(programs.knn)) for _ in range(a.rounds)]
+    rate = lambda run, *options: (a.many - a.few) / (run(many, *options) - run(few, *options))
+    workers = max((0, 1, 2), key=lambda count: rate(theirs.seconds, count))
+    rounds = [(rate(programs.embed), rate(theirs.seconds, workers), rate(programs.knn)) for _ in range(a.rounds)]
     embed, torch_rates, knn = zip(*rounds)
-    print(f"PyTorch with {theirs.workers} workers: {spread(torch_rates)} images/s")
+    print(f"PyTorch with {workers} workers: {spread(torch_rates)} images/s")
     for name, rates in {"query embed": embed, "evaluate knn": knn}.items():
         print(f"{name}: {spread(rates)} images/s; Tessera / PyTorch {spread([o / t for o, t in zip(rates, torch_rates)])}")
 
 
 def compare_finetuning(a, files, programs):
-    data, images = programs.work / "labelled", 32 * (a.steps + 1)
-    put((files * (images // len(files) + 1))[:images], data / "train")
+    data = programs.work / "labelled"
+    put(files[:BATCH * (a.steps + 1)], data / "train")
     put(files[:2], data / "val")
     theirs = Timm(data / "train")
-    theirs.seconds(1)
-    ours, other = zip(*[(programs.finetune(data), theirs.seconds(a.steps)) for _ in range(a.rounds)])
-    print(f"finetune: {spread(ours)} s a step, PyTorch {spread(other)} s; PyTorch / Tessera "
-          f"{spread([t / o for o, t in zip(ours, other)])}")
+    theirs.rate(1)
+    ours, other = zip(*[(programs.finetune(data), theirs.rate(a.steps)) for _ in range(a.rounds)])
+    print(f"finetune: {spread(ours)} images/s, PyTorch {spread(other)}; Tessera / PyTorch "
+          f"{spread([o / t for o, t in zip(ours, other)])}")
 
 
 def main():
@@ -189,7 +181,9 @@ def main():
     a = parser.parse_args()
     torch.set_num_threads(a.threads)
     torch.manual_seed(0)
-    files = sorted(a.images.glob("*.jpg"))
+    files, needed = sorted(a.images.glob("*.jpg")), max(a.many, BATCH * (a.steps + 1))
+    if len(files) < needed:
+        raise SystemExit(f"{a.images}: expected {needed} JPEGs, found {len(files)}")
     print(f"PyTorch {torch.__version__}, open_clip {open_clip.__version__}, timm {timm.__version__}, {a.threads} threads")
     with tempfile.TemporaryDirectory() as work:
         programs = Programs(a.apps.resolve(), pathlib.Path(work), a.threads)

@@ -1,16 +1,15 @@
 // Times the loader of training batches: images read, decoded, transformed and put into a batch in a second.
 //
-//   benchmark_loader DATA [--transform decode|eval|train|finetune] [--size 224] [--batch 64] [--workers 0] [--seconds
-//   2]
-//                    [--rounds 7]
+//   benchmark_loader DATA [--transform decode|eval|train|finetune] [--size 224] [--batch 64] [--workers 0]
+//                    [--seconds 2] [--rounds 7]
 //   benchmark_loader DATA --serve [--size 224] [--batch 64] [--workers 0]
 //
 // DATA is any source of pretrain, such as shards or a folder of images. `decode` decodes images and throws them away,
 // `eval` is the transform of evaluations, `train` that of pretrain, and `finetune` that of finetune, each with its
-// default configuration. Without --transform a table has all four.
+// default configuration. Without --transform the table has all four.
 //
 // The rate per core is the number of images divided by the processor time of all threads. Without workers the calling
-// thread loads, as with PyTorch's num_workers=0. With them the rate by the wall clock is that of all workers together.
+// thread loads, as with PyTorch's num_workers=0. With workers the rate by the wall clock is that of all of them.
 //
 // With --serve it reads lines "TRANSFORM SECONDS" and answers each with images a second by the wall clock, and per
 // core. loader_vs_torch.py alternates between this program and PyTorch.

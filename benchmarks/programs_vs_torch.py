@@ -1,14 +1,14 @@
 """Compares `query embed`, `evaluate knn` and `finetune` on ViT-B/16 with open_clip and timm under PyTorch, in fp32.
 
 **Features.** open_clip's ViT-B-16 with random weights is converted by `inspect checkpoint --convert`, so both sides have
-the same model; the largest difference of their features is printed. Both read the same JPEGs, decoding included, PyTorch
-by a DataLoader with 0, 1 or 2 workers, the number that is the fastest before the rounds. Programs are timed as whole processes. To
+the same model; the largest difference of their features is printed. Both decode the same JPEGs. PyTorch does so in a
+DataLoader with 0, 1 or 2 workers, whichever is the fastest before the rounds. Programs are timed as whole processes. To
 exclude start-up, each side runs over few and over many images, and a rate is the difference in images divided by the
 difference in seconds.
 
 **Fine-tuning.** Steps of the default recipe (AdamW with layer decay, mixup and cutmix, label smoothing, drop path,
-RandAugment, erasing) from random weights, decoding included, with two workers on either side. Seconds of our steps are
-`batch_time` in metrics.jsonl. The first step of a run, which waits for the loader, is left out on both sides.
+RandAugment, erasing) from random weights, decoding included, with two workers on either side. Our rate is the batch
+divided by `batch_time` in metrics.jsonl. The first step of a run, which waits for the loader, is left out on both sides.
 
 Both sides run alternately; medians and the range of the ratios of neighbours are printed.
 

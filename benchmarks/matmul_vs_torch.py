@@ -8,12 +8,12 @@ of neighbouring measurements are meaningful. Seconds are processor time of the p
 """
 
 import argparse
-import os
 import statistics
-import subprocess
 import time
 
 import torch
+
+from alternate import Served
 
 SHAPES = [
     ("ViT-B 8x50 qkv", 400, 2304, 768),
@@ -32,23 +32,6 @@ SHAPES = [
     ("small 64x50 fc2", 3200, 256, 1024),
 ]
 OPERATIONS = ["forward", "grad_input", "grad_weight"]
-
-
-class Tessera:
-    """A process of benchmark_matmul --serve. It waits for input while PyTorch runs."""
-
-    def __init__(self, program, dtype):
-        environment = dict(os.environ, TESSERA_THREADS="1")
-        self.process = subprocess.Popen([program, "--serve", "--dtype", dtype], stdin=subprocess.PIPE,
-                                        stdout=subprocess.PIPE, text=True, env=environment)
-
-    def seconds(self, operation, m, n, k, least):
-        self.process.stdin.write(f"{operation} {m} {n} {k} {least}\n")
-        self.process.stdin.flush()
-        answer = self.process.stdout.readline()
-        if not answer:
-            raise SystemExit("benchmark_matmul ended early")
-        return float(answer)
 
 
 class Torch:
@@ -81,7 +64,7 @@ def main():
     parser.add_argument("--seconds", type=float, default=0.05, help="shortest length of one measurement")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    tessera = Tessera(options.program, options.dtype)
+    tessera = Served(options.program, "--serve", "--dtype", options.dtype, TESSERA_THREADS="1")
     dtype = {"f32": torch.float32, "bf16": torch.bfloat16}[options.dtype]
 
     print(f"PyTorch {torch.__version__}, {options.dtype}, one thread each. Tessera's rate / PyTorch's: "
@@ -92,9 +75,9 @@ def main():
         peer = Torch(m, n, k, dtype)
         row = f"{name:<18}{m:>6}{n:>6}{k:>6}  "
         for operation in OPERATIONS:
-            tessera.seconds(operation, m, n, k, options.seconds)  # warm-up
+            tessera.ask(operation, m, n, k, options.seconds)  # warm-up
             peer.seconds(operation, options.seconds)
-            pairs = [(tessera.seconds(operation, m, n, k, options.seconds), peer.seconds(operation, options.seconds))
+            pairs = [(*tessera.ask(operation, m, n, k, options.seconds), peer.seconds(operation, options.seconds))
                      for _ in range(options.rounds)]
             ratios = sorted(theirs / ours for ours, theirs in pairs)
             rates = [2e-9 * m * n * k / statistics.median(side) for side in zip(*pairs)]

@@ -14,7 +14,6 @@ import argparse
 import json
 import pathlib
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -22,6 +21,8 @@ import tomllib
 
 import torch
 import torch.nn.functional as F
+
+from alternate import Served, spread
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "tests/golden/rils"))
 import oracle  # noqa: E402
@@ -86,19 +87,13 @@ class Torch:
 
 
 class Tessera:
-    """A process of benchmark_step. It waits for input while PyTorch runs."""
+    """A process of benchmark_step."""
 
     def __init__(self, program, config, options):
-        words = [word for pair in options.items() for word in pair]
-        self.process = subprocess.Popen([program, config, *words], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.process = Served(program, config, *(word for pair in options.items() for word in pair))
 
     def seconds(self, count):
-        self.process.stdin.write(f"{count}\n")
-        self.process.stdin.flush()
-        answer = self.process.stdout.readline().split()
-        if not answer:
-            raise SystemExit("benchmark_step ended early")
-        seconds, self.gate, self.bytes, self.flops, self.peak = map(float, answer)
+        seconds, self.gate, self.bytes, self.flops, self.peak = self.process.ask(count)
         return seconds
 
 
@@ -136,12 +131,12 @@ def summary(a, ours, theirs, pairs):
     if any(t is None for _, t in pairs):
         return result, text + " a step; PyTorch runs out of memory"
     other = statistics.median(t for _, t in pairs)
-    ratios = sorted(t / o for o, t in pairs)
+    ratios = [t / o for o, t in pairs]
     result["pytorch"] = {"seconds": other, "pairs_per_second": a.batch / other,
                          "share_of_peak": ours.flops / other / ours.peak, "bytes": theirs.bytes}
     result["ratio"] = statistics.median(ratios)
     text += (f", PyTorch {other:.3f} s{rate(other, theirs.bytes)} a step; "
-             f"PyTorch / Tessera {statistics.median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})")
+             f"PyTorch / Tessera {spread(ratios)}")
     return result, text
 
 

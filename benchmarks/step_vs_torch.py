@@ -4,7 +4,8 @@ PyTorch runs the method as its authors wrote it, with its own fused attention an
 goes through both passes, and captions are padded to the context. Tessera leaves out work that cannot change the loss.
 The median and the range of the ratios of neighbouring measurements are reported, because the speed of a shared machine
 changes. On a GPU both use the same card; each gives its cached memory back after its turn, and makes a step that is not
-timed before the next. The share of the peak is that of the FLOPs that Tessera computes, for both.
+timed before the next. The share of the peak is that of the FLOPs that Tessera computes, for both. Memory is what a process
+had resident at most on the CPU, and what its allocator had in use at most on a GPU.
 
     python benchmarks/step_vs_torch.py build/release/bin/benchmark_step apps/configs/flickr8k.toml \\
         [--device cpu|cuda[:N]] [--batch 64] [--warm 2] [--share 1] [--rounds 7] [--precision fp32|amp_bf16] [--objective rils|clip]
@@ -26,6 +27,12 @@ from alternate import Served, spread
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "tests/golden/rils"))
 import oracle  # noqa: E402
+
+
+def resident(process):
+    """The most bytes that a process ("self" or its number) has had resident."""
+    status = pathlib.Path(f"/proc/{process}/status").read_text()
+    return 1024 * int(status.split("VmHWM:")[1].split()[0])
 
 
 def fused_attention(q, k, v, causal=False):
@@ -79,6 +86,8 @@ class Torch:
         if self.on_gpu():
             self.bytes = torch.cuda.max_memory_allocated(self.device)
             self.give_back()
+        else:
+            self.bytes = resident("self")
         return seconds
 
     def give_back(self):
@@ -90,10 +99,13 @@ class Tessera:
     """A process of benchmark_step."""
 
     def __init__(self, program, config, options):
+        self.on_cpu = options["--device"] == "cpu"
         self.process = Served(program, config, *(word for pair in options.items() for word in pair))
 
     def seconds(self, count):
         seconds, self.gate, self.bytes, self.flops, self.peak = self.process.ask(count)
+        if self.on_cpu:
+            self.bytes = resident(self.process.process.pid)
         return seconds
 
 
@@ -124,9 +136,8 @@ def summary(a, ours, theirs, pairs):
                           "bytes": ours.bytes}}
     text = (f"{a.objective} {a.precision} batch {a.batch}, {100 * ours.gate:.0f} % of the images pass the gate: "
             f"Tessera {mine:.3f} s")
-    gpu = a.device != "cpu"
-    rate = lambda seconds, size: (f" ({a.batch / seconds:.0f} pairs/s, {100 * ours.flops / seconds / ours.peak:.1f} % of the "
-                                  f"peak, {size / 2**30:.1f} GiB)" if gpu else "")
+    rate = lambda seconds, size: (f" ({a.batch / seconds:.3g} pairs/s, {100 * ours.flops / seconds / ours.peak:.1f} % of the "
+                                  f"peak, {size / 2**30:.1f} GiB)")
     text += rate(mine, ours.bytes)
     if any(t is None for _, t in pairs):
         return result, text + " a step; PyTorch runs out of memory"

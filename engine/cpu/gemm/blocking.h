@@ -20,8 +20,13 @@ struct Blocking {
   /// The most units of k in a block. A longer block reads and writes partial sums less often, but a panel of b (96 KiB)
   /// and a block of packed a have to fit into the L2 cache together.
   static constexpr int64_t kMaxSteps = 768;
-  /// Packed a of a block of rows: most of an L2 cache of 1 MiB. The more rows, the less often b is read.
+  /// Packed a of a block of rows: most of an L2 cache, which has 1 MiB or more beside AVX-512 and often 512 KiB without.
+  /// The more rows, the less often b is read; the fewer, the more evenly threads share the blocks.
+#if defined(TESSERA_ISA_AVX512)
   static constexpr int64_t kBlockBytes = int64_t{640} << 10;
+#else
+  static constexpr int64_t kBlockBytes = int64_t{320} << 10;
+#endif
   /// Up to this size of a there is one block of rows, and packing b ahead of its only use does not pay.
   static constexpr int64_t kFewRowsBytes = int64_t{1408} << 10;
   /// The number of panels of b whose partial sums are held at a time.

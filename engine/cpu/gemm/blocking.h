@@ -20,8 +20,8 @@ struct Blocking {
   /// The most units of k in a block. A longer block reads and writes partial sums less often, but a panel of b (96 KiB)
   /// and a block of packed a have to fit into the L2 cache together.
   static constexpr int64_t kMaxSteps = 768;
-  /// Packed a of a block of rows: most of an L2 cache, which has 1 MiB or more beside AVX-512 and often 512 KiB without.
-  /// The more rows, the less often b is read; the fewer, the more evenly threads share the blocks.
+  /// Packed a of a block of rows: most of an L2 cache, which has 1 MiB or more beside AVX-512 and often 512 KiB
+  /// without. The more rows, the less often b is read; the fewer, the more evenly threads share the blocks.
 #if defined(TESSERA_ISA_AVX512)
   static constexpr int64_t kBlockBytes = int64_t{640} << 10;
 #else

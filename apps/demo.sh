@@ -60,7 +60,7 @@ evaluate() {
   local task=$1 features=$2 from=$3 dataset=$4 setting=
   if [ "$features" != model ]; then setting=-$features; fi
   shift 4
-  if [ "$from/results/${tasks[$task]}-$dataset$setting.json" -nt "$from/checkpoints/latest" ]; then return; fi
+  if [ "$from/results/${tasks[$task]}-${dataset//\//_}$setting.json" -nt "$from/checkpoints/latest" ]; then return; fi
   echo "-- ${from#logs/}, $features"
   $bin/evaluate "$task" --checkpoint "$from" --features "$features" --dataset "$dataset" "$@"
 }
@@ -73,11 +73,11 @@ evaluate_all() {
   evaluate "$task" untrained "$run" "$@"
 }
 say "retrieval on the test scenes (a grammar makes the captions)"
-evaluate_all retrieval scenes --data "$data/scenes/test"
+evaluate_all retrieval scenes/test --data "$data/scenes/test"
 say "zero-shot classification of pictures that are not in the train scenes"
 evaluate_all zero-shot objects --data "$data/objects/test"
 say "pointing games on the test scenes: does the heat map of a noun lie in its box?"
-evaluate_all pointing scenes --data "$data/scenes/test"
+evaluate_all pointing scenes/test --data "$data/scenes/test"
 say "k-nearest neighbours on Fashion-MNIST: 10,000 of the 60,000 train images, all 10,000 test images"
 neighbours=(fashion-mnist --train-data "$clothes" --train-samples 10000 --data "$clothes")
 evaluate_all knn "${neighbours[@]}"

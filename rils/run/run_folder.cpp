@@ -422,6 +422,12 @@ std::string weights_file(const std::string& given) {
     const auto step = path.filename() == "best" ? read_pointer(path) : newest_weights(beside);
     if (step && fs::exists(beside / weights_name(*step))) return (beside / weights_name(*step)).string();
   }
+  if (const auto step = read_pointer(path)) {
+    throw IoError(
+        fmt::format("{}: expected weights, found the name {}, which is what a run's latest and best hold; copy the "
+                    "file of that name",
+                    given, weights_name(*step)));
+  }
   if (fs::exists(path, error) || error) return given;  // whoever opens it has the reason
   throw IoError(fmt::format("{}: cannot open: No such file or directory{}", given, what_is_there(path)));
 }

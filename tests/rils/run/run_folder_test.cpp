@@ -167,6 +167,20 @@ TEST_F(RunFolderTest, WeightsThatTravelledNeedNoRun) {
   EXPECT_EQ(weights_file((root_ / "moved").string()), root_ / "moved/checkpoints/step_00000020.safetensors");
 }
 
+TEST_F(RunFolderTest, ACopyOfLatestIsNoCopyOfTheWeights) {
+  const RunFolder run = RunFolder::create(root_ / "a");
+  checkpoint(run, 20);
+  run.mark_latest(20);
+  for (const char* name : {"moved.safetensors", "latest", "best"}) {
+    const fs::path copy = root_ / name;
+    fs::copy_file(run.checkpoints() / "latest", copy);
+    EXPECT_EQ(message<IoError>([&] { (void)weights_file(copy.string()); }),
+              copy.string() +
+                  ": expected weights, found the name step_00000020.safetensors, which is what a run's "
+                  "latest and best hold; copy the file of that name");
+  }
+}
+
 TEST_F(RunFolderTest, ANameThatIsMissingListsWhatIsThere) {
   const fs::path folder = root_ / "a";
   const RunFolder run = RunFolder::create(folder);

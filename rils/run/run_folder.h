@@ -109,9 +109,9 @@ struct ResumePoint {
 /// The weights file that a user names wherever a program takes a checkpoint: RUN, RUN/checkpoints and
 /// RUN/checkpoints/latest mean those of the run's latest checkpoint, RUN/checkpoints/best those of its best; any other
 /// file, and a folder without checkpoints of ours, is returned as it is. The run may lack its configuration and its
-/// training states. Throws ConfigError for a run without a checkpoint and for a folder of runs, and IoError for a `latest`
-/// or `best` without its checkpoint, such as a copy elsewhere, and, with the checkpoints or runs that are there, when
-/// nothing has that name.
+/// training states. Throws ConfigError for a run without a checkpoint and for a folder of runs, and IoError for a
+/// `latest` or `best` without its checkpoint, such as a copy elsewhere, and, with the checkpoints or runs that are
+/// there, when nothing has that name.
 [[nodiscard]] std::string weights_file(const std::string& path);
 
 }  // namespace tessera::rils

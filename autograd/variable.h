@@ -1,6 +1,8 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
+#include <memory>
 
 #include "engine/tensor/tensor.h"
 
@@ -15,11 +17,15 @@ struct Slot {
   explicit operator bool() const { return index >= 0; }
 };
 
+/// Makes a value a second time, with equal bits, from what its node keeps in any case.
+using Remake = std::function<Tensor()>;
+
 /// A tensor and the slot of its gradient. A Tensor converts to a constant Var.
 struct Var {
   Tensor value;
   Slot slot;
-  Parameter* parameter = nullptr;  // set by use(), so that products find the kept packs
+  Parameter* parameter = nullptr;        // set by use(), so that products find the kept packs
+  std::shared_ptr<const Remake> remake;  // set where making the value again costs little (see Kept)
 
   Var() = default;
   Var(Tensor tensor) : value(std::move(tensor)) {}  // NOLINT(google-explicit-constructor)
@@ -29,6 +35,24 @@ struct Var {
   [[nodiscard]] Var detach() const { return {value}; }
   [[nodiscard]] const Shape& shape() const { return value.shape(); }
   [[nodiscard]] DType dtype() const { return value.dtype(); }
+};
+
+/// An operand that a backward reads. Its value is kept, or made again when it is asked for.
+class Kept {
+ public:
+  explicit Kept(const Var& var) : slot_(var.slot), dtype_(var.dtype()), remake_(var.remake) {
+    if (remake_ == nullptr) value_ = var.value;
+  }
+  [[nodiscard]] Slot slot() const { return slot_; }
+  [[nodiscard]] DType dtype() const { return dtype_; }
+  [[nodiscard]] Tensor value() const { return remake_ == nullptr ? value_ : (*remake_)(); }
+  [[nodiscard]] size_t bytes() const { return value_ ? value_.bytes() : 0; }
+
+ private:
+  Slot slot_;
+  DType dtype_;
+  Tensor value_;
+  std::shared_ptr<const Remake> remake_;
 };
 
 }  // namespace tessera::autograd

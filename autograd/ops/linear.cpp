@@ -40,19 +40,19 @@ class LinearNode final : public Node {
         row_scale_(in.row_scale),
         segments_(in.segments) {}
   [[nodiscard]] std::string_view name() const override { return "linear"; }
-  [[nodiscard]] size_t saved_bytes() const override { return bytes_of({&x_.value, &row_scale_}); }
+  [[nodiscard]] size_t saved_bytes() const override { return x_.bytes() + bytes_of({&row_scale_}); }
 
   void backward(Tape& tape, const Tensor& dy) override {
     const Tensor d = prepare_dy(dy, row_scale_, segments_, x_.dtype(), Weight::part(tape.sink(bias_), w_.rows));
-    if (x_.slot) {
-      linear_grad_input(d, w_.value(), tape.sink(x_.slot), {.pack = w_.pack(x_.dtype(), Side::grad_input)});
+    if (x_.slot()) {
+      linear_grad_input(d, w_.value(), tape.sink(x_.slot()), {.pack = w_.pack(x_.dtype(), Side::grad_input)});
     }
-    linear_grad_weight(d, x_.value, w_.sink(tape));
+    linear_grad_weight(d, x_.value(), w_.sink(tape));
     if (residual_) tape.give(residual_, dy.dtype() == residual_dtype_ ? dy : tessera::cast(dy, residual_dtype_));
   }
 
  private:
-  Var x_;
+  Kept x_;
   Weight w_;
   Slot bias_, residual_;
   DType residual_dtype_;
@@ -62,38 +62,42 @@ class LinearNode final : public Node {
 
 class MlpNode final : public Node {
  public:
-  MlpNode(const Var& x, const MlpInputs& in, Tensor pre, Tensor hidden)
-      : x_(x), in_(in), residual_dtype_(in.residual.dtype()), pre_(std::move(pre)), hidden_(std::move(hidden)) {
-    in_.residual.value = {};  // its gradient needs no value
+  MlpNode(const Var& x, const MlpInputs& in, Tensor pre)
+      : x_(x), in_(in), residual_dtype_(in.residual.dtype()), pre_(std::move(pre)) {
+    in_.residual = Var({}, in.residual.slot);  // its gradient needs no value
   }
   [[nodiscard]] std::string_view name() const override { return "mlp"; }
-  [[nodiscard]] size_t saved_bytes() const override { return bytes_of({&x_.value, &pre_, &hidden_}); }
+  [[nodiscard]] size_t saved_bytes() const override { return x_.bytes() + bytes_of({&pre_}); }
 
   void backward(Tape& tape, const Tensor& dy) override {
     const DType compute = x_.dtype();
     const Weight w1{in_.w1, {}};
     const Weight w2{in_.w2, {}};
     const Tensor d = prepare_dy(dy, in_.row_scale, in_.segments, compute, tape.sink(in_.b2.slot));
-    linear_grad_weight(d, hidden_, w2.sink(tape));
-    hidden_ = {};
     const Tensor d_pre = Tensor::empty(pre_.shape(), compute, pre_.device());
-    linear_grad_input(
-        d, in_.w2.value, {d_pre, GradMode::overwrite},
-        {.pack = w2.pack(compute, Side::grad_input), .act = in_.act, .pre = pre_, .col_sum = tape.sink(in_.b1.slot)});
+    linear_grad_input(d, in_.w2.value, {d_pre, GradMode::overwrite},
+                      {.pack = w2.pack(compute, Side::grad_input),
+                       .act = in_.act,
+                       .pre = pre_,
+                       .value = pre_,
+                       .col_sum = tape.sink(in_.b1.slot)});
+    linear_grad_weight(d, pre_, w2.sink(tape));
     pre_ = {};
-    linear_grad_weight(d_pre, x_.value, w1.sink(tape));
-    if (x_.slot) {
-      linear_grad_input(d_pre, in_.w1.value, tape.sink(x_.slot), {.pack = w1.pack(compute, Side::grad_input)});
+    linear_grad_weight(d_pre, x_.value(), w1.sink(tape));
+    if (x_.slot()) {
+      linear_grad_input(d_pre, in_.w1.value, tape.sink(x_.slot()), {.pack = w1.pack(compute, Side::grad_input)});
     }
     const Slot residual = in_.residual.slot;
     if (residual) tape.give(residual, dy.dtype() == residual_dtype_ ? dy : tessera::cast(dy, residual_dtype_));
   }
 
  private:
-  Var x_;
+  Kept x_;
   MlpInputs in_;
   DType residual_dtype_;
-  Tensor pre_, hidden_;
+  /// x W₁ᵀ + b₁. In the backward its activation, the hidden layer, takes its place, so that only one of them is kept.
+  /// In bf16 that is the activation of the rounded `pre`.
+  Tensor pre_;
 };
 
 }  // namespace
@@ -133,7 +137,7 @@ Var mlp(const Var& x, const MlpInputs& in) {
   second.pack = Weight{in.w2, {}}.pack(x.dtype(), Side::forward);
   Tensor y = tessera::linear(hidden.y, in.w2.value, second).y;
   if (tape != nullptr) {
-    return tape->record(std::make_unique<MlpNode>(x, in, std::move(hidden.pre), std::move(hidden.y)), std::move(y));
+    return tape->record(std::make_unique<MlpNode>(x, in, std::move(hidden.pre)), std::move(y));
   }
   return y;
 }

@@ -25,6 +25,7 @@ struct LinearInputs {
 [[nodiscard]] Var linear(const Var& x, const Var& w, const LinearInputs& inputs = {});
 
 /// A perceptron with one hidden layer as one node: y = residual + row_scale · (act(x W₁ᵀ + b₁) W₂ᵀ + b₂).
+/// Of the hidden layer it keeps only the values before the activation.
 struct MlpInputs {
   Var w1, b1, w2, b2;
   Act act = Act::gelu_erf;

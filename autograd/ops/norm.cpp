@@ -84,9 +84,14 @@ Var normalise_columns(const Var& x, const ColumnMoments& moments, const Var& gam
 Var layer_norm(const Var& x, const Var& gamma, const Var& beta, double eps, DType out_dtype) {
   LayerNormResult r = tessera::layer_norm(x.value, gamma.value, beta.value, eps, out_dtype);
   if (Tape* tape = recording({&x, &gamma, &beta})) {
-    return tape->record(
-        std::make_unique<LayerNormNode>(SavedNorm(x, gamma, beta, std::move(r.mean), std::move(r.rstd))),
-        std::move(r.y));
+    Var y =
+        tape->record(std::make_unique<LayerNormNode>(SavedNorm(x, gamma, beta, std::move(r.mean), std::move(r.rstd))),
+                     std::move(r.y));
+    // The node keeps x, so a product that reads y in its backward need not keep y too.
+    y.remake = std::make_shared<const Remake>([x = x.value, gamma = gamma.value, beta = beta.value, eps, out_dtype] {
+      return tessera::layer_norm(x, gamma, beta, eps, out_dtype).y;
+    });
+    return y;
   }
   return std::move(r.y);
 }

@@ -27,6 +27,8 @@ struct Exp {
   }
 };
 
+// `slope(x, f)` gives the slope and puts the value into f, where the two share work.
+
 /// x Φ(x), slope Φ(x) + x φ(x). Φ and φ vanish before |x| = 40 in every type; the bound keeps an infinite x from making
 /// inf · 0.
 struct GeluErf {
@@ -41,6 +43,14 @@ struct GeluErf {
     V pdf;
     const V cdf = normal_cdf(x, pdf);
     return fma(min(V(40.0), max(V(-40.0), x)), pdf, cdf);
+  }
+  template <class V>
+  TESSERA_HD static V slope(V x, V& f) {
+    V pdf;
+    const V cdf = normal_cdf(x, pdf);
+    const V bounded = max(V(-40.0), x);
+    f = bounded * cdf;
+    return fma(min(V(40.0), bounded), pdf, cdf);
   }
 };
 
@@ -58,6 +68,11 @@ struct QuickGelu {
     const V small = sigmoid(-abs(t));
     const V large = V(1.0) - small;
     return fma(t, small * large, select(t < V(0.0), small, large));
+  }
+  template <class V>
+  TESSERA_HD static V slope(V x, V& f) {
+    f = value(x);
+    return slope(x);
   }
   static constexpr double kBound = 420.0;
 };

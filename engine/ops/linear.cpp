@@ -89,13 +89,17 @@ void linear_grad_input(const Tensor& dy, const Tensor& w, const GradOut& dx, con
   if (!dx) return;
   constexpr const char* kOp = "linear_grad_input";
   Context& c = check::device(kOp, {{"dy", dy}, {"w", w}, {"dx", dx.tensor}},
-                             {{"pre", o.pre}, {"pack", o.pack}, {"col_sum", o.col_sum.tensor}});
+                             {{"pre", o.pre}, {"value", o.value}, {"pack", o.pack}, {"col_sum", o.col_sum.tensor}});
   check_product_types(kOp, dy, w);
   check::shape(kOp, {"dy", dy}, {-1, w.size(0)}, "rows of w");
   check::shape(kOp, {"dx", dx.tensor}, {dy.size(0), w.size(1)}, "rows of dy, columns of w");
   check_output_type(kOp, {"dx", dx.tensor}, dy.dtype());
-  check::dense_rows(kOp, {{"dy", dy}, {"w", w}, {"dx", dx.tensor}, {"pre", o.pre}});
+  check::dense_rows(kOp, {{"dy", dy}, {"w", w}, {"dx", dx.tensor}, {"pre", o.pre}, {"value", o.value}});
   if (o.act != Act::none) check::shape(kOp, {"pre", o.pre}, dx.tensor.shape(), "the shape of dx");
+  if (o.value) {
+    check::shape(kOp, {"value", o.value}, o.pre.shape(), "the shape of pre");
+    check::dtype(kOp, {"value", o.value}, {dy.dtype()});
+  }
   if (o.col_sum) check::shape(kOp, {"col_sum", o.col_sum.tensor}, {w.size(1)}, "columns of w");
   c.kernels().linear.grad_input(c, {.dy = dy,
                                     .w = w,
@@ -103,6 +107,7 @@ void linear_grad_input(const Tensor& dy, const Tensor& w, const GradOut& dx, con
                                     .pre = o.pre,
                                     .act = o.act,
                                     .dx = dx.tensor,
+                                    .value = o.value,
                                     .col_sum = o.col_sum.tensor,
                                     .mode = dx.mode,
                                     .sum_mode = o.col_sum.mode});

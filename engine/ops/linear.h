@@ -35,12 +35,13 @@ struct PrepareArgs {
   GradMode sum_mode = GradMode::overwrite;
 };
 /// dx [M,K] (+)= (dy W) · act'(pre); col_sum [K] (+)= the column sums of what was added, taken in f32 before rounding.
-/// dy [M,N] in the compute dtype, pre [M,K] (absent for Act::none), dx compute dtype or f32. `pack` holds bytes for
-/// Side::grad_input, or for Side::forward from a table that keeps no pack for Side::grad_input.
+/// dy [M,N] in the compute dtype, pre [M,K] (absent for Act::none), dx compute dtype or f32. `value` [M,K], in the
+/// compute dtype and absent for Act::none, receives act(pre); it may be pre. `pack` holds bytes for Side::grad_input,
+/// or for Side::forward from a table that keeps no pack for Side::grad_input.
 struct LinearDxArgs {
   View dy, w, pack{}, pre{};
   Act act = Act::none;
-  View dx, col_sum{};
+  View dx, value{}, col_sum{};
   GradMode mode, sum_mode = GradMode::overwrite;
 };
 /// dw [N,K] (+)= dyᵀ x; dw is f32 (f64 under f64).
@@ -101,7 +102,7 @@ struct LinearResult {
 struct LinearDxOptions {
   Tensor pack{};
   Act act = Act::none;
-  Tensor pre{};
+  Tensor pre{}, value{};
   GradOut col_sum{};
 };
 void linear_grad_input(const Tensor& dy, const Tensor& w, const GradOut& dx, const LinearDxOptions& options = {});

@@ -7,6 +7,7 @@
 #include <cmath>
 #include <limits>
 
+#include "autograd/ops/norm.h"
 #include "autograd/ops/pointwise.h"
 #include "autograd/ops/reduce.h"
 #include "autograd/tape.h"
@@ -120,6 +121,43 @@ TEST(Mlp, DroppedSamplesKeepTheirResidualAndGiveNoGradient) {
   EXPECT_EQ(floats(y.value.slice(0, 2, 1)), floats(residual.slice(0, 2, 1)));
   tape.backward(y, random_tensor({6, 5}, "dy"));
   EXPECT_EQ(floats(tape.take(x.slot).slice(0, 2, 1)), Floats(4, 0.0f));
+}
+
+TEST(Mlp, KeepsItsInputAndThePreActivation) {
+  Parameter w1("w1", random_tensor({256, 64}, "w1"));
+  Parameter w2("w2", random_tensor({64, 256}, "w2"));
+  Tape tape;
+  const TapeScope scope(tape);
+  const Var y = mlp(tape.input(random_tensor({2048, 64}, "x")), {.w1 = use(w1), .w2 = use(w2)});
+  EXPECT_NE(tape.report().find("tape: 1 nodes, 2.5 MiB"), std::string::npos) << tape.report();
+}
+
+/// The gradients behind a layer norm whose output is made again in the backward, or kept.
+std::vector<Floats> behind_a_norm(DType compute, bool again) {
+  Parameter gamma("gamma", random_tensor({4}, "gamma"));
+  Parameter beta("beta", random_tensor({4}, "beta"));
+  Parameter w("w", random_tensor({5, 4}, "w"));
+  Perceptron p;
+  Tape tape;
+  const TapeScope scope(tape);
+  const Var x = tape.input(random_tensor({6, 4}, "x"));
+  Var normed = layer_norm(x, use(gamma), use(beta), 1e-6, compute);
+  if (!again) normed.remake = nullptr;
+  const std::weak_ptr<Storage> held = normed.value.storage();
+  const Root roots[] = {{linear(normed, use(w)), random_tensor({6, 5}, "dy")},
+                        {p.fused(normed, random_tensor({6, 5}, "residual")), random_tensor({6, 5}, "dz")}};
+  normed = {};
+  EXPECT_EQ(held.expired(), again);
+  tape.backward(roots);
+  std::vector<Floats> results{floats(tape.take(x.slot))};
+  for (const Parameter* q : {&gamma, &beta, &w, &p.w1, &p.b1, &p.w2, &p.b2}) results.push_back(floats(q->grad));
+  return results;
+}
+
+TEST(Kept, ANormIsMadeAgainWithEqualBits) {
+  for (const DType compute : {DType::f32, DType::bf16}) {
+    EXPECT_EQ(behind_a_norm(compute, true), behind_a_norm(compute, false)) << name_of(compute);
+  }
 }
 
 TEST(Packs, AreRemadeWhenAParameterIsWritten) {

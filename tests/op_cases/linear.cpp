@@ -223,6 +223,7 @@ struct DxPick {
   Act act = Act::none;
   bool pack = false, col_sum = false, strided = false;
   std::optional<DType> dx{};
+  bool value = false, in_place = false;  // the activation beside the slope, and in the place of pre
 };
 
 Problem dx_problem(Values& values, DType dtype, const DxPick& pick) {
@@ -230,13 +231,22 @@ Problem dx_problem(Values& values, DType dtype, const DxPick& pick) {
   const DType dx_type = pick.dx.value_or(dtype);
   const Layout rows = pick.strided ? padded(3) : Layout{};
   Problem p;
-  p.name = fmt::format("{}x{}x{} act {}{}{}{} to {}", m, n, k, static_cast<int>(pick.act), pick.pack ? " pack" : "",
-                       pick.col_sum ? " summed" : "", pick.strided ? " strided" : "", name_of(dx_type));
+  p.name = fmt::format("{}x{}x{} act {}{}{}{}{}{} to {}", m, n, k, static_cast<int>(pick.act), pick.pack ? " pack" : "",
+                       pick.col_sum ? " summed" : "", pick.strided ? " strided" : "", pick.value ? " value" : "",
+                       pick.in_place ? " in place" : "", name_of(dx_type));
   const Tensor w = values.normal({n, k}, 1 / std::sqrt(std::max(1.0, static_cast<double>(n))));
-  p.operands = {in("dy", dtype, values.normal({m, n}), rows), in("w", wide(dtype), w, rows),
-                pick.act != Act::none ? in("pre", dtype, values.normal({m, k}), rows) : absent("pre"),
+  const Tolerance activation{.c = 6, .floor = 1, .elementwise = true};
+  auto pre = absent("pre");
+  if (pick.act != Act::none) {
+    const Tensor x = values.normal({m, k});
+    pre = pick.in_place ? inout("pre", dtype, x, activation) : in("pre", dtype, x, rows);
+  }
+  p.operands = {in("dy", dtype, values.normal({m, n}), rows),
+                in("w", wide(dtype), w, rows),
+                pre,
                 sum_out("dx", dx_type, {m, k}, unit_sum(n), rows),
-                pick.col_sum ? sum_out("col_sum", wide(dtype), {k}, plain_sum(m + n)) : absent("col_sum")};
+                pick.col_sum ? sum_out("col_sum", wide(dtype), {k}, plain_sum(m + n)) : absent("col_sum"),
+                pick.value && !pick.in_place ? out("value", dtype, {m, k}, activation, rows) : absent("value")};
   const auto run = [=](Context& c, const KernelTable& t, Views v, const View& pack, GradMode mode) {
     t.linear.grad_input(c, {.dy = v[0],
                             .w = v[1],
@@ -244,6 +254,7 @@ Problem dx_problem(Values& values, DType dtype, const DxPick& pick) {
                             .pre = v[2],
                             .act = pick.act,
                             .dx = v[3],
+                            .value = pick.in_place ? v[2] : v[5],
                             .col_sum = v[4],
                             .mode = mode,
                             .sum_mode = mode});
@@ -260,13 +271,17 @@ Problem dx_problem(Values& values, DType dtype, const DxPick& pick) {
     };
     p.moved[1] = packed_share(dtype);
   }
-  p.op = [=](Tensors t, GradMode mode) -> std::vector<Tensor> {
-    linear_grad_input(t[0], t[1], {t[3], mode}, {.act = pick.act, .pre = t[2], .col_sum = {t[4], mode}});
-    return {};
-  };
+  if (!pick.in_place) {
+    p.op = [=](Tensors t, GradMode mode) -> std::vector<Tensor> {
+      linear_grad_input(t[0], t[1], {t[3], mode},
+                        {.act = pick.act, .pre = t[2], .value = t[5], .col_sum = {t[4], mode}});
+      return {};
+    };
+  }
   if (!pick.col_sum) {
     p.batch = {{0, 0}, {3, 0}};
     if (pick.act != Act::none) p.batch.push_back({2, 0});
+    if (pick.value) p.batch.push_back({5, 0});
   }
   p.flops = flops(pick.extents);
   return p;
@@ -278,6 +293,9 @@ std::vector<Problem> dx_problems(DType dtype) {
   for (Extents e : kExtents) {
     problems.push_back(dx_problem(values, dtype, {.extents = e}));
     problems.push_back(dx_problem(values, dtype, {.extents = e, .act = Act::gelu_erf, .pack = true, .col_sum = true}));
+    problems.push_back(dx_problem(
+        values, dtype,
+        {.extents = e, .act = Act::gelu_erf, .pack = true, .col_sum = true, .value = true, .in_place = true}));
     std::swap(e.n, e.k);
     problems.push_back(dx_problem(values, dtype, {.extents = e, .pack = true, .dx = wide(dtype)}));
   }
@@ -285,6 +303,10 @@ std::vector<Problem> dx_problems(DType dtype) {
   problems.push_back(dx_problem(values, dtype, {.extents = odd, .act = Act::quick_gelu}));
   problems.push_back(dx_problem(
       values, dtype, {.extents = odd, .act = Act::quick_gelu, .col_sum = true, .strided = true, .dx = wide(dtype)}));
+  for (const Act act : {Act::gelu_erf, Act::quick_gelu}) {
+    problems.push_back(dx_problem(values, dtype, {.extents = odd, .act = act, .value = true}));
+  }
+  problems.push_back(dx_problem(values, dtype, {.extents = odd, .act = Act::gelu_erf, .strided = true, .value = true}));
   problems.push_back(dx_problem(values, dtype, {.extents = odd, .pack = true, .strided = true}));
   problems.push_back(dx_problem(values, dtype, {.extents = {600, 19, 35}, .col_sum = true}));
   if (dtype != DType::f64) problems.push_back(dx_problem(values, dtype, {.extents = kManyRowsOverN, .pack = true}));
@@ -358,7 +380,8 @@ OpCase grad_input_case() {
         dx_problem(v, dtype, {.extents = {m, 3 * d, d}, .pack = true}),
         dx_problem(v, dtype, {.extents = {m, d, d}, .pack = true}),
         dx_problem(v, dtype, {.extents = {m, s.hidden, d}, .pack = true}),
-        dx_problem(v, dtype, {.extents = {m, d, s.hidden}, .act = Act::gelu_erf, .pack = true, .col_sum = true})};
+        dx_problem(v, dtype,
+                   {.extents = {m, d, s.hidden}, .act = Act::gelu_erf, .pack = true, .col_sum = true, .value = true})};
   };
   const Tensor dy = Tensor::zeros({4, 5});
   const Tensor w = Tensor::zeros({5, 3});

@@ -98,6 +98,12 @@ void grad_input(Context&, const LinearDxArgs& a) {
   }
   write(dx, a.dx, a.mode);
   write(column_sums(dx), a.col_sum, a.sum_mode);
+  if (!a.value) return;
+  Array value(pre.shape());
+  for (int64_t i = 0; i < value.size(0); ++i) {
+    for (int64_t k = 0; k < value.size(1); ++k) value(i, k) = activate(a.act, pre(i, k));
+  }
+  write(value, a.value);
 }
 
 void grad_weight(Context&, const LinearDwArgs& a) {

@@ -36,6 +36,11 @@ struct Identity {
   static TESSERA_INLINE V slope(V) {
     return V(1.0);
   }
+  template <class V>
+  static TESSERA_INLINE V slope(V x, V& f) {
+    f = x;
+    return V(1.0);
+  }
 };
 
 /// A row-major matrix; null where absent.
@@ -216,13 +221,15 @@ void forward(Context& context, const LinearArgs& a) {
 
 // --- gradient of the input -------------------------------------------------------------------------------------------
 
-/// dx (+)= sum · act'(pre), and the column sums of a tile as partials [tile][columns]. T: type of pre, D of dx.
+/// dx (+)= sum · act'(pre), value = act(pre), and the column sums of a tile as partials [tile][columns]. T: type of pre
+/// and value, D of dx.
 template <class T, class D, class A>
 struct GradInputEpilogue {
   using E = Compute<T>;
   using V = typename VecOf<T>::Type;
   static constexpr int kColumns = TileOf<T>::kColumns;
   Matrix<const T> pre;
+  Matrix<T> value;
   Matrix<D> dx;
   bool accumulate;
   E* partials;
@@ -230,13 +237,20 @@ struct GradInputEpilogue {
 
   TESSERA_INLINE void store(const E* tile, const TilePlace& p, int width) const {
     const T* before = pre.data == nullptr ? nullptr : pre.at(p.row, p.column);
+    T* after = value.data == nullptr ? nullptr : value.at(p.row, p.column);
     D* to = dx.at(p.row, p.column);
     E* sums = partials == nullptr ? nullptr : partials + p.row / TileOf<T>::kRows * columns + p.column;
     sweep<V>(width, [&](int64_t j, auto count) TESSERA_INLINE_BODY {
       V sum(0.0);
       for (int64_t i = 0; i < p.rows; ++i) {
         V g = load<V>(tile + i * kColumns + j, count);
-        if (before != nullptr) g = g * A::slope(load<V>(before + i * pre.stride + j, count));
+        if (after != nullptr) {
+          V f;
+          g = g * A::slope(load<V>(before + i * pre.stride + j, count), f);
+          cpu::TESSERA_ISA::store(f, after + i * value.stride + j, count);
+        } else if (before != nullptr) {
+          g = g * A::slope(load<V>(before + i * pre.stride + j, count));
+        }
         sum += g;
         put(g, to + i * dx.stride + j, accumulate, count);
       }
@@ -252,7 +266,9 @@ void grad_input_with(Context& context, const LinearDxArgs& a) {
   const int64_t columns = a.dx.size(1);
   const int64_t tiles = ceil_div(a.dx.size(0), TileOf<T>::kRows);
   const Scratch partials(context, a.col_sum ? static_cast<size_t>(tiles * columns) * sizeof(E) : 0);
-  const GradInputEpilogue<T, D, A> epilogue{.pre = Matrix<const T>(a.act == Act::none ? View{} : a.pre),
+  const bool bent = a.act != Act::none;
+  const GradInputEpilogue<T, D, A> epilogue{.pre = Matrix<const T>(bent ? a.pre : View{}),
+                                            .value = Matrix<T>(bent ? a.value : View{}),
                                             .dx = Matrix<D>(a.dx),
                                             .accumulate = a.mode == GradMode::accumulate,
                                             .partials = a.col_sum ? partials.template as<E>() : nullptr,

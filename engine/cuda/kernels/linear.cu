@@ -207,6 +207,9 @@ void grad_input(Context& context, const LinearDxArgs& a) {
                     .accumulate = a.mode == GradMode::accumulate,
                     .column_sums = a.col_sum,
                     .sum_mode = a.sum_mode});
+  if (a.act == Act::none || !a.value) return;
+  const Unary act = a.act == Act::gelu_erf ? Unary::gelu_erf : Unary::quick_gelu;
+  context.kernels().pointwise.unary(context, {.op = act, .x = a.pre, .y = a.value});
 }
 
 void grad_weight(Context& context, const LinearDwArgs& a) {

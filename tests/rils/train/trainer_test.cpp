@@ -4,8 +4,12 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cmath>
 #include <filesystem>
+#include <numeric>
+#include <span>
+#include <vector>
 
 #include "engine/core/error.h"
 #include "engine/cpu/host.h"
@@ -83,15 +87,43 @@ void expect_golden_run(const std::string& name) {
 TEST(Training, TenStepsAgreeWithPyTorch) { expect_golden_run("training"); }
 TEST(Training, TheLogitScaleIsClampedAsInPyTorch) { expect_golden_run("training_clamp"); }
 
+/// |losses − exact| of each step.
+std::vector<double> distances(std::span<const double> losses, std::span<const double> exact) {
+  std::vector<double> result;
+  for (size_t step = 0; step < exact.size(); ++step) result.push_back(std::abs(losses[step] - exact[step]));
+  return result;
+}
+
+double median(std::vector<double> values) {
+  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
+  std::ranges::nth_element(values, middle);
+  return *middle;
+}
+
+/// The medians of ten steps each, and last the mean of all steps. Rounding sometimes decides whether an image passes
+/// the gate. That moves the loss of one step by some twenty times as much as all other rounding does, hence medians.
+std::vector<double> typical(const std::vector<double>& values, int64_t round) {
+  std::vector<double> result;
+  for (auto at = values.begin(); at != values.end(); at += round) result.push_back(median({at, at + round}));
+  result.push_back(std::reduce(values.begin(), values.end()) / static_cast<double>(values.size()));
+  return result;
+}
+
 /// Ten rounds of ten batches. Twelve runs of PyTorch, from starts that differ by less than bf16 resolves, say how far
 /// rounding alone takes the losses from those in f64.
 TEST(Training, AHundredStepsInBf16StayWithinPyTorchsSpread) {
   constexpr int64_t kRounds = 10, kRuns = 12;
   const nn::SafetensorsFile expected(golden_path("rils/training_bf16.safetensors"));
-  const Tensor exact = expected.load("loss"), autocast = expected.load("autocast");
+  const Tensor exact_losses = expected.load("loss"), autocast = expected.load("autocast");
+  const std::span<const double> exact = exact_losses.data<double>();
   TrainingGolden golden("training");
   golden.config.run.precision = "amp_bf16";
   const int64_t steps = kRounds * golden.steps;
+  std::vector<double> most(kRounds + 1, 0.0);
+  for (int64_t run = 0; run < kRuns; ++run) {
+    const auto theirs = typical(distances(autocast.slice(0, run, 1).data<double>(), exact), golden.steps);
+    for (size_t i = 0; i < most.size(); ++i) most[i] = std::max(most[i], theirs[i]);
+  }
   std::vector<std::vector<MicroBatch>> batches;
   for (int64_t step = 0; step < golden.steps; ++step) batches.push_back(golden.batch(step));
   const KernelTable& before = cpu_context().kernels();
@@ -103,21 +135,8 @@ TEST(Training, AHundredStepsInBf16StayWithinPyTorchsSpread) {
     for (int64_t step = 0; step < steps; ++step) {
       losses.push_back(trainer.step(batches[static_cast<size_t>(step % golden.steps)]).losses.loss);
     }
-    for (int64_t round = 0; round < kRounds; ++round) {
-      double ours = 0, most = 0;
-      for (int64_t run = 0; run < kRuns; ++run) {
-        double theirs = 0;
-        for (int64_t step = round * golden.steps; step < (round + 1) * golden.steps; ++step) {
-          theirs += std::abs(autocast.data<double>()[static_cast<size_t>(run * steps + step)] -
-                             exact.data<double>()[static_cast<size_t>(step)]);
-        }
-        most = std::max(most, theirs);
-      }
-      for (int64_t step = round * golden.steps; step < (round + 1) * golden.steps; ++step) {
-        ours += std::abs(losses[static_cast<size_t>(step)] - exact.data<double>()[static_cast<size_t>(step)]);
-      }
-      EXPECT_LE(ours, most) << table->name << ", round " << round;
-    }
+    const auto ours = typical(distances(losses, exact), golden.steps);
+    for (size_t i = 0; i < most.size(); ++i) EXPECT_LE(ours[i], most[i]) << table->name << ", round " << i;
   }
   cpu_context().set_kernels(before);
 }

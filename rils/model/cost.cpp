@@ -77,7 +77,9 @@ ForwardCost forward_cost(const ModelConfig& m, const LossConfig& loss, double ca
   if (objective.simclr) {
     const auto h = static_cast<double>(m.image_mlp.hidden);
     const auto o = static_cast<double>(m.image_mlp.output);
-    c.simclr = 2 * (pass + d * h + h * h + h * o + 2.0 * o * static_cast<double>(batch));
+    const bool cls_only = m.vision.pool == Pool::cls;  // see VisionTower::features
+    const double view = pass - (cls_only ? block_macs(d, patches + 1, patches + 1) - block_macs(d, patches + 1, 1) : 0);
+    c.simclr = 2 * (view + d * h + h * h + h * o + 2.0 * o * static_cast<double>(batch));
   }
   if (!has_decoder(m)) return c;
   c.gated = objective.reconstruction == Reconstruction::language;
@@ -97,8 +99,8 @@ double training_bytes(const ModelConfig& m, const LossConfig& loss, double capti
   constexpr double kF32 = 4;
   const double compute = bf16 ? 2 : 4;
   const double parameters = 4 * kF32 * static_cast<double>(parameter_counts(m).total());
-  // Kept per row and block: the stream before each half (f32), norms, qkv, attention output, hidden twice.
-  const auto per_row = [&](double width) { return width * (2 * kF32 + compute * (2 + 3 + 1 + 8)); };
+  // Kept per row and block: the stream before each half (f32), qkv, attention output, hidden before the activation.
+  const auto per_row = [&](double width) { return width * (2 * kF32 + compute * (3 + 1 + 4)); };
   const auto tower = [&](double rows, double layers, double width) {
     return rows * (checkpointing ? layers * width * kF32 + per_row(width) : layers * per_row(width));
   };

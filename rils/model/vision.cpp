@@ -30,6 +30,13 @@ Tensor add_positions(ParameterStore& store, const std::string& name, const Grid&
   return table.reshape({1 + grid.patches(), width});
 }
 
+/// The rows of the CLS tokens among all.
+RowIndex cls_rows(const TokenLayout& layout) {
+  std::vector<int32_t> rows;
+  for (int64_t b = 0; b < layout.samples; ++b) rows.push_back(static_cast<int32_t>(b * layout.rows_per_sample()));
+  return {rows, layout.samples * layout.rows_per_sample()};
+}
+
 }  // namespace
 
 VisionTower::VisionTower(ParameterStore& store, const VisionConfig& config, DType dtype, VisionTraits traits)
@@ -98,7 +105,8 @@ struct VisionTower::Chosen {
   }
 };
 
-Var VisionTower::run(const Var& patches, const Chosen& chosen, const PassOptions& options) const {
+Var VisionTower::run(const Var& patches, const Chosen& chosen, const PassOptions& options,
+                     const nn::QueryRows* last) const {
   autograd::GatherInputs gather;
   if (cls_token_ != nullptr) gather.fill = autograd::use(*cls_token_);
   gather.table = trained_positions_ != nullptr ? autograd::use(*trained_positions_) : Var(positions_);
@@ -109,19 +117,28 @@ Var VisionTower::run(const Var& patches, const Chosen& chosen, const PassOptions
   nn::BlockInputs inputs;
   inputs.segments = chosen.segments;
   inputs.precision = options.precision;
+  inputs.queries = last;
   x = nn::run_blocks(blocks_, x, inputs, options.checkpointing, options.drop_path);
   return norm_ ? (*norm_)(x, options.precision.param) : x;
 }
 
-TokenFeatures VisionTower::encode(const TokenFeatures& patches, const PassOptions& options) const {
-  const TokenLayout layout{patches.layout.samples, cls_token_ != nullptr ? 1 : 0, grid_};
+TokenLayout VisionTower::layout_of(const TokenFeatures& patches) const {
+  return {patches.layout.samples, cls_token_ != nullptr ? 1 : 0, grid_};
+}
+
+VisionTower::Chosen VisionTower::all_of(const TokenFeatures& patches) const {
+  const TokenLayout layout = layout_of(patches);
   Chosen all;
   for (int64_t b = 0; b < layout.samples; ++b) {
     if (cls_token_ != nullptr) all.add_cls();
     for (int64_t p = 0; p < grid_.patches(); ++p) all.add_patch(patches.layout, b, p);
   }
   all.segments = SegmentTable::uniform(layout.samples, layout.rows_per_sample());
-  return {run(patches.values, all, options), layout};
+  return all;
+}
+
+TokenFeatures VisionTower::encode(const TokenFeatures& patches, const PassOptions& options) const {
+  return {run(patches.values, all_of(patches), options), layout_of(patches)};
 }
 
 Var VisionTower::encode_visible(const TokenFeatures& patches, const Masks& masks, std::span<const int64_t> samples,
@@ -143,10 +160,16 @@ Var VisionTower::pool(const TokenFeatures& encoded) const {
     return after_pooling(autograd::segment_mean(encoded.values, segments, layout.prefix));
   }
   if (layout.prefix == 0) throw ConfigError("model.vision.pool: expected mean for an encoder without CLS token");
-  std::vector<int32_t> rows;
-  for (int64_t b = 0; b < layout.samples; ++b) rows.push_back(static_cast<int32_t>(b * layout.rows_per_sample()));
   const Var& all = encoded.values;
-  return after_pooling(autograd::gather_rows(all, RowIndex(rows, all.value.size(0)), {.out_dtype = all.dtype()}));
+  return after_pooling(autograd::gather_rows(all, cls_rows(layout), {.out_dtype = all.dtype()}));
+}
+
+Var VisionTower::features(const Tensor& images, const PassOptions& options) const {
+  const TokenFeatures patches = patch_tokens(images, options);
+  const TokenLayout layout = layout_of(patches);
+  if (!pool_cls_ || layout.prefix == 0) return pool(encode(patches, options));
+  const nn::QueryRows cls{cls_rows(layout), SegmentTable::uniform(layout.samples, 1)};
+  return after_pooling(run(patches.values, all_of(patches), options, &cls));
 }
 
 Var VisionTower::after_pooling(const Var& rows) const {

@@ -76,14 +76,16 @@ class VisionTower {
   [[nodiscard]] Var pool(const TokenFeatures& encoded) const;
   /// Applies the norm that comes after pooling to rows [R, D]; without one it returns them unchanged.
   [[nodiscard]] Var after_pooling(const Var& rows) const;
-  /// One feature per image [B, D], from pixels to pooling.
-  [[nodiscard]] Var features(const Tensor& images, const PassOptions& options) const {
-    return pool(encode(patch_tokens(images, options), options));
-  }
+  /// One feature per image [B, D], from pixels to pooling. Where that is the CLS row, the last block computes no other.
+  [[nodiscard]] Var features(const Tensor& images, const PassOptions& options) const;
 
  private:
   struct Chosen;
-  [[nodiscard]] Var run(const Var& patches, const Chosen& chosen, const PassOptions& options) const;
+  [[nodiscard]] TokenLayout layout_of(const TokenFeatures& patches) const;
+  [[nodiscard]] Chosen all_of(const TokenFeatures& patches) const;
+  /// `last`: the rows that the last block computes; null: all.
+  [[nodiscard]] Var run(const Var& patches, const Chosen& chosen, const PassOptions& options,
+                        const nn::QueryRows* last = nullptr) const;
 
   Grid grid_;
   int64_t width_, patch_;

@@ -90,6 +90,38 @@ TEST(VisionTower, WithoutClsTokenHasRowsOfPatchesOnly) {
   EXPECT_THROW((void)pools_cls.vision.features(images, {}), ConfigError);
 }
 
+/// The gradients of all parameters, in f64, for a feature that pool() takes from all rows, and for features().
+std::vector<Tensor> gradients_of_cls(bool all_rows, bool checkpointing, Tensor& feature) {
+  VisionConfig config = tiny(2);
+  config.pool = Pool::cls;
+  ParameterStore store;
+  const VisionTower vision(store, config, DType::f64);
+  store.allocate(DType::f64);
+  store.initialise(3);
+  const PassOptions options{.precision = {DType::f64, DType::f64}, .checkpointing = checkpointing};
+  const Tensor images = tessera::cast(random_images(3, 2 * kPatch, 2 * kPatch), DType::f64);
+  autograd::Tape tape;
+  const autograd::TapeScope scope(tape);
+  const Var y = all_rows ? vision.pool(vision.encode(vision.patch_tokens(images, options), options))
+                         : vision.features(images, options);
+  feature = y.value;
+  tape.backward(y, y.value);
+  std::vector<Tensor> result;
+  for (const nn::Entry& entry : store.entries()) result.push_back(clone(entry.grad()));
+  return result;
+}
+
+TEST(VisionTower, ComputesOnlyTheClsRowsOfTheLastBlockForAFeature) {
+  Tensor expected, found;
+  const auto whole = gradients_of_cls(true, false, expected);
+  for (const bool checkpointing : {false, true}) {
+    const auto part = gradients_of_cls(false, checkpointing, found);
+    EXPECT_LE(test::absolute_error(found, expected), 1e-13);
+    ASSERT_EQ(part.size(), whole.size());
+    for (size_t i = 0; i < whole.size(); ++i) EXPECT_LE(test::absolute_error(part[i], whole[i]), 1e-12) << i;
+  }
+}
+
 TEST(HiddenRows, SkipThePrefixOfEverySample) {
   const Masks masks(Tensor::from(std::vector<float>{0.9f, 0.1f, 0.8f, 0.2f, 0.1f, 0.9f, 0.2f, 0.8f}, {2, 4}), 0.5);
   const std::vector<int64_t> second = {1}, both = {0, 1};

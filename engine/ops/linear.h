@@ -36,7 +36,7 @@ struct PrepareArgs {
 };
 /// dx [M,K] (+)= (dy W) · act'(pre); col_sum [K] (+)= the column sums of what was added, taken in f32 before rounding.
 /// dy [M,N] in the compute dtype, pre [M,K] (absent for Act::none), dx compute dtype or f32. `value` [M,K], in the
-/// compute dtype and absent for Act::none, receives act(pre); it may be pre. `pack` holds bytes for Side::grad_input,
+/// compute dtype, receives act(pre), and nothing for Act::none; it may be pre. `pack` holds bytes for Side::grad_input,
 /// or for Side::forward from a table that keeps no pack for Side::grad_input.
 struct LinearDxArgs {
   View dy, w, pack{}, pre{};

@@ -68,31 +68,16 @@ Memory bind_inputs(const Problem& problem, Device device) {
   return memory;
 }
 
-/// The content of an output before the call: its own values, numbers to add to, or nothing here, which means NaN.
-Tensor initial(const Operand& o, GradMode mode) {
-  if (o.role == Role::inout) return o.values;
-  if (o.role == Role::sum && mode == GradMode::accumulate) return Values("initial").normal(o.shape);
-  return {};
-}
-
-Memory bind_outputs(const Problem& problem, GradMode mode, Device device) {
-  Memory memory(problem, device);
-  for (size_t i = 0; i < problem.operands.size(); ++i) {
-    const Operand& o = problem.operands[i];
-    if (!is_output(o)) continue;
-    Guarded& block = memory.add(i, o);
-    if (const Tensor before = initial(o, mode)) block.assign(before);
-  }
-  return memory;
-}
-
 class Check {
  public:
   Check(const Problem& problem, DType dtype)
       : problem_(problem), dtype_(dtype), host_inputs_(bind_inputs(problem, Device::cpu())) {
     for (size_t i = 0; i < problem.operands.size(); ++i) {
       input_bytes_.push_back(host_inputs_.at(i) != nullptr ? host_inputs_.at(i)->content() : Bytes());
-      sums_ = sums_ || (is_output(problem.operands[i]) && problem.operands[i].role == Role::sum);
+      const Operand& o = problem.operands[i];
+      const bool sum = is_output(o) && o.role == Role::sum;
+      to_add_to_.push_back(sum ? Values("initial").normal(o.shape) : Tensor());
+      sums_ = sums_ || sum;
     }
     expected_ = reference(GradMode::overwrite);
     if (sums_) {
@@ -120,6 +105,23 @@ class Check {
   }
 
  private:
+  /// The content of an output before the call: its own values, numbers to add to, or nothing here, which means NaN.
+  [[nodiscard]] Tensor initial(size_t i, GradMode mode) const {
+    const Operand& o = problem_.operands[i];
+    if (o.role == Role::inout) return o.values;
+    return mode == GradMode::accumulate ? to_add_to_[i] : Tensor();
+  }
+
+  [[nodiscard]] Memory bind_outputs(GradMode mode) const {
+    Memory memory(problem_, target_->device);
+    for (size_t i = 0; i < problem_.operands.size(); ++i) {
+      if (!is_output(problem_.operands[i])) continue;
+      Guarded& block = memory.add(i, problem_.operands[i]);
+      if (const Tensor before = initial(i, mode)) block.assign(before);
+    }
+    return memory;
+  }
+
   /// The reference's results in f64, on the inputs as they were rounded.
   std::vector<Numbers> reference(GradMode mode) {
     std::vector<Tensor> results(problem_.operands.size());
@@ -128,7 +130,7 @@ class Check {
       const Operand& o = problem_.operands[i];
       if (is_output(o)) {
         results[i] = Tensor::empty(o.shape, is_floating(o.dtype) ? DType::f64 : o.dtype);
-        if (const Tensor before = initial(o, mode)) {
+        if (const Tensor before = initial(i, mode)) {
           const View to = results[i];
           for (int64_t e = 0; e < o.shape.numel(); ++e) store(to, e, rounded(load(before, e), o.dtype));
         }
@@ -149,7 +151,7 @@ class Check {
     for (size_t i = 0; i < problem_.operands.size(); ++i) {
       const Operand& o = problem_.operands[i];
       if (!is_output(o) || o.role != Role::sum) continue;
-      const Tensor before = initial(o, GradMode::accumulate);
+      const Tensor before = initial(i, GradMode::accumulate);
       for (size_t e = 0; e < expected_[i].size(); ++e) {
         const double sum = rounded(load(before, static_cast<int64_t>(e)), o.dtype) + expected_[i][e];
         ASSERT_NEAR(expected_sums_[i][e], sum, 1e-12 * (1 + std::abs(sum)))
@@ -160,7 +162,7 @@ class Check {
 
   /// Calls the kernels and returns the bytes of each output.
   std::vector<Bytes> call(GradMode mode, const Execution& execution, const Memory& inputs, bool compare) {
-    const Memory outputs = bind_outputs(problem_, mode, target_->device);
+    const Memory outputs = bind_outputs(mode);
     std::vector<View> views;
     for (size_t i = 0; i < problem_.operands.size(); ++i) {
       const Guarded* block = outputs.at(i) != nullptr ? outputs.at(i) : inputs.at(i);
@@ -214,7 +216,7 @@ class Check {
 
   void check_op(GradMode mode, const std::vector<Bytes>& expected, const Memory& inputs) {
     const WithKernels scope(*target_->table, target_->device);
-    const Memory outputs = bind_outputs(problem_, mode, target_->device);
+    const Memory outputs = bind_outputs(mode);
     std::vector<Tensor> tensors;
     for (size_t i = 0; i < problem_.operands.size(); ++i) {
       const Guarded* block = outputs.at(i) != nullptr ? outputs.at(i) : inputs.at(i);
@@ -259,6 +261,7 @@ class Check {
   Memory host_inputs_;
   const Target* target_ = nullptr;
   std::vector<Bytes> input_bytes_;
+  std::vector<Tensor> to_add_to_;  // of the outputs that are sums
   bool sums_ = false;
   std::vector<Numbers> expected_, expected_sums_;
   std::vector<GradMode> modes_;

@@ -40,10 +40,12 @@ build() {
   check "build $preset" cmake --build --preset "$preset" ${1:+--target "$@"}
 }
 
-# run_binary PRESET NAME: runs a gtest binary, prints its line, and its output where a test failed.
+# run_binary PRESET NAME: runs a gtest binary, prints its line, and its output where a test failed. The preset may lack the
+# binary that starts programs: that of the release build then starts those of the preset.
 run_binary() {
-  local out=$log/$1.$2 start=$SECONDS status ok bad
-  "build/$1/bin/$2" --gtest_brief=1 >"$out" 2>&1
+  local out=$log/$1.$2 start=$SECONDS binary=build/$1/bin/$2 status ok bad
+  [ -e "$binary" ] || { binary=build/release/bin/$2; export TESSERA_TEST_BUILD=$PWD/build/$1; }
+  "$binary" --gtest_brief=1 >"$out" 2>&1
   status=$?
   ok=$(sed -nE 's/^\[  PASSED  \] ([0-9]+) tests?.*/\1/p' "$out" | tail -n 1)
   bad=$(sed -nE 's/^ *([0-9]+) FAILED TESTS?.*/\1/p' "$out" | tail -n 1)

@@ -20,7 +20,7 @@ template <class... F>
 Overloaded(F...) -> Overloaded<F...>;
 
 /// Control characters and quotes as TOML's basic strings escape them, and bytes that are no UTF-8.
-std::string quoted(std::string_view text) {
+std::string in_quotes(std::string_view text) {
   std::string out = "\"";
   for (const char c : as_utf8(text)) {
     if (c == '"' || c == '\\') {
@@ -53,7 +53,7 @@ std::string list_text(std::span<const double> values) {
 std::string value_text(const Value& value) {
   return std::visit(Overloaded{[](bool v) { return std::string(v ? "true" : "false"); },
                                [](int64_t v) { return fmt::format("{}", v); }, [](double v) { return number_text(v); },
-                               [](const std::string& v) { return quoted(v); },
+                               [](const std::string& v) { return in_quotes(v); },
                                [](const std::vector<double>& v) { return list_text(v); }},
                     value);
 }
@@ -75,7 +75,7 @@ std::string expected(const Key& key, const Field& field) {
     for (const Choice& choice : key.choices) {
       if (!choice.name.empty()) names += (names.empty() ? "" : ", ") + std::string(choice.name);
     }
-    return names.find(',') == std::string::npos ? quoted(names) + " or nothing" : "one of " + names;
+    return names.find(',') == std::string::npos ? in_quotes(names) + " or nothing" : "one of " + names;
   };
   const auto string = [&](std::string*) { return key.choices.empty() ? "a string in quotes" : words(); };
   return std::visit(
@@ -146,7 +146,7 @@ std::string value_text(const Config& config, const Key& key) {
   Config copy = config;
   return std::visit(Overloaded{[](std::span<double> v) { return list_text(v); },
                                [](std::vector<int64_t>* v) { return integers_text(*v); },
-                               [&](ChoiceField v) { return quoted(key.choices.at(*v.index).name); },
+                               [&](ChoiceField v) { return in_quotes(key.choices.at(*v.index).name); },
                                [](auto* v) { return value_text(Value(*v)); }},
                     key.field(copy));
 }
@@ -215,7 +215,7 @@ void set_value(Config& config, const Key& key, const Value& value, std::string_v
 
 void set_from_text(Config& config, const Key& key, std::string_view text, std::string_view origin) {
   const Field field = key.field(config);
-  const auto misread = [&] { refuse(key, field, origin, quoted(text)); };
+  const auto misread = [&] { refuse(key, field, origin, in_quotes(text)); };
   const auto truth = [&](bool*) -> Value {
     if (text != "true" && text != "false") misread();
     return text == "true";
@@ -242,7 +242,7 @@ void set_from_text(Config& config, const Key& key, std::string_view text, std::s
 void set_assignment(Config& config, std::string_view assignment) {
   const size_t equals = assignment.find('=');
   if (equals == std::string_view::npos) {
-    throw ConfigError(fmt::format("--set: expected section.key=value, found {}", quoted(assignment)));
+    throw ConfigError(fmt::format("--set: expected section.key=value, found {}", in_quotes(assignment)));
   }
   std::string path(assignment.substr(0, equals));
   std::ranges::replace(path, '-', '_');

@@ -10,6 +10,7 @@
 #include <atomic>
 #include <cerrno>
 #include <csignal>
+#include <cstdlib>
 #include <cstring>
 #include <random>
 #include <thread>
@@ -145,13 +146,18 @@ TinyData make_data(const fs::path& folder) {
 
 }  // namespace
 
+fs::path tested_build() {
+  const char* other = std::getenv("TESSERA_TEST_BUILD");
+  return other != nullptr ? fs::path(other) : fs::path(TESSERA_BIN_DIR).parent_path();
+}
+
 Process::Process(const std::string& program, Words words, const fs::path& folder,
                  const std::function<bool()>& prepare) {
   static std::atomic<int> count{0};
   const fs::path prints = fs::temp_directory_path() / fmt::format("tessera-prints-{}-{}", ::getpid(), count++);
   out_ = fs::path(prints).concat(".out");
   err_ = fs::path(prints).concat(".err");
-  words.insert(words.begin(), fmt::format("{}/../apps/{}", TESSERA_BIN_DIR, program));
+  words.insert(words.begin(), (tested_build() / "apps" / program).string());
   std::vector<char*> argv;
   for (std::string& word : words) argv.push_back(word.data());
   argv.push_back(nullptr);

@@ -23,7 +23,11 @@ struct Outcome {
   std::string out, err;
 };
 
-/// A program of this build as a child process; what it prints goes to files.
+/// The folder of the build whose programs are tested: this one, or the one that TESSERA_TEST_BUILD names, which may be
+/// instrumented.
+[[nodiscard]] std::filesystem::path tested_build();
+
+/// A program of that build as a child process; what it prints goes to files.
 class Process {
  public:
   using Words = std::vector<std::string>;

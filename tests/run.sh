@@ -40,11 +40,14 @@ build() {
   check "build $preset" cmake --build --preset "$preset" ${1:+--target "$@"}
 }
 
-# run_binary PRESET NAME: runs a gtest binary, prints its line, and its output where a test failed. The preset may lack the
-# binary that starts programs: that of the release build then starts those of the preset.
+# run_binary PRESET NAME: runs a gtest binary, prints its line, and its output where a test failed. The one that starts
+# programs is always the release build's, and starts those of the preset.
 run_binary() {
   local out=$log/$1.$2 start=$SECONDS binary=build/$1/bin/$2 status ok bad
-  [ -e "$binary" ] || { binary=build/release/bin/$2; export TESSERA_TEST_BUILD=$PWD/build/$1; }
+  if [ "$2" = test_apps ] && [ "$1" != release ]; then
+    binary=build/release/bin/$2
+    export TESSERA_TEST_BUILD=$PWD/build/$1
+  fi
   "$binary" --gtest_brief=1 >"$out" 2>&1
   status=$?
   ok=$(sed -nE 's/^\[  PASSED  \] ([0-9]+) tests?.*/\1/p' "$out" | tail -n 1)

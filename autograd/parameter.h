@@ -11,7 +11,7 @@ namespace tessera::autograd {
 struct Parameter {
   std::string name;
   Tensor value;
-  Tensor grad;            // same shape and dtype; valid only when has_grad
+  Tensor grad;            // same shape and dtype, or absent before any is wanted; valid only when has_grad
   bool has_grad = false;  // false: the next gradient overwrites
   bool frozen = false;    // no gradient is computed
   uint64_t version = 1;   // every writer of `value` increments it; older packs are remade

@@ -89,6 +89,10 @@ GradOut Tape::sink(Slot slot) {
   if (!slot) return {};
   GradSlot& s = at(slot);
   if (s.parameter != nullptr) {
+    if (!s.parameter->grad) {
+      throw Error(fmt::format("backward: {} has no memory for a gradient; call clear_grads() of its store before",
+                              s.parameter->name));
+    }
     const GradMode mode = s.parameter->has_grad ? GradMode::accumulate : GradMode::overwrite;
     s.parameter->has_grad = true;
     return {s.parameter->grad, mode};

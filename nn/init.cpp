@@ -3,19 +3,24 @@
 #include <cmath>
 
 #include "engine/core/philox.h"
+#include "engine/cpu/host.h"
 #include "engine/ops/copy.h"
 
 namespace tessera::nn {
 namespace {
 
+constexpr int64_t kGrain = 16384;  // elements: a fifth of a millisecond of drawing
+
 template <class T>
 void fill_random(std::span<T> values, Init init, const Philox& random) {
-  for (size_t i = 0; i < values.size(); ++i) {
-    const double x = init.kind == Init::Kind::normal
-                         ? random.normal(0, 0, i)
-                         : 2.0 * (static_cast<double>(random.bits(0, 0, i)) + 0.5) * 0x1p-32 - 1.0;
-    values[i] = static_cast<T>(init.value * x);
-  }
+  cpu::parallel_for(cpu_context(), static_cast<int64_t>(values.size()), kGrain, [&](int64_t begin, int64_t end, int) {
+    for (auto i = static_cast<size_t>(begin); i < static_cast<size_t>(end); ++i) {
+      const double x = init.kind == Init::Kind::normal
+                           ? random.normal(0, 0, i)
+                           : 2.0 * (static_cast<double>(random.bits(0, 0, i)) + 0.5) * 0x1p-32 - 1.0;
+      values[i] = static_cast<T>(init.value * x);
+    }
+  });
 }
 
 }  // namespace

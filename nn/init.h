@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string_view>
 
 #include "engine/tensor/tensor.h"
@@ -24,6 +25,9 @@ struct Init {
 [[nodiscard]] Init xavier_uniform(int64_t fan_in, int64_t fan_out);
 /// U(−a, a) with a = 1/√fan_in: PyTorch's default for weights and biases of linear and convolution layers.
 [[nodiscard]] Init fan_in_uniform(int64_t fan_in);
+
+/// The seed of initial values; without one nothing is drawn, because every value is about to be loaded.
+using Seed = std::optional<uint64_t>;
 
 /// Fills a contiguous f32 or f64 tensor on any device. The numbers depend on the seed, the name and the element alone.
 /// An f32 tensor gets the numbers of the f64 tensor, rounded.

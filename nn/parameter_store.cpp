@@ -15,10 +15,17 @@ Tensor part_of(const Tensor& whole, int64_t begin, const Shape& shape) {
   return whole.reshape({whole.numel()}).slice(0, begin, shape.numel()).reshape(shape);
 }
 
+std::string no_grads(const std::string& of) {
+  return fmt::format("parameter store: no memory for the gradient of {} before clear_grads()", of);
+}
+
 }  // namespace
 
 Tensor Entry::value() const { return part_of(parameter->value, begin, shape); }
-Tensor Entry::grad() const { return part_of(parameter->grad, begin, shape); }
+Tensor Entry::grad() const {
+  if (!parameter->grad) throw Error(no_grads(name));
+  return part_of(parameter->grad, begin, shape);
+}
 
 Parameter& ParameterStore::add(const std::string& name, const Shape& shape, Init init) {
   return add_fused(name, shape, {{name, shape, 0, init}});
@@ -45,28 +52,23 @@ Buffer& ParameterStore::add_buffer(const std::string& name, Tensor tensor, Buffe
 void ParameterStore::allocate(DType dtype) {
   if (values_) throw Error("parameter store: allocate() called twice");
   dtype_ = dtype;
-  std::map<const Parameter*, int64_t> offsets;
   int64_t total = 0;
   for (size_t i = 0; i < parameters_.size(); ++i) {
-    offsets[&parameters_[i]] = total;
+    offsets_[&parameters_[i]] = total;
     total += (shapes_[i].numel() + kAlignment - 1) / kAlignment * kAlignment;
   }
-  {
-    const MemoryTag tag("parameters");
-    values_ = Tensor::zeros({total}, dtype, device_);
-  }
-  const MemoryTag tag("gradients");
-  grads_ = Tensor::zeros({total}, dtype, device_);
+  const MemoryTag tag("parameters");
+  values_ = Tensor::zeros({total}, dtype, device_);
   for (size_t i = 0; i < parameters_.size(); ++i) {
     Parameter& p = parameters_[i];
-    p.value = part_of(values_, offsets[&p], shapes_[i]);
-    p.grad = part_of(grads_, offsets[&p], shapes_[i]);
+    p.value = part_of(values_, offsets_[&p], shapes_[i]);
   }
-  for (Entry& entry : entries_) entry.offset = offsets[entry.parameter] + entry.begin;
+  for (Entry& entry : entries_) entry.offset = offsets_[entry.parameter] + entry.begin;
 }
 
-void ParameterStore::initialise(uint64_t seed) {
-  for (const Entry& entry : entries_) nn::initialise(entry.value(), entry.init, seed, "init/" + entry.name);
+void ParameterStore::initialise(Seed seed) {
+  if (!seed) return;
+  for (const Entry& entry : entries_) nn::initialise(entry.value(), entry.init, *seed, "init/" + entry.name);
   mark_written();
 }
 
@@ -81,7 +83,17 @@ int64_t ParameterStore::parameter_count() const {
   return count;
 }
 
+const Tensor& ParameterStore::grads() const {
+  if (!grads_) throw Error(no_grads("any parameter"));
+  return grads_;
+}
+
 void ParameterStore::clear_grads() {
+  if (!grads_) {
+    const MemoryTag tag("gradients");
+    grads_ = Tensor::zeros(values_.shape(), dtype_, device_);
+    for (Parameter& p : parameters_) p.grad = part_of(grads_, offsets_[&p], p.value.shape());
+  }
   for (Parameter& p : parameters_) p.has_grad = false;
 }
 

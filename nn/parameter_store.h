@@ -25,6 +25,7 @@ struct Entry {
 
   [[nodiscard]] int64_t count() const { return shape.numel(); }
   [[nodiscard]] Tensor value() const;
+  /// Throws Error before the store's first clear_grads().
   [[nodiscard]] Tensor grad() const;
 };
 
@@ -40,7 +41,8 @@ struct Buffer {
 };
 
 /// Owns the parameters of a model. Values and gradients lie in two flat arenas; the optimiser adds moments of the same
-/// layout. Layers register what they need in their constructors, and then allocate() gives everything memory.
+/// layout. Layers register what they need in their constructors, and then allocate() gives the values memory. Gradients
+/// get theirs from the first clear_grads(), so that a model that only computes has none.
 class ParameterStore {
  public:
   /// `device` is where the parameters will lie.
@@ -62,8 +64,9 @@ class ParameterStore {
 
   /// Gives every parameter its place in the arenas and sets values to zero. Call it once, after the last add().
   void allocate(DType dtype);
-  /// Sets the initial values, drawn on the host. The numbers of an entry depend on the seed and its name alone.
-  void initialise(uint64_t seed);
+  /// Sets the initial values, drawn on the host. The numbers of an entry depend on the seed and its name alone. Does
+  /// nothing without a seed.
+  void initialise(Seed seed);
 
   [[nodiscard]] const std::vector<Entry>& entries() const { return entries_; }
   [[nodiscard]] const std::deque<Buffer>& buffers() const { return buffers_; }
@@ -71,11 +74,12 @@ class ParameterStore {
   /// The number of elements of all entries: the model's trainable parameters.
   [[nodiscard]] int64_t parameter_count() const;
   [[nodiscard]] const Tensor& values() const { return values_; }
-  [[nodiscard]] const Tensor& grads() const { return grads_; }
+  /// Throws Error before the first clear_grads().
+  [[nodiscard]] const Tensor& grads() const;
   [[nodiscard]] DType dtype() const { return dtype_; }
   [[nodiscard]] Device device() const { return device_; }
 
-  /// Marks every gradient as absent, so that the next one overwrites.
+  /// Marks every gradient as absent, so that the next one overwrites. The first call gives gradients their memory.
   void clear_grads();
   /// Zeroes the gradients that no backward wrote, because a part of the model was not used in this step, so that the
   /// optimiser can step every parameter.
@@ -90,6 +94,7 @@ class ParameterStore {
   std::vector<Shape> shapes_;
   std::vector<Entry> entries_;
   std::map<std::string, size_t> by_name_;
+  std::map<const Parameter*, int64_t> offsets_;
   std::deque<Buffer> buffers_;
   Device device_;
   Tensor values_, grads_;

@@ -105,7 +105,7 @@ class ForeignReader {
     check_values();
     check_claims();
     Weights w;
-    w.model = std::make_unique<Model>(config_.model, 0);
+    w.model = std::make_unique<Model>(config_.model, std::nullopt);
     const std::vector<std::string> left = read_tensors(file_, names_, w.model->store());
     if (!left.empty()) note(fmt::format("left out: {}", fmt::join(left, ", ")));
     if (text()) set_vocabulary(w);
@@ -330,16 +330,17 @@ Weights read_ours(const nn::SafetensorsFile& file, const WeightsOptions& options
   }
   if (file.contains("probe_norm.running_mean")) {
     w.config.model.objective = ObjectiveName::encoder;
-    w.model = std::make_unique<Model>(w.config.model, 0);
+    w.model = std::make_unique<Model>(w.config.model, std::nullopt);
     load_encoder(file, w.model->store());
     w.notes.emplace_back("left out: the probe's head with its batch norm");
   } else if (file.contains("head.weight")) {
     const VisionConfig& vision = w.config.model.vision;
-    w.classifier = std::make_unique<Classifier>(vision, w.config.finetune.pool, classes_of(file, vision.width), 0);
+    w.classifier =
+        std::make_unique<Classifier>(vision, w.config.finetune.pool, classes_of(file, vision.width), std::nullopt);
     load_weights(file, w.classifier->store());
   } else {
     check_parameters(parameter_counts(w.config.model).total(), file);
-    w.model = std::make_unique<Model>(w.config.model, 0);
+    w.model = std::make_unique<Model>(w.config.model, std::nullopt);
     load_weights(file, w.model->store());
     if (w.model->objective().contrastive) w.words = words_of(file, w, options.vocabulary);
   }

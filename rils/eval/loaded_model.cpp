@@ -57,7 +57,7 @@ LoadedModel load_model(const std::string& checkpoint, const std::string& vocabul
                     checkpoint));
   }
   check_parameters(parameter_counts(m.config.model).total(), file);
-  m.model = std::make_unique<Model>(m.config.model, 0, DType::f32, device);
+  m.model = std::make_unique<Model>(m.config.model, std::nullopt, DType::f32, device);
   load_weights(file, m.model->store());
   if (!vocabulary.empty()) m.config.data.vocabulary = vocabulary;
   if (texts == Texts::encoded && m.model->objective().contrastive) {

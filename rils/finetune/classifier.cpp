@@ -42,7 +42,7 @@ int64_t layer_of(std::string_view name, int64_t layers) {
 
 }  // namespace
 
-Classifier::Classifier(const VisionConfig& vision, Pool pool, int64_t classes, uint64_t seed, DType dtype,
+Classifier::Classifier(const VisionConfig& vision, Pool pool, int64_t classes, nn::Seed seed, DType dtype,
                        Device device)
     : classes_(classes), store_(std::make_unique<ParameterStore>(device)) {
   const bool mean = pool == Pool::mean;
@@ -64,7 +64,7 @@ Var Classifier::logits(const Tensor& images, const PassOptions& options) const {
   return head_(norm_ ? (*norm_)(pooled, compute) : autograd::cast(pooled, compute), out);
 }
 
-FrozenEncoder::FrozenEncoder(const VisionConfig& vision, Pool pool, uint64_t seed, Device device)
+FrozenEncoder::FrozenEncoder(const VisionConfig& vision, Pool pool, nn::Seed seed, Device device)
     : store_(std::make_unique<ParameterStore>(device)) {
   tower_.emplace(*store_, pooled_by(vision, pool), DType::f32);
   store_->allocate(DType::f32);

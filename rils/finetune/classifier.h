@@ -17,9 +17,9 @@ namespace tessera::rils {
 /// `v_bias`, because softmax cancels it. Parameters: `visual.*`, `fc_norm.*`, `head.*`.
 class Classifier {
  public:
-  /// Registers and allocates the parameters and draws their initial values. The head is MAE's (std 2e-5, bias 0), and
-  /// the positions are the sine-cosine table. Images must lie on `device`, too.
-  Classifier(const VisionConfig& vision, Pool pool, int64_t classes, uint64_t seed, DType dtype = DType::f32,
+  /// Registers and allocates the parameters and draws their initial values (see nn::Seed). The head is MAE's (std 2e-5,
+  /// bias 0), and the positions are the sine-cosine table. Images must lie on `device`, too.
+  Classifier(const VisionConfig& vision, Pool pool, int64_t classes, nn::Seed seed, DType dtype = DType::f32,
              Device device = Device::cpu());
 
   [[nodiscard]] ParameterStore& store() { return *store_; }
@@ -42,7 +42,7 @@ class Classifier {
 /// A frozen encoder. Its weights are initial values until load_encoder replaces them.
 class FrozenEncoder {
  public:
-  FrozenEncoder(const VisionConfig& vision, Pool pool, uint64_t seed, Device device = Device::cpu());
+  FrozenEncoder(const VisionConfig& vision, Pool pool, nn::Seed seed, Device device = Device::cpu());
 
   [[nodiscard]] ParameterStore& store() { return *store_; }
   [[nodiscard]] const ParameterStore& store() const { return *store_; }

@@ -16,7 +16,7 @@ constexpr double kHeadStd = 0.01;  // MAE truncates at ±2, which is 200 std awa
 
 }  // namespace
 
-LinearProbe::LinearProbe(const VisionConfig& vision, Pool pool, int64_t classes, uint64_t seed, Device device)
+LinearProbe::LinearProbe(const VisionConfig& vision, Pool pool, int64_t classes, nn::Seed seed, Device device)
     : store_(std::make_unique<ParameterStore>(device)) {
   tower_.emplace(*store_, pooled_by(vision, pool), DType::f32);
   mean_ = &store_->add("probe_norm.running_mean", {vision.width}, nn::zeros());

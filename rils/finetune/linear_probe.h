@@ -16,7 +16,7 @@ namespace tessera::rils {
 /// `head.*`.
 class LinearProbe {
  public:
-  LinearProbe(const VisionConfig& vision, Pool pool, int64_t classes, uint64_t seed, Device device = Device::cpu());
+  LinearProbe(const VisionConfig& vision, Pool pool, int64_t classes, nn::Seed seed, Device device = Device::cpu());
 
   [[nodiscard]] ParameterStore& store() { return *store_; }
   [[nodiscard]] const ParameterStore& store() const { return *store_; }

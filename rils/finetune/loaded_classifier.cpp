@@ -54,9 +54,10 @@ LoadedClassifier load_classifier(const nn::SafetensorsFile& file, const std::str
   pass.precision = nn::parse_precision(precision);
   const VisionConfig& vision = config.model.vision;
   const Pool pool = config.finetune.pool;
-  c.logits = config.finetune.probe == ProbeKind::lars
-                 ? load(file, std::make_shared<LinearProbe>(vision, pool, classes, 0, device), pass)
-                 : load(file, std::make_shared<Classifier>(vision, pool, classes, 0, DType::f32, device), pass);
+  c.logits =
+      config.finetune.probe == ProbeKind::lars
+          ? load(file, std::make_shared<LinearProbe>(vision, pool, classes, std::nullopt, device), pass)
+          : load(file, std::make_shared<Classifier>(vision, pool, classes, std::nullopt, DType::f32, device), pass);
   c.embed = evaluation_options(config, pass);
   c.embed.normalize = c.embed.keep_captions = false;
   return c;

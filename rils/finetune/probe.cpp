@@ -26,6 +26,12 @@ struct Features {
   std::vector<int32_t> labels;
 };
 
+/// Without weights to load, the probe is of an encoder with initial values.
+nn::Seed seed_of(const Config& config) {
+  if (!config.finetune.finetune.empty()) return std::nullopt;
+  return static_cast<uint64_t>(config.run.seed);
+}
+
 class Probe {
  public:
   Probe(const Config& config, const LabelledData& data, Console& console, const std::string& command, Device device)
@@ -33,7 +39,7 @@ class Probe {
         data_(data),
         console_(console),
         command_(command),
-        encoder_(config.model.vision, config.finetune.pool, static_cast<uint64_t>(config.run.seed), device) {
+        encoder_(config.model.vision, config.finetune.pool, seed_of(config), device) {
     if (!config.finetune.finetune.empty()) {
       load_encoder(nn::SafetensorsFile(config.finetune.finetune), encoder_.store());
     }

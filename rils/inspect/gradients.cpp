@@ -67,7 +67,7 @@ StepResult write_gradients(const ModelConfig& config, const LossConfig& loss, co
                            nn::Precision precision, Device device) {
   check_trainable(config);
   const nn::SafetensorsFile weights(weights_file(files.checkpoint));
-  Model model(sized_by(weights, config), 0, precision.param, device);
+  Model model(sized_by(weights, config), std::nullopt, precision.param, device);
   load_parameters(weights, model.store());
   const MicroBatch batch = load_batch(files.batch, model);
   const int64_t samples = (batch.images ? batch.images : batch.view1).size(0);

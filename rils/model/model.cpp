@@ -16,7 +16,7 @@ constexpr double kInitialTemperature = 0.07;
 
 }  // namespace
 
-Model::Model(const ModelConfig& config, uint64_t seed, DType dtype, Device device)
+Model::Model(const ModelConfig& config, nn::Seed seed, DType dtype, Device device)
     : config_(config), objective_(terms_of(config.objective)), store_(std::make_unique<ParameterStore>(device)) {
   vision_.emplace(*store_, config.vision, dtype);
   if (objective_.reconstruction != Reconstruction::none) {

@@ -16,9 +16,9 @@ namespace tessera::rils {
 /// not use.
 class Model {
  public:
-  /// Registers, allocates (f32, or f64 for checks) and draws the initial values. `device` is where the model computes:
-  /// images lie there, tokens and masks on the host.
-  Model(const ModelConfig& config, uint64_t seed, DType dtype = DType::f32, Device device = Device::cpu());
+  /// Registers, allocates (f32, or f64 for checks) and draws the initial values (see nn::Seed). `device` is where the
+  /// model computes: images lie there, tokens and masks on the host.
+  Model(const ModelConfig& config, nn::Seed seed, DType dtype = DType::f32, Device device = Device::cpu());
 
   [[nodiscard]] const ModelConfig& config() const { return config_; }
   [[nodiscard]] const Objective& objective() const { return objective_; }

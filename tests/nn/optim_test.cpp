@@ -63,6 +63,7 @@ void run_adamw_golden(DType dtype, double tolerance) {
   store.add("weight", weight.shape(), zeros());
   store.add("bias", bias.shape(), zeros());
   store.allocate(dtype);
+  store.clear_grads();
   copy_into(weight, store.find("weight")->value());
   copy_into(bias, store.find("bias")->value());
   AdamW optimizer(store, {0.9, 0.98, 1e-8, 0.2}, slip_decay(0.2));
@@ -89,6 +90,7 @@ TEST(AdamW, LearningRateZeroChangesNoBit) {
   store.allocate(DType::f32);
   store.initialise(1);
   const Tensor before = clone(store.values());
+  store.clear_grads();
   fill(store.grads(), 0.3);
   AdamW optimizer(store, {}, slip_decay(0.2));
   for (int i = 0; i < 3; ++i) optimizer.step(0.0);
@@ -100,6 +102,7 @@ TEST(AdamW, FusedPartsLeaveTheGapAlone) {
   store.add_fused("qkv_bias", {12}, {{"q_bias", {4}, 0, ones()}, {"v_bias", {4}, 8, ones()}});
   store.allocate(DType::f32);
   store.initialise(0);
+  store.clear_grads();
   fill(store.grads(), 1.0);
   AdamW optimizer(store, {}, slip_decay(0.0));
   EXPECT_NEAR(optimizer.grad_norm(), std::sqrt(8.0), 1e-9);
@@ -117,6 +120,7 @@ void build_partly_frozen(ParameterStore& store) {
   store.add("bias", {9}, ones());
   store.allocate(DType::f32);
   store.initialise(0);
+  store.clear_grads();
   fill(store.grads(), 1.0);
 }
 

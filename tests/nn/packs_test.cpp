@@ -31,6 +31,7 @@ class Layers {
     for (const char* name : {"first", "second"}) weights_.push_back(&store.add(name, {33, 40}, normal(0.3)));
     store.allocate(DType::f32);
     store.initialise(seed);
+    store.clear_grads();
     fill(store.grads(), 0.5);
   }
 

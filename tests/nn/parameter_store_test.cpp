@@ -46,6 +46,36 @@ TEST(ParameterStore, ValuesDependOnSeedAndNameAlone) {
   EXPECT_EQ(one.parameter_count(), 15 + 4 + 1);
 }
 
+TEST(ParameterStore, WithoutASeedNothingIsDrawn) {
+  ParameterStore store;
+  build(store);
+  store.initialise(std::nullopt);
+  for (const float x : store.values().data<float>()) EXPECT_EQ(x, 0.0f);
+}
+
+TEST(ParameterStore, GradientsHaveNoMemoryBeforeTheyAreCleared) {
+  ParameterStore store;
+  Parameter& a = store.add("a", {3}, ones());
+  store.allocate(DType::f32);
+  EXPECT_FALSE(a.grad);
+  EXPECT_THROW((void)store.grads(), Error);
+  EXPECT_THROW((void)store.find("a")->grad(), Error);
+  const auto backward = [&] {
+    autograd::Tape tape;
+    const autograd::TapeScope scope(tape);
+    tape.backward(autograd::sum(autograd::use(a)));
+  };
+  try {
+    backward();
+    FAIL();
+  } catch (const Error& e) {
+    EXPECT_STREQ(e.what(), "backward: a has no memory for a gradient; call clear_grads() of its store before");
+  }
+  store.clear_grads();
+  backward();
+  for (const float x : a.grad.data<float>()) EXPECT_EQ(x, 1.0f);
+}
+
 TEST(ParameterStore, NamesAreTakenOnce) {
   ParameterStore store;
   store.add("w", {1}, zeros());
@@ -163,6 +193,7 @@ TEST(TrainingState, RestoresMomentsAndSteps) {
   build(store);
   store.initialise(1);
   AdamW optimizer(store, {}, slip_decay(0.1));
+  store.clear_grads();
   fill(store.grads(), 0.25);
   optimizer.step(1e-3);
   optimizer.step(1e-3);

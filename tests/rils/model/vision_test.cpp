@@ -101,6 +101,7 @@ std::vector<Tensor> gradients_of_cls(bool all_rows, bool checkpointing, Tensor& 
   store.initialise(3);
   const PassOptions options{.precision = {DType::f64, DType::f64}, .checkpointing = checkpointing};
   const Tensor images = tessera::cast(random_images(3, 2 * kPatch, 2 * kPatch), DType::f64);
+  store.clear_grads();
   autograd::Tape tape;
   const autograd::TapeScope scope(tape);
   const auto by_hand = [&] {

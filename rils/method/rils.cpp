@@ -23,8 +23,14 @@ ImagePass encode_images(const Model& model, const Tensor& images, const PassOpti
   ImagePass pass;
   pass.patches = model.vision().patch_tokens(images, options);
   if (!model.objective().contrastive) return pass;
-  pass.encoded = model.vision().encode(pass.patches, options);                                // Z_f
-  pass.embedding = autograd::l2_normalize(model.project(model.vision().pool(pass.encoded)));  // Î
+  Var pooled;
+  if (model.objective().reconstruction == Reconstruction::language) {
+    pass.encoded = model.vision().encode(pass.patches, options);  // Z_f
+    pooled = model.vision().pool(pass.encoded);
+  } else {
+    pooled = model.vision().features(pass.patches, options);
+  }
+  pass.embedding = autograd::l2_normalize(model.project(pooled));  // Î
   return pass;
 }
 

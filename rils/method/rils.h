@@ -12,10 +12,11 @@ namespace tessera::rils {
 /// What a micro-batch of B images gives before the losses.
 struct ImagePass {
   TokenFeatures patches;  // patch tokens, B·P rows: what the masked pass starts from
-  TokenFeatures encoded;  // the full pass, B·(1 + P) rows; absent unless the objective is contrastive
+  TokenFeatures encoded;  // the full pass, B·(1 + P) rows; absent unless the objective reconstructs in language space
   Var embedding;          // [B, E], L2-normalised; absent unless the objective is contrastive
 };
-/// 1. The images: patch tokens, and for a contrastive objective also the full pass and the joint embedding.
+/// 1. The images: patch tokens, and for a contrastive objective also the joint embedding. The rows of the full pass are
+/// kept where the reconstruction reads them.
 [[nodiscard]] ImagePass encode_images(const Model& model, const Tensor& images, const PassOptions& options);
 /// 1. The sentences, [B, E], L2-normalised.
 [[nodiscard]] Var encode_texts(const Model& model, const Tensor& tokens, const PassOptions& options);

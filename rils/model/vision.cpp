@@ -165,7 +165,10 @@ Var VisionTower::pool(const TokenFeatures& encoded) const {
 }
 
 Var VisionTower::features(const Tensor& images, const PassOptions& options) const {
-  const TokenFeatures patches = patch_tokens(images, options);
+  return features(patch_tokens(images, options), options);
+}
+
+Var VisionTower::features(const TokenFeatures& patches, const PassOptions& options) const {
   const TokenLayout layout = layout_of(patches);
   if (!pool_cls_ || layout.prefix == 0) return pool(encode(patches, options));
   const nn::QueryRows cls{cls_rows(layout), SegmentTable::uniform(layout.samples, 1)};

@@ -76,7 +76,10 @@ class VisionTower {
   [[nodiscard]] Var pool(const TokenFeatures& encoded) const;
   /// Applies the norm that comes after pooling to rows [R, D]; without one it returns them unchanged.
   [[nodiscard]] Var after_pooling(const Var& rows) const;
-  /// One feature per image [B, D], from pixels to pooling. Where that is the CLS row, the last block computes no other.
+  /// One feature per image [B, D], from patch tokens to pooling. Where that is the CLS row, the last block computes no
+  /// other.
+  [[nodiscard]] Var features(const TokenFeatures& patches, const PassOptions& options) const;
+  /// The same from pixels.
   [[nodiscard]] Var features(const Tensor& images, const PassOptions& options) const;
 
  private:

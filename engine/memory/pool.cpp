@@ -13,14 +13,15 @@ namespace {
 
 constexpr size_t kSmall = size_t{1} << 20;
 constexpr size_t kLarge = size_t{2} << 20;
+constexpr size_t kArena = size_t{256} << 20;
 constexpr int kPoisonFresh = 0xff;  // a NaN in f32, bf16 and f64 alike
 constexpr int kPoisonFreed = 0xfe;
 
 thread_local const char* current_tag = "tensors";
 
-/// Rounds up to a quarter power of two, which adds 25 % at most.
-size_t quarter_power(size_t bytes) {
-  const size_t step = std::max<size_t>(std::bit_floor(bytes - 1) / 4, 64);
+/// Rounds up to a quarter power of two, which adds 25 % at most, and arenas to a 32nd.
+size_t class_of(size_t bytes) {
+  const size_t step = std::max<size_t>(std::bit_floor(bytes - 1) / (bytes < kArena ? 4 : 32), 64);
   return (bytes + step - 1) / step * step;
 }
 
@@ -37,12 +38,12 @@ CachingPool::~CachingPool() { trim_locked(); }
 
 size_t CachingPool::rounded(size_t bytes) {
   if (bytes <= 64) return 64;
-  const size_t size = quarter_power(bytes);
+  const size_t size = class_of(bytes);
   return size <= kSmall ? size : (size + kLarge - 1) / kLarge * kLarge;
 }
 
 CachingPool::Block CachingPool::cached(size_t size) {
-  const size_t most = size < kLarge ? 2 * size : size + size / 2;
+  const size_t most = size < kLarge ? 2 * size : size + size / 4;
   for (auto it = free_.lower_bound(size); it != free_.end() && it->first <= most; ++it) {
     if (it->second.empty()) continue;
     const Block block{it->second.back(), it->first};

@@ -16,12 +16,13 @@ struct PoolOptions {
   bool poison = false;     // fill fresh blocks with NaN patterns and freed ones with another
 };
 
-/// Caching pool over a source of memory. Sizes are rounded up to classes: four per power of two, and above 1 MiB also
-/// multiples of 2 MiB. Freed blocks are kept by class and handed out again, the most recently freed first; where a
-/// class has none, the smallest free block of at most twice the size serves, from 2 MiB on of at most 1.5 times, so
-/// that sizes that vary from step to step neither hoard memory nor ask for more. A page fault, or a call of the driver,
-/// costs more than most kernels, so a training loop must not ask the source for memory after its warm-up. Where the
-/// source has none left, the pool gives its free blocks back and asks once more.
+/// Caching pool over a source of memory. Sizes are rounded up to classes: four per power of two, from 256 MiB on 32
+/// (the arenas of parameters, which never change), and above 1 MiB also multiples of 2 MiB. Freed blocks are kept by
+/// class and handed out again, the most recently freed first; where a class has none, the smallest free block of at
+/// most twice the size serves, from 2 MiB on of at most 1.25 times, so that sizes that vary from step to step neither
+/// hoard memory nor ask for more. A page fault, or a call of the driver, costs more than most kernels, so a training
+/// loop must not ask the source for memory after its warm-up. Where the source has none left, the pool gives its free
+/// blocks back and asks once more.
 class CachingPool final : public Allocator {
  public:
   explicit CachingPool(std::unique_ptr<MemorySource> source, PoolOptions options = {});

@@ -10,8 +10,10 @@
 
 #include "engine/core/printable.h"
 #include "engine/ops/copy.h"
+#include "engine/runtime/context.h"
 #include "nn/io/safetensors.h"
 #include "rils/model/cost.h"
+#include "rils/model/memory.h"
 #include "rils/run/run_folder.h"
 #include "rils/text/tokenizer.h"
 #include "rils/train/inputs.h"
@@ -48,10 +50,14 @@ void inspect_model(const Config& given, std::ostream& out) {
   row(c.gated ? "all, gate open" : "all", p.total(), c.total(1));
   if (c.gated) row("all, gate closed", p.total(), c.total(0));
   const bool bf16 = config.run.precision != "fp32";
+  const StepShape step{.caption_tokens = tokens,
+                       .micro_batch = config.optim.batch_size,
+                       .global_batch = batch,
+                       .compute = bf16 ? DType::bf16 : DType::f32,
+                       .checkpointing = config.run.grad_checkpointing,
+                       .ema = config.optim.ema > 0};
   out << fmt::format("training memory    {:.2f} GiB at batch {} ({}{}), captions of {} tokens\n",
-                     training_bytes(config.model, config.loss, tokens, config.optim.batch_size, batch, bf16,
-                                    config.run.grad_checkpointing) /
-                         0x1p30,
+                     training_memory(config.model, config.loss, step, cpu_context().kernels()).total() / 0x1p30,
                      config.optim.batch_size, config.run.precision,
                      config.run.grad_checkpointing ? ", checkpointing" : "", config.model.text.context_length);
 }

@@ -23,6 +23,12 @@ double block_macs(double width, double rows, double queries) {
   return 2 * width * width * rows + (width * width + 9 * width * width) * queries + 2 * width * rows * queries;
 }
 
+/// Whether the last block of every pass over all patches computes the CLS row alone (see VisionTower::features). RILS
+/// reads the other rows.
+bool last_block_is_cls(const ModelConfig& m) {
+  return m.vision.pool == Pool::cls && terms_of(m.objective).reconstruction != Reconstruction::language;
+}
+
 bool has_decoder(const ModelConfig& m) { return terms_of(m.objective).reconstruction != Reconstruction::none; }
 
 /// Numbers that the decoder gives for a patch.
@@ -66,7 +72,8 @@ ForwardCost forward_cost(const ModelConfig& m, const LossConfig& loss, double ca
   const auto patches = static_cast<double>(grid_of(m.vision).patches());
   const auto layers = static_cast<double>(m.vision.layers);
   const double embedding = patches * d * static_cast<double>(patch_inputs(m.vision));
-  const double pass = embedding + layers * block_macs(d, patches + 1, patches + 1);
+  const double pass = embedding + (layers - 1) * block_macs(d, patches + 1, patches + 1) +
+                      block_macs(d, patches + 1, last_block_is_cls(m) ? 1 : patches + 1);
   if (objective.contrastive || !objective.any()) c.full_pass = pass;
   if (objective.contrastive) {
     const auto t = static_cast<double>(m.text.width);
@@ -77,9 +84,7 @@ ForwardCost forward_cost(const ModelConfig& m, const LossConfig& loss, double ca
   if (objective.simclr) {
     const auto h = static_cast<double>(m.image_mlp.hidden);
     const auto o = static_cast<double>(m.image_mlp.output);
-    const bool cls_only = m.vision.pool == Pool::cls;  // see VisionTower::features
-    const double view = pass - (cls_only ? block_macs(d, patches + 1, patches + 1) - block_macs(d, patches + 1, 1) : 0);
-    c.simclr = 2 * (view + d * h + h * h + h * o + 2.0 * o * static_cast<double>(batch));
+    c.simclr = 2 * (pass + d * h + h * h + h * o + 2.0 * o * static_cast<double>(batch));
   }
   if (!has_decoder(m)) return c;
   c.gated = objective.reconstruction == Reconstruction::language;
@@ -92,36 +97,6 @@ ForwardCost forward_cost(const ModelConfig& m, const LossConfig& loss, double ca
               block_macs(w, patches + 1, hidden) + hidden * w * static_cast<double>(decoder_outputs(m));
   if (c.gated) c.patch_sentence = 2 * hidden * (d * e + e * static_cast<double>(batch));
   return c;
-}
-
-double training_bytes(const ModelConfig& m, const LossConfig& loss, double caption_tokens, int64_t micro_batch,
-                      int64_t global_batch, bool bf16, bool checkpointing) {
-  constexpr double kF32 = 4;
-  const double compute = bf16 ? 2 : 4;
-  const double parameters = 4 * kF32 * static_cast<double>(parameter_counts(m).total());
-  // Kept per row and block: the stream before each half (f32), qkv, attention output, hidden before the activation.
-  const auto per_row = [&](double width) { return width * (2 * kF32 + compute * (3 + 1 + 4)); };
-  const auto tower = [&](double rows, double layers, double width) {
-    return rows * (checkpointing ? layers * width * kF32 + per_row(width) : layers * per_row(width));
-  };
-  const auto patches = static_cast<double>(grid_of(m.vision).patches());
-  const auto d = static_cast<double>(m.vision.width);
-  const Objective objective = terms_of(m.objective);
-  const double passes = (objective.contrastive ? 1 : 0) + (objective.simclr ? 2 : 0);
-  const double images = std::max(passes, 1.0);
-  double activations = passes * tower(patches + 1, static_cast<double>(m.vision.layers), d) +
-                       images * patches * static_cast<double>(patch_inputs(m.vision)) * compute;
-  if (objective.contrastive) {
-    activations += tower(caption_tokens, static_cast<double>(m.text.layers), static_cast<double>(m.text.width));
-  }
-  if (has_decoder(m)) {
-    const auto kept = static_cast<double>(kept_patches(static_cast<int64_t>(patches), loss.mask_ratio));
-    activations += tower(kept + 1, static_cast<double>(m.vision.layers), d) +
-                   tower(patches + 1, static_cast<double>(m.decoder.layers), static_cast<double>(m.decoder.width));
-  }
-  // Of each view and each of two layers: before the norm in f32, after it and after the ReLU.
-  const double head = objective.simclr ? 4 * static_cast<double>(m.image_mlp.hidden) * (kF32 + 2 * compute) : 0;
-  return parameters + activations * static_cast<double>(micro_batch) + head * static_cast<double>(global_batch);
 }
 
 }  // namespace tessera::rils

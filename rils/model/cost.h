@@ -38,9 +38,4 @@ struct ForwardCost {
 [[nodiscard]] ForwardCost forward_cost(const ModelConfig& model, const LossConfig& loss, double caption_tokens,
                                        int64_t batch);
 
-/// Bytes that a training step holds: parameters, gradients, two moments, the activations of a micro-batch, and those of
-/// the SimCLR projection head for the global batch.
-[[nodiscard]] double training_bytes(const ModelConfig& model, const LossConfig& loss, double caption_tokens,
-                                    int64_t micro_batch, int64_t global_batch, bool bf16, bool checkpointing);
-
 }  // namespace tessera::rils

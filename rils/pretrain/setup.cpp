@@ -8,6 +8,7 @@
 #include "nn/io/checkpoint.h"
 #include "rils/config/schema.h"
 #include "rils/model/cost.h"
+#include "rils/model/memory.h"
 #include "rils/run/run_folder.h"
 #include "rils/run/training_run.h"
 #include "rils/train/inputs.h"
@@ -112,13 +113,12 @@ void TrainingSetup::print_plan(Console& console) const {
                            global_batch / micro_batches, micro_batches, steps_per_epoch, total_steps, words));
   tell_of_warmup(console, "steps", static_cast<double>(warmup_steps(config.optim, steps_per_epoch)),
                  static_cast<double>(total_steps));
-  const double bytes =
-      training_bytes(config.model, config.loss, kCaptionTokens, global_batch / micro_batches, global_batch,
-                     trainer->pass().precision.compute == DType::bf16, config.run.grad_checkpointing);
   if (!device_note_.empty()) console.line(device_note_);
-  const std::string where = describe_device(device, config.run.precision);
-  console.line(fmt::format("{}; about {:.2f} GiB", where, bytes / 0x1p30));
   const Objective objective = trainer->model().objective();
+  const bool gated = objective.reconstruction == Reconstruction::language;
+  const std::string open = gated ? fmt::format(", {:.2f} when every image passes the gate", memory_gib(1)) : "";
+  console.line(
+      fmt::format("{}; about {:.2f} GiB{}", describe_device(device, config.run.precision), memory_gib(0), open));
   if (objective.reconstruction == Reconstruction::language) console.line(describe_ranks(config.loss, global_batch));
   if (objective.contrastive) {
     console.line(fmt::format("contrastive loss at chance: ln {} = {:.3f}", global_batch,
@@ -132,6 +132,17 @@ void TrainingSetup::print_plan(Console& console) const {
     const int64_t others = 2 * global_batch - 1;
     console.line(fmt::format("SimCLR loss at chance: ln {} = {:.3f}", others, std::log(static_cast<double>(others))));
   }
+}
+
+double TrainingSetup::memory_gib(double gate_rate) const {
+  const StepShape step{.caption_tokens = kCaptionTokens,
+                       .micro_batch = global_batch / micro_batches,
+                       .global_batch = global_batch,
+                       .gate_rate = gate_rate,
+                       .compute = trainer->pass().precision.compute,
+                       .checkpointing = config.run.grad_checkpointing,
+                       .ema = config.optim.ema > 0};
+  return training_memory(config.model, config.loss, step, context(device).kernels()).total() / 0x1p30;
 }
 
 double TrainingSetup::step_flops(double gate_rate) const {

@@ -41,6 +41,8 @@ class TrainingSetup {
   /// Prints the plan: model, data, batch, device and memory, one line each.
   void print_plan(Console& console) const;
   [[nodiscard]] TrainingLength length() const { return {.total = total_steps, .epoch = steps_per_epoch}; }
+  /// GiB that a step takes at its peak when this fraction of the images passes the gate.
+  [[nodiscard]] double memory_gib(double gate_rate) const;
   /// FLOPs of a step's matrix products, forward and backward, when this fraction of the images passes the gate.
   [[nodiscard]] double step_flops(double gate_rate) const;
 

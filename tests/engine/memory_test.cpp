@@ -30,6 +30,9 @@ TEST(CachingPool, ClassesWasteAtMostAQuarterAndAlign) {
   }
   EXPECT_EQ(CachingPool::rounded(0), 64u);
   EXPECT_EQ(CachingPool::rounded(kMiB + 1), 2 * kMiB);
+  EXPECT_EQ(CachingPool::rounded(253 * kMiB), 256 * kMiB);
+  EXPECT_EQ(CachingPool::rounded(513 * kMiB), 528 * kMiB) << "an arena wastes a 32nd";
+  EXPECT_EQ(CachingPool::rounded(572 * kMiB), 576 * kMiB);
 }
 
 TEST(CachingPool, HandsOutTheLastFreedBlockOfAClass) {
@@ -56,8 +59,8 @@ TEST(CachingPool, AFreeBlockServesALittleLess) {
                         {2560, 1024, false},
                         {2 * kMiB, kMiB, true},
                         {4 * kMiB, kMiB, false},
-                        {12 * kMiB, 8 * kMiB, true},
-                        {14 * kMiB, 8 * kMiB, false},
+                        {10 * kMiB, 8 * kMiB, true},
+                        {12 * kMiB, 8 * kMiB, false},
                         {1024, 2048, false}}) {
     CachingPool pool(host_memory());
     pool.deallocate(pool.allocate(c.free), c.free);

@@ -21,7 +21,7 @@ void print_notes(const Dataset& data);
 struct EmbedOptions {
   EvalTransform transform;
   PassOptions pass;
-  int64_t batch_size = 256;  // results do not depend on it
+  int64_t batch_size = 64;  // results do not depend on it, memory does
   bool keep_captions = true;
   bool normalize = true;  // scale each row to unit length
   Stages stages = {};     // are told how far the reading of images and texts is, and the ranking

@@ -23,7 +23,7 @@ struct EvaluateOptions {
   std::string features = "model";
   std::string command;
   Device device = Device::cpu();  // where the model computes
-  int64_t batch_size = 256;
+  int64_t batch_size = 64;
   int64_t k = 20;
   int64_t train_samples = 0;                // knn: number of training images used, evenly spread; 0: all
   double temperature = 0.07;                // knn: temperature of the votes

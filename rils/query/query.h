@@ -17,7 +17,7 @@ struct QueryOptions {
       "auto";  // type of the source of search and embed; "images" or "folder": all images below it
   std::string text_encoding = "utf-8";  // embed: of captions that are not UTF-8 (parse_text_encoding)
   std::string output;                   // classify and search: a file of JSON lines; embed: STEM, see query_embed
-  int64_t batch_size = 256;
+  int64_t batch_size = 64;
   int64_t top = 5;                // number of answers shown
   Device device = Device::cpu();  // where the model computes
 };

@@ -103,11 +103,11 @@ void load_encoder(const nn::SafetensorsFile& file, ParameterStore& store) {
   };
   for (const nn::Entry& entry : store.entries()) {
     if (!entry.name.starts_with("visual.")) continue;
-    if (entry.name == kPositions) {
+    if (entry.name == kPositions && file.contains(kPositions)) {
       load_positions(entry.value());
-      continue;
+    } else {
+      load_entry(entry.name, entry);
     }
-    load_entry(entry.name, entry);
   }
   for (const nn::Buffer& buffer : store.buffers()) {
     if (buffer.name == kPositions) load_positions(buffer.tensor);

@@ -59,7 +59,7 @@ class FrozenEncoder {
 /// Copies the encoder of a checkpoint (`visual.*`) into a store that holds a tower. If the grids differ, a sine-cosine
 /// position table is computed for the new grid, and any other table is resized (resize_positions). A norm after pooling
 /// in the checkpoint becomes the initial `fc_norm`. Other entries of the checkpoint are ignored. Throws IoError when a
-/// parameter is absent or has another shape.
+/// parameter is absent or has another shape, trained positions among them.
 void load_encoder(const nn::SafetensorsFile& file, ParameterStore& store);
 
 /// Resizes a position table f32 [1, 1 + G², D] to another grid. Row 0 stays; the others are resized as a G × G picture

@@ -215,6 +215,26 @@ TEST(LoadEncoder, RefusesAnotherSizeInOneLine) {
   }
 }
 
+/// Initial values must not pass for trained positions.
+TEST(LoadEncoder, RefusesAFileWithoutThePositionsThatTheModelTrains) {
+  const test::TemporaryFolder folder;
+  const FrozenEncoder encoder(kVision, Pool::mean, 9);
+  std::vector<nn::NamedTensor> tensors;
+  for (const nn::Entry& e : encoder.store().entries()) tensors.push_back({e.name, e.value()});
+  const std::string path = (folder.path() / "weights.safetensors").string();
+  nn::write_safetensors(path, tensors);
+  const nn::SafetensorsFile file(path);
+  FrozenEncoder fixed(kVision, Pool::mean, std::nullopt);
+  load_encoder(file, fixed.store());  // its positions are a table that needs no file
+  Classifier trained(kVision, Pool::mean, 3, 1);
+  try {
+    load_encoder(file, trained.store());
+    FAIL() << "no positions";
+  } catch (const IoError& e) {
+    EXPECT_NE(std::string(e.what()).find("visual.pos_embed: expected the shape [1,"), std::string::npos) << e.what();
+  }
+}
+
 /// A head without elements could claim any number of classes.
 TEST(LoadedClassifier, HasTheClassesOfAHeadOfItsWidth) {
   const test::TemporaryFolder folder;

@@ -9,7 +9,7 @@
 namespace tessera::nn {
 namespace {
 
-constexpr int64_t kGrain = 16384;  // elements: a fifth of a millisecond of drawing
+constexpr int64_t kGrain = 16384;  // elements: about half a millisecond of drawing
 
 template <class T>
 void fill_random(std::span<T> values, Init init, const Philox& random) {

@@ -16,7 +16,9 @@ constexpr double kF32 = 4;
 
 /// The bytes of `count` tensors of this size, as the pool hands them out.
 double blocks(double bytes, double count = 1) {
-  return bytes <= 0 ? 0 : count * static_cast<double>(CachingPool::rounded(static_cast<size_t>(std::ceil(bytes))));
+  constexpr double kMost = 0x1p50;  // what no machine has need not be rounded, nor fit an integer
+  if (bytes <= 0 || bytes > kMost) return count * std::fmax(bytes, 0);
+  return count * static_cast<double>(CachingPool::rounded(static_cast<size_t>(std::ceil(bytes))));
 }
 
 /// A part of the tape: what the backward reads of it, and what its backward holds besides at its worst moment.

@@ -10,11 +10,13 @@
 #include "apps/common/config_options.h"
 #include "apps/common/program.h"
 #include "engine/core/atomic_file.h"
+#include "engine/runtime/context.h"
 #include "rils/config/bytes.h"
 #include "rils/config/config.h"
 #include "rils/config/schema.h"
 #include "rils/config/toml.h"
 #include "rils/model/cost.h"
+#include "rils/model/memory.h"
 #include "rils/text/ascii.h"
 #include "rils/text/encoding.h"
 #include "tests/fuzz/harness.h"
@@ -41,6 +43,8 @@ void use(const Config& config) {
   (void)accepts<ConfigError>([&] { (void)plan_batch(config, 1); });
   expect(parameter_counts(config.model).total() > 0, "parameters");
   expect(forward_cost(config.model, config.loss, 10, 64).total(1) > 0, "a cost");
+  const StepShape step{.caption_tokens = 10, .micro_batch = config.optim.batch_size, .global_batch = 64};
+  expect(training_memory(config.model, config.loss, step, cpu_context().kernels()).total() > 0, "memory");
 }
 
 TESSERA_FUZZ(toml) {

@@ -33,7 +33,7 @@ const std::vector<SectionKeys>& keys_of(Program program) {
       {"model.image_mlp", {}},
       {"loss", {"mask_ratio"}},
       {"data", {"vocabulary"}},
-      {"optim", {"batch_size", "accum_freq", "global_batch_size"}},
+      {"optim", {"batch_size", "accum_freq", "global_batch_size", "ema"}},
       {"run", {"precision", "grad_checkpointing"}},
   };
   static const std::vector<SectionKeys> inspect_data = {
@@ -45,7 +45,7 @@ const std::vector<SectionKeys>& keys_of(Program program) {
         "image_key", "text_key", "text_encoding", "captions", "vocabulary", "truncation", "max_image_pixels",
         "train_num_samples", "workers", "cache_mib"}},
       {"augment", {}},
-      {"optim", {"batch_size", "accum_freq", "global_batch_size"}},
+      {"optim", {"batch_size", "accum_freq", "global_batch_size", "ema"}},
       {"run", {"seed"}},
   };
   return program == Program::finetune ? finetune : program == Program::inspect_model ? inspect_model : inspect_data;

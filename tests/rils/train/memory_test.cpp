@@ -91,6 +91,10 @@ double expect_planned(const std::string& objective, const std::vector<std::strin
   return shape.gate_rate;
 }
 
+TEST(TrainingMemory, IsPlannedWithAverages) { expect_planned("rils", {"optim.ema=0.9"}, 1); }
+
+// With a sanitizer each of these takes minutes, and would show no more than the steps of the other tests.
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
 TEST(TrainingMemory, IsPlannedForEveryObjectivePrecisionAndDivision) {
   const char* bf16 = "run.precision=amp_bf16";
   for (const char* objective : {"rils", "clip", "slip", "simclr", "mae", "mae+clip"}) {
@@ -105,11 +109,10 @@ TEST(TrainingMemory, IsPlannedWhereTheLastBlockComputesOneRow) {
   for (const char* objective : {"clip", "slip", "rils"}) expect_planned(objective, {"model.vision.pool=cls"}, 1);
 }
 
-TEST(TrainingMemory, IsPlannedWithAveragesAndWithTheGateOpen) {
-  expect_planned("rils", {"optim.ema=0.9"}, 1);
-  EXPECT_GT(expect_planned("rils", {"model.vision.image_size=128", "optim.lr=5e-4"}, 1, 4, 60), 0.9)
-      << "the gate is open";
+TEST(TrainingMemory, IsPlannedWithTheGateOpen) {
+  EXPECT_EQ(expect_planned("rils", {"model.vision.image_size=128", "optim.lr=5e-4"}, 1, 4, 60), 1);
 }
+#endif
 
 }  // namespace
 }  // namespace tessera::rils

@@ -45,7 +45,7 @@ const std::vector<SectionKeys>& keys_of(Program program) {
         "image_key", "text_key", "text_encoding", "captions", "vocabulary", "truncation", "max_image_pixels",
         "train_num_samples", "workers", "cache_mib"}},
       {"augment", {}},
-      {"optim", {"batch_size", "accum_freq", "global_batch_size", "ema"}},
+      {"optim", {"batch_size", "accum_freq", "global_batch_size"}},
       {"run", {"seed"}},
   };
   return program == Program::finetune ? finetune : program == Program::inspect_model ? inspect_model : inspect_data;

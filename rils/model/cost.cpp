@@ -16,8 +16,6 @@ int64_t block_parameters(int64_t width, int64_t qkv_bias) {
          5 * width;
 }
 
-int64_t patch_inputs(const VisionConfig& v) { return 3 * v.patch_size * v.patch_size; }
-
 /// Products of `rows` rows of a block, of which `queries` are carried past the keys and values.
 double block_macs(double width, double rows, double queries) {
   return 2 * width * width * rows + (width * width + 9 * width * width) * queries + 2 * width * rows * queries;
@@ -31,13 +29,14 @@ bool last_block_is_cls(const ModelConfig& m) {
 
 bool has_decoder(const ModelConfig& m) { return terms_of(m.objective).reconstruction != Reconstruction::none; }
 
-/// Numbers that the decoder gives for a patch.
+}  // namespace
+
+int64_t patch_inputs(const VisionConfig& v) { return 3 * v.patch_size * v.patch_size; }
+
 int64_t decoder_outputs(const ModelConfig& m) {
   const bool pixels = terms_of(m.objective).reconstruction == Reconstruction::pixels;
   return pixels ? patch_inputs(m.vision) : m.vision.width;
 }
-
-}  // namespace
 
 ParameterCounts parameter_counts(const ModelConfig& m) {
   ParameterCounts c;

@@ -18,6 +18,10 @@ struct ParameterCounts {
   [[nodiscard]] int64_t total() const { return encoder + decoder + text + image_projection + logit_scale + image_mlp; }
 };
 [[nodiscard]] ParameterCounts parameter_counts(const ModelConfig& model);
+/// Numbers of a patch of pixels.
+[[nodiscard]] int64_t patch_inputs(const VisionConfig& vision);
+/// Numbers that the decoder gives for a patch: pixels, or a feature.
+[[nodiscard]] int64_t decoder_outputs(const ModelConfig& model);
 
 /// Multiply-adds of one sample's forward pass, by part; products only.
 struct ForwardCost {

@@ -114,6 +114,7 @@ class Planner {
     }
     return s;
   }
+
   /// In a block's backward: the gradients of the hidden layer and of the stream, the latter also in the type of
   /// products, and the output of the norm, which is made again.
   [[nodiscard]] double gradients(const Tower& t, double rows) const {
@@ -122,8 +123,7 @@ class Planner {
   }
 
   [[nodiscard]] double patch_pixels() const {
-    return blocks(samples_ * patches_ * 3.0 * static_cast<double>(m_.vision.patch_size * m_.vision.patch_size) *
-                  compute_);
+    return blocks(samples_ * patches_ * static_cast<double>(patch_inputs(m_.vision)) * compute_);
   }
   [[nodiscard]] double all_rows() const { return samples_ * (patches_ + 1); }
 
@@ -172,8 +172,7 @@ class Planner {
   /// predictions, also in the type of products, and of what they were made from; or before, when targets are pixels,
   /// all patches in two orders.
   [[nodiscard]] Section reconstruction() const {
-    const double outputs =
-        in_language() ? width_ : 3.0 * static_cast<double>(m_.vision.patch_size * m_.vision.patch_size);
+    const auto outputs = static_cast<double>(decoder_outputs(m_));
     const double kept = in_language() ? blocks(hidden() * outputs * kF32) +
                                             blocks(hidden() * static_cast<double>(m_.embed_dim) * kF32, 3)
                                       : blocks(hidden() * outputs * kF32, 2);
@@ -213,9 +212,8 @@ double packed_weights(const ModelConfig& m, DType compute, const KernelTable& ke
   double bytes = tower(m.vision.layers, d);
   if (objective.contrastive) bytes += tower(m.text.layers, m.text.width);
   if (objective.reconstruction != Reconstruction::none) {
-    const bool pixels = objective.reconstruction == Reconstruction::pixels;
-    const int64_t w = m.decoder.width, outputs = pixels ? 3 * m.vision.patch_size * m.vision.patch_size : d;
-    bytes += tower(m.decoder.layers, w) + weight(w, d) + weight(outputs, w);
+    const int64_t w = m.decoder.width;
+    bytes += tower(m.decoder.layers, w) + weight(w, d) + weight(decoder_outputs(m), w);
   }
   if (objective.simclr) {
     const int64_t h = m.image_mlp.hidden;

@@ -8,6 +8,7 @@
 #include "autograd/ops/pointwise.h"
 #include "engine/core/error.h"
 #include "engine/ops/pointwise.h"
+#include "rils/model/cost.h"
 
 namespace tessera::rils {
 namespace {
@@ -20,9 +21,7 @@ Model::Model(const ModelConfig& config, nn::Seed seed, DType dtype, Device devic
     : config_(config), objective_(terms_of(config.objective)), store_(std::make_unique<ParameterStore>(device)) {
   vision_.emplace(*store_, config.vision, dtype);
   if (objective_.reconstruction != Reconstruction::none) {
-    const bool pixels = objective_.reconstruction == Reconstruction::pixels;
-    const int64_t patch = config.vision.patch_size;
-    decoder_.emplace(*store_, config.vision, config.decoder, pixels ? 3 * patch * patch : config.vision.width, dtype);
+    decoder_.emplace(*store_, config.vision, config.decoder, decoder_outputs(config), dtype);
   }
   if (objective_.contrastive) {
     text_.emplace(*store_, config.text);
